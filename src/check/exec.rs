@@ -1,0 +1,94 @@
+#![forbid(unsafe_code)]
+//! Commands: `exec:` checks and fixes. Each has a process group of its own, which is killed and reaped as a
+//! whole when its time is over.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::process::{ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::Context;
+use crate::sys::{self, ExitWatch, Waited};
+use crate::text::{elapsed, one_line};
+
+/// How much of stderr is kept for its last line.
+const KEPT: usize = 4096;
+/// How often a child is asked after where the kernel has nothing to wait on.
+const TICK: Duration = Duration::from_millis(20);
+
+/// One attempt of an `exec:` check.
+pub fn check(script: &OsStr, context: &Context, limit: Duration, cancel: BorrowedFd) -> Result<(), String> {
+    let mut command = sys::group_command(script, context.environment.entries(), &context.directory);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    run(command, limit, cancel)
+}
+
+/// A fix. What it prints goes to our stderr: stdout is the server's.
+pub fn fix(script: &OsStr, context: &Context, limit: Duration, cancel: BorrowedFd) -> Result<(), String> {
+    let mut command = sys::group_command(script, context.environment.entries(), &context.directory);
+    let stderr = || std::io::stderr().as_fd().try_clone_to_owned().map_err(|e| e.to_string());
+    command.stdout(stderr()?).stderr(stderr()?);
+    run(command, limit, cancel)
+}
+
+fn run(mut command: Command, limit: Duration, cancel: BorrowedFd) -> Result<(), String> {
+    let end = Instant::now() + limit;
+    let mut child = command.spawn().map_err(|e| format!("cannot run /bin/sh: {e}"))?;
+    let group = child.id() as i32;
+    let watch = ExitWatch::new(group);
+    let mut output = Output { pipe: child.stderr.take(), kept: Vec::new() };
+    loop {
+        // The status before the output: what the command said last is there once it has ended.
+        let status = sys::wait_for(group).unwrap_or(Waited::Exited(0));
+        output.read();
+        let left = end.saturating_duration_since(Instant::now());
+        match status {
+            Waited::Running if left.is_zero() || sys::wait_readable([Some(cancel)], Duration::ZERO)[0] => {
+                sys::kill_group(group);
+                sys::reap_group(group);
+                let said = output.last_line().map(|line| format!("; it said: {line}")).unwrap_or_default();
+                return Err(format!("did not end within {}{said}", elapsed(limit)));
+            }
+            Waited::Running => {
+                let tick = if watch.descriptor().is_some() { left } else { left.min(TICK) };
+                sys::wait_readable([watch.descriptor(), output.pipe.as_ref().map(AsFd::as_fd), Some(cancel)], tick);
+            }
+            Waited::Exited(0) => return Ok(()),
+            other => return Err(output.last_line().unwrap_or_else(|| other.to_string())),
+        }
+    }
+}
+
+/// The end of what a command says on stderr.
+struct Output {
+    pipe: Option<ChildStderr>,
+    kept: Vec<u8>,
+}
+
+impl Output {
+    /// Reads what is there. Never blocks, and never reads to the end: a grandchild may keep the pipe open, or
+    /// may write without end.
+    fn read(&mut self) {
+        let mut bytes = [0; KEPT];
+        for _ in 0..64 {
+            let Some(pipe) = self.pipe.as_mut() else { return };
+            if !sys::wait_readable([Some(pipe.as_fd())], Duration::ZERO)[0] {
+                return;
+            }
+            match pipe.read(&mut bytes) {
+                Ok(0) | Err(_) => self.pipe = None,
+                Ok(count) => {
+                    self.kept.extend_from_slice(&bytes[..count]);
+                    self.kept.drain(..self.kept.len().saturating_sub(KEPT));
+                }
+            }
+        }
+    }
+
+    fn last_line(&self) -> Option<String> {
+        let mut lines = self.kept.split(|&b| b == b'\n' || b == b'\r').rev().map(<[u8]>::trim_ascii);
+        lines.find(|line| !line.is_empty()).map(|line| one_line(OsStr::from_bytes(line)))
+    }
+}

@@ -1,0 +1,103 @@
+#![forbid(unsafe_code)]
+//! Whether a port is free: by binding it, never by listening on it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::{Domain, Socket, Type};
+
+use super::net;
+use crate::sys;
+use crate::text::shell_words;
+
+/// What is known of a port.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Port {
+    Free,
+    /// Held, and by whom.
+    Held(String),
+    /// Could not be found out, which is not "free".
+    Unknown(String),
+}
+
+/// Looks at `port` on the addresses of `host`, or on all of this machine's.
+pub fn guard(host: Option<&str>, port: u16) -> Port {
+    let addresses = match host {
+        Some(host) => match net::resolve(host, port) {
+            Ok(addresses) => addresses,
+            Err(e) => return Port::Unknown(e.to_string()),
+        },
+        // The loopback ones too: macOS lets a wildcard and a single address be bound side by side.
+        None => {
+            let all: [IpAddr; 4] = [
+                Ipv4Addr::UNSPECIFIED.into(),
+                Ipv4Addr::LOCALHOST.into(),
+                Ipv6Addr::UNSPECIFIED.into(),
+                Ipv6Addr::LOCALHOST.into(),
+            ];
+            all.map(|ip| SocketAddr::new(ip, port)).to_vec()
+        }
+    };
+    let (mut bound, mut failure) = (false, None);
+    for address in addresses {
+        match bind(address) {
+            Ok(()) => bound = true,
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => return Port::Held(holder(port)),
+            Err(e) => failure = Some((address, e)),
+        }
+    }
+    match failure {
+        _ if bound => Port::Free,
+        // A port below 1024 that the server may bind and we may not: the kernel's table knows.
+        Some((_, e)) if e.kind() == io::ErrorKind::PermissionDenied => match sys::listeners(port, &[]) {
+            Ok(all) if all.is_empty() => Port::Free,
+            Ok(_) => Port::Held(holder(port)),
+            Err(e) => Port::Unknown(e.to_string()),
+        },
+        Some((address, e)) => Port::Unknown(format!("cannot bind {}: {e}", address.ip())),
+        None => Port::Unknown("no address".to_owned()),
+    }
+}
+
+/// Whether a socket that listens on `address` answers those who connect to `host`; to any host, without one.
+pub fn answers(host: Option<&str>, address: IpAddr) -> bool {
+    let addresses = host.and_then(|host| net::resolve(host, 0).ok());
+    let is_one_of = |all: Vec<SocketAddr>| all.iter().any(|a| a.ip() == address.to_canonical());
+    address.is_unspecified() || addresses.is_none_or(is_one_of)
+}
+
+/// Who listens on a port, as far as we may see.
+pub fn holder(port: u16) -> String {
+    let all = sys::listeners(port, &[]).unwrap_or_default();
+    match all.iter().find_map(|l| l.owners.first()) {
+        Some(&pid) => describe(pid),
+        None => "a process that we may not look into".to_owned(),
+    }
+}
+
+/// A process for a message: its pid and its command.
+pub fn describe(pid: i32) -> String {
+    let words = sys::command_line(pid).filter(|words| words.iter().any(|w| !w.is_empty()));
+    match words.map(|words| shell_words(&words)).or_else(|| sys::process_name(pid)) {
+        Some(command) => format!("pid {pid} ({})", shorten(&command)),
+        None => format!("pid {pid}"),
+    }
+}
+
+fn shorten(command: &str) -> String {
+    const LONGEST: usize = 80;
+    match command.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}...", &command[..at]),
+        None => command.to_owned(),
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // What a server does that comes back quickly: connections that are still closing do not count.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())
+}

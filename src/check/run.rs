@@ -1,0 +1,319 @@
+#![forbid(unsafe_code)]
+//! Many checks at once, each to its own deadline.
+//!
+//! Every check has a thread. The main thread waits for them, for signals, and for one descriptor of the
+//! caller's, and gives up a check whose thread hangs (a name server, a dead NFS mount) at its deadline. Where
+//! all hold, all threads have been joined; where not, forerun ends, and only commands are waited for.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::{Attempter, Check, Context, EXEC_TIMEOUT, Probe, exec};
+use crate::error::Error;
+use crate::sys::{self, Cancel, Caught, Wake, Woken};
+
+/// Room for a TLS handshake in a debug build.
+const STACK: usize = 512 * 1024;
+/// How much later than its deadline a check is given up that does not come back by itself.
+const SLACK: Duration = Duration::from_millis(10);
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What it is called in messages.
+    pub label: String,
+    pub work: Work,
+    pub deadline: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// One attempt.
+    Once(Probe),
+    /// Attempts until one holds.
+    Until(Probe),
+    /// A command that mends something.
+    Fix(OsString),
+}
+
+impl Job {
+    /// A check that must hold now.
+    pub fn require(probe: Probe) -> Self {
+        Job { label: probe.check.to_string(), work: Work::Once(probe), deadline: EXEC_TIMEOUT }
+    }
+
+    /// A check that may still become true.
+    pub fn wait(probe: Probe) -> Self {
+        Job { label: probe.check.to_string(), deadline: probe.timeout, work: Work::Until(probe) }
+    }
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    pub attempts: u32,
+    /// What the last attempt saw.
+    pub reason: String,
+    /// Whether it held, and when that was known.
+    pub outcome: Option<(bool, Duration)>,
+}
+
+impl Progress {
+    pub fn holds(&self) -> bool {
+        matches!(self.outcome, Some((true, _)))
+    }
+
+    /// How long it took, once it is done.
+    pub fn took(&self) -> Duration {
+        self.outcome.map(|(_, took)| took).unwrap_or_default()
+    }
+}
+
+/// Who is told how it goes.
+pub trait Observer {
+    /// Called whenever something has ended, and at least this often.
+    fn interval(&self) -> Duration;
+    fn look(&mut self, jobs: &[Job], progress: &[Progress], waited: Duration);
+}
+
+/// Why [`Run::wait`] came back.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// Every job is done.
+    All,
+    /// The caller's descriptor has something.
+    Other,
+}
+
+/// Where signals come in, and threads that are done.
+pub struct Desk<'a> {
+    pub wake: &'a Arc<Wake>,
+    pub signals: &'a Caught,
+    pub observer: &'a mut dyn Observer,
+}
+
+/// Jobs that are being done.
+pub struct Run {
+    jobs: Vec<Job>,
+    progress: Arc<Mutex<Vec<Progress>>>,
+    threads: Vec<Option<JoinHandle<()>>>,
+    cancel: Option<Cancel>,
+    started: Instant,
+}
+
+impl Run {
+    /// Starts all jobs.
+    ///
+    /// # Errors
+    /// When the system has no threads or descriptors left.
+    pub fn start(jobs: Vec<Job>, context: &Arc<Context>, wake: &Arc<Wake>) -> Result<Self, Error> {
+        let exhausted =
+            |e: std::io::Error| Error::Exhausted(format!("cannot run the checks: {e}; raise the limits or try again"));
+        let cancel = Cancel::new().map_err(exhausted)?;
+        let progress = Arc::new(Mutex::new(vec![Progress::default(); jobs.len()]));
+        let started = Instant::now();
+        let mut run = Run { threads: Vec::with_capacity(jobs.len()), cancel: None, progress, started, jobs };
+        let token = Arc::new(cancel.token().map_err(exhausted)?);
+        run.cancel = Some(cancel);
+        for (index, job) in run.jobs.iter().enumerate() {
+            let worker = Worker {
+                job: job.clone(),
+                context: Arc::clone(context),
+                started,
+                token: Arc::clone(&token),
+                slot: Slot { index, all: Arc::clone(&run.progress), wake: Arc::clone(wake) },
+            };
+            let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || worker.work());
+            run.threads.push(Some(thread.map_err(exhausted)?));
+        }
+        Ok(run)
+    }
+
+    /// Waits until every job is done, until a signal, or until `other` has something.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn wait(&mut self, other: Option<BorrowedFd>, desk: &mut Desk) -> Result<Ended, Error> {
+        loop {
+            if let Some(signal) = desk.signals.signal() {
+                return Err(Error::Interrupted(signal));
+            }
+            let waited = self.started.elapsed();
+            let next = self.give_up_late(waited);
+            let progress = self.progress();
+            desk.observer.look(&self.jobs, &progress, waited);
+            let Some(next) = next else { return Ok(Ended::All) };
+            if desk.wake.wait(other, next.min(desk.observer.interval())) == Woken::Other {
+                return Ok(Ended::Other);
+            }
+        }
+    }
+
+    /// How far all jobs are.
+    pub fn progress(&self) -> Vec<Progress> {
+        lock(&self.progress).clone()
+    }
+
+    /// Gives up what is late and hangs; how long until the next one is, or nothing where all is done.
+    fn give_up_late(&self, waited: Duration) -> Option<Duration> {
+        let mut next = None;
+        for (job, progress) in self.jobs.iter().zip(lock(&self.progress).iter_mut()) {
+            // Commands end by themselves at their deadline, and must be seen to have ended.
+            if progress.outcome.is_some() {
+                continue;
+            }
+            let late = job.deadline + SLACK;
+            if waited >= late && !job.has_children() {
+                if progress.reason.is_empty() {
+                    progress.reason = "no answer".to_owned();
+                }
+                progress.attempts = progress.attempts.max(1);
+                progress.outcome = Some((false, waited));
+            } else {
+                let left = late.saturating_sub(waited).max(Duration::from_millis(1));
+                next = Some(next.map_or(left, |n: Duration| n.min(left)));
+            }
+        }
+        next
+    }
+}
+
+impl Drop for Run {
+    /// No thread is left where all jobs held, and no child in any case.
+    fn drop(&mut self) {
+        self.cancel = None;
+        let progress = self.progress();
+        for ((job, progress), thread) in self.jobs.iter().zip(progress).zip(&mut self.threads) {
+            if let Some(thread) = thread.take().filter(|_| progress.holds() || job.has_children()) {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Job {
+    fn has_children(&self) -> bool {
+        match &self.work {
+            Work::Once(probe) | Work::Until(probe) => matches!(probe.check, Check::Exec(_)),
+            Work::Fix(_) => true,
+        }
+    }
+}
+
+/// One thread's part.
+struct Worker {
+    job: Job,
+    context: Arc<Context>,
+    started: Instant,
+    token: Arc<OwnedFd>,
+    slot: Slot,
+}
+
+impl Worker {
+    fn work(self) {
+        let cancel = self.token.as_fd();
+        match &self.job.work {
+            Work::Once(probe) => {
+                let result = Attempter::new(probe).attempt(&self.context, self.job.deadline, cancel);
+                self.slot.tried(result, self.started, true);
+            }
+            Work::Fix(script) => {
+                let result = exec::fix(script, &self.context, self.job.deadline, cancel);
+                self.slot.tried(result, self.started, true);
+            }
+            Work::Until(probe) => self.until(probe, cancel),
+        }
+    }
+
+    fn until(&self, probe: &Probe, cancel: BorrowedFd) {
+        let deadline = self.job.deadline;
+        let mut attempter = Attempter::new(probe);
+        loop {
+            let limit = attempt_limit(self.started.elapsed(), deadline);
+            let result = attempter.attempt(&self.context, limit, cancel);
+            let waited = self.started.elapsed();
+            if self.slot.tried(result, self.started, waited >= deadline) {
+                return;
+            }
+            let cancelled = sys::wait_readable([Some(cancel)], gap(waited).min(deadline - waited))[0];
+            if cancelled {
+                return;
+            }
+            if self.started.elapsed() >= deadline {
+                self.slot.end(self.started.elapsed());
+                return;
+            }
+        }
+    }
+}
+
+/// How long until the next attempt: what comes up fast is seen at once, what takes long costs nothing.
+fn gap(waited: Duration) -> Duration {
+    (waited / 50).clamp(Duration::from_millis(1), Duration::from_millis(100))
+}
+
+/// How long one attempt may take: a packet that was lost is sent again soon, an answer that takes long is
+/// waited for in the end.
+fn attempt_limit(waited: Duration, deadline: Duration) -> Duration {
+    let patience = (waited / 2).max(Duration::from_secs(1));
+    patience.min(deadline.saturating_sub(waited)).max(Duration::from_millis(1))
+}
+
+/// Where a thread says how far it is.
+struct Slot {
+    index: usize,
+    all: Arc<Mutex<Vec<Progress>>>,
+    wake: Arc<Wake>,
+}
+
+impl Slot {
+    /// Notes an attempt. True when there is nothing more to do.
+    fn tried(&self, result: Result<(), String>, started: Instant, last: bool) -> bool {
+        let holds = result.is_ok();
+        {
+            let progress = &mut lock(&self.all)[self.index];
+            progress.attempts += 1;
+            progress.reason = result.err().unwrap_or_default();
+            if progress.outcome.is_some() || !(holds || last) {
+                return progress.outcome.is_some();
+            }
+            progress.outcome = Some((holds, started.elapsed()));
+        }
+        self.wake.ring();
+        true
+    }
+
+    fn end(&self, waited: Duration) {
+        lock(&self.all)[self.index].outcome.get_or_insert((false, waited));
+        self.wake.ring();
+    }
+}
+
+/// The list is whole at every moment, also when a thread has panicked.
+fn lock(all: &Mutex<Vec<Progress>>) -> MutexGuard<'_, Vec<Progress>> {
+    all.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_spaced_at_a_fiftieth_of_the_time_waited() {
+        let millis = Duration::from_millis;
+        for (waited, expected) in [(0, 1), (49, 1), (500, 10), (5_000, 100), (60_000, 100)] {
+            assert_eq!(gap(millis(waited)), millis(expected));
+        }
+    }
+
+    #[test]
+    fn an_attempt_never_outlasts_the_deadline() {
+        let seconds = Duration::from_secs;
+        for (waited, deadline, expected) in [(0, 60, 1), (10, 60, 5), (58, 60, 2)] {
+            assert_eq!(attempt_limit(seconds(waited), seconds(deadline)), seconds(expected));
+        }
+    }
+}

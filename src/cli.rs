@@ -1,0 +1,261 @@
+#![forbid(unsafe_code)]
+//! The command line: clap's definitions, and the plain values that they yield.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{NonEmptyStringValueParser, OsStringValueParser, PathBufValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+/// What is to be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Task {
+    #[default]
+    Start,
+    Check,
+}
+
+/// The command line, parsed but not yet understood.
+#[derive(Debug, Default)]
+pub struct Options {
+    pub task: Task,
+    pub foreground: bool,
+    pub detach: bool,
+    pub dry_run: bool,
+    pub config: Option<PathBuf>,
+    pub name: Option<OsString>,
+    pub cwd: Option<PathBuf>,
+    pub env: Vec<OsString>,
+    pub env_file: Option<PathBuf>,
+    pub port: Option<u16>,
+    pub nofile: Option<String>,
+    pub close_fds: bool,
+    pub require: Vec<OsString>,
+    pub wait: Vec<OsString>,
+    pub wait_timeout: Option<Duration>,
+    pub no_fix: bool,
+    pub health: Option<OsString>,
+    pub health_timeout: Option<Duration>,
+    pub health_body: Option<String>,
+    pub insecure: bool,
+    pub on_conflict: Option<String>,
+    pub replace: bool,
+    pub log: Option<PathBuf>,
+    pub open: bool,
+    pub grace: Option<Duration>,
+    pub verbose: u8,
+    pub quiet: bool,
+    pub json: bool,
+    pub no_progress: bool,
+    pub command: Vec<OsString>,
+}
+
+/// Parses the arguments, the program's name first.
+///
+/// # Errors
+/// A usage error, or the text that `--help` and `--version` ask for.
+pub fn parse(args: Vec<OsString>) -> Result<Options, clap::Error> {
+    let matches = command().try_get_matches_from(args)?;
+    let mut options = Options::default();
+    options.take(&matches);
+    if let Some(("check", matches)) = matches.subcommand() {
+        options.task = Task::Check;
+        options.take(matches);
+    }
+    Ok(options)
+}
+
+fn command() -> Command {
+    let check = Command::new("check")
+        .about("Run the requirements and waits, report, start nothing")
+        .disable_version_flag(true)
+        .after_help("Example:\n  forerun check --require cmd:python3 --wait tcp:127.0.0.1:5432 --wait-timeout 5s")
+        .defer(|c| c.args(service_args()).args(check_args()).args(output_args()).arg(command_arg()));
+    Command::new("forerun")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Checks what a server needs, then becomes it: exec under a supervisor, detach in a terminal.")
+        .override_usage("forerun [OPTIONS] [-- COMMAND [ARG]...]\n       forerun check [OPTIONS]")
+        .after_help(AFTER_HELP)
+        .disable_help_subcommand(true)
+        .args(mode_args())
+        .args(service_args())
+        .args(check_args())
+        .args(health_args())
+        .args(detached_args())
+        .args(output_args())
+        .arg(command_arg())
+        .subcommand(check)
+}
+
+const AFTER_HELP: &str = "\
+CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...
+                 exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N
+DUR reads 500ms, 2s, 1m30s.
+
+Examples:
+  forerun --wait tcp:127.0.0.1:5432 --health http://127.0.0.1:8787/health -- python3 server.py
+  forerun --foreground -- nginx -g 'daemon off;'
+
+Exit codes: 0 healthy or already running, 1 died or not healthy, 2 usage, 69 a wait timed out,
+  73 state or log not writable, 75 conflict, 78 configuration, 126 not executable, 127 not found";
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
+
+fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    option(name, value, help).value_parser(PathBufValueParser::new())
+}
+
+fn duration(name: &'static str, help: &'static str) -> Arg {
+    option(name, "DUR", help).value_parser(|text: &str| humantime::parse_duration(text))
+}
+
+fn repeated(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    option(name, value, help).action(ArgAction::Append).value_parser(OsStringValueParser::new())
+}
+
+fn mode_args() -> [Arg; 3] {
+    [
+        flag("foreground", "Become the server: same pid, nothing left behind").conflicts_with("detach"),
+        flag("detach", "Start the server in a session of its own and wait until it is healthy"),
+        flag("dry-run", "Print the mode and why, the checks and the exact command; run nothing"),
+    ]
+    .map(|a| a.help_heading("Mode"))
+}
+
+fn service_args() -> [Arg; 8] {
+    [
+        path("config", "FILE", "Read FILE [default: ./forerun.toml if there]"),
+        option("name", "NAME", "Name of the service [default: the folder's]").value_parser(OsStringValueParser::new()),
+        path("cwd", "DIR", "Run the server in DIR"),
+        repeated("env", "K=V", "Set a variable for the server"),
+        path("env-file", "FILE", "Read variables from FILE; what the environment has wins"),
+        option("port", "N", "Port to guard [default: a loopback health URL's]; 0: none")
+            .value_parser(value_parser!(u16)),
+        option("nofile", "SOFT[:HARD]", "Limit of open descriptors for the server"),
+        flag("close-fds", "Hand on only descriptors 0 to 2 and the LISTEN_FDS range"),
+    ]
+    .map(|a| a.help_heading("Service"))
+}
+
+fn check_args() -> [Arg; 4] {
+    [
+        repeated("require", "CHECK", "Must hold now"),
+        repeated("wait", "CHECK", "May still become true; all are waited for at once"),
+        duration("wait-timeout", "How long each wait may take [default: 60s]"),
+        flag("no-fix", "Run no fix of a requirement that does not hold"),
+    ]
+    .map(|a| a.help_heading("Checks"))
+}
+
+fn health_args() -> [Arg; 4] {
+    [
+        option("health", "URL-or-CHECK", "Says that the server is ready").value_parser(OsStringValueParser::new()),
+        duration("health-timeout", "How long it may take to get healthy [default: 30s]"),
+        option("health-body", "TEXT", "Text that the answer must contain")
+            .value_parser(NonEmptyStringValueParser::new()),
+        flag("insecure", "Accept any certificate from the health URL"),
+    ]
+    .map(|a| a.help_heading("Health"))
+}
+
+fn detached_args() -> [Arg; 5] {
+    let on_conflict = option("on-conflict", "standby|fail", "Wait for the holder of the place to end, or exit 75");
+    [
+        on_conflict.value_parser(["standby", "fail"]).hide_possible_values(true).help_heading("Conflict"),
+        flag("replace", "Detached: stop the running instance first").help_heading("Conflict"),
+        path("log", "FILE", "Append the server's output to FILE").help_heading("Detached"),
+        flag("open", "Open the URL in a browser when ready").help_heading("Detached"),
+        duration("grace", "How long a server may take to stop [default: 10s]").help_heading("Detached"),
+    ]
+}
+
+fn output_args() -> [Arg; 4] {
+    [
+        Arg::new("verbose").short('v').action(ArgAction::Count).help("Say more; twice for debugging"),
+        Arg::new("quiet")
+            .short('q')
+            .action(ArgAction::SetTrue)
+            .help("Say nothing but errors")
+            .conflicts_with("verbose"),
+        flag("json", "Print the result as JSON"),
+        flag("no-progress", "Draw no progress lines"),
+    ]
+    .map(|a| a.help_heading("Output"))
+}
+
+fn command_arg() -> Arg {
+    Arg::new("command")
+        .value_name("COMMAND")
+        .help("The server and its arguments")
+        .num_args(1..)
+        .last(true)
+        .hide(true)
+        .value_parser(OsStringValueParser::new())
+}
+
+impl Options {
+    /// Takes what `matches` has; what is given closer to the command wins.
+    fn take(&mut self, matches: &ArgMatches) {
+        let m = matches;
+        self.foreground |= has(m, "foreground");
+        self.detach |= has(m, "detach");
+        self.dry_run |= has(m, "dry-run");
+        one(m, "config", &mut self.config);
+        one(m, "name", &mut self.name);
+        one(m, "cwd", &mut self.cwd);
+        many(m, "env", &mut self.env);
+        one(m, "env-file", &mut self.env_file);
+        one(m, "port", &mut self.port);
+        one(m, "nofile", &mut self.nofile);
+        self.close_fds |= has(m, "close-fds");
+        many(m, "require", &mut self.require);
+        many(m, "wait", &mut self.wait);
+        one(m, "wait-timeout", &mut self.wait_timeout);
+        self.no_fix |= has(m, "no-fix");
+        one(m, "health", &mut self.health);
+        one(m, "health-timeout", &mut self.health_timeout);
+        one(m, "health-body", &mut self.health_body);
+        self.insecure |= has(m, "insecure");
+        one(m, "on-conflict", &mut self.on_conflict);
+        self.replace |= has(m, "replace");
+        one(m, "log", &mut self.log);
+        self.open |= has(m, "open");
+        one(m, "grace", &mut self.grace);
+        self.verbose += m.try_get_one("verbose").ok().flatten().copied().unwrap_or(0);
+        self.quiet |= has(m, "quiet");
+        self.json |= has(m, "json");
+        self.no_progress |= has(m, "no-progress");
+        many(m, "command", &mut self.command);
+    }
+}
+
+fn has(matches: &ArgMatches, name: &str) -> bool {
+    matches.try_get_one(name).ok().flatten().copied().unwrap_or(false)
+}
+
+fn one<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str, value: &mut Option<T>) {
+    if let Some(given) = matches.try_get_one::<T>(name).ok().flatten() {
+        *value = Some(given.clone());
+    }
+}
+
+fn many(matches: &ArgMatches, name: &str, values: &mut Vec<OsString>) {
+    if let Some(given) = matches.try_get_many::<OsString>(name).ok().flatten() {
+        values.extend(given.cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_definitions_are_sound() {
+        super::command().help_expected(true).debug_assert();
+    }
+}

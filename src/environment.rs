@@ -1,0 +1,106 @@
+#![forbid(unsafe_code)]
+//! An environment, entry by entry: what forerun does not touch goes on to the byte and in its order.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+/// Says who speaks for which instance; inherited by every descendant of the server.
+pub const COOKIE: &str = "FORERUN_INSTANCE";
+/// Where readiness is told.
+pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
+/// What only the process that a supervisor started may answer to. By name, not by prefix: LISTEN_ADDR is
+/// a setting of many servers.
+const NOTIFICATION: [&str; 7] =
+    [NOTIFY_SOCKET, "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID", "WATCHDOG_USEC", "WATCHDOG_PID"];
+/// What says which unit a process belongs to.
+const UNIT: [&str; 3] = ["INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID"];
+
+/// A list of `NAME=value` entries.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(Vec<OsString>);
+
+impl Environment {
+    pub fn new(entries: Vec<OsString>) -> Self {
+        Environment(entries)
+    }
+
+    /// The entries as they are handed to execve.
+    pub fn entries(&self) -> &[OsString] {
+        &self.0
+    }
+
+    /// The value of the first entry of that name.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.iter().find_map(|entry| value_of(entry, name.as_bytes()))
+    }
+
+    /// The value, where there is one that is not empty.
+    pub fn filled(&self, name: &str) -> Option<&OsStr> {
+        self.get(name).filter(|v| !v.is_empty())
+    }
+
+    /// Sets a variable, in the place of an earlier entry of its name.
+    pub fn set(&mut self, name: &OsStr, value: &OsStr) {
+        let mut entry = name.to_owned();
+        entry.push("=");
+        entry.push(value);
+        let mut same = self.0.iter_mut().filter(|e| value_of(e, name.as_bytes()).is_some());
+        match same.next() {
+            Some(first) => *first = entry,
+            None => self.0.push(entry),
+        }
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|entry| value_of(entry, name.as_bytes()).is_none());
+    }
+
+    /// For a check or a fix: without what only the supervised process may answer to.
+    pub fn for_checks(&self) -> Self {
+        self.without(&NOTIFICATION)
+    }
+
+    /// For a detached server: also without what says that it is of somebody else's unit.
+    pub fn for_detached(&self) -> Self {
+        self.for_checks().without(&UNIT)
+    }
+
+    fn without(&self, names: &[&str]) -> Self {
+        let goes = |entry: &OsString| names.iter().any(|name| value_of(entry, name.as_bytes()).is_some());
+        Environment(self.0.iter().filter(|e| !goes(e)).cloned().collect())
+    }
+}
+
+fn value_of<'a>(entry: &'a OsStr, name: &[u8]) -> Option<&'a OsStr> {
+    entry.as_bytes().strip_prefix(name)?.strip_prefix(b"=").map(OsStr::from_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(entries: &[&str]) -> Environment {
+        Environment::new(entries.iter().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn entries_keep_their_order_and_what_is_no_pair_stays() {
+        let mut e = environment(&["B=1", "broken", "A=2", "=odd", "A=3"]);
+        e.set("B".as_ref(), "9".as_ref());
+        e.set("C".as_ref(), "".as_ref());
+        assert_eq!(e.entries(), environment(&["B=9", "broken", "A=2", "=odd", "A=3", "C="]).entries());
+        assert_eq!(e.get("A"), Some("2".as_ref()));
+        assert_eq!(e.filled("C"), None);
+        e.remove("A");
+        assert_eq!(e.get("A"), None);
+    }
+
+    #[test]
+    fn a_detached_server_is_of_nobody_elses_unit() {
+        let e =
+            environment(&["NOTIFY_SOCKET=/n", "LISTEN_FDS=1", "WATCHDOG_USEC=1", "INVOCATION_ID=a", "LISTEN_ADDR=b"]);
+        assert_eq!(e.for_checks().entries(), environment(&["INVOCATION_ID=a", "LISTEN_ADDR=b"]).entries());
+        assert_eq!(e.for_detached().entries(), environment(&["LISTEN_ADDR=b"]).entries());
+    }
+}

@@ -1,0 +1,31 @@
+#![forbid(unsafe_code)]
+//! The cookie: `<name>/<16 hex digits>` in the server's environment, inherited by all its descendants.
+
+/// A new cookie for a service.
+pub fn new(name: &str) -> String {
+    // Without the kernel's random numbers, in the first moments of a boot, the time and our pid are as unique.
+    let fallback = || {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        now.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_right(16)
+    };
+    format!("{name}/{:016x}", getrandom::u64().unwrap_or_else(|_| fallback()))
+}
+
+/// Whether a text is a cookie of this service.
+pub fn is_of(name: &str, cookie: &str) -> bool {
+    let digits = cookie.strip_prefix(name).and_then(|rest| rest.strip_prefix('/'));
+    digits.is_some_and(|d| d.len() == 16 && d.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_of_its_service_only() {
+        assert!(is_of("web", &new("web")));
+        assert!(!is_of("we", &new("web")));
+        assert!(!is_of("web", "web/123"));
+        assert_ne!(new("web"), new("web"));
+    }
+}

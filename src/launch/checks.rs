@@ -1,0 +1,110 @@
+#![forbid(unsafe_code)]
+//! Requirements, fixes and waits: run in that order, and told in words when they fail.
+
+use std::sync::Arc;
+
+use crate::check::Context;
+use crate::check::run::{Desk, Job, Progress, Run, Work};
+use crate::error::Error;
+use crate::report::progress::Teller;
+use crate::service::{Fix, Requirement, Service};
+use crate::sys::{Caught, Wake};
+use crate::text::{elapsed, one_line, quoted};
+
+/// What running checks needs.
+pub struct Room<'a> {
+    pub context: &'a Arc<Context>,
+    pub wake: &'a Arc<Wake>,
+    pub signals: &'a Caught,
+    pub teller: &'a mut Teller,
+}
+
+impl Room<'_> {
+    /// Does all jobs and says how each ended.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`], [`Error::Exhausted`].
+    pub fn run(&mut self, jobs: Vec<Job>) -> Result<Vec<Progress>, Error> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.teller.begin();
+        let mut run = Run::start(jobs, self.context, self.wake)?;
+        let mut desk = Desk { wake: self.wake, signals: self.signals, observer: self.teller };
+        run.wait(None, &mut desk)?;
+        Ok(run.progress())
+    }
+}
+
+/// Makes sure that all requirements and waits hold.
+///
+/// # Errors
+/// [`Error::Unmet`] and [`Error::TimedOut`] with a line for each that does not.
+pub fn ensure(service: &Service, room: &mut Room) -> Result<(), Error> {
+    let mut progress = requirements(service, room)?;
+    for (requirement, progress) in service.requirements.iter().zip(&mut progress) {
+        if let Some(fix) = requirement.fix.as_ref().filter(|_| !progress.holds() && service.run_fixes) {
+            mend(requirement, fix, progress, room)?;
+        }
+    }
+    let unmet: Vec<_> = service.requirements.iter().zip(&progress).filter_map(unmet).collect();
+    if !unmet.is_empty() {
+        return Err(Error::Unmet(unmet.join("\n")));
+    }
+    let progress = waits(service, room)?;
+    let late: Vec<_> = service.waits.iter().zip(&progress).filter(|(_, p)| !p.holds()).collect();
+    let lines =
+        late.iter().map(|(wait, progress)| not_ready(&wait.probe.check.to_string(), progress, wait.hint.as_deref()));
+    match late.is_empty() {
+        true => Ok(()),
+        false => Err(Error::TimedOut(lines.collect::<Vec<_>>().join("\n"))),
+    }
+}
+
+/// Tries all requirements once, at once.
+pub fn requirements(service: &Service, room: &mut Room) -> Result<Vec<Progress>, Error> {
+    room.run(service.requirements.iter().map(|r| Job::require(r.probe.clone())).collect())
+}
+
+/// Waits for all waits at once.
+pub fn waits(service: &Service, room: &mut Room) -> Result<Vec<Progress>, Error> {
+    room.run(service.waits.iter().map(|w| Job::wait(w.probe.clone())).collect())
+}
+
+/// Runs a fix, then the check again.
+fn mend(requirement: &Requirement, fix: &Fix, progress: &mut Progress, room: &mut Room) -> Result<(), Error> {
+    let check = requirement.probe.check.to_string();
+    crate::report::line::say(&format!("{} does not hold ({}); running its fix", quoted(&check), progress.reason));
+    let job = Job { label: format!("fix of {check}"), work: Work::Fix(fix.script.clone()), deadline: fix.timeout };
+    let fixed = room.run(vec![job])?.remove(0);
+    if !fixed.holds() {
+        progress.reason = format!("{}; its fix {} failed: {}", progress.reason, quoted(&fix.script), fixed.reason);
+        return Ok(());
+    }
+    let again = room.run(vec![Job::require(requirement.probe.clone())])?.remove(0);
+    *progress = Progress { attempts: progress.attempts + again.attempts, ..again };
+    if !progress.holds() {
+        progress.reason = format!("{}, also after its fix", progress.reason);
+    }
+    Ok(())
+}
+
+fn unmet((requirement, progress): (&Requirement, &Progress)) -> Option<String> {
+    let check = quoted(&requirement.probe.check.to_string());
+    let hint = hint(requirement.hint.as_deref());
+    (!progress.holds()).then(|| format!("requirement {check} does not hold: {}{hint}", progress.reason))
+}
+
+/// The line of a check that did not become true in time.
+pub fn not_ready(check: &str, progress: &Progress, given: Option<&str>) -> String {
+    let attempts = match progress.attempts {
+        1 => "1 attempt".to_owned(),
+        many => format!("{many} attempts"),
+    };
+    let took = elapsed(progress.took());
+    format!("{} not ready after {took} ({attempts}): {}{}", quoted(check), progress.reason, hint(given))
+}
+
+fn hint(hint: Option<&str>) -> String {
+    hint.map(|hint| format!("; {}", one_line(hint))).unwrap_or_default()
+}

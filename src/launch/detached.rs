@@ -1,0 +1,316 @@
+#![forbid(unsafe_code)]
+//! Detached: the server gets a session of its own and a log, and forerun waits until it is ready. If it does not
+//! get ready, nothing of it is left.
+
+use std::time::{Duration, Instant};
+
+use super::log_file::Log;
+use super::place::{self, Holder};
+use super::{Launch, checks, exec_error, ourselves, verified};
+use crate::check::port;
+use crate::check::run::{Desk, Ended, Job, Progress, Run};
+use crate::check::{Check, Expectation, Probe};
+use crate::environment::COOKIE;
+use crate::error::Error;
+use crate::instance::cookie;
+use crate::instance::identity::Identity;
+use crate::instance::members::{members, shows_cookie};
+use crate::instance::record::{Phase, Record};
+use crate::instance::state::{self, Folder};
+use crate::instance::stop::stop;
+use crate::report::line::say;
+use crate::report::result::{self, Ready};
+use crate::sys::{self, Detached, ExitWatch, Listener, Process, Waited};
+use crate::text::{elapsed, quoted};
+
+/// Without health and without a port: a server that has lived for this long is taken for ready.
+const LIVED: Duration = Duration::from_millis(300);
+/// How long a health check of a server that runs for a while may take.
+const STILL_HEALTHY: Duration = Duration::from_secs(5);
+
+pub fn start(mut launch: Launch) -> Result<(), Error> {
+    let service = launch.service;
+    let begun = Instant::now();
+    let folder =
+        state::root(launch.inherited).and_then(|root| Folder::open(&root, &service.name)).map_err(Error::State)?;
+    let lock = launch.lock(&folder)?;
+    let holder = place::holder(service, &folder).map_err(Error::State)?;
+    match &holder {
+        Holder::Instance(record) if !service.replace => return already_running(&mut launch, record),
+        Holder::Instance(record) if record.supervisor.is_none() => replace(&launch, record)?,
+        _ => {
+            if let Some(conflict) = place::conflict(service, &holder, launch.decision.supervised) {
+                return Err(conflict);
+            }
+        }
+    }
+    if let Some(conflict) = place::port_conflict(service) {
+        return Err(conflict);
+    }
+    let log = Log::open(service.log.as_deref(), &folder)?;
+    let cookie = cookie::new(&service.name);
+    // From here on the record says what a forerun that is killed leaves behind.
+    let us = ourselves().ok_or_else(|| Error::State("cannot read this process's own start time".to_owned()))?;
+    write(&launch, &folder, Phase::Starting, us, &cookie, &log)?;
+    let started = launch_server(&mut launch, &folder, &cookie, &log);
+    let server = started.inspect_err(|_| Record::remove(&folder))?;
+    if let Err(e) = write(&launch, &folder, Phase::Running, server.identity.clone(), &cookie, &log) {
+        log::warn!("{e}; continuing");
+    }
+    drop(lock);
+    let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, &server.identity) };
+    result::print_ready(&ready, launch.json)?;
+    if service.open {
+        open_url(service.url.as_deref());
+    }
+    Ok(())
+}
+
+/// A server that was started and is a child of ours.
+struct Server {
+    identity: Identity,
+    process: Process,
+    watch: ExitWatch,
+}
+
+/// Checks, starts, waits. On an error nothing is left of what was started.
+fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) -> Result<Server, Error> {
+    let service = launch.service;
+    {
+        let Launch { context, wake, signals, teller, .. } = &mut *launch;
+        checks::ensure(service, &mut checks::Room { context, wake, signals, teller })?;
+    }
+    let mut environment = service.variables.added_to({
+        let mut base = launch.inherited.for_detached();
+        base.remove("FORERUN_UNIT");
+        base.remove("FORERUN_FOREGROUND");
+        base
+    });
+    environment.set(COOKIE.as_ref(), cookie.as_ref());
+    let path = launch.find_command(&environment)?;
+    sys::set_subreaper();
+    let child = sys::spawn_detached(&Detached {
+        path: &path,
+        args: &service.command,
+        environment: environment.entries(),
+        log: &log.file,
+        nofile: launch.nofile,
+        sigpipe: launch.sigpipe,
+    });
+    let pid = child.map_err(|e| exec_error(&service.command, &e))?.id() as i32;
+    let identity = Identity::of(pid);
+    let process = identity.as_ref().and_then(verified);
+    let (Some(identity), Some(process)) = (identity, process) else {
+        sys::kill_group(pid);
+        sys::reap_group(pid);
+        return Err(Error::State(format!(
+            "cannot read the start time of the server, pid {pid}, from the system; it was stopped"
+        )));
+    };
+    let server = Server { identity, process, watch: ExitWatch::new(pid) };
+    let ready = write(launch, folder, Phase::Starting, server.identity.clone(), cookie, log)
+        .and_then(|()| wait_until_ready(launch, &server, cookie, log));
+    match ready {
+        Ok(()) => Ok(server),
+        Err(error) => {
+            if let Error::Interrupted(_) = error {
+                say(&format!("interrupted; stopping {}", quoted(&service.name)));
+            }
+            for left in stop(server.process, service.grace, &launch.wake, &launch.signals) {
+                log::warn!("{} did not end after SIGKILL", port::describe(left.pid));
+            }
+            // The tail is read after the stop: the last lines are often the ones that say why.
+            Err(match error {
+                Error::NotReady(message) => not_ready(&message, log),
+                other => other,
+            })
+        }
+    }
+}
+
+/// Waits until health holds, and the server lives, and the port is its own.
+fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Log) -> Result<(), Error> {
+    let service = launch.service;
+    let name = quoted(&service.name);
+    let died = |how: Waited| {
+        let hint = match how {
+            Waited::Exited(0) => "; if it puts itself into the background, turn that off (\"daemon off\")",
+            _ => "",
+        };
+        Error::NotReady(format!("the server {name} {how} before it was ready{hint}"))
+    };
+    let Some(probe) = readiness(launch) else {
+        return match lives_on(launch, server)? {
+            Waited::Running => Ok(()),
+            how => Err(died(how)),
+        };
+    };
+    let Launch { context, wake, signals, teller, .. } = launch;
+    teller.begin();
+    let label = probe.check.to_string();
+    let mut run = Run::start(vec![Job::wait(probe)], context, wake)?;
+    let mut desk = Desk { wake, signals, observer: teller };
+    let ended = run.wait(server.watch.descriptor(), &mut desk)?;
+    let progress = run.progress().remove(0);
+    drop(run);
+    match sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0)) {
+        // It has ended, but its status is not there yet: it cannot be long.
+        Waited::Running if ended == Ended::Other => Err(died(lives_on(launch, server)?)),
+        Waited::Running => match stranger(launch, server, cookie) {
+            Some(who) => Err(Error::Conflict(format!(
+                "port {} is held by {who}, not by the server {name}, which was stopped; its log is {}",
+                quoted(&service.port.unwrap_or_default().to_string()),
+                quoted(&log.path)
+            ))),
+            None if progress.holds() => Ok(()),
+            None => Err(unhealthy(launch, &label, &progress)),
+        },
+        how => Err(died(how)),
+    }
+}
+
+/// The check that says that the server is ready; without health, that its port listens.
+fn readiness(launch: &Launch) -> Option<Probe> {
+    let service = launch.service;
+    if let Some(health) = &service.health {
+        return Some(health.probe.clone());
+    }
+    let check = Check::Tcp { host: "localhost".to_owned(), port: service.port? };
+    Some(Probe { check, timeout: service.health_timeout, expect: Expectation::default() })
+}
+
+/// Waits for a server that says nothing of itself: how it ended, or that it runs.
+fn lives_on(launch: &Launch, server: &Server) -> Result<Waited, Error> {
+    let begun = Instant::now();
+    loop {
+        let status = sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0));
+        let left = LIVED.saturating_sub(begun.elapsed());
+        if status != Waited::Running || left.is_zero() {
+            return Ok(status);
+        }
+        if let Some(signal) = launch.signals.signal() {
+            return Err(Error::Interrupted(signal));
+        }
+        launch.wake.wait(server.watch.descriptor(), left);
+    }
+}
+
+/// Who listens on our port, where that is somebody else who was there before our server. A younger owner is
+/// not one: a container runtime's proxy listens for the server.
+fn stranger(launch: &Launch, server: &Server, cookie: &str) -> Option<String> {
+    let main = server.process;
+    let service = launch.service;
+    let listeners = sys::listeners(service.port?, &[main.pid]).ok()?;
+    let mut family = None;
+    for Listener { address, owners } in listeners {
+        if owners.contains(&main.pid) || !port::answers(service.host.as_deref(), address) {
+            continue;
+        }
+        let us = std::process::id() as i32;
+        let family = family.get_or_insert_with(|| members(&sys::processes(), main.pid, us));
+        let is_ours = |pid: &i32| family.iter().any(|p| p.pid == *pid) || shows_cookie(*pid, cookie);
+        let is_older = |pid: &i32| sys::process(*pid).is_some_and(|p| p.start < main.start);
+        if !owners.iter().any(is_ours) {
+            if let Some(owner) = owners.iter().find(|pid| is_older(pid)) {
+                return Some(port::describe(*owner));
+            }
+        }
+    }
+    None
+}
+
+fn unhealthy(launch: &Launch, label: &str, progress: &Progress) -> Error {
+    let hint = launch.service.health.as_ref().and_then(|h| h.hint.as_deref());
+    let line = checks::not_ready(label, progress, hint);
+    Error::NotReady(format!("the server {} is not healthy and was stopped: {line}", quoted(&launch.service.name)))
+}
+
+/// The report of a server that failed: why, and what it said last.
+fn not_ready(message: &str, log: &Log) -> Error {
+    let tail = log.tail();
+    Error::NotReady(match tail.is_empty() {
+        true => format!("{message}; it wrote nothing to its log {}", quoted(&log.path)),
+        false => format!("{message}; its log {} ends with{tail}", quoted(&log.path)),
+    })
+}
+
+/// Says that the service runs, and whether it is healthy.
+fn already_running(launch: &mut Launch, record: &Record) -> Result<(), Error> {
+    let service = launch.service;
+    // One that was started a moment ago by its supervisor is given the rest of its time.
+    let age = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs().saturating_sub(record.started);
+    let left =
+        service.health_timeout.saturating_sub(Duration::from_secs(age)).max(STILL_HEALTHY.min(service.health_timeout));
+    let where_it_runs = place::whereabouts(record);
+    if let Some(mut probe) = readiness(launch) {
+        let age_is_over = age >= service.health_timeout.as_secs();
+        probe.timeout = left;
+        let Launch { context, wake, signals, teller, .. } = launch;
+        let job = if age_is_over { Job::require(probe) } else { Job::wait(probe) };
+        let label = job.label.clone();
+        let progress = checks::Room { context, wake, signals, teller }.run(vec![job])?.remove(0);
+        if !progress.holds() {
+            return Err(Error::NotReady(format!(
+                "{} is already running as {where_it_runs}, but is not healthy: {}: {}",
+                quoted(&service.name),
+                quoted(&label),
+                progress.reason
+            )));
+        }
+    }
+    let log = record.log.as_ref().map(|log| std::ffi::OsString::from(log).into());
+    let ready = Ready {
+        already: Some(where_it_runs),
+        log,
+        supervised: record.supervisor.is_some(),
+        ..Ready::new(service, &record.process)
+    };
+    result::print_ready(&ready, launch.json)?;
+    if service.open {
+        open_url(service.url.as_deref());
+    }
+    Ok(())
+}
+
+/// Stops the instance that runs, for `--replace`.
+fn replace(launch: &Launch, record: &Record) -> Result<(), Error> {
+    let Some(process) = verified(&record.process) else { return Ok(()) };
+    let begun = Instant::now();
+    let left = stop(process, launch.service.grace, &launch.wake, &launch.signals);
+    if let Some(signal) = launch.signals.signal() {
+        return Err(Error::Interrupted(signal));
+    }
+    match left.first() {
+        None => {
+            say(&format!("stopped pid {} after {}", process.pid, elapsed(begun.elapsed())));
+            Ok(())
+        }
+        Some(left) => {
+            Err(Error::Conflict(format!("cannot stop {}: it does not end after SIGKILL", port::describe(left.pid))))
+        }
+    }
+}
+
+fn write(
+    launch: &Launch,
+    folder: &Folder,
+    phase: Phase,
+    process: Identity,
+    cookie: &str,
+    log: &Log,
+) -> Result<(), Error> {
+    let record = launch.record(phase, process, cookie, Some(&log.path));
+    let failed = |e| Error::State(format!("cannot write the record in {}: {e}", quoted(&folder.path)));
+    record.write(folder).map_err(failed)
+}
+
+fn open_url(url: Option<&str>) {
+    match url {
+        Some(url) => {
+            if let Err(e) = open::that_detached(url) {
+                log::warn!("cannot open {} in a browser: {e}", quoted(url));
+            }
+        }
+        None => log::warn!("there is no URL to open: set 'url' in forerun.toml, or --health"),
+    }
+}

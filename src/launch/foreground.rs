@@ -1,0 +1,138 @@
+#![forbid(unsafe_code)]
+//! Foreground: this process becomes the server. Nothing of forerun is left: no thread (every check has been
+//! joined), no child, no descriptor (all are close-on-exec), no handler.
+
+use std::time::Duration;
+
+use super::place::{self, Holder};
+use super::{Launch, checks, exec_error, ourselves};
+use crate::environment::{COOKIE, Environment};
+use crate::error::Error;
+use crate::instance::cookie;
+use crate::instance::record::{Phase, Record};
+use crate::instance::state::{self, Folder, Lock};
+use crate::report::line::say;
+use crate::service::{OnConflict, Service};
+use crate::sys::{self, ExitWatch};
+use crate::text::quoted;
+
+/// How often the place is looked at again where nobody can be waited for.
+const RETRY: Duration = Duration::from_millis(250);
+
+pub fn start(mut launch: Launch) -> Result<(), Error> {
+    let service = launch.service;
+    // A folder that cannot be had is no reason to keep a server from starting: then only the port is guarded.
+    let folder = state::root(launch.inherited).and_then(|root| Folder::open(&root, &service.name));
+    let folder = folder.map_err(|e| log::warn!("{e}; continuing without a record")).ok();
+    let (lock, kept) = take_place(&mut launch, folder.as_ref())?;
+    let cookie = kept.unwrap_or_else(|| cookie::new(&service.name));
+
+    if !(service.requirements.is_empty() && service.waits.is_empty()) {
+        write_record(&launch, folder.as_ref(), Phase::Starting, &cookie);
+        let result = run_checks(&mut launch);
+        if result.is_err() {
+            folder.as_ref().map(Record::remove);
+        }
+        result?;
+    }
+    let environment = server_environment(service, launch.inherited, &cookie);
+    let path = launch.find_command(&environment).inspect_err(|_| {
+        folder.as_ref().map(Record::remove);
+    })?;
+    write_record(&launch, folder.as_ref(), Phase::Running, &cookie);
+    launch.teller.starting(&format!("starting {}", quoted(&service.command[0])), service.health_timeout);
+    if service.close_fds {
+        sys::close_on_exec_from(first_to_close(launch.inherited));
+    }
+    let Launch { nofile, sigpipe, signals, .. } = launch;
+    nofile.map(sys::set_nofile);
+    // From here on a signal ends us as if forerun had never been there.
+    if let Some(signal) = signals.release() {
+        folder.as_ref().map(Record::remove);
+        return Err(Error::Interrupted(signal));
+    }
+    let error = sys::become_command(&path, &service.command, environment.entries(), sigpipe);
+    folder.as_ref().map(Record::remove);
+    drop(lock);
+    Err(exec_error(&service.command, &error))
+}
+
+/// Makes sure that name and port are free, and keeps the lock. The cookie is kept where we are the instance.
+fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lock>, Option<String>), Error> {
+    let mut standing_by = false;
+    loop {
+        let lock = match folder.map(|folder| launch.lock(folder)) {
+            Some(Err(Error::State(message))) => {
+                log::warn!("{message}; continuing without it");
+                None
+            }
+            Some(lock) => Some(lock?),
+            None => None,
+        };
+        let holder = match folder.map(|folder| place::holder(launch.service, folder)) {
+            Some(Err(message)) => {
+                log::warn!("{message}; continuing without it");
+                Holder::Nobody
+            }
+            Some(Ok(holder)) => holder,
+            None => Holder::Nobody,
+        };
+        let conflict = place::conflict(launch.service, &holder, launch.decision.supervised);
+        let Some(conflict) = conflict.or_else(|| place::port_conflict(launch.service)) else {
+            if standing_by {
+                say("the place is free; going on");
+            }
+            let kept = if let Holder::Ourselves(record) = holder { Some(record.cookie) } else { None };
+            return Ok((lock, kept.filter(|kept| cookie::is_of(&launch.service.name, kept))));
+        };
+        if launch.service.on_conflict != Some(OnConflict::Standby) || matches!(conflict, Error::Config(_)) {
+            return Err(conflict);
+        }
+        // Whoever has the place must be able to leave it.
+        drop(lock);
+        if !standing_by {
+            say(&format!("standby: {conflict}"));
+            standing_by = true;
+        }
+        stand_by(launch, &holder, &conflict)?;
+    }
+}
+
+/// Waits until the holder may have ended.
+fn stand_by(launch: &mut Launch, holder: &Holder, conflict: &Error) -> Result<(), Error> {
+    launch.teller.status(&format!("standby: {conflict}"));
+    let watch = place::awaited(holder).map(|identity| ExitWatch::new(identity.pid));
+    let ends = watch.as_ref().and_then(ExitWatch::descriptor);
+    launch.wake.wait(ends, if ends.is_some() { RETRY * 4 } else { RETRY });
+    launch.signals.signal().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
+}
+
+fn run_checks(launch: &mut Launch) -> Result<(), Error> {
+    let Launch { service, context, wake, signals, teller, .. } = launch;
+    checks::ensure(service, &mut checks::Room { context, wake, signals, teller })
+}
+
+/// Written before the exec: pid and start time stay the same. Where it cannot be written the start goes on.
+fn write_record(launch: &Launch, folder: Option<&Folder>, phase: Phase, cookie: &str) {
+    let (Some(folder), Some(process)) = (folder, ourselves()) else { return };
+    if let Err(e) = launch.record(phase, process, cookie, None).write(folder) {
+        log::warn!("cannot write the record in {}: {e}; continuing without a record", quoted(&folder.path));
+    }
+}
+
+/// What came in, plus the service's, plus the cookie; less what is forerun's own.
+fn server_environment(service: &Service, inherited: &Environment, cookie: &str) -> Environment {
+    let mut base = inherited.clone();
+    base.remove("FORERUN_UNIT");
+    base.remove("FORERUN_FOREGROUND");
+    let mut environment = service.variables.added_to(base);
+    environment.set(COOKIE.as_ref(), cookie.as_ref());
+    environment
+}
+
+/// The descriptor after the activation sockets, where those are ours.
+fn first_to_close(environment: &Environment) -> i32 {
+    let number = |name: &str| environment.get(name).and_then(|v| v.to_str()?.parse::<i32>().ok());
+    let ours = number("LISTEN_PID") == i32::try_from(std::process::id()).ok();
+    3 + number("LISTEN_FDS").filter(|&count| ours && (0..65_536).contains(&count)).unwrap_or(0)
+}

@@ -1,0 +1,97 @@
+#![forbid(unsafe_code)]
+//! The log of a detached server: appended to, rotated at start, its end shown when the server fails.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::error::Error;
+use crate::instance::state::Folder;
+use crate::text::{one_line, quoted};
+
+const NAME: &str = "server.log";
+/// A log beyond this is rotated.
+const LARGE: u64 = 10 << 20;
+/// How many rotated logs are kept.
+const KEPT: u32 = 3;
+/// What is shown of a log.
+const LINES: usize = 20;
+const BYTES: u64 = 16 << 10;
+
+/// An open log.
+pub struct Log {
+    pub file: File,
+    pub path: PathBuf,
+    /// Where this start's lines begin.
+    begin: u64,
+}
+
+impl Log {
+    /// Opens the log: `asked`, or the one in the state folder.
+    ///
+    /// # Errors
+    /// [`Error::State`].
+    pub fn open(asked: Option<&Path>, folder: &Folder) -> Result<Log, Error> {
+        let path = asked.map_or_else(|| folder.path.join(NAME), Path::to_owned);
+        rotate(&path);
+        let open = || -> io::Result<Log> {
+            let file = match asked {
+                Some(path) => {
+                    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+                    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags.bits()).open(path)?
+                }
+                None => folder.append(NAME)?,
+            };
+            // Non-blocking for the open only: a FIFO that nobody reads is refused, not waited for.
+            fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+            let begin = file.metadata()?.len();
+            Ok(Log { file, path: path.clone(), begin })
+        };
+        open()
+            .map_err(|e| Error::State(format!("cannot open the log {}: {e}; choose another with --log", quoted(&path))))
+    }
+
+    /// The last lines of this start, indented, each safe to print.
+    pub fn tail(&self) -> String {
+        let read = || -> io::Result<Vec<u8>> {
+            let mut file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.path)?;
+            if !file.metadata()?.is_file() {
+                return Ok(Vec::new());
+            }
+            let end = file.seek(SeekFrom::End(0))?;
+            file.seek(SeekFrom::Start(self.begin.max(end.saturating_sub(BYTES))))?;
+            let mut bytes = Vec::new();
+            file.take(BYTES).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().unwrap_or_default();
+        let mut lines: Vec<_> = bytes.trim_ascii_end().split(|&b| b == b'\n').rev().take(LINES).collect();
+        lines.reverse();
+        let show = |line: &&[u8]| format!("\n  | {}", one_line(OsStr::from_bytes(line.trim_ascii_end())));
+        lines.iter().filter(|_| !bytes.is_empty()).map(show).collect()
+    }
+}
+
+/// Moves a large log out of the way: `.1` is the newest of the old ones.
+fn rotate(path: &Path) {
+    let is_large = fs::symlink_metadata(path).is_ok_and(|m| m.is_file() && m.len() > LARGE);
+    if !is_large {
+        return;
+    }
+    let numbered = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    for number in (1..KEPT).rev() {
+        let _ = fs::rename(numbered(number), numbered(number + 1));
+    }
+    if let Err(e) = fs::rename(path, numbered(1)) {
+        log::warn!("cannot rotate the log {}: {e}; continuing", quoted(path));
+    }
+}

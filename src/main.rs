@@ -1,0 +1,70 @@
+#![deny(unsafe_code)]
+#![cfg_attr(not(test), no_main)]
+#![cfg_attr(test, allow(dead_code, reason = "the test harness has its own main, which does not call `run`"))]
+//! forerun runs before a server, makes sure that it can start, and then becomes it.
+
+mod check;
+mod cli;
+mod environment;
+mod error;
+mod instance;
+mod launch;
+mod mode;
+mod report;
+mod service;
+mod situation;
+mod start;
+#[allow(unsafe_code)]
+mod sys;
+mod text;
+
+use cli::Options;
+use environment::Environment;
+use error::Error;
+use report::line;
+
+/// The whole program: from what it was started with to its exit code.
+fn run(started: sys::Started) -> i32 {
+    std::panic::set_hook(Box::new(|panic| {
+        line::fail(&Error::NotReady(format!("internal error, please report it: {panic}").replace('\n', ": ")));
+    }));
+    let environment = Environment::new(started.environment);
+    let options = match cli::parse(started.args.clone()) {
+        Ok(options) => options,
+        Err(e) if !e.use_stderr() => {
+            return end(line::print_result(e.to_string().as_bytes()), &Options::default(), &environment);
+        }
+        Err(e) => {
+            line::init(&environment, 0, false);
+            return end(Err(Error::Usage(usage(&e))), &Options::default(), &environment);
+        }
+    };
+    line::init(&environment, options.verbose, options.quiet);
+    let result = start::run(&options, &environment, &started.args, started.sigpipe);
+    end(result, &options, &environment)
+}
+
+/// Says why it failed, and with which code.
+fn end(result: Result<(), Error>, options: &Options, environment: &Environment) -> i32 {
+    let Err(error) = result else { return 0 };
+    line::fail(&error);
+    let decision = situation::decide(options, environment, None);
+    let (recognised, foreground) =
+        decision.map_or((false, false), |d| (d.recognised.is_some(), d.mode == mode::Mode::Foreground));
+    if let (Error::Interrupted(signal), true) = (&error, foreground) {
+        sys::die_of(*signal);
+    }
+    i32::from(error.exit_code(recognised))
+}
+
+/// clap's message on one line: what is wrong, and its tips.
+fn usage(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let mut parts = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let first = parts.next().unwrap_or_default();
+    let mut message = first.strip_prefix("error: ").unwrap_or(&first).to_owned();
+    for tip in parts.filter_map(|part| part.strip_prefix("tip: ").map(str::to_owned)) {
+        message += &format!("; {tip}");
+    }
+    text::one_line(&format!("{message}; see 'forerun --help'"))
+}

@@ -1,0 +1,114 @@
+#![forbid(unsafe_code)]
+//! Lines on stderr. Each begins with `forerun: `, under journald with its priority before it.
+
+use std::io::{self, Write};
+use std::sync::OnceLock;
+
+use log::{LevelFilter, Log, Metadata, Record};
+
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::sys;
+
+/// syslog(3) priorities, as `<N>` before a line of the journal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Priority {
+    Error = 3,
+    Warning = 4,
+    Info = 6,
+    Debug = 7,
+}
+
+struct Lines {
+    journal: bool,
+    quiet: bool,
+    level: LevelFilter,
+    /// FORERUN_LOG, where it is set.
+    filter: Option<env_logger::Logger>,
+}
+
+static LINES: OnceLock<Lines> = OnceLock::new();
+
+/// Sets up what is said: `verbose` is the number of `-v`.
+pub fn init(environment: &Environment, verbose: u8, quiet: bool) {
+    let journal = environment.filled("JOURNAL_STREAM").is_some_and(sys::stderr_is_journal);
+    let filter = environment
+        .filled("FORERUN_LOG")
+        .map(|filters| env_logger::Builder::new().parse_filters(&filters.to_string_lossy()).build());
+    let level = match verbose {
+        _ if quiet => LevelFilter::Error,
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        2 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
+    let most = filter.as_ref().map_or(level, |f| f.filter().max(level));
+    if log::set_logger(LINES.get_or_init(|| Lines { journal, quiet, level, filter })).is_ok() {
+        log::set_max_level(most);
+    }
+}
+
+impl Log for Lines {
+    fn enabled(&self, metadata: &Metadata) -> bool {
+        // Only our own words: ureq's and rustls' have URLs and headers in them, which may be secrets.
+        metadata.target().starts_with("forerun")
+    }
+
+    fn log(&self, record: &Record) {
+        let filtered = self.filter.as_ref().is_some_and(|f| f.matches(record));
+        if !self.enabled(record.metadata()) || !(filtered || record.level() <= self.level) {
+            return;
+        }
+        let (priority, prefix) = match record.level() {
+            log::Level::Error => (Priority::Error, ""),
+            log::Level::Warn => (Priority::Warning, "warning: "),
+            log::Level::Info => (Priority::Info, ""),
+            log::Level::Debug | log::Level::Trace => (Priority::Debug, "debug: "),
+        };
+        print(self.journal, priority, &format!("{prefix}{}", record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+/// Says what happens, unless `-q` was given.
+pub fn say(text: &str) {
+    let lines = LINES.get();
+    if !lines.is_some_and(|l| l.quiet) {
+        print(lines.is_some_and(|l| l.journal), Priority::Info, text);
+    }
+}
+
+/// Says why forerun gives up.
+pub fn fail(error: &Error) {
+    let text = error.to_string();
+    if !text.is_empty() {
+        print(LINES.get().is_some_and(|l| l.journal), Priority::Error, &text);
+    }
+}
+
+/// Indented lines belong to the one before them. Nothing can be done where stderr cannot be written.
+fn print(journal: bool, priority: Priority, text: &str) {
+    let mut out = String::new();
+    for line in text.lines() {
+        if journal {
+            out.push_str(&format!("<{}>", priority as u8));
+        }
+        out.push_str(if line.starts_with("  ") { "" } else { "forerun: " });
+        out.push_str(line);
+        out.push('\n');
+    }
+    let _ = io::stderr().write_all(out.as_bytes());
+}
+
+/// Writes a result to stdout, all of it or an error.
+///
+/// # Errors
+/// [`Error::State`] when stdout cannot be written; a reader that has gone is none.
+pub fn print_result(text: &[u8]) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::State(format!("cannot write to stdout: {e}"))),
+        _ => Ok(()),
+    }
+}

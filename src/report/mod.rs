@@ -1,0 +1,8 @@
+#![forbid(unsafe_code)]
+//! Everything that a person sees.
+
+pub mod line;
+pub mod notify;
+pub mod plan;
+pub mod progress;
+pub mod result;

@@ -1,0 +1,45 @@
+#![forbid(unsafe_code)]
+//! What the service manager is told while forerun is still the main process: STATUS= and EXTEND_TIMEOUT_USEC=.
+
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+
+/// How long one message extends the start timeout, and how often it is sent.
+const EXTENSION: Duration = Duration::from_secs(15);
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Speaks to NOTIFY_SOCKET.
+#[derive(Default)]
+pub struct Notifier {
+    last: Option<(Instant, String)>,
+}
+
+impl Notifier {
+    /// Says what is waited for, and asks for more time. Repeats itself only as often as that needs.
+    pub fn waiting(&mut self, status: &str) {
+        let due = match &self.last {
+            Some((sent, said)) => sent.elapsed() >= INTERVAL || (said != status && sent.elapsed() >= INTERVAL / 5),
+            None => true,
+        };
+        if due {
+            self.last = Some((Instant::now(), status.to_owned()));
+            send(status, EXTENSION);
+        }
+    }
+
+    /// The server gets its own time to start: the wait has used up what the unit gives.
+    pub fn starting(&mut self, status: &str, time: Duration) {
+        if self.last.take().is_some() {
+            send(status, time);
+        }
+    }
+}
+
+fn send(status: &str, time: Duration) {
+    let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    let states = [NotifyState::Status(status), NotifyState::ExtendTimeoutUsec(micros)];
+    if let Err(e) = sd_notify::notify(&states) {
+        log::debug!("cannot notify the service manager: {e}");
+    }
+}

@@ -1,0 +1,142 @@
+#![forbid(unsafe_code)]
+//! How the checks go: a line each on a terminal, a few plain lines elsewhere, a status for the service manager.
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::line::say;
+use super::notify::Notifier;
+use crate::check::run::{Job, Observer, Progress, Work};
+use crate::environment::Environment;
+use crate::text::{elapsed, quoted};
+
+/// When a wait is worth a plain line.
+const NOTEWORTHY: Duration = Duration::from_secs(1);
+
+/// Tells everybody who is there.
+pub struct Teller {
+    on_terminal: bool,
+    utf8: bool,
+    bars: Option<(MultiProgress, Vec<ProgressBar>)>,
+    /// The jobs of the plain lines: announced, and done.
+    lines: Vec<(bool, bool)>,
+    notifier: Option<Notifier>,
+}
+
+impl Teller {
+    /// `on_terminal`: stderr is one, and progress lines are wanted.
+    pub fn new(environment: &Environment, on_terminal: bool, notify: bool) -> Self {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| environment.filled(name));
+        let utf8 = locale.is_some_and(|l| l.to_string_lossy().to_ascii_lowercase().replace('-', "").contains("utf8"));
+        Teller { on_terminal, utf8, bars: None, lines: Vec::new(), notifier: notify.then(Notifier::default) }
+    }
+
+    /// Begins a new set of jobs.
+    pub fn begin(&mut self) {
+        self.bars = None;
+        self.lines.clear();
+    }
+
+    /// Says something to the service manager alone, where one listens.
+    pub fn status(&mut self, status: &str) {
+        if let Some(notifier) = &mut self.notifier {
+            notifier.waiting(status);
+        }
+    }
+
+    /// The checks are over and the server gets `time` to start.
+    pub fn starting(&mut self, status: &str, time: Duration) {
+        if let Some(notifier) = &mut self.notifier {
+            notifier.starting(status, time);
+        }
+    }
+
+    fn draw(&mut self, jobs: &[Job], progress: &[Progress], waited: Duration) {
+        let (marks, ticks) =
+            if self.utf8 { (["✓", "✗"], "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ") } else { (["ok", "no"], "|/-\\ ") };
+        let (_, bars) = self.bars.get_or_insert_with(|| {
+            let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(20));
+            let style = ProgressStyle::with_template("{spinner} {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner())
+                .tick_chars(ticks);
+            let bars = jobs.iter().map(|_| all.add(ProgressBar::new_spinner().with_style(style.clone())));
+            let bars = bars.collect();
+            (all, bars)
+        });
+        for ((job, progress), bar) in jobs.iter().zip(progress).zip(bars.iter()).filter(|(_, bar)| !bar.is_finished()) {
+            let reason = if progress.reason.is_empty() { String::new() } else { format!("  {}", progress.reason) };
+            let mark = progress.outcome.map(|(holds, _)| marks[usize::from(!holds)]);
+            let took = progress.outcome.map_or(waited, |(_, took)| took);
+            let line = format!("{}  {}{reason}", job.label, elapsed(took));
+            match mark {
+                Some(mark) => {
+                    if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_msg}") {
+                        bar.set_style(style);
+                    }
+                    bar.set_prefix(mark);
+                    bar.finish_with_message(line);
+                }
+                None => {
+                    bar.set_message(line);
+                    bar.tick();
+                }
+            }
+        }
+    }
+
+    fn print(&mut self, jobs: &[Job], progress: &[Progress], waited: Duration) {
+        self.lines.resize(jobs.len(), (false, false));
+        for ((job, progress), (announced, done)) in jobs.iter().zip(progress).zip(&mut self.lines) {
+            if *done {
+                continue;
+            }
+            match progress.outcome {
+                Some((true, took)) if *announced => {
+                    say(&format!(
+                        "{} holds after {} ({} attempts)",
+                        quoted(&job.label),
+                        elapsed(took),
+                        progress.attempts
+                    ));
+                }
+                None if !*announced && waited >= NOTEWORTHY => {
+                    let verb = if matches!(job.work, Work::Fix(_)) { "running" } else { "waiting for" };
+                    let reason = if progress.reason.is_empty() { "" } else { ": " };
+                    let most = elapsed(job.deadline);
+                    say(&format!("{verb} {}, at most {most}{reason}{}", quoted(&job.label), progress.reason));
+                    *announced = true;
+                }
+                _ => {}
+            }
+            *done = progress.outcome.is_some();
+        }
+    }
+}
+
+impl Observer for Teller {
+    fn interval(&self) -> Duration {
+        if self.on_terminal { Duration::from_millis(100) } else { NOTEWORTHY }
+    }
+
+    fn look(&mut self, jobs: &[Job], progress: &[Progress], waited: Duration) {
+        match self.on_terminal {
+            true => self.draw(jobs, progress, waited),
+            false => self.print(jobs, progress, waited),
+        }
+        if self.notifier.is_some() && progress.iter().any(|p| p.outcome.is_none()) {
+            self.status(&waiting_for(jobs, progress));
+        }
+    }
+}
+
+/// What is still waited for, in one line.
+fn waiting_for(jobs: &[Job], progress: &[Progress]) -> String {
+    let pending: Vec<_> = jobs.iter().zip(progress).filter(|(_, p)| p.outcome.is_none()).collect();
+    let named = pending.iter().take(3).map(|(job, progress)| match progress.reason.as_str() {
+        "" => job.label.clone(),
+        reason => format!("{} ({reason})", job.label),
+    });
+    let more = if pending.len() > 3 { format!(" and {} more", pending.len() - 3) } else { String::new() };
+    format!("waiting for {}{more}", named.collect::<Vec<_>>().join(", "))
+}

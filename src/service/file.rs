@@ -1,0 +1,297 @@
+#![forbid(unsafe_code)]
+//! forerun.toml: what its keys are, and where in the file something is wrong.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::{self, Read};
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
+use toml::Spanned;
+
+use super::OnConflict;
+use crate::text::{nearest, one_line, quoted};
+
+const LARGEST: u64 = 1 << 20;
+
+/// The file, as written.
+#[derive(serde::Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct File {
+    pub name: Option<Spanned<String>>,
+    pub command: Option<Spanned<Words>>,
+    pub cwd: Option<PathBuf>,
+    pub env_file: Option<PathBuf>,
+    pub port: Option<u16>,
+    pub url: Option<String>,
+    pub on_conflict: Option<OnConflict>,
+    pub foreground: Option<bool>,
+    pub detach: Option<bool>,
+    pub close_fds: Option<bool>,
+    pub wait_timeout: Option<Text<Duration>>,
+    pub log: Option<PathBuf>,
+    pub open: Option<bool>,
+    pub grace: Option<Text<Duration>>,
+    #[serde(default)]
+    pub env: BTreeMap<Spanned<String>, Spanned<String>>,
+    #[serde(default)]
+    pub require: Vec<CheckTable>,
+    #[serde(default)]
+    pub wait: Vec<CheckTable>,
+    pub health: Option<CheckTable>,
+    #[serde(default)]
+    pub limits: Limits,
+    pub watch: Option<Spanned<Watch>>,
+}
+
+/// A `[[require]]`, a `[[wait]]` or `[health]`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CheckTable {
+    pub check: Spanned<String>,
+    pub timeout: Option<Spanned<Text<Duration>>>,
+    pub status: Option<Spanned<Text<Statuses>>>,
+    pub body: Option<Spanned<String>>,
+    #[serde(default)]
+    pub headers: Option<Spanned<BTreeMap<String, String>>>,
+    pub insecure: Option<Spanned<bool>>,
+    pub hint: Option<String>,
+    pub fix: Option<Spanned<String>>,
+    pub fix_timeout: Option<Spanned<Text<Duration>>>,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub nofile: Option<Text<super::NofileWish>>,
+}
+
+/// `[watch]` is for the sidecar.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(dead_code, reason = "its values are validated; the sidecar that acts on them is not there yet")]
+pub struct Watch {
+    interval: Option<Text<Duration>>,
+    unhealthy_after: Option<u32>,
+    grace: Option<Text<Duration>>,
+    on_unhealthy: Option<Action>,
+    max_fds: Option<Text<Share>>,
+    max_ptys: Option<u64>,
+    max_processes: Option<u64>,
+    on_leak: Option<Action>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Action {
+    Restart,
+    Warn,
+}
+
+/// What is wrong with a file, and in which line.
+pub struct Wrong {
+    pub at: usize,
+    pub message: String,
+}
+
+impl Wrong {
+    pub fn at<T>(value: &Spanned<T>, message: impl Into<String>) -> Self {
+        Wrong { at: value.span().start, message: message.into() }
+    }
+
+    /// The whole message.
+    pub fn in_file(&self, path: &Path, text: &str) -> String {
+        let line = text.as_bytes()[..self.at.min(text.len())].iter().filter(|&&b| b == b'\n').count() + 1;
+        format!("cannot use {}: line {line}: {}", quoted(path), one_line(&self.message))
+    }
+}
+
+/// Reads a file's text. `Ok(None)`: it is not there.
+///
+/// # Errors
+/// A message that names the file.
+pub fn read(path: &Path) -> Result<Option<String>, String> {
+    let failed = |e: &dyn fmt::Display| format!("cannot read {}: {e}", quoted(path));
+    let mut text = String::new();
+    match fs::File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed(&e)),
+        Ok(file) => match file.take(LARGEST + 1).read_to_string(&mut text) {
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(failed(&"it is not UTF-8")),
+            Err(e) => return Err(failed(&e)),
+            Ok(_) => {}
+        },
+    }
+    if text.len() as u64 > LARGEST {
+        return Err(failed(&"it is larger than 1 MiB"));
+    }
+    Ok(Some(text))
+}
+
+/// Parses the text of a file.
+pub fn parse(text: &str) -> Result<File, Wrong> {
+    toml::from_str(text)
+        .map_err(|e| Wrong { at: e.span().map_or(0, |span| span.start), message: reworded(e.message()) })
+}
+
+/// serde's words for an unknown key list all known ones; the nearest says more.
+fn reworded(message: &str) -> String {
+    let mut names = message.split('`').skip(1).step_by(2);
+    match names.next() {
+        Some(unknown) if message.starts_with("unknown field") => {
+            let near = nearest(unknown, names).map(|known| format!("; the nearest is '{known}'"));
+            format!("unknown key '{unknown}'{}", near.unwrap_or_default())
+        }
+        _ => message.replace('`', "'"),
+    }
+}
+
+/// A command: a list of words, or a string that is split into words as a shell would, without one.
+pub struct Words(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Words;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a list of strings or a string")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Words, E> {
+                shlex::split(text).map(Words).ok_or_else(|| E::custom("the command has an unclosed quote"))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Words, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = list.next_element()? {
+                    words.push(word);
+                }
+                Ok(Words(words))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// A value that is written as text, or as a number where that is the same.
+#[derive(Clone)]
+pub struct Text<T>(pub T);
+
+/// What can be read from text.
+pub trait FromText: Sized {
+    /// # Errors
+    /// A message that quotes the text.
+    fn from_text(text: &str) -> Result<Self, String>;
+}
+
+impl<'de, T: FromText> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+        impl<T: FromText> Visitor<'_> for Either<T> {
+            type Value = Text<T>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Text<T>, E> {
+                T::from_text(text).map(Text).map_err(E::custom)
+            }
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Text<T>, E> {
+                self.visit_str(&number.to_string())
+            }
+        }
+        deserializer.deserialize_any(Either(PhantomData)).map_err(D::Error::custom)
+    }
+}
+
+impl FromText for Duration {
+    fn from_text(text: &str) -> Result<Self, String> {
+        humantime::parse_duration(text).map_err(|e| format!("'{text}' is no duration such as 500ms, 2s or 1m30s: {e}"))
+    }
+}
+
+/// Statuses of an HTTP answer: `200`, `200-399`, `200,401`.
+#[derive(Clone)]
+pub struct Statuses(pub Vec<RangeInclusive<u16>>);
+
+impl FromText for Statuses {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let number = |t: &str| t.trim().parse::<u16>().ok().filter(|n| (100..1000).contains(n));
+        let range = |part: &str| match part.split_once('-') {
+            Some((from, to)) => Some(number(from)?..=number(to)?).filter(|r| !r.is_empty()),
+            None => number(part).map(|n| n..=n),
+        };
+        let ranges: Option<Vec<_>> = text.split(',').map(range).collect();
+        ranges.map(Statuses).ok_or_else(|| format!("'{text}' is no status such as \"200\", \"200-399\" or \"200,401\""))
+    }
+}
+
+/// A count, or a percentage.
+struct Share;
+
+impl FromText for Share {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix('%').unwrap_or(text).parse::<u32>().ok();
+        let right = number.is_some_and(|n| n > 0 && (!text.ends_with('%') || n <= 100));
+        right.then_some(Share).ok_or_else(|| format!("'{text}' is neither a count nor a percentage"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(text: &str) -> String {
+        parse(text).err().expect("wrong").in_file(Path::new("forerun.toml"), text)
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
+        assert_eq!(
+            wrong("name = 'a'\n\nprot = 1\n"),
+            "cannot use 'forerun.toml': line 3: unknown key 'prot'; the nearest is 'port'"
+        );
+        assert_eq!(
+            wrong("[health]\ncheck = 'tcp:a:1'\ntimout = '1s'\n"),
+            "cannot use 'forerun.toml': line 3: unknown key 'timout'; the nearest is 'timeout'"
+        );
+    }
+
+    #[test]
+    fn bad_values_are_named_with_their_line() {
+        for (text, part) in [
+            ("port = 70000", "line 1"),
+            ("\ngrace = '5'", "line 2: '5' is no duration"),
+            ("on-conflict = 'kill'", "unknown variant 'kill'"),
+            ("command = 'a \"b'", "unclosed quote"),
+            ("command = [1]", "line 1"),
+            ("[[wait]]\ncheck = 'http://a'\nstatus = '2x'", "line 3: '2x' is no status"),
+            ("[env]\nA = 1", "line 2"),
+            ("name = ", "line 1"),
+            ("[limits]\nnofile = '9:8'", "line 2: '9:8'"),
+            ("[watch]\nmax-fds = '120%'", "line 2: '120%'"),
+            ("[[wait]]\ntimeout = '1s'", "missing field 'check'"),
+        ] {
+            let message = wrong(text);
+            assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_command_is_a_list_or_a_string_without_a_shell() {
+        let words = |text| parse(text).ok().expect(text).command.expect("command").into_inner().0;
+        assert_eq!(words("command = 'python3 -c \"a b\" $HOME'"), ["python3", "-c", "a b", "$HOME"]);
+        assert_eq!(words("command = ['a b', '']"), ["a b", ""]);
+    }
+
+    #[test]
+    fn statuses_are_numbers_and_ranges() {
+        let statuses = Statuses::from_text("200, 300-399").expect("statuses").0;
+        assert_eq!(statuses, [200..=200, 300..=399]);
+        for bad in ["", "99", "400-300", "200-", "a"] {
+            assert!(Statuses::from_text(bad).is_err(), "{bad}");
+        }
+    }
+}

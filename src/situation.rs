@@ -1,0 +1,57 @@
+#![forbid(unsafe_code)]
+//! Looks up what the mode is decided from.
+
+use std::io::{self, IsTerminal};
+
+use crate::cli::Options;
+use crate::environment::{Environment, NOTIFY_SOCKET};
+use crate::error::Error;
+use crate::mode::{self, Decision, Mode, Situation};
+use crate::sys;
+use crate::text::quoted;
+
+/// Decides the mode. `asked`: what the file says of it, where the command line says nothing.
+///
+/// # Errors
+/// [`Error::Usage`] when FORERUN_FOREGROUND is none of its words.
+pub fn decide(
+    options: &Options,
+    environment: &Environment,
+    asked: Option<(Mode, &'static str)>,
+) -> Result<Decision, Error> {
+    let flag = match (options.foreground, options.detach) {
+        (true, _) => Some((Mode::Foreground, "--foreground")),
+        (_, true) => Some((Mode::Detached, "--detach")),
+        _ => asked,
+    };
+    let forced = environment.filled("FORERUN_FOREGROUND").unwrap_or_default();
+    let forced = mode::forced(&forced.to_string_lossy()).map_err(|()| {
+        Error::Usage(format!(
+            "invalid FORERUN_FOREGROUND {}: expected 1, true, yes, on, 0, false, no or off",
+            quoted(forced)
+        ))
+    })?;
+    let text = |name: &str| environment.filled(name).map(|v| v.to_string_lossy().into_owned());
+    let is_set = |name: &str| environment.filled(name).is_some();
+    let (pid, parent) = (std::process::id() as i32, std::os::unix::process::parent_id() as i32);
+    let (notify_socket, invocation_id) = (is_set(NOTIFY_SOCKET), is_set("INVOCATION_ID"));
+    Ok(mode::decide(&Situation {
+        asked: flag,
+        forced,
+        launchd_socket: is_set("LAUNCHD_SOCKET"),
+        notify_socket,
+        invocation_id,
+        xpc_service_name: text("XPC_SERVICE_NAME"),
+        supervisor_enabled: is_set("SUPERVISOR_ENABLED"),
+        systemd_exec_pid: text("SYSTEMD_EXEC_PID").and_then(|v| v.parse().ok()),
+        pid,
+        parent,
+        parent_name: if parent > 0 { sys::process_name(parent) } else { None },
+        init_name: if parent == 1 { sys::process_name(1) } else { None },
+        stdin_is_terminal: io::stdin().is_terminal(),
+        stderr_is_terminal: io::stderr().is_terminal(),
+        controlling_terminal: sys::has_controlling_terminal(),
+        // Only ever needed to disprove systemd's variables.
+        cgroup_leaf: if notify_socket || invocation_id { sys::cgroup_leaf() } else { None },
+    }))
+}

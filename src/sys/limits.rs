@@ -1,0 +1,44 @@
+//! The limit of open descriptors (RLIMIT_NOFILE).
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::os;
+
+/// A soft and a hard limit of open descriptors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Nofile {
+    pub soft: u64,
+    pub hard: u64,
+}
+
+/// The limits in force.
+pub fn nofile() -> Nofile {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
+    Nofile { soft, hard }
+}
+
+/// What of `wanted` this process may have. A hard limit above the present one is tried, and put back.
+pub fn allowed_nofile(wanted: Nofile) -> Nofile {
+    let now = nofile();
+    let mut hard = wanted.hard;
+    if hard > now.hard {
+        let raised = Nofile { soft: now.soft, hard };
+        if set_nofile(raised) {
+            set_nofile(now);
+        } else {
+            hard = now.hard;
+        }
+    }
+    let ceiling = os::most_descriptors().unwrap_or(u64::MAX).min(hard);
+    Nofile { soft: wanted.soft.min(ceiling), hard }
+}
+
+/// Sets the limits of this process. False when the kernel refuses. Safe between fork and exec.
+pub fn set_nofile(limits: Nofile) -> bool {
+    setrlimit(Resource::RLIMIT_NOFILE, limits.soft, limits.hard).is_ok()
+}
+
+/// One more than the highest descriptor that can be opened.
+pub fn open_max() -> i32 {
+    i32::try_from(nofile().soft).unwrap_or(i32::MAX)
+}

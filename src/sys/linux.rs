@@ -1,0 +1,213 @@
+//! Linux: /proc, pidfds, close_range.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+use procfs::FromRead;
+use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
+use procfs::process::{FDTarget, Stat};
+
+use super::process::Process;
+
+/// Where this process's descriptors are listed.
+pub const DESCRIPTORS: &str = "/proc/self/fd";
+
+/// What a pid is only meaningful together with.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Host {
+    pub machine: String,
+    pub boot: String,
+    pub pid_namespace: String,
+}
+
+/// This boot of this machine, and our pid namespace. What cannot be read is empty.
+pub fn host() -> Host {
+    let line = |path: &str| fs::read_to_string(path).map(|s| s.trim().to_owned()).unwrap_or_default();
+    Host {
+        machine: line("/etc/machine-id"),
+        boot: line("/proc/sys/kernel/random/boot_id"),
+        pid_namespace: fs::read_link("/proc/self/ns/pid").map(|p| p.to_string_lossy().into_owned()).unwrap_or_default(),
+    }
+}
+
+/// The process with this pid, if there is one that we can see.
+pub fn process(pid: i32) -> Option<Process> {
+    let stat = Stat::from_file(format!("/proc/{pid}/stat")).ok()?;
+    Some(Process {
+        pid: stat.pid,
+        parent: stat.ppid,
+        group: stat.pgrp,
+        session: stat.session,
+        start: stat.starttime,
+        zombie: matches!(stat.state, 'Z' | 'X'),
+    })
+}
+
+/// All processes that we can see.
+pub fn processes() -> Vec<Process> {
+    pids().into_iter().filter_map(process).collect()
+}
+
+/// The name of the program that a process runs (its `comm`, at most 15 bytes).
+pub fn process_name(pid: i32) -> Option<String> {
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned())
+}
+
+/// The arguments of a process, as it shows them.
+pub fn command_line(pid: i32) -> Option<Vec<OsString>> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
+    Some(bytes.split(|&b| b == 0).map(|a| OsString::from_vec(a.to_vec())).collect())
+}
+
+/// A variable in the environment that a process was started with, as far as it shows it.
+pub fn environment_value(pid: i32, name: &str) -> Option<OsString> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = bytes.split(|&b| b == 0).find_map(|e| e.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    Some(OsStr::from_bytes(value).to_owned())
+}
+
+/// The last component of our control group's path, as systemd names it.
+pub fn cgroup_leaf() -> Option<String> {
+    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = |prefix: &str| text.lines().find_map(|l| l.split_once(prefix).map(|(_, path)| path));
+    let path = path("::").filter(|p| *p != "/").or_else(|| path(":name=systemd:"))?;
+    path.rsplit('/').next().filter(|leaf| !leaf.is_empty()).map(str::to_owned)
+}
+
+/// A TCP socket that listens.
+pub struct Listener {
+    pub address: IpAddr,
+    /// The processes that hold it, as far as we may see.
+    pub owners: Vec<i32>,
+}
+
+/// The sockets that listen on a TCP port. Owners are looked for among `likely` first, and among all
+/// processes only where none of those holds the socket.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn listeners(port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
+    let mut entries = tcp().map_err(io::Error::other)?;
+    entries.extend(tcp6().unwrap_or_default());
+    entries.retain(|e: &TcpNetEntry| e.state == TcpState::Listen && e.local_address.port() == port);
+    let mut everybody = None;
+    let listeners = entries.into_iter().map(|entry| {
+        let mut owners = holders(likely, entry.inode);
+        if owners.is_empty() {
+            owners = holders(everybody.get_or_insert_with(pids), entry.inode);
+        }
+        Listener { address: entry.local_address.ip(), owners }
+    });
+    Ok(listeners.collect())
+}
+
+fn holders(pids: &[i32], inode: u64) -> Vec<i32> {
+    let holds = |pid: i32| {
+        let fds = procfs::process::Process::new(pid).and_then(|p| p.fd());
+        fds.is_ok_and(|fds| fds.flatten().any(|fd| matches!(fd.target, FDTarget::Socket(i) if i == inode)))
+    };
+    pids.iter().copied().filter(|&pid| holds(pid)).collect()
+}
+
+fn pids() -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Watches a process for its end, and signals it and nothing else: a pidfd. Without one (before Linux 5.3, or
+/// under a seccomp filter that knows none) a thread waits for it, and signals go by number.
+pub struct ExitWatch {
+    pid: i32,
+    pidfd: Option<OwnedFd>,
+    stand_in: Option<OwnedFd>,
+}
+
+impl ExitWatch {
+    /// Watches `pid`, which must be alive or an unreaped child.
+    pub fn new(pid: i32) -> Self {
+        // SAFETY: pidfd_open takes two integers and returns a new descriptor (close-on-exec) or -1.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        // SAFETY: a descriptor that nobody else has.
+        let pidfd = (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) });
+        let stand_in = if pidfd.is_none() { thread_that_waits(pid) } else { None };
+        ExitWatch { pid, pidfd, stand_in }
+    }
+
+    /// A descriptor that is readable once the process has ended.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().or(self.stand_in.as_ref()).map(AsFd::as_fd)
+    }
+
+    /// Sends a signal; a process that has ended gets none, whoever has its number now.
+    pub fn signal(&self, signal: i32) {
+        match &self.pidfd {
+            // SAFETY: pidfd_send_signal takes integers, and a null pointer for "as kill(2) would fill it in".
+            Some(fd) => unsafe {
+                let info = std::ptr::null::<libc::siginfo_t>();
+                libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, info, 0);
+            },
+            // SAFETY: kill takes two integers; the pid is positive: never a group, never everybody.
+            None => unsafe {
+                libc::kill(self.pid.max(1), signal);
+            },
+        }
+    }
+}
+
+/// The read end of a pipe that is closed when `pid` has ended.
+fn thread_that_waits(pid: i32) -> Option<OwnedFd> {
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).ok()?;
+    let wait = move || {
+        let _write = write;
+        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        while waitid(Id::Pid(Pid::from_raw(pid)), ended) == Err(Errno::EINTR) {}
+        // No child of ours: looked at until it is gone.
+        while process(pid).is_some_and(|p| !p.zombie) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    std::thread::Builder::new().stack_size(64 * 1024).spawn(wait).ok()?;
+    Some(read)
+}
+
+/// Marks every descriptor from `first` on as close-on-exec. False before Linux 5.11.
+pub fn close_range_on_exec(first: i32) -> bool {
+    // SAFETY: close_range takes three integers; with CLOEXEC it only sets flags.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == 0 }
+}
+
+/// The most descriptors that a process can have open, whatever its limits say.
+pub fn most_descriptors() -> Option<u64> {
+    number("/proc/sys/fs/nr_open").ok()
+}
+
+/// How many pseudo-terminals are free in the system's pool.
+///
+/// # Errors
+/// When the kernel's counters cannot be read.
+pub fn free_ptys() -> io::Result<u64> {
+    let (most, used) = (number("/proc/sys/kernel/pty/max")?, number("/proc/sys/kernel/pty/nr")?);
+    Ok(most.saturating_sub(used))
+}
+
+/// Makes this process the parent of its descendants' orphans, so that a server that puts itself into the
+/// background while we wait for it is still found. Not inherited by children. False when refused.
+pub fn set_subreaper() -> bool {
+    // SAFETY: prctl with this option takes one integer and changes only this process's attribute.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 }
+}
+
+fn number(path: &str) -> io::Result<u64> {
+    let text = fs::read_to_string(path)?;
+    text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("no number in {path}")))
+}

@@ -1,0 +1,219 @@
+//! macOS: libproc, sysctl, kqueue. Type-checked and linked, never run by us: no Mac was at hand.
+
+use std::ffi::{CStr, OsStr, OsString};
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
+
+use super::process::Process;
+
+/// Where this process's descriptors are listed.
+pub const DESCRIPTORS: &str = "/dev/fd";
+
+/// What a pid is only meaningful together with.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Host {
+    pub machine: String,
+    pub boot: String,
+    pub pid_namespace: String,
+}
+
+/// This boot of this machine. macOS has no pid namespaces. What cannot be read is empty.
+pub fn host() -> Host {
+    let text = |name: &CStr| {
+        let bytes = sysctl(name).unwrap_or_default();
+        String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(&bytes)).into_owned()
+    };
+    Host { machine: text(c"kern.uuid"), boot: text(c"kern.bootsessionuuid"), pid_namespace: String::new() }
+}
+
+/// The process with this pid, if there is one that we can see.
+pub fn process(pid: i32) -> Option<Process> {
+    // SAFETY: an all-zero proc_bsdinfo is a valid value: it has only integers and arrays of them.
+    let mut info: libc::proc_bsdinfo = unsafe { std::mem::zeroed() };
+    let size = size_of::<libc::proc_bsdinfo>() as i32;
+    // SAFETY: the buffer is as large as said; the kernel fills all of it or reports fewer bytes.
+    let got = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDTBSDINFO, 0, (&raw mut info).cast(), size) };
+    if got != size {
+        return None;
+    }
+    // SAFETY: getsid takes an integer and returns one.
+    let session = unsafe { libc::getsid(pid) };
+    Some(Process {
+        pid,
+        parent: info.pbi_ppid as i32,
+        group: info.pbi_pgid as i32,
+        session,
+        start: info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec,
+        zombie: info.pbi_status == libc::SZOMB,
+    })
+}
+
+/// All processes that we can see.
+pub fn processes() -> Vec<Process> {
+    // SAFETY: with a null buffer the call only returns how many processes there are.
+    let count = unsafe { libc::proc_listallpids(std::ptr::null_mut(), 0) };
+    let mut pids = vec![0i32; usize::try_from(count).unwrap_or(0) + 64];
+    let size = (pids.len() * size_of::<i32>()) as i32;
+    // SAFETY: the buffer is as large as said.
+    let count = unsafe { libc::proc_listallpids(pids.as_mut_ptr().cast(), size) };
+    pids.truncate(usize::try_from(count).unwrap_or(0));
+    pids.into_iter().filter_map(process).collect()
+}
+
+/// The name of the program that a process runs.
+pub fn process_name(pid: i32) -> Option<String> {
+    let mut name = [0u8; 64];
+    // SAFETY: the buffer is as large as said; the call returns how many bytes it wrote.
+    let length = unsafe { libc::proc_name(pid, name.as_mut_ptr().cast(), name.len() as u32) };
+    let name = name.get(..usize::try_from(length).ok()?)?;
+    (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+/// The arguments of a process, as it shows them.
+pub fn command_line(pid: i32) -> Option<Vec<OsString>> {
+    arguments_and_environment(pid).map(|(arguments, _)| arguments)
+}
+
+/// A variable in the environment that a process was started with, as far as it shows it.
+pub fn environment_value(pid: i32, name: &str) -> Option<OsString> {
+    let (_, environment) = arguments_and_environment(pid)?;
+    let value = environment.iter().find_map(|e| e.as_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    Some(OsStr::from_bytes(value).to_owned())
+}
+
+/// KERN_PROCARGS2: the count of arguments, the executable's path, padding, the arguments, the environment.
+fn arguments_and_environment(pid: i32) -> Option<(Vec<OsString>, Vec<OsString>)> {
+    let mut mib = [libc::CTL_KERN, libc::KERN_PROCARGS2, pid];
+    let mut bytes = vec![0u8; 1 << 20];
+    let mut size = bytes.len();
+    // SAFETY: the mib has three integers, and the buffer is as large as `size` says.
+    let done =
+        unsafe { libc::sysctl(mib.as_mut_ptr(), 3, bytes.as_mut_ptr().cast(), &mut size, std::ptr::null_mut(), 0) };
+    if done != 0 {
+        return None;
+    }
+    bytes.truncate(size);
+    let count = usize::try_from(i32::from_ne_bytes(*bytes.first_chunk()?)).ok()?;
+    let path_end = bytes[4..].iter().position(|&b| b == 0)? + 4;
+    let start = bytes[path_end..].iter().position(|&b| b != 0)? + path_end;
+    let mut strings = bytes[start..].split(|&b| b == 0).map(|s| OsString::from_vec(s.to_vec()));
+    let arguments = strings.by_ref().take(count).collect();
+    Some((arguments, strings.take_while(|s| !s.is_empty()).collect()))
+}
+
+/// macOS has no control groups.
+pub fn cgroup_leaf() -> Option<String> {
+    None
+}
+
+/// A TCP socket that listens.
+pub struct Listener {
+    pub address: IpAddr,
+    /// The processes that hold it, as far as we may see.
+    pub owners: Vec<i32>,
+}
+
+/// The sockets that listen on a TCP port, of the processes that we may look into.
+///
+/// # Errors
+/// When libproc refuses.
+pub fn listeners(port: u16, _likely: &[i32]) -> io::Result<Vec<Listener>> {
+    use listeners::{Protocol, State};
+    let all = listeners::get_all().map_err(|e| io::Error::other(e.to_string()))?;
+    let ours = all
+        .into_iter()
+        .filter(|l| l.socket.port() == port && matches!(l.protocol, Protocol::TCP) && matches!(l.state, State::Listen));
+    Ok(ours.map(|l| Listener { address: l.socket.ip(), owners: vec![l.process.pid as i32] }).collect())
+}
+
+/// Watches a process for its end (kqueue), and signals it.
+pub struct ExitWatch {
+    pid: i32,
+    start: Option<u64>,
+    queue: Option<Kqueue>,
+}
+
+impl ExitWatch {
+    /// Watches `pid`, which must be alive or an unreaped child.
+    pub fn new(pid: i32) -> Self {
+        let exit = KEvent::new(
+            pid as usize,
+            EventFilter::EVFILT_PROC,
+            EvFlags::EV_ADD | EvFlags::EV_ONESHOT,
+            FilterFlag::NOTE_EXIT,
+            0,
+            0,
+        );
+        let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let queue = Kqueue::new().ok().filter(|q| q.kevent(&[exit], &mut [], Some(zero)).is_ok());
+        ExitWatch { pid, start: process(pid).map(|p| p.start), queue }
+    }
+
+    /// A descriptor that is readable once the process has ended.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.queue.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Sends a signal to the process that was there when the watch began. macOS has no pidfds: it is looked at
+    /// again first.
+    pub fn signal(&self, signal: i32) {
+        if self.start.is_some() && process(self.pid).map(|p| p.start) == self.start {
+            // SAFETY: kill takes two integers; the pid is positive: never a group, never everybody.
+            unsafe { libc::kill(self.pid.max(1), signal) };
+        }
+    }
+}
+
+/// macOS cannot mark a range of descriptors.
+pub fn close_range_on_exec(_first: i32) -> bool {
+    false
+}
+
+/// The most descriptors that a process can have open: a soft limit above it is clamped at use.
+pub fn most_descriptors() -> Option<u64> {
+    number(c"kern.maxfilesperproc")
+}
+
+/// How many pseudo-terminals are free in the system's pool. A slot in use has a node /dev/ttysNNN, until both
+/// of its sides are closed.
+///
+/// # Errors
+/// When the limit or /dev cannot be read.
+pub fn free_ptys() -> io::Result<u64> {
+    let most = number(c"kern.tty.ptmx_max").ok_or_else(io::Error::last_os_error)?;
+    let used = fs::read_dir("/dev")?.flatten().filter(|e| {
+        let name = e.file_name();
+        let digits = name.as_bytes().strip_prefix(b"ttys").unwrap_or_default();
+        digits.len() == 3 && digits.iter().all(u8::is_ascii_digit)
+    });
+    Ok(most.saturating_sub(used.count() as u64))
+}
+
+/// macOS gives every orphan to launchd.
+pub fn set_subreaper() -> bool {
+    false
+}
+
+fn number(name: &CStr) -> Option<u64> {
+    let bytes = sysctl(name)?;
+    match bytes.len() {
+        4 => i32::from_ne_bytes(bytes.try_into().ok()?).try_into().ok(),
+        8 => i64::from_ne_bytes(bytes.try_into().ok()?).try_into().ok(),
+        _ => None,
+    }
+}
+
+fn sysctl(name: &CStr) -> Option<Vec<u8>> {
+    let mut bytes = vec![0u8; 256];
+    let mut size = bytes.len();
+    // SAFETY: the name is a C string and the buffer as large as `size` says.
+    let done =
+        unsafe { libc::sysctlbyname(name.as_ptr(), bytes.as_mut_ptr().cast(), &mut size, std::ptr::null_mut(), 0) };
+    bytes.truncate(size);
+    (done == 0).then_some(bytes)
+}

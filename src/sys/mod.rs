@@ -1,0 +1,35 @@
+//! What the operating system is asked. The only place with `unsafe` and with `cfg(target_os)`.
+//!
+//! Everything POSIX is in the files named after what they do; what differs between systems is in `linux.rs`
+//! and `macos.rs`, which export the same functions. Nothing here knows of services, checks or records.
+
+mod entry;
+mod exec;
+mod fd;
+mod limits;
+mod pipe;
+mod process;
+mod signal;
+mod terminal;
+
+#[cfg(target_os = "linux")]
+#[path = "linux.rs"]
+mod os;
+#[cfg(target_os = "macos")]
+#[path = "macos.rs"]
+mod os;
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+compile_error!("forerun knows Linux and macOS");
+
+pub use entry::Started;
+pub use exec::{Detached, become_command, group_command, spawn_detached};
+pub use fd::{close_on_exec_from, inherits_listener, open_descriptors, stderr_is_journal};
+pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
+pub use os::{
+    ExitWatch, Host, Listener, cgroup_leaf, command_line, environment_value, free_ptys, host, listeners, process,
+    process_name, processes, set_subreaper,
+};
+pub use pipe::{Cancel, Wake, Woken, wait_readable};
+pub use process::{Process, Waited, kill_group, reap_group, wait_for};
+pub use signal::{Caught, SigPipe, catch_signals, die_of};
+pub use terminal::{has_controlling_terminal, home_directory};

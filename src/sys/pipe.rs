@@ -1,0 +1,108 @@
+//! The two pipes of a wait: one wakes the waiter, one tells the workers to stop.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Rung by signal handlers and by workers that are done; the main thread waits on it.
+pub struct Wake {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+/// Why [`Wake::wait`] came back.
+#[derive(PartialEq, Eq)]
+pub enum Woken {
+    /// Somebody rang.
+    Rung,
+    /// The other descriptor is readable or at its end.
+    Other,
+    /// The time is over.
+    Timeout,
+}
+
+impl Wake {
+    /// # Errors
+    /// When the process or the system has no descriptors left.
+    pub fn new() -> io::Result<Self> {
+        let (read, write) = pipe()?;
+        Ok(Wake { read, write })
+    }
+
+    /// Where to ring from a signal handler.
+    pub fn bell(&self) -> BorrowedFd<'_> {
+        self.write.as_fd()
+    }
+
+    /// Wakes the waiter, now or at its next wait.
+    pub fn ring(&self) {
+        let _ = nix::unistd::write(&self.write, &[0]);
+    }
+
+    /// Waits until rung, until `other` has something, or until `timeout`.
+    pub fn wait(&self, other: Option<BorrowedFd>, timeout: Duration) -> Woken {
+        let mut fds = vec![PollFd::new(self.read.as_fd(), PollFlags::POLLIN)];
+        fds.extend(other.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        match poll(&mut fds, millis(timeout)) {
+            Ok(0) => Woken::Timeout,
+            Ok(_) if fds[0].any() == Some(true) => {
+                let mut bytes = [0; 64];
+                while matches!(nix::unistd::read(&self.read, &mut bytes), Ok(64)) {}
+                Woken::Rung
+            }
+            Ok(_) => Woken::Other,
+            // Interrupted: the handler that did it rings, or has rung.
+            Err(_) => Woken::Rung,
+        }
+    }
+}
+
+/// Dropped to tell every worker that holds a [`Cancel::token`] to stop.
+pub struct Cancel {
+    read: OwnedFd,
+    _write: OwnedFd,
+}
+
+impl Cancel {
+    /// # Errors
+    /// When the process or the system has no descriptors left.
+    pub fn new() -> io::Result<Self> {
+        let (read, write) = pipe()?;
+        Ok(Cancel { read, _write: write })
+    }
+
+    /// A descriptor that becomes readable (at its end) when this is dropped.
+    ///
+    /// # Errors
+    /// When the process or the system has no descriptors left.
+    pub fn token(&self) -> io::Result<OwnedFd> {
+        self.read.try_clone()
+    }
+}
+
+/// Waits until one of `fds` is readable or at its end, for at most `timeout` (rounded up to a millisecond).
+/// Says which ones are.
+pub fn wait_readable<const N: usize>(fds: [Option<BorrowedFd>; N], timeout: Duration) -> [bool; N] {
+    let mut polled: Vec<_> = fds.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    let ready = poll(&mut polled, millis(timeout)).is_ok_and(|n| n > 0);
+    let mut answers = polled.iter().map(|fd| ready && fd.any() == Some(true));
+    fds.map(|fd| fd.is_some() && answers.next() == Some(true))
+}
+
+/// Rounded up: rounded down, the last millisecond before a deadline would be spent polling.
+fn millis(duration: Duration) -> PollTimeout {
+    PollTimeout::try_from((duration + Duration::from_micros(999)).as_millis()).unwrap_or(PollTimeout::MAX)
+}
+
+/// A pipe, both ends non-blocking and close-on-exec. (pipe2 is not on macOS; nothing is forked meanwhile.)
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = nix::unistd::pipe()?;
+    for fd in [&read, &write] {
+        fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    }
+    Ok((read, write))
+}

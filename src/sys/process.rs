@@ -1,0 +1,72 @@
+//! Processes: what one looks like, and how children end.
+
+use std::io;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+/// One process, as the system's table has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: i32,
+    pub parent: i32,
+    pub group: i32,
+    pub session: i32,
+    /// When it was started: clock ticks (Linux) or microseconds (macOS). Only ever compared.
+    pub start: u64,
+    /// Dead, but its parent has not asked for its status yet.
+    pub zombie: bool,
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    Running,
+    Exited(i32),
+    Killed { signal: i32, core: bool },
+}
+
+impl std::fmt::Display for Waited {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match *self {
+            Waited::Running => f.write_str("is still running"),
+            Waited::Exited(status) => write!(f, "exited with status {status}"),
+            Waited::Killed { signal, core } => {
+                match Signal::try_from(signal) {
+                    Ok(signal) => write!(f, "was killed by {signal}")?,
+                    Err(_) => write!(f, "was killed by signal {signal}")?,
+                }
+                f.write_str(if core { " (core dumped)" } else { "" })
+            }
+        }
+    }
+}
+
+/// Asks for the status of a child. Never blocks.
+///
+/// # Errors
+/// `ECHILD` when it is not our child, or was reaped.
+pub fn wait_for(child: i32) -> io::Result<Waited> {
+    match waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG))? {
+        WaitStatus::Exited(_, status) => Ok(Waited::Exited(status)),
+        WaitStatus::Signaled(_, signal, core) => Ok(Waited::Killed { signal: signal as i32, core }),
+        _ => Ok(Waited::Running),
+    }
+}
+
+/// Kills a process group that we made, whose leader is an unreaped child of ours.
+pub fn kill_group(group: i32) {
+    let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+}
+
+/// Reaps the members of a killed group that are our children. As pid 1 those that lost their parent are.
+pub fn reap_group(group: i32) {
+    loop {
+        match waitpid(Pid::from_raw(-group), None) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return,
+        }
+    }
+}

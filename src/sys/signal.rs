@@ -1,0 +1,117 @@
+//! Signals: the disposition of SIGPIPE that the server must get back, and the four that end a wait.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, sigprocmask};
+
+/// What SIGPIPE did when forerun was started: handed on to the server, both when ignored and when not.
+#[derive(Clone, Copy)]
+pub struct SigPipe {
+    ignored: bool,
+}
+
+impl SigPipe {
+    /// Records the disposition and ignores SIGPIPE for forerun itself, whose stderr may be a closed pipe.
+    #[cfg(not(test))]
+    pub fn take_over() -> Self {
+        let old = set(Signal::SIGPIPE, SigHandler::SigIgn);
+        SigPipe { ignored: matches!(old.map(|a| a.handler()), Some(SigHandler::SigIgn)) }
+    }
+
+    /// Gives SIGPIPE the disposition that it came with. Safe between fork and exec.
+    pub fn hand_on(self) {
+        set(Signal::SIGPIPE, if self.ignored { SigHandler::SigIgn } else { SigHandler::SigDfl });
+    }
+
+    /// Ignores SIGPIPE again, after an exec that failed.
+    pub fn ignore(self) {
+        set(Signal::SIGPIPE, SigHandler::SigIgn);
+    }
+}
+
+/// Signals that end a wait.
+const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// The first of them that came, and where its handler rings.
+static CAUGHT: AtomicI32 = AtomicI32::new(0);
+static COUNT: AtomicI32 = AtomicI32::new(0);
+static BELL: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn on_signal(signal: i32) {
+    let saved = nix::errno::Errno::last_raw();
+    let _ = CAUGHT.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
+    COUNT.fetch_add(1, Ordering::SeqCst);
+    let bell = BELL.load(Ordering::SeqCst);
+    if bell >= 0 {
+        // SAFETY: write(2) is async-signal-safe and the byte outlives the call. The bell is a non-blocking pipe
+        // that is forgotten (BELL = -1) before it is closed.
+        unsafe { libc::write(bell, [0u8].as_ptr().cast(), 1) };
+    }
+    nix::errno::Errno::set_raw(saved);
+}
+
+/// The ending signals, caught. What was ignored stays ignored (nohup).
+pub struct Caught {
+    previous: Vec<(Signal, SigAction)>,
+}
+
+/// Catches the ending signals from now on; each rings `bell`, the write end of a non-blocking pipe.
+pub fn catch_signals(bell: BorrowedFd) -> Caught {
+    BELL.store(bell.as_raw_fd(), Ordering::SeqCst);
+    let mut previous = Vec::with_capacity(ENDING.len());
+    for signal in ENDING {
+        let Some(old) = set(signal, SigHandler::Handler(on_signal)) else { continue };
+        if matches!(old.handler(), SigHandler::SigIgn) {
+            set(signal, SigHandler::SigIgn);
+        } else {
+            previous.push((signal, old));
+        }
+    }
+    Caught { previous }
+}
+
+impl Caught {
+    /// The first ending signal that came, if one did.
+    pub fn signal(&self) -> Option<i32> {
+        Some(CAUGHT.load(Ordering::SeqCst)).filter(|&s| s != 0)
+    }
+
+    /// How many ending signals came so far.
+    pub fn count(&self) -> i32 {
+        COUNT.load(Ordering::SeqCst)
+    }
+
+    /// Puts the dispositions back. A signal that comes meanwhile is held back until they are, so that none is
+    /// lost between the last look and the exec: it then does what it would have done without forerun.
+    pub fn release(self) -> Option<i32> {
+        let mut held = SigSet::empty();
+        self.previous.iter().for_each(|(signal, _)| held.add(*signal));
+        let mut mask = SigSet::empty();
+        let blocked = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&held), Some(&mut mask)).is_ok();
+        for (signal, old) in &self.previous {
+            // SAFETY: `old` is what sigaction returned for this signal: nothing of ours, or the default.
+            let _ = unsafe { sigaction(*signal, old) };
+        }
+        BELL.store(-1, Ordering::SeqCst);
+        let caught = self.signal();
+        if blocked {
+            let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None);
+        }
+        caught
+    }
+}
+
+/// Ends this process by `signal`, as if it had never been caught. Returns only where the kernel does not
+/// allow that: pid 1 ignores the default action.
+pub fn die_of(signal: i32) {
+    let Ok(signal) = Signal::try_from(signal) else { return };
+    set(signal, SigHandler::SigDfl);
+    let _ = raise(signal);
+}
+
+fn set(signal: Signal, handler: SigHandler) -> Option<SigAction> {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the only handler that is ever installed is `on_signal`, which is async-signal-safe.
+    unsafe { sigaction(signal, &action) }.ok()
+}
