@@ -1,0 +1,220 @@
+//! What all tests share: a scrubbed environment, deadlines instead of sleeps, and skips that are seen.
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longer than anything here should take on a loaded machine with two cores.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A folder of its own for each test, which is removed with what was started in it.
+pub struct Room {
+    folder: tempfile::TempDir,
+}
+
+impl Room {
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("forerun-test.").tempdir().expect("a temporary folder");
+        Room { folder }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.path().join("state")
+    }
+
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path
+    }
+
+    /// The built binary with nothing of the caller's environment, in this folder, without a terminal for stdin.
+    pub fn forerun(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forerun"));
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("FORERUN_STATE_DIR", self.state()).current_dir(self.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs forerun to its end.
+    pub fn run(&self, args: &[impl AsRef<OsStr>]) -> Done {
+        done(self.forerun().args(args))
+    }
+
+    /// The record of a service, as JSON text.
+    pub fn record(&self, name: &str) -> serde_json::Value {
+        let text = std::fs::read(self.state().join(name).join("record.json")).expect("a record");
+        serde_json::from_slice(&text).expect("JSON")
+    }
+}
+
+impl Drop for Room {
+    /// Kills what carries a cookie and our state folder: servers that a failed test left.
+    fn drop(&mut self) {
+        let ours = format!("FORERUN_STATE_DIR={}", self.state().display());
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
+            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            if environment.split(|&b| b == 0).any(|e| e == ours.as_bytes()) {
+                // SAFETY: the process has the name of this test's folder in its environment.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+            }
+        }
+    }
+}
+
+/// What a finished command left.
+pub struct Done {
+    pub status: ExitStatus,
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Done {
+    /// Asserts on the exit code, and shows everything where it is another.
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{:?}\nstdout: {}\nstderr: {}", self.status, self.stdout, self.stderr);
+        self
+    }
+
+    /// Asserts that stderr is one line and has all of `parts`.
+    #[track_caller]
+    pub fn expect_line(self, parts: &[&str]) -> Self {
+        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
+        self.expect_stderr(parts)
+    }
+
+    #[track_caller]
+    pub fn expect_stderr(self, parts: &[&str]) -> Self {
+        for part in parts {
+            assert!(self.stderr.contains(part), "no {part:?} in: {}", self.stderr);
+        }
+        self
+    }
+}
+
+/// Runs a command to its end, with a deadline.
+#[track_caller]
+pub fn done(command: &mut Command) -> Done {
+    let begun = Instant::now();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
+    let Output { status, stdout, stderr } = collect(child);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Done { status, code: status.code(), stdout: text(stdout), stderr: text(stderr), took: begun.elapsed() }
+}
+
+/// Waits for a child and what it prints. A child that does not end is killed, and fails the test.
+#[track_caller]
+pub fn collect(mut child: Child) -> Output {
+    let read = |pipe: Option<Box<dyn Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut pipe) = pipe {
+                let _ = pipe.read_to_end(&mut bytes);
+            }
+            bytes
+        })
+    };
+    let stdout = read(child.stdout.take().map(|p| Box::new(p) as Box<dyn Read + Send>));
+    let stderr = read(child.stderr.take().map(|p| Box::new(p) as Box<dyn Read + Send>));
+    let mut status = None;
+    let ended = holds_within(DEADLINE, || {
+        status = child.try_wait().expect("waited");
+        status.is_some()
+    });
+    if !ended {
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("it did not end; stderr: {}", String::from_utf8_lossy(&stderr.join().expect("joined")));
+    }
+    let status = status.expect("a status");
+    Output { status, stdout: stdout.join().expect("joined"), stderr: stderr.join().expect("joined") }
+}
+
+/// Polls until `condition` holds, at most for `limit`.
+pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    loop {
+        if condition() {
+            return true;
+        }
+        if begun.elapsed() > limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Polls until `condition` holds; fails the test where it does not.
+#[track_caller]
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    assert!(holds_within(DEADLINE, condition), "never: {what}");
+}
+
+/// A TCP port that is free now. Below the ephemeral range, so that no client of another test gets it.
+pub fn free_port() -> u16 {
+    for _ in 0..1000 {
+        let mut bytes = [0; 2];
+        std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes)).expect("random bytes");
+        let port = 10_000 + u16::from_ne_bytes(bytes) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("::", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port");
+}
+
+pub fn accepts(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+/// The fixture program.
+pub fn fixture() -> PathBuf {
+    let tests = std::env::current_exe().expect("our own path");
+    let path = tests.ancestors().nth(2).expect("target/debug").join("examples/fixture");
+    assert!(path.exists(), "{} is not built: run `cargo build --examples`", path.display());
+    path
+}
+
+/// A process that still runs (a zombie does not).
+pub fn alive(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| state != "Z")
+}
+
+/// Skips a test, out loud; fails it where FORERUN_TEST_REQUIRE=all (as in CI).
+#[macro_export]
+macro_rules! skip_unless {
+    ($holds:expr, $($why:tt)+) => {
+        if !$holds {
+            let why = format!($($why)+);
+            assert!(std::env::var_os("FORERUN_TEST_REQUIRE").is_none(), "cannot run here: {why}");
+            // The test harness captures eprintln!; this line is seen in any case.
+            let line = format!("skipped {}: {why}\n", std::thread::current().name().unwrap_or("a test"));
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+            return;
+        }
+    };
+}
+
+/// Whether a program is on the PATH.
+pub fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+pub fn is_root() -> bool {
+    // SAFETY: geteuid takes nothing and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
