@@ -73,6 +73,7 @@ pub fn run(options: &Options, inherited: &Environment, arguments: &[OsString], s
         inherited,
         arguments,
         sigpipe,
+        host: sys::host(),
         called_in,
         nofile,
         context,

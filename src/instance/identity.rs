@@ -24,13 +24,13 @@ pub enum Life {
 
 impl Identity {
     /// The identity of a process that we see.
-    pub fn of(pid: i32) -> Option<Self> {
-        Some(Identity { pid, start: sys::process(pid)?.start, host: sys::host() })
+    pub fn new(process: &Process, host: &Host) -> Self {
+        Identity { pid: process.pid, start: process.start, host: host.clone() }
     }
 
-    /// Whether it still runs, as seen from here.
-    pub fn life(&self) -> Life {
-        self.judge(&sys::host(), sys::process(self.pid))
+    /// Whether it still runs, as seen from `here`.
+    pub fn life(&self, here: &Host) -> Life {
+        self.judge(here, sys::process(self.pid))
     }
 
     fn judge(&self, here: &Host, now: Option<Process>) -> Life {

@@ -13,7 +13,6 @@ use crate::check::{Check, Expectation, Probe};
 use crate::environment::COOKIE;
 use crate::error::Error;
 use crate::instance::cookie;
-use crate::instance::identity::Identity;
 use crate::instance::members::{members, shows_cookie};
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::{self, Folder};
@@ -34,7 +33,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let folder =
         state::root(launch.inherited).and_then(|root| Folder::open(&root, &service.name)).map_err(Error::State)?;
     let lock = launch.lock(&folder)?;
-    let holder = place::holder(service, &folder).map_err(Error::State)?;
+    let holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
     match &holder {
         Holder::Instance(record) if !service.replace => return already_running(&mut launch, record),
         Holder::Instance(record) if record.supervisor.is_none() => replace(&launch, record)?,
@@ -51,14 +50,14 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let cookie = cookie::new(&service.name);
     // From here on the record says what a forerun that is killed leaves behind.
     let us = ourselves().ok_or_else(|| Error::State("cannot read this process's own start time".to_owned()))?;
-    write(&launch, &folder, Phase::Starting, us, &cookie, &log)?;
+    write(&launch, &folder, Phase::Starting, &us, &cookie, &log)?;
     let started = launch_server(&mut launch, &folder, &cookie, &log);
     let server = started.inspect_err(|_| Record::remove(&folder))?;
-    if let Err(e) = write(&launch, &folder, Phase::Running, server.identity.clone(), &cookie, &log) {
+    if let Err(e) = write(&launch, &folder, Phase::Running, &server.process, &cookie, &log) {
         log::warn!("{e}; continuing");
     }
     drop(lock);
-    let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, &server.identity) };
+    let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, server.process.pid) };
     result::print_ready(&ready, launch.json)?;
     if service.open {
         open_url(service.url.as_deref());
@@ -68,7 +67,6 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
 
 /// A server that was started and is a child of ours.
 struct Server {
-    identity: Identity,
     process: Process,
     watch: ExitWatch,
 }
@@ -98,17 +96,15 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
         sigpipe: launch.sigpipe,
     });
     let pid = child.map_err(|e| exec_error(&service.command, &e))?.id() as i32;
-    let identity = Identity::of(pid);
-    let process = identity.as_ref().and_then(verified);
-    let (Some(identity), Some(process)) = (identity, process) else {
+    let Some(process) = sys::process(pid) else {
         sys::kill_group(pid);
         sys::reap_group(pid);
         return Err(Error::State(format!(
             "cannot read the start time of the server, pid {pid}, from the system; it was stopped"
         )));
     };
-    let server = Server { identity, process, watch: ExitWatch::new(pid) };
-    let ready = write(launch, folder, Phase::Starting, server.identity.clone(), cookie, log)
+    let server = Server { process, watch: ExitWatch::new(pid) };
+    let ready = write(launch, folder, Phase::Starting, &server.process, cookie, log)
         .and_then(|()| wait_until_ready(launch, &server, cookie, log));
     match ready {
         Ok(()) => Ok(server),
@@ -263,7 +259,7 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<(), Error> {
         already: Some(where_it_runs),
         log,
         supervised: record.supervisor.is_some(),
-        ..Ready::new(service, &record.process)
+        ..Ready::new(service, record.process.pid)
     };
     result::print_ready(&ready, launch.json)?;
     if service.open {
@@ -295,7 +291,7 @@ fn write(
     launch: &Launch,
     folder: &Folder,
     phase: Phase,
-    process: Identity,
+    process: &Process,
     cookie: &str,
     log: &Log,
 ) -> Result<(), Error> {

@@ -69,7 +69,7 @@ fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lo
             Some(lock) => Some(lock?),
             None => None,
         };
-        let holder = match folder.map(|folder| place::holder(launch.service, folder)) {
+        let holder = match folder.map(|folder| place::holder(launch.service, folder, &launch.host)) {
             Some(Err(message)) => {
                 log::warn!("{message}; continuing without it");
                 Holder::Nobody
@@ -115,7 +115,7 @@ fn run_checks(launch: &mut Launch) -> Result<(), Error> {
 /// Written before the exec: pid and start time stay the same. Where it cannot be written the start goes on.
 fn write_record(launch: &Launch, folder: Option<&Folder>, phase: Phase, cookie: &str) {
     let (Some(folder), Some(process)) = (folder, ourselves()) else { return };
-    if let Err(e) = launch.record(phase, process, cookie, None).write(folder) {
+    if let Err(e) = launch.record(phase, &process, cookie, None).write(folder) {
         log::warn!("cannot write the record in {}: {e}; continuing without a record", quoted(&folder.path));
     }
 }

@@ -21,7 +21,7 @@ use crate::instance::state::{Folder, Lock};
 use crate::mode::{Decision, Mode};
 use crate::report::progress::Teller;
 use crate::service::Service;
-use crate::sys::{self, Caught, Nofile, Process, SigPipe, Wake};
+use crate::sys::{self, Caught, Host, Nofile, Process, SigPipe, Wake};
 use crate::text::{quoted, shell_words};
 
 /// One start.
@@ -32,6 +32,7 @@ pub struct Launch<'a> {
     pub inherited: &'a Environment,
     pub arguments: &'a [OsString],
     pub sigpipe: SigPipe,
+    pub host: Host,
     pub called_in: PathBuf,
     /// The limits that the server gets, where any were asked for.
     pub nofile: Option<Nofile>,
@@ -85,17 +86,16 @@ impl Launch<'_> {
     }
 
     /// The record of this start. `process` is the server, or forerun itself before there is one.
-    fn record(&self, phase: Phase, process: Identity, cookie: &str, log: Option<&PathBuf>) -> Record {
-        let seen = sys::process(process.pid);
+    fn record(&self, phase: Phase, process: &Process, cookie: &str, log: Option<&PathBuf>) -> Record {
         let texts = |list: &[OsString]| list.iter().map(|s| Text::from(s.as_os_str())).collect();
         let service = self.service;
         Record {
             version: Record::VERSION,
             name: service.name.clone(),
             phase,
-            session: seen.map_or(0, |p| p.session),
-            group: seen.map_or(0, |p| p.group),
-            process,
+            session: process.session,
+            group: process.group,
+            process: Identity::new(process, &self.host),
             cookie: cookie.to_owned(),
             mode: self.decision.mode.to_string(),
             supervisor: self.decision.recognised.map(str::to_owned),
@@ -114,9 +114,9 @@ impl Launch<'_> {
     }
 }
 
-/// Ourselves, as a record names us.
-fn ourselves() -> Option<Identity> {
-    Identity::of(std::process::id() as i32)
+/// This process.
+fn ourselves() -> Option<Process> {
+    sys::process(std::process::id() as i32)
 }
 
 /// The error that an execve ended with.

@@ -9,7 +9,7 @@ use crate::instance::identity::{Identity, Life};
 use crate::instance::record::Record;
 use crate::instance::state::Folder;
 use crate::service::Service;
-use crate::sys;
+use crate::sys::{self, Host};
 use crate::text::{quoted, shell_words};
 
 /// Who has the name.
@@ -30,9 +30,9 @@ pub enum Holder {
 ///
 /// # Errors
 /// A message, when the record cannot be read.
-pub fn holder(service: &Service, folder: &Folder) -> Result<Holder, String> {
+pub fn holder(service: &Service, folder: &Folder, here: &Host) -> Result<Holder, String> {
     let Some(record) = Record::read(folder, &service.name)? else { return Ok(Holder::Nobody) };
-    let life = record.process.life();
+    let life = record.process.life(here);
     let is_us = life == Life::Alive && record.process.pid == std::process::id() as i32;
     Ok(judge(service, Box::new(record), life, is_us))
 }

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::line::print_result;
 use crate::check::run::Progress;
 use crate::error::Error;
-use crate::instance::identity::Identity;
 use crate::service::Service;
 use crate::sys;
 use crate::text::{elapsed, one_line};
@@ -26,8 +25,8 @@ pub struct Ready<'a> {
 }
 
 impl<'a> Ready<'a> {
-    pub fn new(service: &'a Service, process: &Identity) -> Self {
-        Ready { service, pid: process.pid, already: None, supervised: false, took: Duration::ZERO, log: None }
+    pub fn new(service: &'a Service, pid: i32) -> Self {
+        Ready { service, pid, already: None, supervised: false, took: Duration::ZERO, log: None }
     }
 
     /// How to stop it. (Not by name: there may be others of it, and the pid is what was started.)
@@ -39,7 +38,7 @@ impl<'a> Ready<'a> {
         let name = &self.service.name;
         let url = self.service.url.as_ref().map(|url| format!(" at {}", one_line(url))).unwrap_or_default();
         let mut lines = match &self.already {
-            Some(place) => format!("{name} is already running{url}\n  pid   {place}\n"),
+            Some(place) => format!("{name} is already running{url}\n  as    {place}\n"),
             None => format!("{name} is ready{url}\n  pid   {}, after {}\n", self.pid, elapsed(self.took)),
         };
         if let Some(log) = &self.log {

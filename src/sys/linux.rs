@@ -211,3 +211,8 @@ fn number(path: &str) -> io::Result<u64> {
     let text = fs::read_to_string(path)?;
     text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("no number in {path}")))
 }
+
+/// Exchanges two files of a folder. False when one is not there, or the file system cannot.
+pub fn exchange(folder: BorrowedFd, one: &str, other: &str) -> bool {
+    nix::fcntl::renameat2(folder, one, folder, other, nix::fcntl::RenameFlags::RENAME_EXCHANGE).is_ok()
+}
