@@ -1,16 +1,19 @@
 #![forbid(unsafe_code)]
 //! HTTP checks. TLS and its certificates are set up at the first attempt of a check that needs them.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::ops::RangeInclusive;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ureq::config::Config;
 use ureq::http::{HeaderName, HeaderValue, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, DefaultConnector, LazyBuffers, NextTimeout, RustlsConnector, Transport,
+};
 use ureq::{Agent, Proxy};
 
 use super::spec::{bare_host, port_of};
@@ -20,6 +23,8 @@ use crate::text::quoted;
 /// An attempt lasts at least this long before it is given up for a new one, and no less than a third of the
 /// whole wait: an answer can be slow, and a request can be lost.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// ureq's own sizes of a connection's buffers, in bytes.
+const BUFFER: usize = 128 * 1024;
 /// How much of a body is searched.
 const BODY: u64 = 1 << 20;
 
@@ -36,35 +41,49 @@ pub struct Expectation {
 /// An agent for one check.
 pub struct Client {
     agent: Agent,
+    /// Where the agent finds the connection that we made for it; nowhere when a proxy makes it.
+    connection: Option<Connection>,
 }
 
 impl Client {
-    pub fn new(url: &Uri, probe: &Probe) -> Result<Self, String> {
-        let host = bare_host(url).unwrap_or_default();
-        // Through a proxy the answer would be of another machine's loopback.
-        let local = net::is_loopback_name(host) || {
-            let proxied = Proxy::try_from_env().is_some_and(|p| !p.is_no_proxy(url));
-            let addresses = if proxied { net::resolve(host, port_of(url)).ok() } else { None };
-            addresses.is_some_and(|all| all.iter().all(|a| net::is_loopback(&a.ip())))
-        };
+    pub fn new(url: &Uri, probe: &Probe) -> Self {
+        let proxy = Proxy::try_from_env().filter(|proxy| !proxy.is_no_proxy(url) && !is_local(url));
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::PlatformVerifier)
             .disable_verification(probe.expect.insecure)
             .build();
+        let connection = proxy.is_none().then(Connection::default);
         let config = Config::builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_idle_connections(0)
-            .proxy(if local { None } else { Proxy::try_from_env() })
+            .proxy(proxy)
             .timeout_global(Some(probe.timeout.min(PATIENCE.max(probe.timeout / 3)).max(Duration::from_millis(1))))
             .user_agent(concat!("forerun/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .build();
-        let resolver = Addresses(Mutex::new(net::Resolver::default()));
-        Ok(Client { agent: Agent::with_parts(config, DefaultConnector::default(), resolver) })
+        let agent = match &connection {
+            Some(connection) => {
+                let connector = connection.clone().chain(RustlsConnector::default());
+                Agent::with_parts(config, connector, connection.clone())
+            }
+            None => Agent::with_parts(config, DefaultConnector::default(), DefaultResolver::default()),
+        };
+        Client { agent, connection }
     }
 
-    pub fn attempt(&self, url: &Uri, expect: &Expectation) -> Result<(), String> {
+    /// One attempt. The connection is made first: while it is refused, no request is ever built.
+    pub fn attempt(
+        &self,
+        dialler: &mut net::Dialler,
+        url: &Uri,
+        expect: &Expectation,
+        limit: Duration,
+    ) -> Result<(), String> {
+        if let Some(connection) = &self.connection {
+            let host = bare_host(url).unwrap_or_default();
+            connection.put(dialler.dial(host, port_of(url), limit).map_err(|e| net::reason(&e))?);
+        }
         let mut request = self.agent.get(url);
         for (name, value) in &expect.headers {
             request = request.header(name, value);
@@ -89,18 +108,71 @@ impl Client {
     }
 }
 
-/// Our resolver in ureq's place: its own starts a thread for each attempt.
-#[derive(Debug)]
-struct Addresses(Mutex<net::Resolver>);
+/// Whether a URL is of this machine's loopback: through a proxy the answer would be of the proxy's own.
+fn is_local(url: &Uri) -> bool {
+    let host = bare_host(url).unwrap_or_default();
+    let is_loopback = |all: Vec<SocketAddr>| all.iter().all(|a| net::is_loopback(&a.ip()));
+    net::is_loopback_name(host) || net::resolve(host, port_of(url)).is_ok_and(is_loopback)
+}
 
-impl Resolver for Addresses {
-    fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let mut resolver = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let addresses = resolver.resolve(bare_host(uri).unwrap_or_default(), port_of(uri)).map_err(ureq::Error::Io)?;
-        let mut all = self.empty();
-        // As many as ureq has room for.
-        addresses.into_iter().take(16).for_each(|address| all.push(address));
-        Ok(all)
+/// A connection on its way to the agent, which would resolve in a thread and make a socket for each attempt.
+#[derive(Clone, Default, Debug)]
+struct Connection(Arc<Mutex<Option<TcpStream>>>);
+
+impl Connection {
+    fn put(&self, stream: TcpStream) {
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(stream);
+    }
+}
+
+impl Resolver for Connection {
+    /// The address is known already; ureq wants one all the same.
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut addresses = self.empty();
+        addresses.push(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Ok(addresses)
+    }
+}
+
+impl Connector<()> for Connection {
+    type Out = Stream;
+
+    fn connect(&self, _: &ConnectionDetails, _: Option<()>) -> Result<Option<Stream>, ureq::Error> {
+        let stream = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        Ok(stream.map(|stream| Stream { stream, buffers: LazyBuffers::new(BUFFER, BUFFER) }))
+    }
+}
+
+/// The transport of such a connection.
+#[derive(Debug)]
+struct Stream {
+    stream: TcpStream,
+    buffers: LazyBuffers,
+}
+
+impl Transport for Stream {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.stream.set_write_timeout(timeout.not_zero().map(|t| *t))?;
+        self.stream.write_all(&self.buffers.output()[..amount]).map_err(ureq::Error::Io)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        if timeout.after.is_zero() {
+            return Err(ureq::Error::Timeout(timeout.reason));
+        }
+        self.stream.set_read_timeout(timeout.not_zero().map(|t| *t))?;
+        let count = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(count);
+        Ok(count > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        // Asked for before a connection is used again, which none is.
+        false
     }
 }
 

@@ -47,13 +47,13 @@ pub struct Probe {
 /// Tries one probe, over and over; keeps what an attempt can leave to the next one.
 struct Attempter<'a> {
     probe: &'a Probe,
-    resolver: net::Resolver,
+    dialler: net::Dialler,
     http: Option<http::Client>,
 }
 
 impl<'a> Attempter<'a> {
     fn new(probe: &'a Probe) -> Self {
-        Attempter { probe, resolver: net::Resolver::default(), http: None }
+        Attempter { probe, dialler: net::Dialler::default(), http: None }
     }
 
     /// One attempt, for at most `limit`; sooner when `cancel` becomes readable and a command is running.
@@ -63,13 +63,11 @@ impl<'a> Attempter<'a> {
             Check::File(path) => local::file(path),
             Check::Directory(path) => local::directory(path),
             Check::Variable(name) => local::variable(name, context),
-            Check::Tcp { host, port } => net::tcp(&mut self.resolver, host, *port, limit),
+            Check::Tcp { host, port } => net::tcp(&mut self.dialler, host, *port, limit),
             Check::Unix(path) => net::unix(path, limit),
             Check::Http(url) => {
-                if self.http.is_none() {
-                    self.http = Some(http::Client::new(url, self.probe)?);
-                }
-                self.http.as_ref().map_or(Ok(()), |client| client.attempt(url, &self.probe.expect))
+                let client = self.http.get_or_insert_with(|| http::Client::new(url, self.probe));
+                client.attempt(&mut self.dialler, url, &self.probe.expect, limit)
             }
             Check::Exec(script) => exec::check(script, context, limit.min(EXEC_TIMEOUT), cancel),
             Check::Free { host, port } => match port::guard(host.as_deref(), *port) {

@@ -8,17 +8,57 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::sys;
+
 /// How long an answer of the resolver is used: attempts come up to a thousand times a second.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The addresses of a host, asked for anew when they are no longer fresh.
+/// Connects to one host, over and over. Keeps the resolver's answer while it is fresh, and, where the kernel
+/// allows it, the sockets that were refused: making and closing one costs more than the attempt itself.
 #[derive(Default, Debug)]
-pub struct Resolver {
+pub struct Dialler {
     answer: Option<(Instant, Vec<SocketAddr>)>,
+    refused: [Option<Socket>; 2],
+    listening: sys::Listening,
+    /// When the first attempt was, and the last one that did not take the kernel's word.
+    attempts: Option<(Instant, Instant)>,
 }
 
-impl Resolver {
-    pub fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+impl Dialler {
+    /// A connection to any of the host's addresses, which share `limit`.
+    pub fn dial(&mut self, host: &str, port: u16, limit: Duration) -> io::Result<TcpStream> {
+        let addresses = self.resolve(host, port)?;
+        let now = Instant::now();
+        let end = now + limit;
+        let mut last = io::Error::other("the name has no address");
+        let ask_first = self.may_ask_first(now);
+        for (at, address) in addresses.iter().enumerate() {
+            let share = end.saturating_duration_since(Instant::now()) / (addresses.len() - at) as u32;
+            if ask_first && is_loopback(&address.ip()) && self.listening.nobody(address) {
+                last = io::Error::from_raw_os_error(libc::ECONNREFUSED);
+                continue;
+            }
+            match self.connect(*address, share.max(Duration::from_millis(1))) {
+                Ok(stream) => return Ok(stream),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    /// Whether the kernel may be asked in the place of an attempt. A packet filter can send what goes to our
+    /// loopback to somebody who listens elsewhere, so the first attempt and one each tenth of the time that was
+    /// waited since are real.
+    fn may_ask_first(&mut self, now: Instant) -> bool {
+        let (first, real) = *self.attempts.get_or_insert((now, now));
+        let due = now == first || now - real > ((now - first) / 10).max(Duration::from_millis(50));
+        if due {
+            self.attempts = Some((first, now));
+        }
+        !due
+    }
+
+    fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Some((asked, addresses)) = &self.answer {
             if asked.elapsed() < FRESH {
                 return Ok(addresses.clone());
@@ -27,6 +67,29 @@ impl Resolver {
         let addresses = resolve(host, port)?;
         self.answer = Some((Instant::now(), addresses.clone()));
         Ok(addresses)
+    }
+
+    fn connect(&mut self, address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+        let refused = &mut self.refused[usize::from(address.is_ipv6())];
+        let socket = match refused.take() {
+            Some(socket) => socket,
+            None => Socket::new(Domain::for_address(address), Type::STREAM, None)?,
+        };
+        let connected = sys::connect(&socket, &address.into(), limit);
+        if let Err(e) = connected {
+            if e.kind() == io::ErrorKind::ConnectionRefused && sys::REFUSED_SOCKETS_STAY_GOOD {
+                *refused = Some(socket);
+            }
+            return Err(e);
+        }
+        let stream = TcpStream::from(socket);
+        // A port of the ephemeral range that nobody listens on can be given to our own end: then we have
+        // connected to ourselves. Reset, so that it is free again for the server at once.
+        if stream.local_addr().is_ok_and(|own| own == address) {
+            let _ = Socket::from(stream).set_linger(Some(Duration::ZERO));
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        Ok(stream)
     }
 }
 
@@ -68,29 +131,8 @@ fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
-pub fn tcp(resolver: &mut Resolver, host: &str, port: u16, limit: Duration) -> Result<(), String> {
-    let addresses = resolver.resolve(host, port).map_err(|e| e.to_string())?;
-    let end = Instant::now() + limit;
-    let mut last = String::new();
-    for (at, address) in addresses.iter().enumerate() {
-        let share = end.saturating_duration_since(Instant::now()) / (addresses.len() - at) as u32;
-        match connect(address, share.max(Duration::from_millis(1))) {
-            Ok(()) => return Ok(()),
-            Err(e) => last = reason(&e),
-        }
-    }
-    Err(last)
-}
-
-fn connect(address: &SocketAddr, limit: Duration) -> io::Result<()> {
-    let stream = TcpStream::connect_timeout(address, limit)?;
-    // A port of the ephemeral range that nobody listens on can be given to our own end: then we have
-    // connected to ourselves. Reset, so that it is free again for the server at once.
-    if stream.local_addr().is_ok_and(|own| own == *address) {
-        let _ = Socket::from(stream).set_linger(Some(Duration::ZERO));
-        return Err(io::ErrorKind::ConnectionRefused.into());
-    }
-    Ok(())
+pub fn tcp(dialler: &mut Dialler, host: &str, port: u16, limit: Duration) -> Result<(), String> {
+    dialler.dial(host, port, limit).map(drop).map_err(|e| reason(&e))
 }
 
 pub fn unix(path: &Path, limit: Duration) -> Result<(), String> {

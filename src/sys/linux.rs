@@ -14,8 +14,13 @@ use nix::unistd::Pid;
 use procfs::FromRead;
 use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
 use procfs::process::{FDTarget, Stat};
+use socket2::{SockAddr, Socket};
 
 use super::process::Process;
+
+#[path = "listening.rs"]
+mod listening;
+pub use listening::Listening;
 
 /// Where this process's descriptors are listed.
 pub const DESCRIPTORS: &str = "/proc/self/fd";
@@ -215,4 +220,21 @@ fn number(path: &str) -> io::Result<u64> {
 /// Exchanges two files of a folder. False when one is not there, or the file system cannot.
 pub fn exchange(folder: BorrowedFd, one: &str, other: &str) -> bool {
     nix::fcntl::renameat2(folder, one, folder, other, nix::fcntl::RenameFlags::RENAME_EXCHANGE).is_ok()
+}
+
+/// A socket that was refused can try again.
+pub const REFUSED_SOCKETS_STAY_GOOD: bool = true;
+
+/// Connects a new or a refused socket within `limit`, and leaves it blocking and without a time-out.
+///
+/// # Errors
+/// Those of connect(2); `TimedOut`.
+pub fn connect(socket: &Socket, address: &SockAddr, limit: Duration) -> io::Result<()> {
+    // One system call an attempt. A non-blocking connect takes five.
+    socket.set_write_timeout(Some(limit))?;
+    match socket.connect(address) {
+        Ok(()) => socket.set_write_timeout(None),
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Err(io::ErrorKind::TimedOut.into()),
+        Err(e) => Err(e),
+    }
 }

@@ -3,11 +3,13 @@
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
 
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
+use socket2::{SockAddr, Socket};
 
 use super::process::Process;
 
@@ -123,11 +125,11 @@ pub struct Listener {
 /// # Errors
 /// When libproc refuses.
 pub fn listeners(port: u16, _likely: &[i32]) -> io::Result<Vec<Listener>> {
-    use listeners::{Protocol, State};
+    use listeners::{Protocol, SocketState};
     let all = listeners::get_all().map_err(|e| io::Error::other(e.to_string()))?;
-    let ours = all
-        .into_iter()
-        .filter(|l| l.socket.port() == port && matches!(l.protocol, Protocol::TCP) && matches!(l.state, State::Listen));
+    let ours = all.into_iter().filter(|l| {
+        l.socket.port() == port && matches!(l.protocol, Protocol::TCP) && matches!(l.state, SocketState::Listen)
+    });
     Ok(ours.map(|l| Listener { address: l.socket.ip(), owners: vec![l.process.pid as i32] }).collect())
 }
 
@@ -221,4 +223,26 @@ fn sysctl(name: &CStr) -> Option<Vec<u8>> {
 /// Not needed here: a rename is cheap.
 pub fn exchange(_folder: BorrowedFd, _one: &str, _other: &str) -> bool {
     false
+}
+
+/// A socket that was refused cannot try again.
+pub const REFUSED_SOCKETS_STAY_GOOD: bool = false;
+
+/// Connects a new socket within `limit`, and leaves it blocking. (SO_SNDTIMEO does not hold for connect here.)
+///
+/// # Errors
+/// Those of connect(2); `TimedOut`.
+pub fn connect(socket: &Socket, address: &SockAddr, limit: Duration) -> io::Result<()> {
+    socket.connect_timeout(address, limit)
+}
+
+/// macOS has no way to ask whether anybody listens, but to look into all processes.
+#[derive(Debug, Default)]
+pub struct Listening;
+
+impl Listening {
+    /// Never certain.
+    pub fn nobody(&mut self, _address: &SocketAddr) -> bool {
+        false
+    }
 }

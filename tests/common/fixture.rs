@@ -16,7 +16,7 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
-fn main() {
+pub fn main() {
     let args: Vec<_> = std::env::args_os().collect();
     let words: Vec<_> = args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     match words.get(1).map(String::as_str) {

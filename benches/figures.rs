@@ -1,0 +1,220 @@
+//! The README's figures: `cargo bench`. Ratios are taken in one run, in turn, against another program;
+//! instructions are callgrind's, up to the exec. Linux only.
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+#[allow(dead_code, reason = "`describe` is for the tests")]
+#[path = "../tests/common/fixture.rs"]
+mod fixture;
+
+const FORERUN: &str = env!("CARGO_BIN_EXE_forerun");
+
+fn main() {
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        return fixture::main();
+    }
+    let room = tempfile::tempdir().expect("a temporary folder");
+    // Where a user's state folder is: on the disk, and not in memory.
+    let bench = Bench { state: room.path().join("state") };
+    bench.becoming();
+    bench.instructions();
+    bench.noticing();
+    bench.burning();
+    bench.waiting_for_many();
+}
+
+struct Bench {
+    state: std::path::PathBuf,
+}
+
+impl Bench {
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("FORERUN_STATE_DIR", &self.state);
+        command.current_dir("/tmp").stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    /// Wall time of an exec shim, relative to env(1).
+    fn becoming(&self) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let wait = format!("tcp:{}", listener.local_addr().expect("an address"));
+        std::thread::spawn(move || listener.incoming().for_each(drop));
+        let rows: [(&str, &str, Vec<&str>); 4] = [
+            ("/bin/true", "/bin/true", vec![]),
+            ("env /bin/true", "/usr/bin/env", vec!["/bin/true"]),
+            ("forerun --foreground -- /bin/true", FORERUN, vec!["--foreground", "--", "/bin/true"]),
+            ("the same with --wait tcp:...", FORERUN, vec!["--foreground", "--wait", &wait, "--", "/bin/true"]),
+        ];
+        let mut times: [Vec<Duration>; 4] = Default::default();
+        for round in 0..420 {
+            for ((_, program, args), times) in rows.iter().zip(&mut times) {
+                let begun = Instant::now();
+                let status = self.command(program, args).status().expect("run");
+                assert!(status.success(), "{program}");
+                // The first rounds warm the caches.
+                if round >= 20 {
+                    times.push(begun.elapsed());
+                }
+            }
+        }
+        println!("Becoming the server: wall time of 400 runs in turn");
+        let env = median(&mut times[1]).as_secs_f64();
+        for ((what, ..), times) in rows.iter().zip(&mut times) {
+            let median = median(times);
+            println!("  {what:<36} {:>7.2} ms  {:>5.2} x env", median.as_secs_f64() * 1e3, median.as_secs_f64() / env);
+        }
+    }
+
+    /// Instructions until execve.
+    fn instructions(&self) {
+        println!("Instructions until the exec (callgrind)");
+        for (what, program, args) in [
+            ("env /bin/true", "/usr/bin/env", &["/bin/true"][..]),
+            ("forerun --foreground -- /bin/true", FORERUN, &["--foreground", "--", "/bin/true"]),
+        ] {
+            let out = self.state.join("callgrind");
+            let mut valgrind = self.command("valgrind", &["--tool=callgrind", "--dump-before=execve"]);
+            valgrind
+                .arg(format!("--callgrind-out-file={}", out.display()))
+                .arg(program)
+                .args(args)
+                .stderr(Stdio::null());
+            let counted = valgrind.status().ok().and_then(|_| totals(&self.state));
+            match counted {
+                Some(count) => println!("  {what:<36} {count:>9}"),
+                None => println!("  {what:<36} not counted: no valgrind"),
+            }
+        }
+    }
+
+    /// From the moment when a server listens until detached forerun returns.
+    fn noticing(&self) {
+        let own = std::env::current_exe().expect("our own path");
+        let late: Vec<(f64, f64)> = (0..50u64)
+            .map(|round| {
+                let after = 100 + (round * 2900 / 49);
+                let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+                let (name, health) = (format!("bench{round}"), format!("http://127.0.0.1:{port}/"));
+                let mut command = self.command(FORERUN, &["--detach", "--name", &name, "--health", &health, "--"]);
+                let (port, after_text) = (port.to_string(), after.to_string());
+                command.arg(&own).args(["serve", &port, "--after", &after_text]);
+                assert!(command.status().expect("run").success());
+                let now = SystemTime::UNIX_EPOCH.elapsed().expect("a clock");
+                let folder = self.state.join(&name);
+                let log = std::fs::read_to_string(folder.join("server.log")).expect("a log");
+                let listening: u64 = log.trim().rsplit(' ').next().and_then(|n| n.parse().ok()).expect("a time");
+                kill_recorded(&folder);
+                let late = now.saturating_sub(Duration::from_nanos(listening)).as_secs_f64() * 1e3;
+                (late, late / (2.0 + after as f64 * 0.02))
+            })
+            .collect();
+        println!("From listening until detached forerun returns: 50 servers that take 0.1 to 3 s");
+        for (what, pick) in [("milliseconds", 0), ("of 2 ms + 2 % of the server's time", 1)] {
+            let mut figures: Vec<f64> = late.iter().map(|l| if pick == 0 { l.0 } else { l.1 }).collect();
+            figures.sort_by(f64::total_cmp);
+            println!("  {what:<36} median {:>6.2}, 95th percentile {:>6.2}", figures[25], figures[47]);
+        }
+    }
+
+    /// CPU time of waiting for three seconds.
+    fn burning(&self) {
+        println!("CPU time of a wait of 3 s that does not come true");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        for check in
+            [format!("tcp:127.0.0.1:{port}"), format!("http://localhost:{port}/"), "file:/nonexistent".to_owned()]
+        {
+            let before = children_cpu();
+            let mut command = self.command(FORERUN, &["check", "--wait", &check, "--wait-timeout", "3s"]);
+            command.stderr(Stdio::null()).status().expect("run");
+            println!(
+                "  {:<36} {:>6.1} ms",
+                check.split(':').next().unwrap_or_default(),
+                (children_cpu() - before).as_secs_f64() * 1e3
+            );
+        }
+    }
+
+    /// Fifty waits that come up at random, and ten that never do.
+    fn waiting_for_many(&self) {
+        let folder = self.state.join("waits");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let mut random = std::fs::File::open("/dev/urandom").expect("random bytes");
+        let mut delays: Vec<u64> = (0..50)
+            .map(|_| {
+                let mut bytes = [0; 2];
+                random.read_exact(&mut bytes).expect("random bytes");
+                u64::from(u16::from_ne_bytes(bytes)) * 2000 / 65_536
+            })
+            .collect();
+        delays.sort_unstable();
+        let paths: Vec<_> = (0..50).map(|n| folder.join(n.to_string())).collect();
+        let mut command = self.command(FORERUN, &["check"]);
+        for path in &paths {
+            command.arg("--wait").arg(format!("file:{}", path.display()));
+        }
+        let begun = Instant::now();
+        let maker = std::thread::spawn(move || {
+            for (path, delay) in paths.iter().zip(delays) {
+                std::thread::sleep(Duration::from_millis(delay).saturating_sub(begun.elapsed()));
+                std::fs::write(path, "").expect("written");
+            }
+            Instant::now()
+        });
+        assert!(command.stderr(Stdio::null()).status().expect("run").success());
+        let ended = Instant::now();
+        let last = maker.join().expect("joined");
+        println!("Many waits at once");
+        println!(
+            "  50 that come up within 2 s           {:>6.1} ms after the last",
+            (ended - last).as_secs_f64() * 1e3
+        );
+        let mut command = self.command(FORERUN, &["check", "--wait-timeout", "1s"]);
+        for n in 0..10 {
+            command.args(["--wait", &format!("file:/nonexistent/{n}")]);
+        }
+        let begun = Instant::now();
+        command.stderr(Stdio::null()).status().expect("run");
+        println!("  10 that never come, with 1 s         {:>6.3} s", begun.elapsed().as_secs_f64());
+    }
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// Reads and removes callgrind's dump.
+fn totals(folder: &Path) -> Option<u64> {
+    let dump = folder.join("callgrind.1");
+    let text = std::fs::read_to_string(&dump).ok()?;
+    std::fs::remove_file(&dump).ok()?;
+    text.lines().find_map(|l| l.strip_prefix("totals: "))?.trim().parse().ok()
+}
+
+fn kill_recorded(folder: &Path) {
+    let text = std::fs::read(folder.join("record.json")).expect("a record");
+    let record: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    let pid = record["process"]["pid"].as_i64().expect("a pid") as i32;
+    // SAFETY: kill takes two integers; the record was written a moment ago by the forerun that we ran.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+fn children_cpu() -> Duration {
+    // SAFETY: an all-zero rusage is valid, and the kernel fills it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage);
+        usage
+    };
+    let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
+    time(usage.ru_utime) + time(usage.ru_stime)
+}

@@ -1,0 +1,93 @@
+//! Asks Linux whether anybody listens on an address of this machine, without connecting: a quarter of what an
+//! attempt costs that makes a packet travel through the loopback and back. sock_diag(7), NETLINK_SOCK_DIAG.
+
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Length of a `struct nlmsghdr` with a `struct inet_diag_req_v2`.
+const LENGTH: usize = 72;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLM_F_REQUEST: u16 = 1;
+const NLMSG_ERROR: u16 = 2;
+const NO_COOKIE: [u8; 8] = [0xff; 8];
+
+/// A question to the kernel that can be asked over and over.
+#[derive(Debug, Default)]
+pub struct Listening {
+    /// Nothing where the kernel does not answer (a seccomp filter).
+    socket: Option<Socket>,
+}
+
+impl Listening {
+    /// Whether it is certain that no socket listens on `address`. It may be reachable all the same: packet
+    /// filters can send what goes there elsewhere.
+    pub fn nobody(&mut self, address: &SocketAddr) -> bool {
+        if self.socket.is_none() {
+            self.socket = open();
+        }
+        let answer = self.socket.as_ref().and_then(|socket| ask(socket, address));
+        if answer.is_none() {
+            self.socket = None;
+        }
+        answer == Some(-libc::ENOENT)
+    }
+}
+
+fn open() -> Option<Socket> {
+    let protocol = Protocol::from(libc::NETLINK_SOCK_DIAG);
+    let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::from(libc::SOCK_RAW), Some(protocol)).ok()?;
+    socket.set_read_timeout(Some(Duration::from_millis(100))).ok()?;
+    Some(socket)
+}
+
+/// The error that the kernel answers with: 0 where somebody listens.
+fn ask(mut socket: &Socket, address: &SocketAddr) -> Option<i32> {
+    socket.send(&request(address)).ok()?;
+    let mut answer = [0; 4096];
+    let length = socket.read(&mut answer).ok()?;
+    let answer = &answer[..length];
+    match u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?) {
+        NLMSG_ERROR => Some(i32::from_ne_bytes(answer.get(16..20)?.try_into().ok()?)),
+        _ => Some(0),
+    }
+}
+
+/// One listening socket by its local address: everything else of its identity is zero.
+fn request(address: &SocketAddr) -> [u8; LENGTH] {
+    let mut bytes = [0; LENGTH];
+    bytes[0..4].copy_from_slice(&(LENGTH as u32).to_ne_bytes());
+    bytes[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    bytes[6..8].copy_from_slice(&NLM_F_REQUEST.to_ne_bytes());
+    bytes[16] = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 } as u8;
+    bytes[17] = libc::IPPROTO_TCP as u8;
+    bytes[24..26].copy_from_slice(&address.port().to_be_bytes());
+    match address.ip() {
+        IpAddr::V4(ip) => bytes[28..32].copy_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => bytes[28..44].copy_from_slice(&ip.octets()),
+    }
+    bytes[64..72].copy_from_slice(&NO_COOKIE);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_listener_is_seen_on_every_address_that_it_answers_on() {
+        for (bound, asked) in [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::", "::1")]
+        {
+            let Ok(listener) = TcpListener::bind((bound, 0)) else { continue };
+            let port = listener.local_addr().expect("an address").port();
+            let address = SocketAddr::new(asked.parse().expect("an address"), port);
+            let mut listening = Listening::default();
+            assert!(!listening.nobody(&address), "{bound} for {asked}");
+            drop(listener);
+            assert!(listening.nobody(&address) || listening.socket.is_none(), "{bound} for {asked}, closed");
+        }
+    }
+}
