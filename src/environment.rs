@@ -40,16 +40,15 @@ impl Environment {
         self.get(name).filter(|v| !v.is_empty())
     }
 
-    /// Sets a variable, in the place of an earlier entry of its name.
+    /// Sets a variable, in the place of the first entry of its name. Further ones go: which of them counts
+    /// differs from one program to the next (getenv(3) takes the first, a shell the last).
     pub fn set(&mut self, name: &OsStr, value: &OsStr) {
         let mut entry = name.to_owned();
         entry.push("=");
         entry.push(value);
-        let mut same = self.0.iter_mut().filter(|e| value_of(e, name.as_bytes()).is_some());
-        match same.next() {
-            Some(first) => *first = entry,
-            None => self.0.push(entry),
-        }
+        let first = self.0.iter().position(|e| value_of(e, name.as_bytes()).is_some());
+        self.0.retain(|e| value_of(e, name.as_bytes()).is_none());
+        self.0.insert(first.unwrap_or(self.0.len()), entry);
     }
 
     pub fn remove(&mut self, name: &str) {
@@ -92,6 +91,8 @@ mod tests {
         assert_eq!(e.entries(), environment(&["B=9", "broken", "A=2", "=odd", "A=3", "C="]).entries());
         assert_eq!(e.get("A"), Some("2".as_ref()));
         assert_eq!(e.filled("C"), None);
+        e.set("A".as_ref(), "4".as_ref());
+        assert_eq!(e.entries(), environment(&["B=9", "broken", "A=4", "=odd", "C="]).entries());
         e.remove("A");
         assert_eq!(e.get("A"), None);
     }
