@@ -48,12 +48,7 @@ fn run(started: sys::Started) -> i32 {
 fn end(result: Result<(), Error>, options: &Options, environment: &Environment) -> i32 {
     let Err(error) = result else { return 0 };
     line::fail(&error);
-    let decision = situation::decide(options, environment, None);
-    let (recognised, foreground) =
-        decision.map_or((false, false), |d| (d.recognised.is_some(), d.mode == mode::Mode::Foreground));
-    if let (Error::Interrupted(signal), true) = (&error, foreground) {
-        sys::die_of(*signal);
-    }
+    let recognised = situation::decide(options, environment, None).is_ok_and(|d| d.recognised.is_some());
     i32::from(error.exit_code(recognised))
 }
 

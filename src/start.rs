@@ -32,10 +32,27 @@ pub fn run(options: &Options, inherited: &Environment, arguments: &[OsString], s
     for key in &service.without_effect {
         log::warn!("'{key}' in the file has no effect in this version of forerun; continuing");
     }
-    let (limits, clamped) = service.server_nofile();
     if options.dry_run && options.task == Task::Start {
         return dry_run(&service, &decision, inherited, options.json);
     }
+    let result = carry_out(&service, &decision, options, inherited, arguments, sigpipe);
+    if let (Err(Error::Interrupted(signal)), Mode::Foreground) = (&result, decision.mode) {
+        // What a supervisor sends is a clean end only when it is what we die of.
+        sys::die_of(*signal);
+    }
+    result
+}
+
+/// Runs the checks, and starts the server unless it is they that were asked for.
+fn carry_out(
+    service: &Service,
+    decision: &Decision,
+    options: &Options,
+    inherited: &Environment,
+    arguments: &[OsString],
+    sigpipe: SigPipe,
+) -> Result<(), Error> {
+    let (limits, clamped) = service.server_nofile();
     let called_in = std::env::current_dir().unwrap_or_default();
     if service.directory != called_in {
         std::env::set_current_dir(&service.directory).map_err(|e| {
@@ -56,20 +73,20 @@ pub fn run(options: &Options, inherited: &Environment, arguments: &[OsString], s
     });
     if options.task == Task::Check {
         return run_checks(
-            &service,
+            service,
             checks::Room { context: &context, wake: &wake, signals: &signals, teller: &mut { teller } },
             options.json,
         );
     }
-    explain(&decision);
+    explain(decision);
     if clamped {
         log::warn!("--nofile is more than this process may have; continuing with {}:{}", limits.soft, limits.hard);
     }
     let nofile = service.nofile.map(|_| limits);
     let json = options.json;
     Launch {
-        service: &service,
-        decision: &decision,
+        service,
+        decision,
         inherited,
         arguments,
         sigpipe,
