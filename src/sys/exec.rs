@@ -56,7 +56,7 @@ pub fn become_command(path: &Path, args: &[OsString], environment: &[OsString], 
         Ok(execve) => {
             sigpipe.hand_on();
             let error = execve.run();
-            sigpipe.ignore();
+            sigpipe.survive();
             error
         }
         Err(error) => error,

@@ -12,11 +12,12 @@ pub struct SigPipe {
 }
 
 impl SigPipe {
-    /// Records the disposition and ignores SIGPIPE for forerun itself, whose stderr may be a closed pipe.
+    /// Records the disposition and keeps SIGPIPE from ending forerun itself, whose stderr may be a closed pipe.
     #[cfg(not(test))]
     pub fn take_over() -> Self {
-        let old = set(Signal::SIGPIPE, SigHandler::SigIgn);
-        SigPipe { ignored: matches!(old.map(|a| a.handler()), Some(SigHandler::SigIgn)) }
+        let came = SigPipe { ignored: is_ignored(Signal::SIGPIPE) };
+        came.survive();
+        came
     }
 
     /// Gives SIGPIPE the disposition that it came with. Safe between fork and exec.
@@ -24,9 +25,12 @@ impl SigPipe {
         set(Signal::SIGPIPE, if self.ignored { SigHandler::SigIgn } else { SigHandler::SigDfl });
     }
 
-    /// Ignores SIGPIPE again, after an exec that failed.
-    pub fn ignore(self) {
-        set(Signal::SIGPIPE, SigHandler::SigIgn);
+    /// Keeps SIGPIPE from ending forerun, also after an exec that failed. By a handler: to ignore a signal is to
+    /// throw away one that came in blocked and pending, which is the server's.
+    pub fn survive(self) {
+        if !self.ignored {
+            set(Signal::SIGPIPE, SigHandler::Handler(on_sigpipe));
+        }
     }
 }
 
@@ -37,6 +41,8 @@ const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Si
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
 static COUNT: AtomicI32 = AtomicI32::new(0);
 static BELL: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn on_sigpipe(_: i32) {}
 
 extern "C" fn on_signal(signal: i32) {
     let saved = nix::errno::Errno::last_raw();
@@ -60,13 +66,8 @@ pub struct Caught {
 pub fn catch_signals(bell: BorrowedFd) -> Caught {
     BELL.store(bell.as_raw_fd(), Ordering::SeqCst);
     let mut previous = Vec::with_capacity(ENDING.len());
-    for signal in ENDING {
-        let Some(old) = set(signal, SigHandler::Handler(on_signal)) else { continue };
-        if matches!(old.handler(), SigHandler::SigIgn) {
-            set(signal, SigHandler::SigIgn);
-        } else {
-            previous.push((signal, old));
-        }
+    for signal in ENDING.into_iter().filter(|&signal| !is_ignored(signal)) {
+        previous.extend(set(signal, SigHandler::Handler(on_signal)).map(|old| (signal, old)));
     }
     Caught { previous }
 }
@@ -110,8 +111,17 @@ pub fn die_of(signal: i32) {
     let _ = raise(signal);
 }
 
+/// Whether a signal is ignored. Asked, not set and put back: what comes meanwhile would not be ignored.
+fn is_ignored(signal: Signal) -> bool {
+    // SAFETY: all of it is integers and pointers, for which zero is a value.
+    let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: a null pointer changes nothing, and `old` is ours.
+    let asked = unsafe { libc::sigaction(signal as i32, std::ptr::null(), &mut old) };
+    asked == 0 && old.sa_sigaction == libc::SIG_IGN
+}
+
 fn set(signal: Signal, handler: SigHandler) -> Option<SigAction> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the only handler that is ever installed is `on_signal`, which is async-signal-safe.
+    // SAFETY: the handlers that are ever installed are ours and async-signal-safe.
     unsafe { sigaction(signal, &action) }.ok()
 }
