@@ -2,6 +2,8 @@
 //!
 //!     fixture serve PORT [OPTION]...   answers HTTP on 127.0.0.1:PORT until it is killed
 //!         --after MS       listens only then
+//!         --when FILE      listens only when FILE is there
+//!         --sick FILE      answers with status 500 while FILE is there
 //!         --status N       answers with this status (200)
 //!         --body TEXT      and this body ("ok")
 //!         --workers N      forks N workers that sleep
@@ -14,6 +16,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 pub fn main() {
@@ -50,7 +53,10 @@ fn serve(words: &[String]) {
         }
     }
     std::thread::sleep(Duration::from_millis(value("--after").map_or(0, |ms| ms.parse().expect("milliseconds"))));
-    let status = value("--status").unwrap_or("200");
+    while value("--when").is_some_and(|file| !Path::new(file).exists()) {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let healthy = value("--status").unwrap_or("200");
     let body = value("--body").unwrap_or("ok");
     let listener = match TcpListener::bind(("127.0.0.1", port)) {
         Ok(listener) => listener,
@@ -64,6 +70,8 @@ fn serve(words: &[String]) {
         let mut stream = stream;
         let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
         let _ = stream.read(&mut [0; 4096]);
+        let is_sick = value("--sick").is_some_and(|file| Path::new(file).exists());
+        let status = if is_sick { "500" } else { healthy };
         let answer =
             format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
         let _ = stream.write_all(answer.as_bytes());

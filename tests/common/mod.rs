@@ -1,6 +1,9 @@
 //! What all tests share: a scrubbed environment, deadlines instead of sleeps, and skips that are seen.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod process;
+pub mod terminal;
+
 use std::ffi::OsStr;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -181,8 +184,17 @@ pub fn accepts(port: u16) -> bool {
 
 /// The fixture program.
 pub fn fixture() -> PathBuf {
+    example("fixture")
+}
+
+/// The program that changes nothing of what it was started with.
+pub fn witness() -> PathBuf {
+    example("witness")
+}
+
+fn example(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("our own path");
-    let path = tests.ancestors().nth(2).expect("target/debug").join("examples/fixture");
+    let path = tests.ancestors().nth(2).expect("target/debug").join("examples").join(name);
     assert!(path.exists(), "{} is not built: run `cargo build --examples`", path.display());
     path
 }

@@ -1,0 +1,79 @@
+//! A real terminal: a pty whose far end is the controlling terminal of what is started on it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use nix::fcntl::OFlag;
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+
+use super::eventually;
+
+/// The near end, where a person would sit.
+pub struct Terminal {
+    near: PtyMaster,
+    far: PathBuf,
+    shown: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Terminal {
+    /// Opens one. Close-on-exec at both ends: no process of another test holds it.
+    pub fn open() -> Self {
+        let near = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pty");
+        grantpt(&near).expect("granted");
+        unlockpt(&near).expect("unlocked");
+        let far = ptsname_r(&near).expect("a name").into();
+        Terminal { near, far, shown: Arc::default() }
+    }
+
+    /// Puts a command on it: stdin, stdout and stderr, as the leader of a session of its own.
+    pub fn attach<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let far = || -> File {
+            let flags = OFlag::O_NOCTTY.bits();
+            OpenOptions::new().read(true).write(true).custom_flags(flags).open(&self.far).expect("the far end")
+        };
+        command.stdin(Stdio::from(far())).stdout(far()).stderr(far());
+        // SAFETY: both calls take integers.
+        unsafe {
+            command.pre_exec(|| {
+                if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+                Ok(())
+            })
+        }
+    }
+
+    /// Begins to collect what is shown, until the far end is closed.
+    pub fn watch(&self) {
+        // SAFETY: the descriptor is open; the copy is close-on-exec.
+        let copy = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&self.near), libc::F_DUPFD_CLOEXEC, 3) };
+        // SAFETY: a new descriptor, which nobody else has.
+        let mut near = unsafe { <File as std::os::fd::FromRawFd>::from_raw_fd(copy) };
+        let shown = Arc::clone(&self.shown);
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = near.read(&mut bytes) {
+                shown.lock().expect("locked").extend_from_slice(&bytes[..count]);
+            }
+        });
+    }
+
+    /// What has been shown so far.
+    pub fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.shown.lock().expect("locked")).into_owned()
+    }
+
+    #[track_caller]
+    pub fn shows(&self, text: &str) {
+        eventually(&format!("{text:?} on the terminal"), || self.shown().contains(text));
+    }
+
+    pub fn type_in(&mut self, keys: &[u8]) {
+        self.near.write_all(keys).expect("typed");
+    }
+}
