@@ -6,6 +6,7 @@
 //!         --sick FILE      answers with status 500 while FILE is there
 //!         --status N       answers with this status (200)
 //!         --body TEXT      and this body ("ok")
+//!         --answer-pid     or its own pid
 //!         --workers N      forks N workers that sleep
 //!         --background     puts itself into the background first, as old daemons do
 //!         --ignore-term    ignores SIGTERM
@@ -57,7 +58,8 @@ fn serve(words: &[String]) {
         std::thread::sleep(Duration::from_millis(2));
     }
     let healthy = value("--status").unwrap_or("200");
-    let body = value("--body").unwrap_or("ok");
+    let pid = words.iter().any(|w| w == "--answer-pid").then(|| std::process::id().to_string());
+    let body = pid.as_deref().or(value("--body")).unwrap_or("ok");
     let listener = match TcpListener::bind(("127.0.0.1", port)) {
         Ok(listener) => listener,
         Err(e) => {

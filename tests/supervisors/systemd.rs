@@ -1,0 +1,267 @@
+//! Under a real systemd: what units rely on.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::common::{Room, eventually, fixture, free_port};
+use crate::harness::{Kind, Service, Supervisor, unit};
+use crate::{FORERUN, signals, skip_unless};
+
+macro_rules! needs_systemd {
+    () => {
+        skip_unless!(Kind::Systemd.missing().is_none(), "systemd: {}", Kind::Systemd.missing().unwrap_or_default());
+    };
+}
+
+/// A private systemd without services.
+fn boot(room: &Room) -> Supervisor {
+    Supervisor::boot(Kind::Systemd, room, &[])
+}
+
+/// Adds a service whose output goes to the journal.
+fn journalled(systemd: &Supervisor, room: &Room, name: &str, command: &str, more: &str) {
+    let text = unit(room, &Service { name, command: command.to_owned(), more });
+    let text: String =
+        text.lines().filter(|line| !line.starts_with("Standard")).map(|line| format!("{line}\n")).collect();
+    systemd.unit(&format!("{name}.service"), &text);
+    systemd.systemctl(&["daemon-reload"]);
+}
+
+/// The journal of a unit.
+fn journal(systemd: &Supervisor, unit: &str) -> Vec<serde_json::Value> {
+    let text = systemd.inside(&["journalctl", "-q", "-o", "json", "-u", unit]);
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// The priority of the first line of the journal that has `part`, once it is there.
+fn priority(systemd: &Supervisor, unit: &str, part: &str) -> String {
+    let mut found = None;
+    eventually(&format!("a line with {part:?}"), || {
+        let entry =
+            journal(systemd, unit).into_iter().find(|e| e["MESSAGE"].as_str().is_some_and(|m| m.contains(part)));
+        found = entry;
+        found.is_some()
+    });
+    let entry = found.expect("found");
+    assert!(entry["MESSAGE"].as_str().is_some_and(|m| m.starts_with("forerun: ")), "{entry}");
+    entry["PRIORITY"].as_str().expect("a priority").to_owned()
+}
+
+/// The server that took forerun's place.
+fn server(systemd: &Supervisor, unit: &str, comm: &str) -> i32 {
+    let mut pid = 0;
+    eventually(&format!("{unit} is {comm}"), || {
+        pid = systemd.pid(unit).unwrap_or_default();
+        fs::read_to_string(systemd.proc(pid, "comm")).unwrap_or_default().trim_end() == comm
+    });
+    pid
+}
+
+#[test]
+fn a_stop_while_it_waits_is_a_clean_end() {
+    needs_systemd!();
+    let room = Room::new();
+    let systemd = boot(&room);
+    for kind in ["simple", "notify"] {
+        let name = format!("wait-{kind}");
+        let command = format!("{FORERUN} --name {name} --wait tcp:127.0.0.1:{} -- /bin/sleep 1000", free_port());
+        let ended = room.path().join(format!("{name}.ended"));
+        let note = format!("echo $$SERVICE_RESULT $$EXIT_CODE $$EXIT_STATUS >{}", ended.display());
+        let more = format!("Type={kind}\nExecStopPost=/bin/sh -c '{note}'");
+        journalled(&systemd, &room, &name, &command, &more);
+        systemd.systemctl(&["start", "--no-block", &name]);
+        eventually("it waits", || {
+            room.state().join(&name).join("record.json").exists() && room.record(&name)["phase"] == "starting"
+        });
+        let begun = Instant::now();
+        systemd.systemctl(&["stop", &name]);
+        assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+        assert_eq!(systemd.property(&name, "ActiveState"), "inactive");
+        assert_eq!(fs::read_to_string(&ended).expect("it has ended"), "success killed TERM\n", "{name}");
+        assert!(!room.state().join(&name).join("record.json").exists(), "its record is still there");
+    }
+}
+
+#[test]
+fn a_permanent_failure_is_78_and_no_loop() {
+    needs_systemd!();
+    let room = Room::new();
+    let systemd = boot(&room);
+    let text = room.file("no-program", "neither a program nor executable");
+    let toml = room.file("bad.toml", "comand = \"sleep\"\n");
+    for (name, rest) in [
+        ("requirement", "--require cmd:no-such-command-anywhere -- /bin/sleep 1000".to_owned()),
+        ("not-found", "-- no-such-command-anywhere".to_owned()),
+        ("not-executable", format!("-- {}", text.display())),
+        ("usage", "--wait tpc:db:5432 -- /bin/sleep 1000".to_owned()),
+        ("file", format!("--config {}", toml.display())),
+    ] {
+        let more = "RestartPreventExitStatus=78";
+        journalled(&systemd, &room, name, &format!("{FORERUN} --name {name} {rest}"), more);
+        systemd.systemctl(&["start", "--no-block", name]);
+        eventually("it has failed", || systemd.property(name, "ActiveState") == "failed");
+        let state = ["Result", "ExecMainStatus", "NRestarts"];
+        assert_eq!(state.map(|p| systemd.property(name, p)), ["exit-code", "78", "0"], "{name}");
+        assert_eq!(priority(&systemd, name, "forerun: "), "3", "{name}");
+    }
+}
+
+#[test]
+fn a_wait_outlasts_the_start_timeout_and_says_what_for() {
+    needs_systemd!();
+    let room = Room::new();
+    let systemd = boot(&room);
+    let port = free_port();
+    let wait = format!("{FORERUN} --wait tcp:127.0.0.1:{port}");
+    let ready = "/bin/sh -c 'systemd-notify --ready; exec sleep 1000'";
+    let notify = "Type=notify\nNotifyAccess=all\nTimeoutStartSec=1";
+    journalled(&systemd, &room, "notify", &format!("{wait} --name notify -- {ready}"), notify);
+    journalled(&systemd, &room, "simple", &format!("{wait} --name simple -- /bin/sleep 1000"), "TimeoutStartSec=1");
+    let begun = Instant::now();
+    systemd.systemctl(&["start", "--no-block", "notify", "simple"]);
+    let mut status = String::new();
+    eventually("it has waited for longer than TimeoutStartSec", || {
+        assert_eq!(systemd.property("notify", "NRestarts"), "0");
+        status = systemd.property("notify", "StatusText");
+        begun.elapsed() > Duration::from_millis(2500)
+    });
+    assert!(status.starts_with(&format!("waiting for tcp:127.0.0.1:{port} (")), "{status}");
+    assert_eq!(systemd.property("notify", "ActiveState"), "activating");
+    let _listener = TcpListener::bind(("127.0.0.1", port)).expect("the port");
+    eventually("the unit is active", || systemd.property("notify", "ActiveState") == "active");
+    for name in ["notify", "simple"] {
+        server(&systemd, name, "sleep");
+        assert_eq!(systemd.property(name, "NRestarts"), "0");
+    }
+}
+
+#[test]
+fn sigpipe_is_to_the_server_what_the_unit_says() {
+    needs_systemd!();
+    let room = Room::new();
+    let systemd = boot(&room);
+    for (name, more, ignored) in [("ignored", "", true), ("default", "IgnoreSIGPIPE=no", false)] {
+        journalled(&systemd, &room, name, &format!("{FORERUN} --name {name} -- /bin/sleep 1000"), more);
+        systemd.systemctl(&["start", name]);
+        let status = fs::read_to_string(systemd.proc(server(&systemd, name, "sleep"), "status")).expect("readable");
+        let line = status.lines().find(|line| line.starts_with("SigIgn:")).expect("a mask");
+        assert_eq!(signals(line).contains(&libc::SIGPIPE), ignored, "{name}: {line}");
+    }
+}
+
+#[test]
+fn an_activated_server_gets_its_socket_and_is_who_it_is_for() {
+    needs_systemd!();
+    let room = Room::new();
+    let systemd = boot(&room);
+    for (name, flags) in [("web", ""), ("closing", "--close-fds")] {
+        let port = free_port();
+        let file = room.path().join(format!("{name}.description"));
+        // The port is held, by systemd, for us.
+        let command = format!(
+            "{FORERUN} --name {name} {flags} --health http://127.0.0.1:{port}/ -- {} describe {}",
+            fixture().display(),
+            file.display()
+        );
+        journalled(&systemd, &room, name, &command, "");
+        let socket = format!("[Socket]\nListenStream=127.0.0.1:{port}\nFileDescriptorName=front\n");
+        systemd.unit(&format!("{name}.socket"), &socket);
+        systemd.systemctl(&["daemon-reload"]);
+        systemd.systemctl(&["start", &format!("{name}.socket")]);
+        let _client = TcpStream::connect(("127.0.0.1", port)).expect("systemd listens");
+        eventually("the server describes itself", || file.exists());
+        let text = fs::read_to_string(&file).expect("readable");
+        let pid = systemd.pid(name).expect("it runs");
+        for line in [
+            format!("pid {pid}"),
+            format!("env LISTEN_PID={pid}"),
+            "env LISTEN_FDS=1".into(),
+            "env LISTEN_FDNAMES=front".into(),
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line:?} in:\n{text}");
+        }
+        let third = fs::read_link(systemd.proc(pid, "fd/3")).expect("descriptor 3 is open");
+        assert!(third.to_string_lossy().starts_with("socket:"), "{}", third.display());
+    }
+}
+
+#[test]
+fn lines_in_the_journal_have_priorities_and_lines_in_a_file_have_none() {
+    needs_systemd!();
+    let room = Room::new();
+    let systemd = boot(&room);
+    let command = format!("{FORERUN} -v --name web --nofile 2000000000 -- /bin/sleep 1000");
+    journalled(&systemd, &room, "web", &command, "");
+    systemd.systemctl(&["start", "web"]);
+    assert_eq!(priority(&systemd, "web", "warning: --nofile is more"), "4");
+    assert_eq!(priority(&systemd, "web", "foreground mode: INVOCATION_ID is set"), "6");
+
+    let command = command.replace("--name web", "--name file");
+    systemd.unit("file.service", &unit(&room, &Service::new("file", command)));
+    systemd.systemctl(&["daemon-reload"]);
+    systemd.systemctl(&["start", "file"]);
+    server(&systemd, "file", "sleep");
+    let log = fs::read_to_string(room.path().join("log")).expect("a log");
+    assert!(log.lines().count() >= 2 && log.lines().all(|line| line.starts_with("forerun: ")), "{log}");
+}
+
+#[test]
+fn a_start_script_without_exec_is_told_so() {
+    needs_systemd!();
+    let room = Room::new();
+    let systemd = boot(&room);
+    for (name, exec) in [("without", ""), ("with", "exec ")] {
+        let text = format!("{exec}{FORERUN} -v --name {name} -- /bin/sleep 1000\nexit $?\n");
+        let script = room.file(&format!("{name}.sh"), &text);
+        journalled(&systemd, &room, name, &format!("/bin/sh {}", script.display()), "");
+        systemd.systemctl(&["start", name]);
+        assert_eq!(priority(&systemd, name, "foreground mode: "), "6");
+        eventually("the record is complete", || {
+            room.state().join(name).join("record.json").exists() && room.record(name)["phase"] == "running"
+        });
+        let main = systemd.pid(name).expect("it runs");
+        let warning = format!("systemd started our parent, pid {main} (/bin/sh {})", script.display());
+        if exec.is_empty() {
+            assert_eq!(priority(&systemd, name, &warning), "4");
+            assert_eq!(priority(&systemd, name, "write 'exec' before forerun"), "4");
+        } else {
+            let all = journal(&systemd, name);
+            assert!(!all.iter().any(|e| e["MESSAGE"].as_str().is_some_and(|m| m.contains("parent"))), "{all:?}");
+            assert_eq!(server(&systemd, name, "sleep"), main);
+        }
+    }
+}
+
+#[test]
+fn a_terminal_below_a_service_is_a_terminal() {
+    needs_systemd!();
+    skip_unless!(crate::common::has("script"), "no script(1) (util-linux, bsdutils)");
+    let room = Room::new();
+    let systemd = boot(&room);
+    let port = free_port();
+    let typed = room.file(
+        "typed.sh",
+        &format!(
+            "{FORERUN} --name web --health http://127.0.0.1:{port}/ -- {} serve {port}\necho \"code $?\"\nexec sleep 1000\n",
+            fixture().display()
+        ),
+    );
+    let shown = room.path().join("shown");
+    let command = format!("/usr/bin/script -qfc '/bin/sh {}; true' {}", typed.display(), shown.display());
+    journalled(&systemd, &room, "terminal", &command, "Environment=SHELL=/bin/sh");
+    systemd.systemctl(&["start", "terminal"]);
+    let mut text = String::new();
+    eventually("it ends", || {
+        text = fs::read_to_string(&shown).unwrap_or_default();
+        text.contains("code ")
+    });
+    assert!(text.contains("code 0"), "{text}");
+    let main = systemd.pid("terminal").expect("it runs");
+    let why = format!(
+        "forerun: detaching: systemd's variables were inherited from another unit: stdin and stderr are a terminal and SYSTEMD_EXEC_PID is {main}"
+    );
+    assert!(text.contains(&why), "{text}");
+    assert!(text.contains("'terminal.service'"), "it ends with that unit, and must say so: {text}");
+    assert_eq!(room.record("web")["mode"], "detached");
+}
