@@ -94,7 +94,8 @@ fn a_permanent_failure_is_78_and_no_loop() {
         ("requirement", "--require cmd:no-such-command-anywhere -- /bin/sleep 1000".to_owned()),
         ("not-found", "-- no-such-command-anywhere".to_owned()),
         ("not-executable", format!("-- {}", text.display())),
-        ("usage", "--wait tpc:db:5432 -- /bin/sleep 1000".to_owned()),
+        ("flag", "--forground -- /bin/sleep 1000".to_owned()),
+        ("check", "--wait tpc:db:5432 -- /bin/sleep 1000".to_owned()),
         ("file", format!("--config {}", toml.display())),
     ] {
         let more = "RestartPreventExitStatus=78";
@@ -134,6 +135,22 @@ fn a_wait_outlasts_the_start_timeout_and_says_what_for() {
         server(&systemd, name, "sleep");
         assert_eq!(systemd.property(name, "NRestarts"), "0");
     }
+}
+
+#[test]
+fn the_notification_socket_of_another_process_is_left_alone() {
+    needs_systemd!();
+    let room = Room::new();
+    let systemd = boot(&room);
+    let inner = format!("{FORERUN} --name web --wait tcp:127.0.0.1:{} -- /bin/sleep 1000; true", free_port());
+    let inner = room.file("inner.sh", &inner);
+    // A shell of a shell of the unit: systemd knows neither forerun nor its parent.
+    let outer = room.file("outer.sh", &format!("/bin/sh {}; true", inner.display()));
+    let command = format!("/bin/sh {}", outer.display());
+    journalled(&systemd, &room, "web", &command, "NotifyAccess=all");
+    systemd.systemctl(&["start", "web"]);
+    assert_eq!(priority(&systemd, "web", "waiting for 'tcp:"), "6");
+    assert_eq!(systemd.property("web", "StatusText"), "");
 }
 
 #[test]
