@@ -8,12 +8,6 @@ use crate::common::{Room, eventually, fixture, free_port};
 use crate::harness::{Kind, Service, Supervisor, unit};
 use crate::{FORERUN, signals, skip_unless};
 
-macro_rules! needs_systemd {
-    () => {
-        skip_unless!(Kind::Systemd.missing().is_none(), "systemd: {}", Kind::Systemd.missing().unwrap_or_default());
-    };
-}
-
 /// A private systemd without services.
 fn boot(room: &Room) -> Supervisor {
     Supervisor::boot(Kind::Systemd, room, &[])
@@ -60,7 +54,7 @@ fn server(systemd: &Supervisor, unit: &str, comm: &str) -> i32 {
 
 #[test]
 fn a_stop_while_it_waits_is_a_clean_end() {
-    needs_systemd!();
+    needs!(Kind::Systemd);
     let room = Room::new();
     let systemd = boot(&room);
     for kind in ["simple", "notify"] {
@@ -85,7 +79,7 @@ fn a_stop_while_it_waits_is_a_clean_end() {
 
 #[test]
 fn a_permanent_failure_is_78_and_no_loop() {
-    needs_systemd!();
+    needs!(Kind::Systemd);
     let room = Room::new();
     let systemd = boot(&room);
     let text = room.file("no-program", "neither a program nor executable");
@@ -110,7 +104,7 @@ fn a_permanent_failure_is_78_and_no_loop() {
 
 #[test]
 fn a_wait_outlasts_the_start_timeout_and_says_what_for() {
-    needs_systemd!();
+    needs!(Kind::Systemd);
     let room = Room::new();
     let systemd = boot(&room);
     let port = free_port();
@@ -139,7 +133,7 @@ fn a_wait_outlasts_the_start_timeout_and_says_what_for() {
 
 #[test]
 fn the_notification_socket_of_another_process_is_left_alone() {
-    needs_systemd!();
+    needs!(Kind::Systemd);
     let room = Room::new();
     let systemd = boot(&room);
     let inner = format!("{FORERUN} --name web --wait tcp:127.0.0.1:{} -- /bin/sleep 1000; true", free_port());
@@ -155,7 +149,7 @@ fn the_notification_socket_of_another_process_is_left_alone() {
 
 #[test]
 fn sigpipe_is_to_the_server_what_the_unit_says() {
-    needs_systemd!();
+    needs!(Kind::Systemd);
     let room = Room::new();
     let systemd = boot(&room);
     for (name, more, ignored) in [("ignored", "", true), ("default", "IgnoreSIGPIPE=no", false)] {
@@ -169,7 +163,7 @@ fn sigpipe_is_to_the_server_what_the_unit_says() {
 
 #[test]
 fn an_activated_server_gets_its_socket_and_is_who_it_is_for() {
-    needs_systemd!();
+    needs!(Kind::Systemd);
     let room = Room::new();
     let systemd = boot(&room);
     for (name, flags) in [("web", ""), ("closing", "--close-fds")] {
@@ -205,7 +199,7 @@ fn an_activated_server_gets_its_socket_and_is_who_it_is_for() {
 
 #[test]
 fn lines_in_the_journal_have_priorities_and_lines_in_a_file_have_none() {
-    needs_systemd!();
+    needs!(Kind::Systemd);
     let room = Room::new();
     let systemd = boot(&room);
     let command = format!("{FORERUN} -v --name web --nofile 2000000000 -- /bin/sleep 1000");
@@ -225,7 +219,7 @@ fn lines_in_the_journal_have_priorities_and_lines_in_a_file_have_none() {
 
 #[test]
 fn a_start_script_without_exec_is_told_so() {
-    needs_systemd!();
+    needs!(Kind::Systemd);
     let room = Room::new();
     let systemd = boot(&room);
     for (name, exec) in [("without", ""), ("with", "exec ")] {
@@ -252,7 +246,7 @@ fn a_start_script_without_exec_is_told_so() {
 
 #[test]
 fn a_terminal_below_a_service_is_a_terminal() {
-    needs_systemd!();
+    needs!(Kind::Systemd);
     skip_unless!(crate::common::has("script"), "no script(1) (util-linux, bsdutils)");
     let room = Room::new();
     let systemd = boot(&room);
