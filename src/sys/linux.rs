@@ -100,20 +100,25 @@ pub struct Listener {
 /// processes only where none of those holds the socket.
 ///
 /// # Errors
-/// When /proc cannot be read.
+/// When neither sock_diag nor /proc answers.
 pub fn listeners(port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
+    let sockets = listening::on_port(port).map_or_else(|| from_proc(port), Ok)?;
+    let mut everybody = None;
+    let listeners = sockets.into_iter().map(|(address, inode)| {
+        let mut owners = holders(likely, inode);
+        if owners.is_empty() {
+            owners = holders(everybody.get_or_insert_with(pids), inode);
+        }
+        Listener { address, owners }
+    });
+    Ok(listeners.collect())
+}
+
+fn from_proc(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
     let mut entries = tcp().map_err(io::Error::other)?;
     entries.extend(tcp6().unwrap_or_default());
     entries.retain(|e: &TcpNetEntry| e.state == TcpState::Listen && e.local_address.port() == port);
-    let mut everybody = None;
-    let listeners = entries.into_iter().map(|entry| {
-        let mut owners = holders(likely, entry.inode);
-        if owners.is_empty() {
-            owners = holders(everybody.get_or_insert_with(pids), entry.inode);
-        }
-        Listener { address: entry.local_address.ip(), owners }
-    });
-    Ok(listeners.collect())
+    Ok(entries.into_iter().map(|e| (e.local_address.ip(), e.inode)).collect())
 }
 
 fn holders(pids: &[i32], inode: u64) -> Vec<i32> {
