@@ -17,6 +17,8 @@ use crate::sys::{self, Cancel, Caught, Wake, Woken};
 
 /// Room for a TLS handshake in a debug build.
 const STACK: usize = 512 * 1024;
+/// How long one attempt may take at first.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How much later than its deadline a check is given up that does not come back by itself.
 const SLACK: Duration = Duration::from_millis(10);
 
@@ -231,8 +233,10 @@ impl Worker {
     fn until(&self, probe: &Probe, cancel: BorrowedFd) {
         let deadline = self.job.deadline;
         let mut attempter = Attempter::new(probe);
+        // A command is given its time: nothing of it is lost on the way, as a packet can be.
+        let patience = if self.job.has_children() { EXEC_TIMEOUT } else { PATIENCE };
         loop {
-            let limit = attempt_limit(self.started.elapsed(), deadline);
+            let limit = attempt_limit(self.started.elapsed(), deadline, patience);
             let result = attempter.attempt(&self.context, limit, cancel);
             let waited = self.started.elapsed();
             if self.slot.tried(result, self.started, waited >= deadline) {
@@ -257,9 +261,8 @@ fn gap(waited: Duration) -> Duration {
 
 /// How long one attempt may take: a packet that was lost is sent again soon, an answer that takes long is
 /// waited for in the end.
-fn attempt_limit(waited: Duration, deadline: Duration) -> Duration {
-    let patience = (waited / 2).max(Duration::from_secs(1));
-    patience.min(deadline.saturating_sub(waited)).max(Duration::from_millis(1))
+fn attempt_limit(waited: Duration, deadline: Duration, patience: Duration) -> Duration {
+    (waited / 2).max(patience).min(deadline.saturating_sub(waited)).max(Duration::from_millis(1))
 }
 
 /// Where a thread says how far it is.
@@ -313,7 +316,7 @@ mod tests {
     fn an_attempt_never_outlasts_the_deadline() {
         let seconds = Duration::from_secs;
         for (waited, deadline, expected) in [(0, 60, 1), (10, 60, 5), (58, 60, 2)] {
-            assert_eq!(attempt_limit(seconds(waited), seconds(deadline)), seconds(expected));
+            assert_eq!(attempt_limit(seconds(waited), seconds(deadline), PATIENCE), seconds(expected));
         }
     }
 }
