@@ -18,7 +18,6 @@ mod start;
 mod sys;
 mod text;
 
-use cli::Options;
 use environment::Environment;
 use error::Error;
 use report::line;
@@ -32,24 +31,23 @@ fn run(started: sys::Started) -> i32 {
     let options = match cli::parse(started.args.clone()) {
         Ok(options) => options,
         Err(e) if !e.use_stderr() => {
-            return end(line::print_result(e.to_string().as_bytes()), &Options::default(), &environment);
+            return end(line::print_result(e.to_string().as_bytes()), &environment);
         }
         Err(e) => {
             line::init(&environment, 0, false);
-            return end(Err(Error::Usage(usage(&e))), &Options::default(), &environment);
+            return end(Err(Error::Usage(usage(&e))), &environment);
         }
     };
     line::init(&environment, options.verbose, options.quiet);
     let result = start::run(&options, &environment, &started.args, started.sigpipe);
-    end(result, &options, &environment)
+    end(result, &environment)
 }
 
 /// Says why it failed, and with which code.
-fn end(result: Result<(), Error>, options: &Options, environment: &Environment) -> i32 {
+fn end(result: Result<(), Error>, environment: &Environment) -> i32 {
     let Err(error) = result else { return 0 };
     line::fail(&error);
-    let recognised = situation::decide(options, environment, None).is_ok_and(|d| d.recognised.is_some());
-    i32::from(error.exit_code(recognised))
+    i32::from(error.exit_code(situation::is_recognised(environment)))
 }
 
 /// clap's message on one line: what is wrong, and its tips.

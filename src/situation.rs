@@ -19,25 +19,30 @@ pub fn decide(
     environment: &Environment,
     asked: Option<(Mode, &'static str)>,
 ) -> Result<Decision, Error> {
-    let flag = match (options.foreground, options.detach) {
+    let asked = match (options.foreground, options.detach) {
         (true, _) => Some((Mode::Foreground, "--foreground")),
         (_, true) => Some((Mode::Detached, "--detach")),
         _ => asked,
     };
     let forced = environment.filled("FORERUN_FOREGROUND").unwrap_or_default();
     let forced = mode::forced(&forced.to_string_lossy()).map_err(|()| {
-        Error::Usage(format!(
-            "invalid FORERUN_FOREGROUND {}: expected 1, true, yes, on, 0, false, no or off",
-            quoted(forced)
-        ))
+        let expected = "expected 1, true, yes, on, 0, false, no or off";
+        Error::Usage(format!("invalid FORERUN_FOREGROUND {}: {expected}", quoted(forced)))
     })?;
+    Ok(mode::decide(&Situation { asked, forced, ..look(environment) }))
+}
+
+/// Whether a supervisor started us, whatever was asked for.
+pub fn is_recognised(environment: &Environment) -> bool {
+    mode::decide(&look(environment)).recognised.is_some()
+}
+
+fn look(environment: &Environment) -> Situation {
     let text = |name: &str| environment.filled(name).map(|v| v.to_string_lossy().into_owned());
     let is_set = |name: &str| environment.filled(name).is_some();
     let (pid, parent) = (std::process::id() as i32, std::os::unix::process::parent_id() as i32);
     let (notify_socket, invocation_id) = (is_set(NOTIFY_SOCKET), is_set("INVOCATION_ID"));
-    Ok(mode::decide(&Situation {
-        asked: flag,
-        forced,
+    Situation {
         launchd_socket: is_set("LAUNCHD_SOCKET"),
         notify_socket,
         invocation_id,
@@ -53,5 +58,6 @@ pub fn decide(
         controlling_terminal: sys::has_controlling_terminal(),
         // Only ever needed to disprove systemd's variables.
         cgroup_leaf: if notify_socket || invocation_id { sys::cgroup_leaf() } else { None },
-    }))
+        ..Situation::default()
+    }
 }
