@@ -15,6 +15,8 @@ const NOTIFICATION: [&str; 7] =
     [NOTIFY_SOCKET, "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID", "WATCHDOG_USEC", "WATCHDOG_PID"];
 /// What says which unit a process belongs to.
 const UNIT: [&str; 3] = ["INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID"];
+/// What is said to forerun alone.
+const OURS: [&str; 2] = ["FORERUN_UNIT", "FORERUN_FOREGROUND"];
 
 /// A list of `NAME=value` entries.
 #[derive(Clone, Debug, Default)]
@@ -51,18 +53,19 @@ impl Environment {
         self.0.insert(first.unwrap_or(self.0.len()), entry);
     }
 
-    pub fn remove(&mut self, name: &str) {
-        self.0.retain(|entry| value_of(entry, name.as_bytes()).is_none());
-    }
-
     /// For a check or a fix: without what only the supervised process may answer to.
     pub fn for_checks(&self) -> Self {
         self.without(&NOTIFICATION)
     }
 
+    /// For a server in the foreground.
+    pub fn for_server(&self) -> Self {
+        self.without(&OURS)
+    }
+
     /// For a detached server: also without what says that it is of somebody else's unit.
     pub fn for_detached(&self) -> Self {
-        self.for_checks().without(&UNIT)
+        self.for_checks().without(&UNIT).without(&OURS)
     }
 
     fn without(&self, names: &[&str]) -> Self {
@@ -93,15 +96,23 @@ mod tests {
         assert_eq!(e.filled("C"), None);
         e.set("A".as_ref(), "4".as_ref());
         assert_eq!(e.entries(), environment(&["B=9", "broken", "A=4", "=odd", "C="]).entries());
-        e.remove("A");
-        assert_eq!(e.get("A"), None);
     }
 
     #[test]
     fn a_detached_server_is_of_nobody_elses_unit() {
-        let e =
-            environment(&["NOTIFY_SOCKET=/n", "LISTEN_FDS=1", "WATCHDOG_USEC=1", "INVOCATION_ID=a", "LISTEN_ADDR=b"]);
-        assert_eq!(e.for_checks().entries(), environment(&["INVOCATION_ID=a", "LISTEN_ADDR=b"]).entries());
+        let e = environment(&[
+            "NOTIFY_SOCKET=/n",
+            "LISTEN_FDS=1",
+            "WATCHDOG_USEC=1",
+            "INVOCATION_ID=a",
+            "LISTEN_ADDR=b",
+            "FORERUN_UNIT=u",
+        ]);
+        assert_eq!(
+            e.for_checks().entries(),
+            environment(&["INVOCATION_ID=a", "LISTEN_ADDR=b", "FORERUN_UNIT=u"]).entries()
+        );
+        assert_eq!(e.for_server().entries().len(), e.entries().len() - 1);
         assert_eq!(e.for_detached().entries(), environment(&["LISTEN_ADDR=b"]).entries());
     }
 }

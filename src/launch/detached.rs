@@ -78,12 +78,7 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
         let Launch { context, wake, signals, teller, .. } = &mut *launch;
         checks::ensure(service, &mut checks::Room { context, wake, signals, teller })?;
     }
-    let mut environment = service.variables.added_to({
-        let mut base = launch.inherited.for_detached();
-        base.remove("FORERUN_UNIT");
-        base.remove("FORERUN_FOREGROUND");
-        base
-    });
+    let mut environment = service.variables.added_to(launch.inherited.for_detached());
     environment.set(COOKIE.as_ref(), cookie.as_ref());
     let path = launch.find_command(&environment)?;
     sys::set_subreaper();

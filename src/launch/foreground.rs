@@ -122,10 +122,7 @@ fn write_record(launch: &Launch, folder: Option<&Folder>, phase: Phase, cookie: 
 
 /// What came in, plus the service's, plus the cookie; less what is forerun's own.
 fn server_environment(service: &Service, inherited: &Environment, cookie: &str) -> Environment {
-    let mut base = inherited.clone();
-    base.remove("FORERUN_UNIT");
-    base.remove("FORERUN_FOREGROUND");
-    let mut environment = service.variables.added_to(base);
+    let mut environment = service.variables.added_to(inherited.for_server());
     environment.set(COOKIE.as_ref(), cookie.as_ref());
     environment
 }

@@ -16,7 +16,7 @@ use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
 use procfs::process::{FDTarget, Stat};
 use socket2::{SockAddr, Socket};
 
-use super::process::Process;
+use super::process::{Host, Listener, Process};
 
 #[path = "listening.rs"]
 mod listening;
@@ -24,14 +24,6 @@ pub use listening::Listening;
 
 /// Where this process's descriptors are listed.
 pub const DESCRIPTORS: &str = "/proc/self/fd";
-
-/// What a pid is only meaningful together with.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Host {
-    pub machine: String,
-    pub boot: String,
-    pub pid_namespace: String,
-}
 
 /// This boot of this machine, and our pid namespace. What cannot be read is empty.
 pub fn host() -> Host {
@@ -87,13 +79,6 @@ pub fn cgroup_leaf() -> Option<String> {
     let path = |prefix: &str| text.lines().find_map(|l| l.split_once(prefix).map(|(_, path)| path));
     let path = path("::").filter(|p| *p != "/").or_else(|| path(":name=systemd:"))?;
     path.rsplit('/').next().filter(|leaf| !leaf.is_empty()).map(str::to_owned)
-}
-
-/// A TCP socket that listens.
-pub struct Listener {
-    pub address: IpAddr,
-    /// The processes that hold it, as far as we may see.
-    pub owners: Vec<i32>,
 }
 
 /// The sockets that listen on a TCP port. Owners are looked for among `likely` first, and among all

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
@@ -11,18 +11,10 @@ use std::time::Duration;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use socket2::{SockAddr, Socket};
 
-use super::process::Process;
+use super::process::{Host, Listener, Process};
 
 /// Where this process's descriptors are listed.
 pub const DESCRIPTORS: &str = "/dev/fd";
-
-/// What a pid is only meaningful together with.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Host {
-    pub machine: String,
-    pub boot: String,
-    pub pid_namespace: String,
-}
 
 /// This boot of this machine. macOS has no pid namespaces. What cannot be read is empty.
 pub fn host() -> Host {
@@ -111,13 +103,6 @@ fn arguments_and_environment(pid: i32) -> Option<(Vec<OsString>, Vec<OsString>)>
 /// macOS has no control groups.
 pub fn cgroup_leaf() -> Option<String> {
     None
-}
-
-/// A TCP socket that listens.
-pub struct Listener {
-    pub address: IpAddr,
-    /// The processes that hold it, as far as we may see.
-    pub owners: Vec<i32>,
 }
 
 /// The sockets that listen on a TCP port, of the processes that we may look into.

@@ -26,10 +26,10 @@ pub use exec::{Detached, become_command, group_command, spawn_detached};
 pub use fd::{close_on_exec_from, inherits_listener, open_descriptors, stderr_is_journal};
 pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use os::{
-    ExitWatch, Host, Listener, Listening, REFUSED_SOCKETS_STAY_GOOD, cgroup_leaf, command_line, connect,
-    environment_value, exchange, free_ptys, host, listeners, process, process_name, processes, set_subreaper,
+    ExitWatch, Listening, REFUSED_SOCKETS_STAY_GOOD, cgroup_leaf, command_line, connect, environment_value, exchange,
+    free_ptys, host, listeners, process, process_name, processes, set_subreaper,
 };
 pub use pipe::{Cancel, Wake, Woken, wait_readable};
-pub use process::{Process, Waited, kill_group, reap_group, wait_for};
+pub use process::{Host, Listener, Process, Waited, kill_group, reap_group, wait_for};
 pub use signal::{Caught, SigPipe, catch_signals, die_of};
 pub use terminal::{has_controlling_terminal, home_directory};

@@ -1,6 +1,7 @@
-//! Processes: what one looks like, and how children end.
+//! Processes: what one looks like, where it runs, what it listens on, and how children end.
 
 use std::io;
+use std::net::IpAddr;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
@@ -18,6 +19,21 @@ pub struct Process {
     pub start: u64,
     /// Dead, but its parent has not asked for its status yet.
     pub zombie: bool,
+}
+
+/// What a pid is only meaningful together with.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Host {
+    pub machine: String,
+    pub boot: String,
+    pub pid_namespace: String,
+}
+
+/// A TCP socket that listens.
+pub struct Listener {
+    pub address: IpAddr,
+    /// The processes that hold it, as far as we may see.
+    pub owners: Vec<i32>,
 }
 
 /// How a child ended.
