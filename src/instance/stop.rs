@@ -28,7 +28,7 @@ pub fn stop(main: Process, grace: Duration, wake: &Arc<Wake>, signals: &Caught) 
         let _ = sys::wait_for(main.pid);
         let table = sys::processes();
         // Once seen, a member stays one: when its parent dies first, nothing else says so.
-        known.extend(alive(members(&table, main.pid, std::process::id() as i32), main).map(|p| (p.pid, p.start)));
+        known.extend(alive(members(&table, &main, std::process::id() as i32), main).map(|p| (p.pid, p.start)));
         let left: Vec<_> = table.into_iter().filter(|p| !p.zombie && known.contains(&(p.pid, p.start))).collect();
         if left.is_empty() || kill_from.is_some_and(|at: Instant| at.elapsed() > AFTER_KILL) {
             return left;

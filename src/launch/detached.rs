@@ -198,7 +198,7 @@ fn stranger(launch: &Launch, server: &Server, cookie: &str) -> Option<String> {
             continue;
         }
         let us = std::process::id() as i32;
-        let family = family.get_or_insert_with(|| members(&sys::processes(), main.pid, us));
+        let family = family.get_or_insert_with(|| members(&sys::processes(), &main, us));
         let is_ours = |pid: &i32| family.iter().any(|p| p.pid == *pid) || shows_cookie(*pid, cookie);
         let is_older = |pid: &i32| sys::process(*pid).is_some_and(|p| p.start < main.start);
         if !owners.iter().any(is_ours) {
