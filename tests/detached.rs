@@ -51,6 +51,27 @@ fn pid(done: &Done) -> i32 {
     json(done)["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a pid")
 }
 
+/// The server that a forerun which still waits for it has recorded; before there is one, that is itself.
+#[track_caller]
+fn recorded(room: &Room, forerun: &Child) -> i32 {
+    let path = room.state().join("web/record.json");
+    let mut server = None;
+    eventually("the server is recorded", || {
+        let record = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+        server =
+            record.and_then(|record| record["process"]["pid"].as_i64()).filter(|&pid| pid != i64::from(forerun.id()));
+        server.is_some()
+    });
+    server.and_then(|pid| pid.try_into().ok()).expect("a pid")
+}
+
+/// Kills a server and waits for its end.
+#[track_caller]
+fn kill(pid: i32) {
+    send(pid, libc::SIGKILL);
+    eventually("it is gone", || !alive(pid));
+}
+
 fn log_of(room: &Room) -> PathBuf {
     room.state().join("web/server.log")
 }
@@ -233,15 +254,20 @@ fn the_record_names_the_server_and_is_private() {
 #[test]
 fn output_of_both_kinds_is_appended_to_the_log() {
     let room = Room::new();
-    for _ in 0..2 {
-        let done = done(&mut script(&room, &["--json"], "echo out; echo err >&2; exec sleep 100")).expect_code(0);
-        send(pid(&done), libc::SIGKILL);
-    }
-    assert_eq!(std::fs::read_to_string(log_of(&room)).expect("UTF-8"), "out\nerr\nout\nerr\n");
+    // It has said everything by the time that it is healthy.
+    let start = |options: &[&str], words: &str| {
+        let text = format!("echo {words}; echo err >&2; touch said; exec sleep 100");
+        let options = [&["--json", "--health", "exec:test -e said"], options].concat();
+        kill(pid(&done(&mut script(&room, &options, &text)).expect_code(0)));
+        std::fs::remove_file(room.path().join("said")).expect("removed");
+    };
+    start(&[], "out");
+    start(&[], "again");
+    assert_eq!(std::fs::read_to_string(log_of(&room)).expect("UTF-8"), "out\nerr\nagain\nerr\n");
     let own = room.path().join("own.log");
     std::fs::write(&own, "before\n").expect("written");
-    done(&mut script(&room, &["--log", "own.log"], "echo new; exec sleep 100")).expect_code(0);
-    assert_eq!(std::fs::read_to_string(&own).expect("UTF-8"), "before\nnew\n");
+    start(&["--log", "own.log"], "new");
+    assert_eq!(std::fs::read_to_string(&own).expect("UTF-8"), "before\nnew\nerr\n");
 }
 
 #[test]
@@ -259,8 +285,10 @@ fn a_log_of_more_than_10_mib_is_rotated_and_three_are_kept() {
         std::fs::write(numbered(number), format!("old {number}")).expect("written");
     }
     large("exactly", 10 << 20);
-    let start =
-        || send(pid(&done(&mut script(&room, &["--json"], "echo new; exec sleep 100")).expect_code(0)), libc::SIGKILL);
+    let start = || {
+        let health = ["--json", "--health", "exec:grep -q new state/web/server.log"];
+        kill(pid(&done(&mut script(&room, &health, "echo new; exec sleep 100")).expect_code(0)));
+    };
     start();
     assert!(begins(&log, "exactly") && begins(&numbered(1), "old 1"));
     large("beyond", (10 << 20) + 1);
@@ -469,7 +497,7 @@ fn a_younger_process_that_listens_for_the_server_is_no_stranger() {
     let mut command = detached(&room, &["--health", &health], witness(), &[&seen.display().to_string()]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
     process::appears(&seen);
-    let server = room.record("web")["process"]["pid"].as_i64().expect("a pid") as i32;
+    let server = recorded(&room, &child);
     let_a_tick_pass(server);
     let _proxy = Stranger::on(port);
     let output = collect(child);
@@ -809,12 +837,7 @@ fn a_server_whose_forerun_was_killed_while_it_waited_is_found_again() {
     let go = room.path().join("go");
     let args = ["--when", &go.display().to_string()];
     let mut first = Stranger::start(&mut serving(&room, port, &[], &args));
-    let path = room.state().join("web/record.json");
-    let recorded = || -> Option<i64> {
-        serde_json::from_slice::<Value>(&std::fs::read(&path).ok()?).ok()?["process"]["pid"].as_i64()
-    };
-    eventually("the server is recorded", || recorded().is_some_and(|pid| pid != i64::from(first.pid())));
-    let server = recorded().expect("a pid");
+    let server = recorded(&room, &first.0);
     first.0.kill().expect("killed");
     room.file("go", "");
     let again = json(&done(&mut serving(&room, port, &["--json"], &args)).expect_code(0));
@@ -873,8 +896,7 @@ fn a_damaged_record_is_set_aside_with_a_warning() {
 /// Starts a server, ends it, and leaves its record with one change.
 fn with_record(room: &Room, port: u16, change: impl FnOnce(&mut Value)) {
     let server = pid(&done(&mut serving(room, port, &["--json"], &[])).expect_code(0));
-    send(server, libc::SIGKILL);
-    eventually("it is gone", || !alive(server));
+    kill(server);
     let mut record = room.record("web");
     change(&mut record);
     std::fs::write(room.state().join("web/record.json"), record.to_string()).expect("written");
