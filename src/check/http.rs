@@ -7,7 +7,11 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use percent_encoding::percent_decode_str;
 use ureq::config::Config;
+use ureq::http::header::AUTHORIZATION;
 use ureq::http::{HeaderName, HeaderValue, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -85,6 +89,10 @@ impl Client {
             connection.put(dialler.dial(host, port_of(url), limit).map_err(|e| net::reason(&e))?);
         }
         let mut request = self.agent.get(url);
+        if let Some(credentials) = credentials(url).filter(|_| !expect.headers.iter().any(|(n, _)| n == AUTHORIZATION))
+        {
+            request = request.header(AUTHORIZATION, credentials);
+        }
         for (name, value) in &expect.headers {
             request = request.header(name, value);
         }
@@ -106,6 +114,16 @@ impl Client {
         read.map_err(|e| net::reason(&e))?;
         Err(format!("status {status}, and the body does not contain {}", quoted(text)))
     }
+}
+
+/// Basic credentials from a URL's userinfo, percent-decoded, which ureq leaves out.
+fn credentials(url: &Uri) -> Option<HeaderValue> {
+    let (userinfo, _) = url.authority()?.as_str().rsplit_once('@')?;
+    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    let decoded = [user, password].map(|part| percent_decode_str(part).collect::<Vec<u8>>());
+    let mut value = HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(decoded.join(&b':')))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Whether a URL is of this machine's loopback: through a proxy the answer would be of the proxy's own.
@@ -183,6 +201,13 @@ fn reason(error: ureq::Error) -> String {
         ureq::Error::Timeout(_) => "no answer".to_owned(),
         ureq::Error::HostNotFound => "the name has no address".to_owned(),
         ureq::Error::BadUri(_) => "not a URL that can be asked for".to_owned(),
-        other => other.to_string(),
+        other => match other.to_string().split_once("invalid peer certificate: ") {
+            // Some of rustls' reasons come nested: Other(OtherError(CaUsedAsEndEntity)).
+            Some((_, why)) => {
+                let why = why.rsplit('(').next().unwrap_or(why).trim_end_matches(')');
+                format!("the certificate is not valid: {why}")
+            }
+            None => other.to_string(),
+        },
     }
 }
