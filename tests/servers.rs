@@ -223,21 +223,21 @@ fn redis_is_the_process_that_was_started_in_the_foreground() {
 
 // PostgreSQL.
 
-/// PostgreSQL refuses root: there the words that make a command that user's are put before it.
-fn as_postgres() -> Option<(Vec<String>, Option<(u32, u32)>)> {
-    if !is_root() {
-        return Some((Vec::new(), None));
-    }
-    let user = nix::unistd::User::from_name("postgres").ok()??;
-    let ids = (user.uid.as_raw(), user.gid.as_raw());
-    let (reuid, regid) = (format!("--reuid={}", ids.0), format!("--regid={}", ids.1));
-    Some((vec![text(&find("setpriv")?), reuid, regid, "--clear-groups".to_owned(), "--".to_owned()], Some(ids)))
+/// Words that make a command the user's whom PostgreSQL's package brings, before it: PostgreSQL refuses root.
+fn as_user(user: u32, group: u32) -> Option<Vec<String>> {
+    let (reuid, regid) = (format!("--reuid={user}"), format!("--regid={group}"));
+    Some(vec![text(&find("setpriv")?), reuid, regid, "--clear-groups".to_owned(), "--".to_owned()])
 }
 
 fn postgres() -> Option<Server> {
     let (room, port) = (Room::new(), free_port());
     let (initdb, program, client) = (find("initdb")?, find("postgres")?, find("pg_isready")?);
-    let (prefix, owner) = as_postgres()?;
+    let user = if is_root() { Some(nix::unistd::User::from_name("postgres").ok()??) } else { None };
+    let owner = user.map(|user| (user.uid.as_raw(), user.gid.as_raw()));
+    let prefix = match owner {
+        Some((user, group)) => as_user(user, group)?,
+        None => Vec::new(),
+    };
     let data = room.path().join("data");
     std::fs::create_dir(&data).expect("a folder");
     if let Some((user, group)) = owner {
