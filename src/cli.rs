@@ -113,7 +113,7 @@ fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 }
 
 fn duration(name: &'static str, help: &'static str) -> Arg {
-    option(name, "DUR", help).value_parser(|text: &str| humantime::parse_duration(text))
+    option(name, "DUR", help).value_parser(crate::text::duration)
 }
 
 fn repeated(name: &'static str, value: &'static str, help: &'static str) -> Arg {

@@ -8,18 +8,41 @@ use std::time::Duration;
 
 /// The longest operand that a message shows, in bytes.
 const LONGEST: usize = 300;
+/// Ten years. Longer ones cannot be added to every clock.
+const LONGEST_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
 /// An operand in single quotes.
 pub fn quoted(operand: &(impl AsRef<OsStr> + ?Sized)) -> String {
     format!("'{}'", one_line(operand))
 }
 
-/// Text of unknown origin, safe to print: control characters and bytes that are not UTF-8 are escaped, and
-/// what is too long ends in `...`.
+/// Text of unknown origin, safe to print: control characters and bytes that are not UTF-8 are escaped, URLs
+/// lose their userinfo, and what is too long ends in `...`.
 pub fn one_line(text: &(impl AsRef<OsStr> + ?Sized)) -> String {
-    let bytes = text.as_ref().as_bytes();
+    let bytes = without_userinfo(text.as_ref().as_bytes());
+    let shown = escaped(&bytes[..bytes.len().min(LONGEST)]);
+    if bytes.len() > LONGEST { shown + "..." } else { shown }
+}
+
+/// Text without the userinfo of the URLs in it, which may be a password.
+fn without_userinfo(text: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.windows(3).position(|w| w == b"://") {
+        let (before, after) = rest.split_at(at + 3);
+        let ends = |b: &u8| b"/?#'\"".contains(b) || b.is_ascii_whitespace();
+        let authority = &after[..after.iter().position(ends).unwrap_or(after.len())];
+        let userinfo = authority.iter().rposition(|&b| b == b'@').map_or(0, |at| at + 1);
+        kept.extend_from_slice(before);
+        rest = &after[userinfo..];
+    }
+    kept.extend_from_slice(rest);
+    kept
+}
+
+fn escaped(bytes: &[u8]) -> String {
     let mut line = String::new();
-    for chunk in bytes[..bytes.len().min(LONGEST)].utf8_chunks() {
+    for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             if c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) {
                 line.extend(c.escape_default());
@@ -29,20 +52,27 @@ pub fn one_line(text: &(impl AsRef<OsStr> + ?Sized)) -> String {
         }
         line.extend(chunk.invalid().iter().map(|b| format!("\\x{b:02x}")));
     }
-    if bytes.len() > LONGEST {
-        line.push_str("...");
-    }
     line
 }
 
-/// Words as a shell would take them, for one line.
+/// Words as a shell would take them, for one line; nothing is left out.
 pub fn shell_words<S: AsRef<OsStr>>(words: &[S]) -> String {
     let quote = |word: &S| match shlex::bytes::try_quote(word.as_ref().as_bytes()) {
-        Ok(Cow::Borrowed(bytes)) => one_line(OsStr::from_bytes(bytes)),
-        Ok(Cow::Owned(bytes)) => one_line(OsStr::from_bytes(&bytes)),
-        Err(_) => one_line(word),
+        Ok(Cow::Borrowed(bytes)) => escaped(bytes),
+        Ok(Cow::Owned(bytes)) => escaped(&bytes),
+        Err(_) => escaped(word.as_ref().as_bytes()),
     };
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// Reads a duration.
+///
+/// # Errors
+/// What is wrong with it, without the text itself.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let failed = |e: &str| format!("no duration such as 500ms, 2s or 1m30s: {e}");
+    let duration = humantime::parse_duration(text).map_err(|e| failed(&e.to_string()))?;
+    if duration > LONGEST_DURATION { Err(failed("it is longer than ten years")) } else { Ok(duration) }
 }
 
 /// A duration to three digits, as people say it: `300ms`, `1.25s`, `2m 3s`.
@@ -69,6 +99,26 @@ mod tests {
     fn hostile_bytes_stay_on_one_line() {
         assert_eq!(quoted(OsStr::from_bytes(b"a\nb\xff\x1b[0m")), "'a\\nb\\xff\\u{1b}[0m'");
         assert_eq!(one_line(&"x".repeat(400)).len(), LONGEST + 3);
+    }
+
+    #[test]
+    fn urls_lose_their_userinfo() {
+        for (text, shown) in [
+            ("http://user:p@ss@h/a@b", "http://h/a@b"),
+            ("curl 'ftp://u:p@h' me@h http://u@h", "curl 'ftp://h' me@h http://h"),
+            ("http://", "http://"),
+            ("a@b://c", "a@b://c"),
+        ] {
+            assert_eq!(one_line(text), shown);
+        }
+    }
+
+    #[test]
+    fn durations_are_bounded() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        for bad in ["", "5", "-1s", "11years", "18446744073709551615s 999ms"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::net;
 use crate::sys;
-use crate::text::shell_words;
+use crate::text::{one_line, shell_words};
 
 /// What is known of a port.
 #[derive(PartialEq, Eq, Debug)]
@@ -78,7 +78,7 @@ pub fn holder(port: u16) -> String {
 /// A process for a message: its pid and its command.
 pub fn describe(pid: i32) -> String {
     let words = sys::command_line(pid).filter(|words| words.iter().any(|w| !w.is_empty()));
-    match words.map(|words| shell_words(&words)).or_else(|| sys::process_name(pid)) {
+    match words.map(|words| one_line(&shell_words(&words))).or_else(|| sys::process_name(pid)) {
         Some(command) => format!("pid {pid} ({})", shorten(&command)),
         None => format!("pid {pid}"),
     }

@@ -111,7 +111,7 @@ impl fmt::Display for Check {
             Check::Variable(name) => write!(f, "env:{}", one_line(name)),
             Check::Tcp { host, port } => write!(f, "tcp:{}", address(host, port)),
             Check::Unix(path) => write!(f, "unix:{}", one_line(path)),
-            Check::Http(uri) => f.write_str(&one_line(&redacted(OsStr::new(&uri.to_string())))),
+            Check::Http(uri) => f.write_str(&one_line(&uri.to_string())),
             Check::Exec(script) => write!(f, "exec:{}", one_line(script)),
             Check::Free { host: Some(host), port } => write!(f, "free:{}", address(host, port)),
             Check::Free { host: None, port } => write!(f, "free:{port}"),
@@ -132,16 +132,13 @@ pub fn port_of(uri: &Uri) -> u16 {
     uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 })
 }
 
-/// A URL without its userinfo, which may be a password. Works on what does not parse, too.
+/// A spec that does not parse, without what may be its userinfo: nobody knows where that ends.
 fn redacted(spec: &OsStr) -> OsString {
     let bytes = spec.as_bytes();
     let start = bytes.windows(2).position(|w| w == b"//").map_or(bytes.len(), |at| at + 2);
-    let end = bytes[start..].iter().position(|b| b"/?#".contains(b)).map_or(bytes.len(), |at| start + at);
-    match bytes[start..end].iter().rposition(|&b| b == b'@') {
-        Some(at) if bytes.starts_with(b"http") => {
-            OsStr::from_bytes(&[&bytes[..start], &bytes[start + at + 1..]].concat()).to_owned()
-        }
-        _ => spec.to_owned(),
+    match bytes[start..].iter().rposition(|&b| b == b'@') {
+        Some(at) => OsStr::from_bytes(&[&bytes[..start], &bytes[start + at + 1..]].concat()).to_owned(),
+        None => spec.to_owned(),
     }
 }
 

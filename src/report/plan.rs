@@ -82,7 +82,7 @@ impl Plan<'_> {
             "wait": service.waits.iter().map(|w| timed(&w.probe)).collect::<Vec<_>>(),
             "health": service.health.as_ref().map(|h| timed(&h.probe)),
             "port": service.port,
-            "url": service.url,
+            "url": service.url.as_ref().map(one_line),
             "nofile": self.nofile.map(|n| [n.soft, n.hard]),
             "log": self.log.as_ref().map(|l| l.to_string_lossy()),
         });

@@ -62,7 +62,7 @@ impl<'a> Ready<'a> {
     fn json(&self) -> Value {
         json!({
             "name": self.service.name,
-            "url": self.service.url,
+            "url": self.service.url.as_ref().map(one_line),
             "pid": self.pid,
             "already_running": self.already.is_some(),
             "seconds": self.already.is_none().then_some(self.took.as_secs_f64()),

@@ -14,7 +14,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use toml::Spanned;
 
 use super::OnConflict;
-use crate::text::{nearest, one_line, quoted};
+use crate::text::{duration, nearest, one_line, quoted};
 
 const LARGEST: u64 = 1 << 20;
 
@@ -30,7 +30,7 @@ pub struct File {
     pub url: Option<String>,
     pub on_conflict: Option<OnConflict>,
     pub foreground: Option<bool>,
-    pub detach: Option<bool>,
+    pub detach: Option<Spanned<bool>>,
     pub close_fds: Option<bool>,
     pub wait_timeout: Option<Text<Duration>>,
     pub log: Option<PathBuf>,
@@ -138,8 +138,13 @@ pub fn parse(text: &str) -> Result<File, Wrong> {
         .map_err(|e| Wrong { at: e.span().map_or(0, |span| span.start), message: reworded(e.message()) })
 }
 
-/// serde's words for an unknown key list all known ones; the nearest says more.
+/// serde's words for an unknown key list all known ones; the nearest says more. Its words for a wrong type have
+/// the value in them, which may be a secret.
 fn reworded(message: &str) -> String {
+    if let Some((found, expected)) = message.strip_prefix("invalid type: ").and_then(|m| m.rsplit_once(", expected ")) {
+        let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
+        return format!("invalid type: {kind}, expected {expected}");
+    }
     let mut names = message.split('`').skip(1).step_by(2);
     match names.next() {
         Some(unknown) if message.starts_with("unknown field") => {
@@ -208,7 +213,7 @@ impl<'de, T: FromText> Deserialize<'de> for Text<T> {
 
 impl FromText for Duration {
     fn from_text(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map_err(|e| format!("'{text}' is no duration such as 500ms, 2s or 1m30s: {e}"))
+        duration(text).map_err(|e| format!("'{text}' is {e}"))
     }
 }
 

@@ -160,26 +160,7 @@ impl Service {
         let directory =
             options.cwd.as_ref().map(from_caller).or(file.cwd.as_ref().map(in_file)).unwrap_or(default_directory);
 
-        let command = match (&file.command, options.command.is_empty()) {
-            (_, false) => options.command.clone(),
-            (Some(words), true) => {
-                let list = &words.get_ref().0;
-                if list.is_empty() || list.iter().any(|w| w.contains('\0')) {
-                    return Err(Wrong::at(words, "the command is empty or has a NUL byte").into());
-                }
-                list.iter().map(OsString::from).collect()
-            }
-            (None, true) if options.task == Task::Check => Vec::new(),
-            (None, true) => {
-                return Err(Fault::Usage(
-                    "no command: write it after '--', or as 'command' in forerun.toml".to_owned(),
-                ));
-            }
-        };
-        if command.first().is_some_and(|c| c.is_empty()) {
-            return Err(Fault::Usage("the command's name is empty".to_owned()));
-        }
-
+        let command = command(options, &file)?;
         let wait_timeout = options.wait_timeout.or(file.wait_timeout.as_ref().map(|t| t.0)).unwrap_or(WAIT_TIMEOUT);
         let mut requirements = file.require.iter().map(|t| requirement(t, folder)).collect::<Result<Vec<_>, _>>()?;
         for spec in &options.require {
@@ -278,8 +259,29 @@ impl FromText for NofileWish {
         };
         match (soft, hard) {
             (Some(soft), Some(hard)) if hard.is_none_or(|h| h >= soft) => Ok(NofileWish { soft, hard }),
-            _ => Err(format!("'{text}' is no SOFT or SOFT:HARD, whole numbers with SOFT at most HARD")),
+            _ => Err(format!("{} is no SOFT or SOFT:HARD, whole numbers with SOFT at most HARD", quoted(text))),
         }
+    }
+}
+
+/// The command: the command line's, else the file's, which makes sense also where it is not used.
+fn command(options: &Options, file: &File) -> Result<Vec<OsString>, Fault> {
+    let mut words = options.command.clone();
+    if let Some(list) = &file.command {
+        let in_file = &list.get_ref().0;
+        if in_file.first().is_none_or(String::is_empty) || in_file.iter().any(|w| w.contains('\0')) {
+            return Err(Wrong::at(list, "the command is empty or has a NUL byte").into());
+        }
+        if words.is_empty() {
+            words = in_file.iter().map(OsString::from).collect();
+        }
+    }
+    match words.first() {
+        Some(name) if name.is_empty() => Err(Fault::Usage("the command's name is empty".to_owned())),
+        None if options.task != Task::Check => {
+            Err(Fault::Usage("no command: write it after '--', or as 'command' in forerun.toml".to_owned()))
+        }
+        _ => Ok(words),
     }
 }
 
@@ -305,6 +307,9 @@ fn expectation(table: &CheckTable, is_http: bool) -> Result<Expectation, Wrong> 
         if let Some(span) = span.filter(|_| !is_http) {
             return Err(Wrong { at: span.start, message: format!("'{key}' needs an http or https check") });
         }
+    }
+    if let Some(body) = table.body.as_ref().filter(|body| body.get_ref().is_empty()) {
+        return Err(Wrong::at(body, "the body's text is empty"));
     }
     let mut headers = Vec::new();
     if let Some(table) = &table.headers {
@@ -380,11 +385,12 @@ fn asked_mode(options: &Options, file: &File) -> Result<Option<(Mode, &'static s
     if options.detach {
         return Ok(Some((Mode::Detached, "--detach")));
     }
-    match (file.foreground == Some(true), file.detach == Some(true)) {
-        (true, true) => Err(Fault::Config("'foreground' and 'detach' cannot both be true".to_owned())),
-        (true, false) => Ok(Some((Mode::Foreground, "'foreground' in the file"))),
-        (false, true) => Ok(Some((Mode::Detached, "'detach' in the file"))),
-        (false, false) => Ok(None),
+    let detach = file.detach.as_ref().filter(|detach| *detach.get_ref());
+    match (file.foreground == Some(true), detach) {
+        (true, Some(detach)) => Err(Wrong::at(detach, "'foreground' and 'detach' cannot both be true").into()),
+        (true, None) => Ok(Some((Mode::Foreground, "'foreground' in the file"))),
+        (false, Some(_)) => Ok(Some((Mode::Detached, "'detach' in the file"))),
+        (false, None) => Ok(None),
     }
 }
 

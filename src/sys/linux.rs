@@ -6,6 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -53,10 +54,22 @@ pub fn processes() -> Vec<Process> {
     pids().into_iter().filter_map(process).collect()
 }
 
-/// The name of the program that a process runs (its `comm`, at most 15 bytes).
+/// The most bytes of a process's name that the kernel keeps.
+const LONGEST_NAME: usize = 15;
+
+/// The name of the program that a process runs.
 pub fn process_name(pid: i32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-    Some(String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned())
+    let name = String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned();
+    // The kernel cuts it there (supervise-daemon has one more); the command line has the rest.
+    if name.len() < LONGEST_NAME {
+        return Some(name);
+    }
+    let whole = command_line(pid).and_then(|words| {
+        let file = Path::new(words.first()?).file_name()?.to_str()?.to_owned();
+        file.starts_with(&name).then_some(file)
+    });
+    whole.or(Some(name))
 }
 
 /// The arguments of a process, as it shows them.
