@@ -11,6 +11,7 @@
 //!         --background     puts itself into the background first, as old daemons do
 //!         --ignore-term    ignores SIGTERM
 //!     fixture describe FILE [ms]       writes what it was started with to FILE, then sleeps (300 s)
+//!     fixture run COMMAND [ARG]...     runs it as a child, with its exit code: a parent of any name
 //!
 //! `serve` prints "listening <unix nanoseconds>" to stdout when it listens.
 
@@ -26,6 +27,10 @@ pub fn main() {
     match words.get(1).map(String::as_str) {
         Some("serve") => serve(&words[2..]),
         Some("describe") => describe(&words[2], words.get(3).and_then(|w| w.parse().ok()).unwrap_or(300_000)),
+        Some("run") => {
+            let status = std::process::Command::new(&args[2]).args(&args[3..]).status().expect("run");
+            std::process::exit(status.code().unwrap_or(99));
+        }
         _ => std::process::exit(64),
     }
 }

@@ -7,6 +7,10 @@ pub mod terminal;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -50,6 +54,29 @@ impl Room {
     /// Runs forerun to its end.
     pub fn run(&self, args: &[impl AsRef<OsStr>]) -> Done {
         done(self.forerun().args(args))
+    }
+
+    /// A program of this text. Another process writes it: a descriptor of ours that a fork of another test
+    /// has for a moment would make it "text file busy".
+    pub fn executable(&self, name: &str, text: &str) -> PathBuf {
+        let (text, path) = (self.file(&format!("{name}.text"), text), self.path().join(name));
+        done(Command::new("cp").args([&text, &path])).expect_code(0);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+        path
+    }
+
+    /// The fixture under another name, which is what a process that runs it is called.
+    pub fn fixture_called(&self, name: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::os::unix::fs::symlink(fixture(), &path).expect("a symlink");
+        path
+    }
+
+    /// What a start would do, as JSON.
+    #[track_caller]
+    pub fn plan(&self, command: &mut Command) -> serde_json::Value {
+        let plan = done(command.args(["--dry-run", "--json", "--", "true"])).expect_code(0);
+        serde_json::from_str(&plan.stdout).expect("JSON")
     }
 
     /// The record of a service, as JSON text.
@@ -229,4 +256,70 @@ pub fn has(program: &str) -> bool {
 pub fn is_root() -> bool {
     // SAFETY: geteuid takes nothing and cannot fail.
     unsafe { libc::geteuid() == 0 }
+}
+
+/// Sends a signal to a process that this test started.
+pub fn signal(pid: u32, signal: i32) {
+    // SAFETY: kill takes two integers; the process is ours and was not reaped yet.
+    unsafe { libc::kill(pid as i32, signal) };
+}
+
+/// Runs a command to its end in a session whose controlling terminal is its stdin and stderr.
+#[track_caller]
+pub fn done_on_terminal(command: &mut Command) -> Done {
+    let begun = Instant::now();
+    let nix::pty::OpenptyResult { master, slave } = nix::pty::openpty(None, None).expect("a pseudo-terminal");
+    for end in [&master, &slave] {
+        let close = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC);
+        nix::fcntl::fcntl(end, close).expect("close-on-exec");
+    }
+    command.stdin(slave.try_clone().expect("a descriptor")).stdout(Stdio::piped()).stderr(slave);
+    // SAFETY: setsid and ioctl are async-signal-safe; descriptor 0 is the terminal by then.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            libc::ioctl(0, libc::TIOCSCTTY, 0);
+            Ok(())
+        });
+    }
+    let child = command.spawn().expect("spawned");
+    // The terminal's other end is ours until the command is dropped: without it there is no end to read.
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    let shown = std::thread::spawn(move || read_terminal(master));
+    let Output { status, stdout, .. } = collect(child);
+    let stdout = String::from_utf8_lossy(&stdout).into_owned();
+    let stderr = shown.join().expect("joined");
+    Done { status, code: status.code(), stdout, stderr, took: begun.elapsed() }
+}
+
+/// What a terminal showed: reading fails once nobody has its other end.
+fn read_terminal(master: OwnedFd) -> String {
+    let (mut file, mut shown) = (std::fs::File::from(master), Vec::new());
+    let mut bytes = [0; 4096];
+    while let Ok(count @ 1..) = file.read(&mut bytes) {
+        shown.extend_from_slice(&bytes[..count]);
+    }
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
+/// The service manager's end of NOTIFY_SOCKET.
+pub struct Manager {
+    socket: UnixDatagram,
+    pub path: PathBuf,
+}
+
+impl Manager {
+    pub fn new(room: &Room) -> Self {
+        let path = room.path().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("bound");
+        Manager { socket, path }
+    }
+
+    /// The next message, at most `limit` from now.
+    pub fn message(&self, limit: Duration) -> Option<String> {
+        let mut bytes = [0; 4096];
+        self.socket.set_read_timeout(Some(limit)).expect("a timeout");
+        let count = self.socket.recv(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
+    }
 }
