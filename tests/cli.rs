@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{Done, Room, collect, done, free_port, is_root};
@@ -282,7 +283,7 @@ fn a_file_that_cannot_be_read_is_never_taken_for_none() {
     fs::create_dir(&path).expect("a folder");
     room.run(&["--dry-run", "--", "true"]).expect_code(78).expect_line(&["forerun.toml", "directory"]);
     if !is_root() {
-        fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("mode 0");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("mode 0");
         room.run(&["--dry-run", "--", "true"]).expect_code(78).expect_line(&["forerun.toml"]);
     }
 }
@@ -589,4 +590,32 @@ fn the_journal_gets_a_priority_before_each_line() {
         assert!(text.lines().count() == 2 && text.lines().all(|l| l.starts_with(prefix)), "{text}");
     }
     log.flush().expect("flushed");
+}
+
+#[test]
+fn every_flag_of_the_help_is_in_the_readme_and_every_flag_of_the_examples_in_the_help() {
+    let help = Room::new().run(&["--help"]).expect_code(0).stdout;
+    let flags = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).filter(|w| w.starts_with("--"));
+        words.filter(|w| w.len() > 2).map(str::to_owned).collect()
+    };
+    let file = |name: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name);
+    let readme = flags(&file("README.md"));
+    for flag in flags(&help).iter().filter(|f| !["--help", "--version"].contains(&f.as_str())) {
+        assert!(readme.contains(flag), "{flag} is not in the README");
+    }
+    let known = flags(&help);
+    for example in ["examples/start.sh", "examples/systemd/webui.service", "examples/launchd/org.example.webui.plist"] {
+        let lines = file(example).lines().filter(|l| !l.contains("systemctl")).collect::<Vec<_>>().join("\n");
+        for flag in flags(&lines).iter().filter(|f| f.chars().any(char::is_alphanumeric)) {
+            assert!(known.contains(flag), "{flag} of {example} is not in the help");
+        }
+    }
+}
+
+#[test]
+fn the_example_file_is_understood() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/forerun.toml");
+    let done = Room::new().run(&["--config", file, "--dry-run"]).expect_code(0);
+    assert!(done.stdout.contains("health    http://127.0.0.1:8787/"), "{}", done.stdout);
 }
