@@ -39,7 +39,7 @@ fn run(started: sys::Started) -> i32 {
         }
     };
     line::init(&environment, options.verbose, options.quiet);
-    let result = start::run(&options, &environment, &started.args, started.sigpipe);
+    let result = start::run(&options, &environment, &started.args, started.dispositions);
     end(result, &environment)
 }
 

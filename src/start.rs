@@ -18,14 +18,19 @@ use crate::report::progress::Teller;
 use crate::report::result::{Checked, print_checks};
 use crate::service::Service;
 use crate::situation;
-use crate::sys::{self, SigPipe, Wake};
+use crate::sys::{self, Dispositions, Wake};
 use crate::text::quoted;
 
 /// Does what the command line asks for.
 ///
 /// # Errors
 /// All of them. In the foreground it returns only with one.
-pub fn run(options: &Options, inherited: &Environment, arguments: &[OsString], sigpipe: SigPipe) -> Result<(), Error> {
+pub fn run(
+    options: &Options,
+    inherited: &Environment,
+    arguments: &[OsString],
+    dispositions: Dispositions,
+) -> Result<(), Error> {
     let service = Service::resolve(options)?;
     let decision = situation::decide(options, inherited, service.asked_mode)?;
     log::info!("{} mode: {}", decision.mode, decision.reason);
@@ -35,7 +40,7 @@ pub fn run(options: &Options, inherited: &Environment, arguments: &[OsString], s
     if options.dry_run && options.task == Task::Start {
         return dry_run(&service, &decision, inherited, options.json);
     }
-    let result = carry_out(&service, &decision, options, inherited, arguments, sigpipe);
+    let result = carry_out(&service, &decision, options, inherited, arguments, dispositions);
     if let (Err(Error::Interrupted(signal)), Mode::Foreground) = (&result, decision.mode) {
         // What a supervisor sends is a clean end only when it is what we die of.
         sys::die_of(*signal);
@@ -50,7 +55,7 @@ fn carry_out(
     options: &Options,
     inherited: &Environment,
     arguments: &[OsString],
-    sigpipe: SigPipe,
+    dispositions: Dispositions,
 ) -> Result<(), Error> {
     let (limits, clamped) = service.server_nofile();
     let called_in = std::env::current_dir().unwrap_or_default();
@@ -89,7 +94,7 @@ fn carry_out(
         decision,
         inherited,
         arguments,
-        sigpipe,
+        dispositions,
         host: sys::host(),
         called_in,
         nofile,

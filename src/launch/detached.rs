@@ -88,7 +88,7 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
         environment: environment.entries(),
         log: &log.file,
         nofile: launch.nofile,
-        sigpipe: launch.sigpipe,
+        dispositions: launch.dispositions,
     });
     let pid = child.map_err(|e| exec_error(&service.command, &e))?.id() as i32;
     let Some(process) = sys::process(pid) else {

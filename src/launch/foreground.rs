@@ -44,14 +44,14 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     if service.close_fds {
         sys::close_on_exec_from(first_to_close(launch.inherited));
     }
-    let Launch { nofile, sigpipe, signals, .. } = launch;
+    let Launch { nofile, dispositions, signals, .. } = launch;
     nofile.map(sys::set_nofile);
     // From here on a signal ends us as if forerun had never been there.
     if let Some(signal) = signals.release() {
         folder.as_ref().map(Record::remove);
         return Err(Error::Interrupted(signal));
     }
-    let error = sys::become_command(&path, &service.command, environment.entries(), sigpipe);
+    let error = sys::become_command(&path, &service.command, environment.entries(), dispositions);
     folder.as_ref().map(Record::remove);
     drop(lock);
     Err(exec_error(&service.command, &error))

@@ -21,7 +21,7 @@ use crate::instance::state::{Folder, Lock};
 use crate::mode::{Decision, Mode};
 use crate::report::progress::Teller;
 use crate::service::Service;
-use crate::sys::{self, Caught, Host, Nofile, Process, SigPipe, Wake};
+use crate::sys::{self, Caught, Dispositions, Host, Nofile, Process, Wake};
 use crate::text::{quoted, shell_words};
 
 /// One start.
@@ -31,7 +31,7 @@ pub struct Launch<'a> {
     /// The environment that forerun was started with.
     pub inherited: &'a Environment,
     pub arguments: &'a [OsString],
-    pub sigpipe: SigPipe,
+    pub dispositions: Dispositions,
     pub host: Host,
     pub called_in: PathBuf,
     /// The limits that the server gets, where any were asked for.

@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char, c_int};
 #[cfg(not(test))]
 use std::os::unix::ffi::OsStringExt;
 
-use super::signal::SigPipe;
+use super::signal::Dispositions;
 
 /// What the process was started with.
 pub struct Started {
@@ -15,8 +15,8 @@ pub struct Started {
     pub args: Vec<OsString>,
     /// The environment's entries as they came: order, duplicates and entries without `=` kept.
     pub environment: Vec<OsString>,
-    /// What SIGPIPE did when forerun was started.
-    pub sigpipe: SigPipe,
+    /// What some signals did when forerun was started.
+    pub dispositions: Dispositions,
 }
 
 /// The program's entry point.
@@ -30,7 +30,7 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *co
         args: unsafe { strings(argv, argc as usize) },
         // SAFETY: as above.
         environment: unsafe { strings(envp, usize::MAX) },
-        sigpipe: SigPipe::take_over(),
+        dispositions: Dispositions::take_over(),
     };
     crate::run(started)
 }

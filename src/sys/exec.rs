@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::fd::close_on_exec_from;
 use super::limits::{Nofile, set_nofile};
-use super::signal::SigPipe;
+use super::signal::Dispositions;
 
 /// An execve that is ready to run: everything that needs memory is done.
 struct Execve {
@@ -51,12 +51,17 @@ impl Execve {
 /// Replaces this process. Returns only with the reason why it could not.
 ///
 /// `std`'s `exec` would set SIGPIPE to its default and rebuild the environment; execve changes nothing.
-pub fn become_command(path: &Path, args: &[OsString], environment: &[OsString], sigpipe: SigPipe) -> io::Error {
+pub fn become_command(
+    path: &Path,
+    args: &[OsString],
+    environment: &[OsString],
+    dispositions: Dispositions,
+) -> io::Error {
     match Execve::new(path, args, environment) {
         Ok(execve) => {
-            sigpipe.hand_on();
+            dispositions.hand_on();
             let error = execve.run();
-            sigpipe.survive();
+            dispositions.set_own();
             error
         }
         Err(error) => error,
@@ -70,7 +75,7 @@ pub struct Detached<'a> {
     pub environment: &'a [OsString],
     pub log: &'a File,
     pub nofile: Option<Nofile>,
-    pub sigpipe: SigPipe,
+    pub dispositions: Dispositions,
 }
 
 /// Starts a server in a session of its own: stdin from /dev/null, stdout and stderr to the log, no other
@@ -79,7 +84,7 @@ pub struct Detached<'a> {
 /// # Errors
 /// Those of fork and of the child's execve, with the errno that it met.
 pub fn spawn_detached(start: &Detached) -> io::Result<Child> {
-    let Detached { nofile, sigpipe, .. } = *start;
+    let Detached { nofile, dispositions, .. } = *start;
     let execve = Execve::new(start.path, start.args, start.environment)?;
     let mut command = Command::new(start.path);
     command.stdin(Stdio::null()).stdout(start.log.try_clone()?).stderr(start.log.try_clone()?);
@@ -91,7 +96,7 @@ pub fn spawn_detached(start: &Detached) -> io::Result<Child> {
             nix::unistd::setsid()?;
             close_on_exec_from(3);
             nofile.map(set_nofile);
-            sigpipe.hand_on();
+            dispositions.hand_on();
             Err(execve.run())
         });
     }

@@ -31,5 +31,5 @@ pub use os::{
 };
 pub use pipe::{Cancel, Wake, Woken, wait_readable};
 pub use process::{Host, Listener, Process, Waited, kill_group, reap_group, wait_for};
-pub use signal::{Caught, SigPipe, catch_signals, die_of};
+pub use signal::{Caught, Dispositions, catch_signals, die_of};
 pub use terminal::{has_controlling_terminal, home_directory};

@@ -1,35 +1,54 @@
-//! Signals: the disposition of SIGPIPE that the server must get back, and the four that end a wait.
+//! Signals: the dispositions that the server must get back, and the four signals that end a wait.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, sigprocmask};
 
-/// What SIGPIPE did when forerun was started: handed on to the server, both when ignored and when not.
+/// Signals that forerun must survive, or must not ignore: a write to a closed pipe or beyond the limit of file
+/// sizes is an error and no more, and of a child whose end is ignored nobody learns how it ended.
+const TAKEN: [Signal; 3] = [Signal::SIGPIPE, Signal::SIGXFSZ, Signal::SIGCHLD];
+
+/// What those signals did when forerun was started: handed on to the server, both when ignored and when not.
 #[derive(Clone, Copy)]
-pub struct SigPipe {
-    ignored: bool,
+pub struct Dispositions {
+    ignored: [bool; TAKEN.len()],
+    /// SIGCHLD came in blocked and pending.
+    child_ended: bool,
 }
 
-impl SigPipe {
-    /// Records the disposition and keeps SIGPIPE from ending forerun itself, whose stderr may be a closed pipe.
+impl Dispositions {
+    /// Records the dispositions and sets forerun's own.
     #[cfg(not(test))]
     pub fn take_over() -> Self {
-        let came = SigPipe { ignored: is_ignored(Signal::SIGPIPE) };
-        came.survive();
+        let came = Dispositions { ignored: TAKEN.map(is_ignored), child_ended: is_pending(Signal::SIGCHLD) };
+        came.set_own();
         came
     }
 
-    /// Gives SIGPIPE the disposition that it came with. Safe between fork and exec.
-    pub fn hand_on(self) {
-        set(Signal::SIGPIPE, if self.ignored { SigHandler::SigIgn } else { SigHandler::SigDfl });
+    /// Sets forerun's own. By a handler that does nothing: to ignore a signal is to throw away one that came in
+    /// blocked and pending, which is the server's.
+    pub fn set_own(self) {
+        for (signal, ignored) in TAKEN.into_iter().zip(self.ignored) {
+            if ignored == (signal == Signal::SIGCHLD) {
+                set(signal, SigHandler::Handler(on_taken));
+            }
+        }
     }
 
-    /// Keeps SIGPIPE from ending forerun, also after an exec that failed. By a handler: to ignore a signal is to
-    /// throw away one that came in blocked and pending, which is the server's.
-    pub fn survive(self) {
-        if !self.ignored {
-            set(Signal::SIGPIPE, SigHandler::Handler(on_sigpipe));
+    /// Gives the signals the dispositions that they came with. Safe between fork and exec.
+    pub fn hand_on(self) {
+        for (signal, ignored) in TAKEN.into_iter().zip(self.ignored) {
+            // Its default throws away a pending one: ours, unless there are children that the caller had.
+            let is_the_servers = signal == Signal::SIGCHLD && (self.child_ended || has_children());
+            match ignored {
+                true if !is_ignored(signal) => drop(set(signal, SigHandler::SigIgn)),
+                false if !is_the_servers => drop(set(signal, SigHandler::SigDfl)),
+                _ => {}
+            }
+            if ignored && signal == Signal::SIGCHLD {
+                reap_all();
+            }
         }
     }
 }
@@ -42,7 +61,7 @@ static CAUGHT: AtomicI32 = AtomicI32::new(0);
 static COUNT: AtomicI32 = AtomicI32::new(0);
 static BELL: AtomicI32 = AtomicI32::new(-1);
 
-extern "C" fn on_sigpipe(_: i32) {}
+extern "C" fn on_taken(_: i32) {}
 
 extern "C" fn on_signal(signal: i32) {
     let saved = nix::errno::Errno::last_raw();
@@ -120,8 +139,31 @@ fn is_ignored(signal: Signal) -> bool {
     asked == 0 && old.sa_sigaction == libc::SIG_IGN
 }
 
+#[cfg(not(test))]
+fn is_pending(signal: Signal) -> bool {
+    // SAFETY: all of it is integers, for which zero is a value.
+    let mut pending: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is ours, and filled before it is asked.
+    unsafe { libc::sigpending(&mut pending) == 0 && libc::sigismember(&pending, signal as i32) == 1 }
+}
+
+/// Whether there is any child, running or not.
+fn has_children() -> bool {
+    // SAFETY: all of it is integers and pointers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` is ours; the options ask without waiting and reap nothing.
+    unsafe { libc::waitid(libc::P_ALL, 0, &mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) == 0 }
+}
+
+/// Reaps the children that ended while forerun did not ignore their end: the kernel would have done it.
+fn reap_all() {
+    // SAFETY: a null pointer is for a status that nobody wants.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
+}
+
 fn set(signal: Signal, handler: SigHandler) -> Option<SigAction> {
-    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // What is read meanwhile goes on; poll(2), by which forerun waits, is interrupted all the same (signal(7)).
+    let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
     // SAFETY: the handlers that are ever installed are ours and async-signal-safe.
     unsafe { sigaction(signal, &action) }.ok()
 }
