@@ -194,6 +194,27 @@ fn every_signal_is_as_it_came() {
 }
 
 #[test]
+fn it_is_all_the_same_whichever_of_the_first_three_are_closed() {
+    for closed in 0..8 {
+        let room = Room::new();
+        let seen = room.path().join("seen");
+        let mut command = detached(&room, &[], witness(), &[&seen.display().to_string()]);
+        prepared(&mut command, move || {
+            for number in (0..3).filter(|number| closed & (1 << number) != 0) {
+                // SAFETY: an integer.
+                unsafe { libc::close(number) };
+            }
+        });
+        done(&mut command).expect_code(0);
+        process::appears(&seen);
+        let pid = room.record("web")["process"]["pid"].as_i64().expect("a pid") as i32;
+        let log = log_of(&room).canonicalize().expect("a log");
+        let expected = [(0, PathBuf::from("/dev/null")), (1, log.clone()), (2, log)];
+        assert_eq!(process::descriptors(pid).into_iter().collect::<Vec<_>>(), expected, "{closed:03b}");
+    }
+}
+
+#[test]
 fn the_environment_is_nobody_elses_units() {
     let room = Room::new();
     let seen = room.path().join("seen");
@@ -321,6 +342,25 @@ fn a_state_folder_that_cannot_be_had_exits_73_and_starts_nothing() {
             .expect_code(73)
             .expect_line(&["state folder", "FORERUN_STATE_DIR"]);
     }
+    assert!(!room.path().join("started").exists());
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_written_exits_73() {
+    let room = Room::new();
+    std::fs::create_dir(room.state()).expect("a folder");
+    std::fs::set_permissions(room.state(), std::fs::Permissions::from_mode(0o500)).expect("set");
+    let mut command = script(&room, &[], "touch started; exec sleep 100");
+    // Root may write everywhere by these two privileges; without privileges there is nothing to drop.
+    prepared(&mut command, || {
+        const CAP_DAC_OVERRIDE: libc::c_ulong = 1;
+        const CAP_DAC_READ_SEARCH: libc::c_ulong = 2;
+        for privilege in [CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH] {
+            // SAFETY: integers.
+            unsafe { libc::prctl(libc::PR_CAPBSET_DROP, privilege, 0, 0, 0) };
+        }
+    });
+    done(&mut command).expect_code(73).expect_line(&["cannot use the state folder", "Permission denied"]);
     assert!(!room.path().join("started").exists());
 }
 
@@ -723,6 +763,24 @@ fn a_start_of_what_runs_in_the_foreground_says_so_and_exits_0() {
 }
 
 #[test]
+fn a_start_of_what_runs_under_a_supervisor_names_it_and_replaces_nothing() {
+    let room = Room::new();
+    let seen = room.path().join("seen");
+    let mut command = room.forerun();
+    command.env("INVOCATION_ID", "0123").args(["--name", "web", "--"]).arg(witness()).arg(&seen);
+    let mut server = Stranger::start(in_own_session(&mut command));
+    process::appears(&seen);
+    let args = [&*seen.display().to_string()];
+    let again = done(&mut detached(&room, &[], witness(), &args)).expect_code(0);
+    let line = format!("pid {} under systemd", server.pid());
+    assert!(again.stdout.contains(&line) && !again.stdout.contains("kill"), "{}", again.stdout);
+    done(&mut detached(&room, &["--replace"], witness(), &args))
+        .expect_code(75)
+        .expect_line(&[&line, "through systemd"]);
+    assert!(server.is_well());
+}
+
+#[test]
 fn a_start_of_what_runs_and_is_sick_exits_1_and_leaves_it_alone() {
     let room = Room::new();
     let port = free_port();
@@ -843,6 +901,33 @@ fn a_server_whose_forerun_was_killed_while_it_waited_is_found_again() {
     let again = json(&done(&mut serving(&room, port, &["--json"], &args)).expect_code(0));
     assert_eq!((&again["pid"], &again["already_running"]), (&server.into(), &true.into()));
     assert_eq!(left(&room).len(), 1);
+}
+
+#[test]
+fn a_forerun_that_was_killed_before_its_server_ran_is_in_nobodys_way() {
+    let room = Room::new();
+    let port = free_port();
+    let mut first = Stranger::start(&mut serving(&room, port, &["--wait", "exec:touch tried; exit 1"], &[]));
+    eventually("the wait begins", || room.path().join("tried").exists());
+    assert_eq!(room.record("web")["process"]["pid"], first.pid());
+    first.0.kill().expect("killed");
+    first.0.wait().expect("waited");
+    let again = json(&done(&mut serving(&room, port, &["--json"], &[])).expect_code(0));
+    assert_eq!(again["already_running"], false);
+}
+
+#[test]
+fn commands_and_deaths_are_judged_rightly_when_the_end_of_a_child_is_ignored() {
+    let ignored = |mut command: Command| {
+        // SAFETY: a valid disposition.
+        done(prepared(&mut command, || unsafe {
+            libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+        }))
+    };
+    let room = Room::new();
+    ignored(script(&room, &["--require", "exec:exit 3"], "exec sleep 100")).expect_code(78);
+    let done = ignored(script(&room, &[], "exit 4")).expect_code(1);
+    done.expect_stderr(&["exited with status 4"]);
 }
 
 // The browser.

@@ -117,14 +117,14 @@ fn set_signal(signal: c_int, disposition: libc::sighandler_t) {
 
 /// Blocks a signal, and sends it where it is to be found pending.
 fn block(signal: c_int, pending: bool) {
-    // SAFETY: the set is ours; raise takes an integer.
+    // SAFETY: the set is ours; the process is this one.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&mut set);
         libc::sigaddset(&mut set, signal);
         libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
         if pending {
-            libc::raise(signal);
+            libc::kill(libc::getpid(), signal);
         }
     }
 }
@@ -175,6 +175,20 @@ fn a_signal_that_was_pending_reaches_the_server() {
         },
         signals,
     );
+}
+
+#[test]
+fn every_signal_is_as_it_came_when_the_end_of_a_child_was_blocked() {
+    alike(|| block(libc::SIGCHLD, false), signals);
+    alike(|| block(libc::SIGCHLD, true), signals);
+}
+
+#[test]
+fn commands_are_judged_rightly_when_the_end_of_a_child_is_ignored() {
+    let room = Room::new();
+    let (mut command, _) = in_foreground(&room, &["--require", "exec:echo no >&2; exit 3"]);
+    prepared(&mut command, || set_signal(libc::SIGCHLD, libc::SIG_IGN));
+    common::done(&mut command).expect_code(78).expect_line(&["does not hold: no"]);
 }
 
 #[test]
@@ -342,6 +356,35 @@ fn a_child_that_the_caller_had_is_still_the_servers() {
     let child: i32 = std::fs::read_to_string(room.path().join("child")).expect("a pid").trim().parse().expect("a pid");
     assert!(alive(child));
     assert_eq!(process::children(server.pid), [child]);
+}
+
+/// Forks a child of what is then executed, which leaves a file and ends.
+fn with_a_child_that_ends() {
+    // SAFETY: the child calls the kernel and nothing else.
+    unsafe {
+        if libc::fork() == 0 {
+            libc::poll(std::ptr::null_mut(), 0, 100);
+            libc::close(libc::open(c"ended".as_ptr(), libc::O_CREAT | libc::O_WRONLY, 0o600));
+            libc::_exit(0);
+        }
+    }
+}
+
+#[test]
+fn a_child_of_the_callers_that_ended_is_left_for_the_server_to_ask_after() {
+    let room = Room::new();
+    let (mut command, file) = in_foreground(&room, &["--wait", "exec:test -e ended && sleep 0.1"]);
+    let server = Running::start(prepared(&mut command, with_a_child_that_ends), &file);
+    assert_eq!(process::children(server.pid).len(), 1);
+}
+
+#[test]
+fn a_child_of_the_callers_that_ended_is_gone_where_nobody_asks() {
+    let room = Room::new();
+    let (mut command, file) = in_foreground(&room, &["--wait", "exec:test -e ended && sleep 0.1"]);
+    prepared(&mut command, || set_signal(libc::SIGCHLD, libc::SIG_IGN));
+    let server = Running::start(prepared(&mut command, with_a_child_that_ends), &file);
+    eventually("it is gone", || process::children(server.pid).is_empty());
 }
 
 /// The socket on all of these descriptors, and nothing on the others but on the first three.
@@ -864,6 +907,30 @@ fn a_stderr_that_nobody_reads_keeps_no_server_from_starting() {
     let server = Running::start(command.stderr(write), &file);
     let ignored = u64::from_str_radix(&process::status(server.pid, "SigIgn"), 16).expect("a mask");
     assert_eq!(ignored & (1 << (libc::SIGPIPE - 1)), 0);
+}
+
+#[test]
+fn a_limit_of_file_sizes_keeps_no_server_from_starting() {
+    let room = Room::new();
+    let mut command = room.forerun();
+    command.args(["--foreground", "--name", "web", "--", "sleep", "100"]);
+    prepared(quiet(&mut command), || {
+        let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: a struct of ours, and a valid disposition.
+        unsafe {
+            libc::setrlimit(libc::RLIMIT_FSIZE, &limit);
+            libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
+        }
+    });
+    let mut child = command.spawn().expect("spawned");
+    let name = || std::fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap_or_default();
+    let started = holds_within(common::DEADLINE, || name() != "forerun\n");
+    assert!(started && name() == "sleep\n", "{:?}", child.try_wait());
+    let _ = child.kill();
+    let output = collect(child);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("warning: cannot write the record") && said.lines().count() == 1, "{said}");
+    assert_eq!(std::fs::read_dir(room.state().join("web")).expect("a folder").count(), 1);
 }
 
 #[test]
