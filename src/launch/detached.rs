@@ -35,7 +35,11 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let lock = launch.lock(&folder)?;
     let holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
     match &holder {
-        Holder::Instance(record) if !service.replace => return already_running(&mut launch, record),
+        Holder::Instance(record) if !service.replace => {
+            // Nothing is started: others need not wait until its health is known.
+            drop(lock);
+            return already_running(&mut launch, record);
+        }
         Holder::Instance(record) if record.supervisor.is_none() => replace(&launch, record)?,
         _ => {
             if let Some(conflict) = place::conflict(service, &holder, launch.decision.supervised) {
