@@ -86,25 +86,26 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     environment.set(COOKIE.as_ref(), cookie.as_ref());
     let path = launch.find_command(&environment)?;
     sys::set_subreaper();
-    let child = sys::spawn_detached(&Detached {
+    let failed = |e| exec_error(&service.command, &e);
+    let held = sys::hold_detached(&Detached {
         path: &path,
         args: &service.command,
         environment: environment.entries(),
         log: &log.file,
         nofile: launch.nofile,
         dispositions: launch.dispositions,
-    });
-    let pid = child.map_err(|e| exec_error(&service.command, &e))?.id() as i32;
-    let Some(process) = sys::process(pid) else {
-        sys::kill_group(pid);
-        sys::reap_group(pid);
-        return Err(Error::State(format!(
-            "cannot read the start time of the server, pid {pid}, from the system; it was stopped"
-        )));
+    })
+    .map_err(failed)?;
+    let pid = held.pid();
+    let Some(forked) = sys::process(pid) else {
+        return Err(Error::State(format!("cannot read the start time of the server, pid {pid}, from the system")));
     };
+    // It leads both, or will in a moment.
+    let process = Process { session: pid, group: pid, ..forked };
+    write(launch, folder, Phase::Starting, &process, cookie, log)?;
+    held.let_go().map_err(failed)?;
     let server = Server { process, watch: ExitWatch::new(pid) };
-    let ready = write(launch, folder, Phase::Starting, &server.process, cookie, log)
-        .and_then(|()| wait_until_ready(launch, &server, cookie, log));
+    let ready = wait_until_ready(launch, &server, cookie, log);
     match ready {
         Ok(()) => Ok(server),
         Err(error) => {

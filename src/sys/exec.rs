@@ -2,14 +2,20 @@
 
 use std::ffi::{CString, NulError, OsStr, OsString, c_char};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+
+use nix::errno::Errno;
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 
 use super::fd::close_on_exec_from;
 use super::limits::{Nofile, set_nofile};
+use super::pipe::blocking_pipe;
 use super::signal::Dispositions;
 
 /// An execve that is ready to run: everything that needs memory is done.
@@ -78,29 +84,108 @@ pub struct Detached<'a> {
     pub dispositions: Dispositions,
 }
 
-/// Starts a server in a session of its own: stdin from /dev/null, stdout and stderr to the log, no other
+/// A server that has been forked and waits before its execve: whoever is to know its pid is told first. It ends
+/// where it is not let go, also when forerun is killed: then nobody would know of it.
+pub struct Held {
+    pid: i32,
+    gate: Option<OwnedFd>,
+    errors: File,
+}
+
+impl Held {
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Lets it execute.
+    ///
+    /// # Errors
+    /// That of its execve, with the errno that it met.
+    pub fn let_go(mut self) -> io::Result<()> {
+        if let Some(gate) = self.gate.take() {
+            nix::unistd::write(&gate, &[1])?;
+        }
+        let mut errno = [0; 4];
+        match self.errors.read_exact(&mut errno) {
+            Ok(()) => {
+                reap(self.pid);
+                Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))
+            }
+            // Closed without a word, by the execve.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.gate.take().is_some() {
+            reap(self.pid);
+        }
+    }
+}
+
+/// Forks a server into a session of its own: stdin from /dev/null, stdout and stderr to the log, no other
 /// descriptor.
 ///
+/// Not by `std`'s `Command`, whose `spawn` returns after the execve: that is too late to write down the pid. The
+/// execve is the same one as in the foreground, without execvp's `sh` for files that are no programs.
+///
 /// # Errors
-/// Those of fork and of the child's execve, with the errno that it met.
-pub fn spawn_detached(start: &Detached) -> io::Result<Child> {
-    let Detached { nofile, dispositions, .. } = *start;
+/// When there is no process, descriptor or /dev/null to be had.
+pub fn hold_detached(start: &Detached) -> io::Result<Held> {
     let execve = Execve::new(start.path, start.args, start.environment)?;
-    let mut command = Command::new(start.path);
-    command.stdin(Stdio::null()).stdout(start.log.try_clone()?).stderr(start.log.try_clone()?);
-    // SAFETY: setsid, fcntl, close_range, setrlimit, sigaction and execve are async-signal-safe, and nothing
-    // allocates. The execve is ours, not std's: the same one as in the foreground, without execvp's `sh` for
-    // files that are no programs. It runs after std has reset SIGPIPE; its errno comes back from `spawn`.
-    unsafe {
-        command.pre_exec(move || {
-            nix::unistd::setsid()?;
-            close_on_exec_from(3);
-            nofile.map(set_nofile);
-            dispositions.hand_on();
-            Err(execve.run())
-        });
+    let null = File::open("/dev/null")?;
+    let (gate, opener) = blocking_pipe()?;
+    let (errors, reporter) = blocking_pipe()?;
+    // SAFETY: `child` never returns, and calls nothing that is not async-signal-safe.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => child(start, &execve, &null, Gate { gate, opener }, &reporter),
+        pid => Ok(Held { pid, gate: Some(opener), errors: errors.into() }),
     }
-    command.spawn()
+}
+
+/// Both ends, as the child has them.
+struct Gate {
+    gate: OwnedFd,
+    opener: OwnedFd,
+}
+
+/// The forked child. Everything here is async-signal-safe, and nothing allocates or panics.
+fn child(start: &Detached, execve: &Execve, null: &File, Gate { gate, opener }: Gate, reporter: &OwnedFd) -> ! {
+    // Else the gate would not close when forerun is killed.
+    drop(opener);
+    // SAFETY: integers, and descriptors that are open. All of ours are above 2, which were filled at the start.
+    unsafe {
+        libc::setsid();
+        libc::dup2(null.as_raw_fd(), 0);
+        libc::dup2(start.log.as_raw_fd(), 1);
+        libc::dup2(start.log.as_raw_fd(), 2);
+    }
+    close_on_exec_from(3);
+    start.nofile.map(set_nofile);
+    start.dispositions.hand_on();
+    if waits_until_open(&gate) {
+        let errno = execve.run().raw_os_error().unwrap_or(0);
+        let _ = nix::unistd::write(reporter, &errno.to_ne_bytes());
+    }
+    // SAFETY: ends this process, without what `exit` runs.
+    unsafe { libc::_exit(127) }
+}
+
+/// False where it was closed.
+fn waits_until_open(gate: &OwnedFd) -> bool {
+    loop {
+        match nix::unistd::read(gate, &mut [0]) {
+            Err(Errno::EINTR) => {}
+            answer => return answer == Ok(1),
+        }
+    }
+}
+
+fn reap(child: i32) {
+    while waitpid(Pid::from_raw(child), None) == Err(Errno::EINTR) {}
 }
 
 /// A shell command in a process group of its own, with the environment given and none of our descriptors.

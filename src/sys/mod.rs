@@ -22,7 +22,7 @@ mod os;
 compile_error!("forerun knows Linux and macOS");
 
 pub use entry::Started;
-pub use exec::{Detached, become_command, group_command, spawn_detached};
+pub use exec::{Detached, become_command, group_command, hold_detached};
 pub use fd::{close_on_exec_from, inherits_listener, open_descriptors, stderr_is_journal};
 pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use os::{

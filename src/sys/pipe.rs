@@ -97,12 +97,20 @@ fn millis(duration: Duration) -> PollTimeout {
     PollTimeout::try_from((duration + Duration::from_micros(999)).as_millis()).unwrap_or(PollTimeout::MAX)
 }
 
-/// A pipe, both ends non-blocking and close-on-exec. (pipe2 is not on macOS; nothing is forked meanwhile.)
+/// A pipe, both ends non-blocking and close-on-exec.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = blocking_pipe()?;
+    for fd in [&read, &write] {
+        fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    }
+    Ok((read, write))
+}
+
+/// A pipe, both ends close-on-exec. (pipe2 is not on macOS; nothing is forked meanwhile.)
+pub fn blocking_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = nix::unistd::pipe()?;
     for fd in [&read, &write] {
         fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-        fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     }
     Ok((read, write))
 }
