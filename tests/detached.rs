@@ -917,6 +917,25 @@ fn a_forerun_that_was_killed_before_its_server_ran_is_in_nobodys_way() {
 }
 
 #[test]
+fn a_forerun_that_is_killed_at_any_moment_leaves_one_server_at_most() {
+    for round in 0..40 {
+        let room = Room::new();
+        let start = || detached(&room, &["--json", "--health", "exec:true"], "sleep", &["100"]);
+        let mut first = start().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("spawned");
+        // Spinning, for the accuracy that a sleep does not have: from 0 to 14 ms.
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < Duration::from_micros(350 * round) {
+            std::hint::spin_loop();
+        }
+        let _ = first.kill();
+        first.wait().expect("waited");
+        let server = pid(&done(&mut start()).expect_code(0));
+        // What the killed one forked and never told of ends by itself.
+        eventually("there is one server", || left(&room) == [server]);
+    }
+}
+
+#[test]
 fn commands_and_deaths_are_judged_rightly_when_the_end_of_a_child_is_ignored() {
     let ignored = |mut command: Command| {
         // SAFETY: a valid disposition.

@@ -665,6 +665,25 @@ fn a_second_start_of_a_name_that_lives_exits_75() {
     assert_eq!(room.record("web")["process"]["pid"], first.pid);
 }
 
+#[test]
+fn twenty_starts_at_once_make_one_server() {
+    let room = Room::new();
+    let (mut command, file) = in_foreground(&room, &[]);
+    let started: Vec<_> = (0..20).map(|_| command.spawn().expect("spawned")).collect();
+    process::appears(&file);
+    let server = room.record("web")["process"]["pid"].as_i64().expect("a pid");
+    // The server is killed last: another would take its place.
+    let (server, others): (Vec<_>, Vec<_>) = started.into_iter().partition(|child| i64::from(child.id()) == server);
+    for other in others {
+        assert_eq!(collect(other).status.code(), Some(75));
+    }
+    for mut server in server {
+        assert!(server.try_wait().expect("waited").is_none());
+        let _ = server.kill();
+        let _ = server.wait();
+    }
+}
+
 /// A start of another service of the name of one that lives: the command that differs, and who lives.
 fn other_service(room: &Room) -> (Running, Command) {
     let (mut command, file) = in_foreground(room, &[]);
