@@ -323,3 +323,53 @@ impl Manager {
         Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
     }
 }
+
+/// A tiny HTTP server in the test itself. It gives every request the same answer and remembers them all.
+pub struct Web {
+    pub port: u16,
+    requests: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Web {
+    /// `head`: the status line and what headers there are, without the one for the length.
+    pub fn new(head: &str, body: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let port = listener.local_addr().expect("an address").port();
+        let requests = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let answer = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let seen = std::sync::Arc::clone(&requests);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut request = Vec::new();
+                let mut bytes = [0; 1024];
+                while !request.ends_with(b"\r\n\r\n") {
+                    match stream.read(&mut bytes) {
+                        Ok(count @ 1..) => request.extend_from_slice(&bytes[..count]),
+                        _ => break,
+                    }
+                }
+                seen.lock().expect("unpoisoned").push(String::from_utf8_lossy(&request).into_owned());
+                let _ = std::io::Write::write_all(&mut stream, answer.as_bytes());
+            }
+        });
+        Web { port, requests }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().expect("unpoisoned").clone()
+    }
+}
+
+/// A child that is killed in the end.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,845 @@
+//! Requirements, waits and fixes: each kind of check, what is said of one that fails, and what is left of it.
+
+mod common;
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::{
+    Done, Killed, Manager, Room, Web, accepts, alive, collect, done, eventually, free_port, has, is_root, signal,
+};
+
+/// Runs `forerun check` with one requirement.
+#[track_caller]
+fn require(room: &Room, check: &str) -> Done {
+    room.run(&["check", "--require", check])
+}
+
+#[track_caller]
+fn holds(room: &Room, check: &str) {
+    let out = require(room, check).expect_code(0);
+    assert!(out.stdout.starts_with("ok ") && out.stderr.is_empty(), "{}{}", out.stdout, out.stderr);
+}
+
+/// Asserts that a check fails with this reason.
+#[track_caller]
+fn fails(room: &Room, check: &str, reason: &str) {
+    let out = require(room, check).expect_code(78);
+    assert!(out.stdout.starts_with("FAILED ") && out.stdout.contains(reason), "no {reason:?} in: {}", out.stdout);
+    assert_eq!(out.stdout.lines().count(), 1, "{}", out.stdout);
+}
+
+/// Starts `true` in the foreground below what the file says.
+#[track_caller]
+fn start_with(room: &Room, file: &str) -> Done {
+    room.file("forerun.toml", file);
+    room.run(&["--foreground", "--", "true"])
+}
+
+/// A start in the foreground that waits for what never comes, and the pids that its exec: check wrote.
+fn start_that_waits(room: &Room, mode: &str) -> (Child, Vec<i32>) {
+    let check = "exec:sleep 300 & echo $$ $! > pids.new; mv pids.new pids; wait";
+    let mut command = room.forerun();
+    command.args([mode, "--wait", check, "--", "true"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("spawned");
+    eventually("the check runs", || room.path().join("pids").exists());
+    (child, pids(room, "pids"))
+}
+
+fn pids(room: &Room, file: &str) -> Vec<i32> {
+    let text = fs::read_to_string(room.path().join(file)).expect("pids");
+    text.split_whitespace().map(|pid| pid.parse().expect("a pid")).collect()
+}
+
+#[track_caller]
+fn all_gone(pids: &[i32]) {
+    for pid in pids {
+        eventually("the process is gone", || !alive(*pid));
+    }
+}
+
+#[test]
+fn cmd_holds_for_what_can_be_executed() {
+    let room = Room::new();
+    let folder = room.path().display().to_string();
+    room.file("plain", "");
+    room.executable("tool", "#!/bin/sh\n");
+    holds(&room, "cmd:sh");
+    holds(&room, "cmd:/bin/sh");
+    holds(&room, "cmd:./tool");
+    fails(&room, "cmd:forerun-test-nowhere", "not found in PATH");
+    fails(&room, "cmd:./nowhere", "No such file or directory");
+    fails(&room, "cmd:./plain", "Permission denied");
+    fails(&room, &format!("cmd:{folder}"), "irectory");
+}
+
+#[test]
+fn cmd_is_looked_up_on_the_path_that_the_server_gets() {
+    let room = Room::new();
+    fs::create_dir(room.path().join("bin")).expect("a folder");
+    room.executable("bin/forerun-test-tool", "#!/bin/sh\n");
+    let path = format!("PATH={}", room.path().join("bin").display());
+    room.run(&["check", "--env", &path, "--require", "cmd:forerun-test-tool"]).expect_code(0);
+    fails(&room, "cmd:forerun-test-tool", "not found in PATH");
+}
+
+#[test]
+fn file_and_dir_hold_for_what_can_be_read() {
+    let room = Room::new();
+    room.file("a b", "");
+    holds(&room, "file:a b");
+    holds(&room, "dir:.");
+    fails(&room, "file:nowhere", "No such file or directory");
+    fails(&room, "file:.", "it is a directory");
+    fails(&room, "dir:nowhere", "No such file or directory");
+    fails(&room, "dir:a b", "Not a directory");
+    if !is_root() {
+        fs::set_permissions(room.path().join("a b"), fs::Permissions::from_mode(0o000)).expect("mode 0");
+        fails(&room, "file:a b", "Permission denied");
+    }
+}
+
+#[test]
+fn file_does_not_wait_for_the_writer_of_a_fifo() {
+    let room = Room::new();
+    let path = room.path().join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("a fifo");
+    holds(&room, "file:fifo");
+}
+
+#[test]
+fn env_holds_for_what_the_server_will_see() {
+    let room = Room::new();
+    room.file("vars", "FROM_FILE=1\n");
+    let run = |name: &str| {
+        let mut command = room.forerun();
+        command.env("EMPTY", "").env("SET", "1");
+        done(command.args(["check", "--env-file", "vars", "--env", "GIVEN=1", "--require", &format!("env:{name}")]))
+    };
+    for name in ["SET", "FROM_FILE", "GIVEN"] {
+        run(name).expect_code(0);
+    }
+    assert!(run("EMPTY").expect_code(78).stdout.contains("it is empty"));
+    assert!(run("UNSET").expect_code(78).stdout.contains("it is not set"));
+}
+
+#[test]
+fn tcp_holds_where_a_connection_is_accepted() {
+    let room = Room::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = listener.local_addr().expect("an address").port();
+    for spec in [format!("tcp:127.0.0.1:{port}"), format!("tcp://127.0.0.1:{port}"), format!("tcp:localhost:{port}")] {
+        holds(&room, &spec);
+    }
+    fails(&room, &format!("tcp:127.0.0.1:{}", free_port()), "Connection refused");
+    fails(&room, "tcp:forerun-test.invalid:80", "");
+}
+
+#[test]
+fn tcp_tries_all_addresses_of_a_name() {
+    let listener = TcpListener::bind("[::1]:0");
+    skip_unless!(listener.is_ok(), "there is no IPv6 here");
+    let port = listener.as_ref().expect("bound").local_addr().expect("an address").port();
+    let room = Room::new();
+    holds(&room, &format!("tcp:[::1]:{port}"));
+    holds(&room, &format!("tcp:localhost:{port}"));
+    fails(&room, &format!("tcp:[::1]:{}", free_port()), "Connection refused");
+}
+
+#[test]
+fn unix_holds_where_a_stream_socket_accepts() {
+    let room = Room::new();
+    let listener = UnixListener::bind(room.path().join("socket")).expect("bound");
+    holds(&room, "unix:socket");
+    drop(listener);
+    fails(&room, "unix:socket", "Connection refused");
+    fails(&room, "unix:nowhere", "No such file or directory");
+    fails(&room, &format!("unix:/{}", "x".repeat(200)), "");
+}
+
+#[test]
+fn fds_counts_under_the_limit_that_the_server_will_have() {
+    let room = Room::new();
+    let run = |nofile: &str, check: &str| room.run(&["check", "--nofile", nofile, "--require", check]);
+    run("100", "fds:50").expect_code(0);
+    let few = run("100", "fds:200").expect_code(78);
+    assert!(few.stdout.contains("under the limit of 100; raise it with --nofile"), "{}", few.stdout);
+    run("300", "fds:200").expect_code(0);
+}
+
+#[test]
+fn ptys_counts_what_is_free() {
+    let room = Room::new();
+    holds(&room, "ptys:1");
+    fails(&room, "ptys:99999999", "pseudo-terminals are free");
+}
+
+#[test]
+fn free_names_the_holder_of_a_port() {
+    let room = Room::new();
+    let port = free_port();
+    holds(&room, &format!("free:{port}"));
+    let _listener = TcpListener::bind(("127.0.0.1", port)).expect("bound");
+    let us = std::env::args().next().expect("our own name");
+    let (pid, name) = (std::process::id(), us.rsplit('/').next().expect("a file"));
+    for check in [format!("free:{port}"), format!("free:127.0.0.1:{port}")] {
+        fails(&room, &check, &format!("held by pid {pid} ("));
+        fails(&room, &check, name);
+    }
+    holds(&room, &format!("free:127.0.0.2:{port}"));
+}
+
+#[test]
+fn free_sees_a_port_of_ipv6() {
+    let port = free_port();
+    let listener = TcpListener::bind(("::1", port));
+    skip_unless!(listener.is_ok(), "there is no IPv6 here");
+    let room = Room::new();
+    fails(&room, &format!("free:{port}"), "held by pid");
+    fails(&room, &format!("free:[::1]:{port}"), "held by pid");
+    holds(&room, &format!("free:127.0.0.1:{port}"));
+}
+
+#[test]
+fn free_never_listens() {
+    let room = Room::new();
+    let port = free_port();
+    let mut command = room.forerun();
+    let wait = format!("free:{port}");
+    let listener = TcpListener::bind(("127.0.0.1", port)).expect("bound");
+    command.args([
+        "--foreground",
+        "--wait",
+        "exec:touch tried; false",
+        "--wait",
+        &wait,
+        "--wait-timeout",
+        "2s",
+        "--",
+        "true",
+    ]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("spawned");
+    eventually("an attempt", || room.path().join("tried").exists());
+    drop(listener);
+    // Wherever forerun is in its attempts, nobody who connects is answered.
+    for _ in 0..200 {
+        assert!(!accepts(port));
+    }
+    signal(child.id(), libc::SIGKILL);
+    collect(child);
+}
+
+#[test]
+fn an_exec_check_that_fails_gives_its_last_line_of_stderr() {
+    let room = Room::new();
+    holds(&room, "exec:echo out; echo err >&2; exit 0");
+    fails(&room, "exec:echo first >&2; echo why >&2; echo; echo out; exit 3", "  why\n");
+    fails(&room, "exec:printf 'a\\nwhy\\n\\n  \\n' >&2; exit 3", "  why\n");
+    fails(&room, "exec:printf 'no\\033[2Jend' >&2; exit 3", "  no\\u{1b}[2Jend\n");
+    fails(&room, "exec:exit 3", "  exited with status 3\n");
+    fails(&room, "exec:kill -9 $$", "  was killed by SIGKILL");
+}
+
+#[test]
+fn an_exec_check_that_does_not_end_is_given_up_after_10s() {
+    let room = Room::new();
+    fails(&room, "exec:sleep 300 & echo $! > pids; echo stuck >&2; wait", "did not end within 10.0s; it said: stuck");
+    all_gone(&pids(&room, "pids"));
+}
+
+#[test]
+fn an_exec_check_of_a_wait_has_10s_too() {
+    let room = Room::new();
+    room.run(&["--foreground", "--wait", "exec:echo x >> tries; sleep 1.5", "--", "true"]).expect_code(0);
+    assert_eq!(fs::read_to_string(room.path().join("tries")).expect("tries"), "x\n");
+}
+
+#[test]
+fn an_exec_check_is_killed_with_all_that_it_started() {
+    let room = Room::new();
+    let check = "exec:trap '' TERM; (sleep 300 & echo $! >> pids; wait) & echo $! $$ >> pids; wait";
+    let out = room.run(&["--foreground", "--wait", check, "--wait-timeout", "700ms", "--", "true"]).expect_code(69);
+    out.expect_line(&["not ready after", "did not end within"]);
+    assert_eq!(pids(&room, "pids").len(), 3);
+    all_gone(&pids(&room, "pids"));
+}
+
+#[test]
+fn a_grandchild_that_keeps_stderr_open_does_not_hang_its_check() {
+    let room = Room::new();
+    let out = require(&room, "exec:sleep 300 & exit 0").expect_code(0);
+    assert!(out.took < Duration::from_secs(9), "{:?}", out.took);
+    fails(&room, "exec:sleep 300 & echo why >&2; exit 1", "  why\n");
+}
+
+#[test]
+fn stderr_without_end_is_cut_off_at_the_deadline() {
+    let room = Room::new();
+    for check in ["exec:while :; do echo no >&2; done", "exec:exec >&2; while :; do printf 'nononono'; done"] {
+        let out = room.run(&["--foreground", "--wait", check, "--wait-timeout", "500ms", "--", "true"]).expect_code(69);
+        assert!(out.took < Duration::from_secs(9) && out.stderr.len() < 2000, "{:?}: {}", out.took, out.stderr);
+        out.expect_line(&["not ready after", "it said: no"]);
+    }
+}
+
+#[test]
+fn commands_of_checks_do_not_see_what_is_the_servers() {
+    let room = Room::new();
+    let notify = room.path().join("notify").display().to_string();
+    let own = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"];
+    let file = "[[require]]\ncheck = 'exec:env > seen.check; test -e seen.fix'\nfix = 'env > seen.fix'\n";
+    room.file("forerun.toml", file);
+    let mut command = room.forerun();
+    command.env("NOTIFY_SOCKET", notify).envs(own.map(|name| (name, "1"))).env("OTHER", "1");
+    let out = done(command.args(["--foreground", "--env", "GIVEN=1", "--", "env"])).expect_code(0);
+    for name in own {
+        assert!(out.stdout.contains(&format!("{name}=1\n")), "the server has no {name}");
+    }
+    for file in ["seen.check", "seen.fix"] {
+        let seen = fs::read_to_string(room.path().join(file)).expect("an environment");
+        for name in ["NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_"] {
+            assert!(!seen.lines().any(|line| line.starts_with(name)), "{file}: {seen}");
+        }
+        assert!(seen.contains("OTHER=1\n") && seen.contains("GIVEN=1\n"), "{file}: {seen}");
+    }
+}
+
+#[test]
+fn commands_of_checks_keep_the_limits_as_they_came() {
+    let room = Room::new();
+    let before = done(Command::new("sh").args(["-c", "ulimit -n"])).stdout;
+    let args =
+        ["--foreground", "--nofile", "64:64", "--require", "exec:ulimit -n > limit", "--", "sh", "-c", "ulimit -n"];
+    assert_eq!(room.run(&args).expect_code(0).stdout, "64\n");
+    assert_eq!(fs::read_to_string(room.path().join("limit")).expect("a limit"), before);
+}
+
+#[test]
+fn commands_of_checks_have_no_stdin_to_wait_for() {
+    let room = Room::new();
+    let mut command = room.forerun();
+    let mut child = command.args(["check", "--require", "exec:cat"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let stdin = child.spawn().map(|mut child| (child.stdin.take(), child)).expect("spawned");
+    child = child.stdin(Stdio::null());
+    let _ = child;
+    assert!(collect(stdin.1).status.success());
+    drop(stdin.0);
+}
+
+#[test]
+fn all_requirements_that_do_not_hold_are_named() {
+    let room = Room::new();
+    let file = "[[require]]\ncheck = 'cmd:sh'\n[[require]]\ncheck = 'env:NOWHERE'\nhint = 'set it'\n\
+        [[require]]\ncheck = 'exec:echo why >&2; false'\n";
+    let out = start_with(&room, file).expect_code(78);
+    let lines: Vec<_> = out.stderr.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "forerun: requirement 'env:NOWHERE' does not hold: it is not set; set it",
+            "forerun: requirement 'exec:echo why >&2; false' does not hold: why",
+        ]
+    );
+    let supervised = done(room.forerun().args(["--", "true"]).env("INVOCATION_ID", "a"));
+    supervised.expect_code(78);
+}
+
+#[test]
+fn waits_come_after_the_requirements() {
+    let room = Room::new();
+    let args = ["--foreground", "--wait", "exec:touch waited", "--require", "env:NOWHERE", "--", "true"];
+    room.run(&args).expect_code(78);
+    assert!(!room.path().join("waited").exists());
+}
+
+#[test]
+fn a_wait_that_times_out_says_what_it_saw_and_how_often() {
+    let room = Room::new();
+    let port = free_port();
+    let file = format!(
+        "[[wait]]\ncheck = 'tcp:127.0.0.1:{port}'\ntimeout = '200ms'\nhint = 'start the database'\n\
+        [[wait]]\ncheck = 'file:nowhere'\ntimeout = '300ms'\n"
+    );
+    let out = start_with(&room, &file).expect_code(69);
+    let lines: Vec<_> = out.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", out.stderr);
+    for part in [
+        &format!("forerun: 'tcp:127.0.0.1:{port}' not ready after 2"),
+        " attempts): Connection refused",
+        "; start the database",
+    ] {
+        assert!(lines[0].contains(part), "no {part:?} in {}", lines[0]);
+    }
+    assert!(lines[1].contains("nowhere' not ready after 3") && lines[1].contains("No such file"), "{}", lines[1]);
+    let attempts: u32 = lines[0].split(['(', ' ']).filter_map(|word| word.parse().ok()).next().expect("attempts");
+    assert!(attempts > 1, "{}", lines[0]);
+    let supervised = done(room.forerun().args(["--", "true"]).env("INVOCATION_ID", "a"));
+    supervised.expect_code(69);
+}
+
+#[test]
+fn a_wait_of_no_time_is_one_attempt() {
+    let room = Room::new();
+    let out =
+        room.run(&["--foreground", "--wait", "file:nowhere", "--wait-timeout", "0s", "--", "true"]).expect_code(69);
+    out.expect_line(&["(1 attempt)"]);
+    room.run(&["--foreground", "--wait", "exec:true", "--wait-timeout", "5s", "--", "true"]).expect_code(0);
+}
+
+#[test]
+fn waits_take_as_long_as_the_slowest_one() {
+    let room = Room::new();
+    let port = free_port();
+    let mut args = vec!["--foreground".to_owned(), "--wait-timeout".to_owned(), "1s".to_owned()];
+    for number in 0..10 {
+        let check = if number % 2 == 0 { format!("tcp:127.0.0.1:{port}") } else { format!("exec:exit {number}") };
+        args.extend(["--wait".to_owned(), check]);
+    }
+    args.extend(["--".to_owned(), "true".to_owned()]);
+    let out = room.run(&args).expect_code(69);
+    assert_eq!(out.stderr.lines().filter(|line| line.contains("not ready after")).count(), 10, "{}", out.stderr);
+    assert!(out.took >= Duration::from_secs(1) && out.took < Duration::from_secs(5), "{:?}", out.took);
+}
+
+#[test]
+fn what_becomes_true_ends_its_wait() {
+    let room = Room::new();
+    let port = free_port();
+    let address = format!("tcp:127.0.0.1:{port}");
+    let mut command = room.forerun();
+    command.args(["--foreground", "--wait", "exec:touch tried; test -e go", "--wait", &address, "--", "echo", "ran"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
+    eventually("an attempt", || room.path().join("tried").exists());
+    room.file("go", "");
+    let _listener = TcpListener::bind(("127.0.0.1", port)).expect("bound");
+    assert_eq!(collect(child).stdout, b"ran\n");
+}
+
+#[test]
+fn a_connect_that_hangs_never_outlasts_the_deadline() {
+    let room = Room::new();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let address: std::net::SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    socket.bind(&address.into()).and_then(|()| socket.listen(0)).expect("listening");
+    let address = socket.local_addr().ok().and_then(|a| a.as_socket()).expect("an address");
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(300));
+    let held: Vec<_> = std::iter::from_fn(|| connect().ok()).take(8).collect();
+    skip_unless!(held.len() < 8, "this kernel lets connections in beyond the backlog");
+    for check in [format!("tcp:{address}"), format!("http://{address}/")] {
+        let out =
+            room.run(&["--foreground", "--wait", &check, "--wait-timeout", "600ms", "--", "true"]).expect_code(69);
+        assert!(out.took < Duration::from_secs(5), "{:?}", out.took);
+        out.expect_line(&["not ready after", "no answer"]);
+    }
+}
+
+#[test]
+fn an_answer_that_never_comes_never_outlasts_the_deadline() {
+    let room = Room::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("an address");
+    for check in [format!("http://{address}/"), format!("https://{address}/")] {
+        let out =
+            room.run(&["--foreground", "--wait", &check, "--wait-timeout", "500ms", "--", "true"]).expect_code(69);
+        assert!(out.took < Duration::from_secs(5), "{:?}", out.took);
+        out.expect_line(&["not ready after", "no answer"]);
+    }
+}
+
+#[test]
+fn a_name_that_does_not_resolve_never_outlasts_the_deadline() {
+    let room = Room::new();
+    for check in ["tcp:forerun-test.invalid:80", "http://forerun-test.invalid/"] {
+        let out = room.run(&["--foreground", "--wait", check, "--wait-timeout", "500ms", "--", "true"]).expect_code(69);
+        assert!(out.took < Duration::from_secs(5), "{:?}", out.took);
+        out.expect_line(&[check, "not ready after"]);
+    }
+}
+
+#[test]
+fn a_fix_runs_once_and_the_check_is_tried_again() {
+    let room = Room::new();
+    let file = "[[require]]\ncheck = 'exec:echo check >> log; test -e mended'\n\
+        fix = 'echo fix >> log; echo loud; touch mended'\n[[require]]\ncheck = 'cmd:sh'\nfix = 'echo never >> log'\n";
+    let out = start_with(&room, file).expect_code(0).expect_stderr(&["does not hold", "running its fix", "loud\n"]);
+    assert_eq!(out.stdout, "");
+    assert_eq!(fs::read_to_string(room.path().join("log")).expect("a log"), "check\nfix\ncheck\n");
+}
+
+#[test]
+fn a_fix_that_does_not_help_is_not_run_again() {
+    let room = Room::new();
+    let file = "[[require]]\ncheck = 'exec:echo no >&2; false'\nfix = 'echo fix >> log'\nhint = 'read the manual'\n";
+    start_with(&room, file).expect_code(78).expect_stderr(&["no, also after its fix; read the manual"]);
+    assert_eq!(fs::read_to_string(room.path().join("log")).expect("a log"), "fix\n");
+}
+
+#[test]
+fn a_fix_that_fails_is_named() {
+    let room = Room::new();
+    let file = "[[require]]\ncheck = 'env:NOWHERE'\nfix = 'exit 7'\n";
+    let out = start_with(&room, file).expect_code(78);
+    out.expect_stderr(&["'env:NOWHERE' does not hold: it is not set; its fix 'exit 7' failed: exited with status 7"]);
+}
+
+#[test]
+fn fixes_run_one_after_another() {
+    let room = Room::new();
+    let one = |name: &str| {
+        let fix = format!("echo begin >> log; sleep 0.2; touch {name}; echo end >> log");
+        format!("[[require]]\ncheck = 'file:{name}'\nfix = '{fix}'\n")
+    };
+    start_with(&room, &(one("a") + &one("b") + &one("c"))).expect_code(0);
+    assert_eq!(fs::read_to_string(room.path().join("log")).expect("a log"), "begin\nend\n".repeat(3));
+}
+
+#[test]
+fn no_fix_runs_none() {
+    let room = Room::new();
+    room.file("forerun.toml", "[[require]]\ncheck = 'file:mended'\nfix = 'touch mended'\n");
+    room.run(&["--foreground", "--no-fix", "--", "true"]).expect_code(78).expect_line(&["No such file"]);
+    let check = room.run(&["check"]).expect_code(78);
+    assert!(check.stdout.contains("a start would run its fix"), "{}", check.stdout);
+    assert!(!room.path().join("mended").exists());
+}
+
+#[test]
+fn a_fix_that_does_not_end_is_killed_with_all_that_it_started() {
+    let room = Room::new();
+    let file =
+        "[[require]]\ncheck = 'file:mended'\nfix = 'sleep 300 & echo $$ $! > pids; wait'\nfix-timeout = '500ms'\n";
+    start_with(&room, file).expect_code(78).expect_stderr(&["failed: did not end within 500ms"]);
+    all_gone(&pids(&room, "pids"));
+}
+
+#[test]
+fn http_holds_for_200_to_399_and_follows_no_redirect() {
+    let room = Room::new();
+    for (head, good) in [("200 OK", true), ("204 No", true), ("399 X", true), ("404 No", false), ("500 No", false)] {
+        let url = Web::new(head, "").url("/");
+        if good { holds(&room, &url) } else { fails(&room, &url, &format!("  status {}\n", &head[..3])) }
+    }
+    let target = Web::new("500 No", "");
+    let redirect = Web::new(&format!("302 Found\r\nLocation: {}", target.url("/")), "");
+    holds(&room, &redirect.url("/"));
+    assert!(target.requests().is_empty());
+    fails(&room, &format!("http://127.0.0.1:{}/", free_port()), "Connection refused");
+}
+
+#[test]
+fn http_takes_the_statuses_that_are_asked_for() {
+    let room = Room::new();
+    let web = Web::new("404 Not Found", "");
+    for (status, code) in
+        [("404", 0), ("200,404", 0), ("400-499", 0), ("200-299, 404", 0), ("200", 69), ("200-399", 69)]
+    {
+        let file = format!("[[wait]]\ncheck = '{}'\nstatus = '{status}'\ntimeout = '100ms'\n", web.url("/"));
+        let out = start_with(&room, &file).expect_code(code);
+        assert!(code == 0 || out.stderr.contains(": status 404"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn http_looks_for_text_in_the_body() {
+    let room = Room::new();
+    let web = Web::new("200 OK", "status: green");
+    let file = |body: &str| format!("[[require]]\ncheck = '{}'\nbody = '{body}'\n", web.url("/"));
+    start_with(&room, &file("green")).expect_code(0);
+    start_with(&room, &file("yellow"))
+        .expect_code(78)
+        .expect_line(&["status 200, and the body does not contain 'yellow'"]);
+}
+
+#[test]
+fn http_does_not_read_a_body_without_end() {
+    let room = Room::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\n\r\n");
+            while std::io::Write::write_all(&mut stream, &[b'x'; 65536]).is_ok() {}
+        }
+    });
+    let file = format!("[[require]]\ncheck = 'http://{address}/'\nbody = 'y'\n");
+    start_with(&room, &file).expect_code(78).expect_line(&["the body does not contain 'y'"]);
+}
+
+#[test]
+fn http_that_is_not_http_is_no_answer() {
+    let room = Room::new();
+    for nonsense in ["220 mail.example ESMTP\r\n\r\n", "", "HTTP/1.1 abc\r\n\r\n", "\0\0\0\0\r\n\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+                let _ = std::io::Write::write_all(&mut stream, nonsense.as_bytes());
+            }
+        });
+        fails(&room, &format!("http://{address}/"), "");
+    }
+}
+
+#[test]
+fn http_sends_the_headers_and_userinfo_becomes_basic_auth() {
+    let room = Room::new();
+    let web = Web::new("200 OK", "");
+    let url = web.url("/path?q=1");
+    start_with(&room, &format!("[[require]]\ncheck = '{url}'\nheaders = {{ X-Test = 'a b', Host = 'other' }}\n"))
+        .expect_code(0);
+    holds(&room, &format!("{}#part", url.replace("http://", "http://user:s3cret@")));
+    let requests = web.requests();
+    let lower = |index: usize| requests[index].to_ascii_lowercase();
+    assert!(requests.iter().all(|r| r.starts_with("GET /path?q=1 HTTP/1.1\r\n")), "{requests:?}");
+    assert!(lower(0).contains("\r\nx-test: a b\r\n") && lower(0).contains("\r\nhost: other\r\n"), "{}", requests[0]);
+    assert!(!lower(0).contains("authorization"), "{}", requests[0]);
+    assert!(requests[1].contains("Basic dXNlcjpzM2NyZXQ=\r\n"), "{}", requests[1]);
+}
+
+#[test]
+fn attempts_on_loopback_never_go_through_a_proxy() {
+    let room = Room::new();
+    let web = Web::new("200 OK", "");
+    let closed = format!("http://127.0.0.1:{}", free_port());
+    let names = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+    let run = |url: &str| {
+        let mut command = room.forerun();
+        done(command.envs(names.map(|name| (name, &closed))).args(["check", "--require", url]))
+    };
+    for host in ["127.0.0.1", "localhost", "app.localhost", "[::ffff:127.0.0.1]"] {
+        run(&format!("http://{host}:{}/", web.port)).expect_code(0);
+    }
+    // Others do: the closed proxy is what refuses.
+    assert!(run("http://192.0.2.1/").expect_code(78).stdout.contains("refused"));
+}
+
+/// A server with a certificate that it has signed itself.
+fn tls_server(room: &Room) -> (Killed, u16) {
+    let (key, certificate) = (room.path().join("key.pem"), room.path().join("cert.pem"));
+    let mut request = Command::new("openssl");
+    request.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);
+    request.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
+    done(request.arg("-keyout").arg(&key).arg("-out").arg(&certificate)).expect_code(0);
+    let port = free_port();
+    let mut serve = Command::new("openssl");
+    serve
+        .args(["s_server", "-quiet", "-www", "-accept", &port.to_string(), "-key"])
+        .arg(&key)
+        .arg("-cert")
+        .arg(&certificate);
+    let child = serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("spawned");
+    let child = Killed(child);
+    eventually("openssl listens", || accepts(port));
+    (child, port)
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_needs_insecure() {
+    skip_unless!(has("openssl"), "needs openssl");
+    let room = Room::new();
+    let (_server, port) = tls_server(&room);
+    let url = format!("https://localhost:{port}/");
+    let file = |insecure: bool| format!("[[require]]\ncheck = '{url}'\ninsecure = {insecure}\n");
+    let refused = start_with(&room, &file(false)).expect_code(78);
+    assert!(refused.stderr.to_ascii_lowercase().contains("certificate"), "{}", refused.stderr);
+    start_with(&room, &file(true)).expect_code(0);
+}
+
+#[test]
+fn check_tries_everything_and_starts_nothing() {
+    let room = Room::new();
+    room.file("forerun.toml", "command = ['touch', 'started']\n[[require]]\ncheck = 'env:NOWHERE'\nhint = 'set it'\n");
+    let args =
+        ["check", "--require", "cmd:sh", "--wait", "file:nowhere", "--wait-timeout", "50ms", "--wait", "exec:true"];
+    let out = room.run(&args).expect_code(78);
+    let lines: Vec<_> =
+        out.stdout.lines().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>().join(" ")).collect();
+    let nowhere = room.path().join("nowhere").display().to_string();
+    assert_eq!(
+        lines,
+        [
+            "FAILED require env:NOWHERE",
+            "ok require cmd:sh",
+            &format!("FAILED wait file:{nowhere}"),
+            "ok wait exec:true"
+        ]
+    );
+    assert!(out.stdout.contains("it is not set; set it"), "{}", out.stdout);
+    for file in ["started", "state"] {
+        assert!(!room.path().join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn check_tells_a_wait_that_timed_out_from_a_requirement() {
+    let room = Room::new();
+    room.run(&["check", "--require", "cmd:sh", "--wait", "file:nowhere", "--wait-timeout", "50ms"]).expect_code(69);
+    room.run(&["check", "--require", "cmd:sh", "--wait", "exec:true"]).expect_code(0);
+    assert_eq!(room.run(&["check"]).expect_code(0).stdout, "nothing to check\n");
+}
+
+#[test]
+fn check_says_it_in_json() {
+    let room = Room::new();
+    let args =
+        ["check", "--json", "--name", "web", "--require", "cmd:sh", "--wait", "env:NOWHERE", "--wait-timeout", "50ms"];
+    let out = room.run(&args).expect_code(69);
+    let result: serde_json::Value = serde_json::from_str(&out.stdout).expect("JSON");
+    assert_eq!((&result["name"], &result["ok"]), (&"web".into(), &false.into()));
+    let (first, second) = (&result["checks"][0], &result["checks"][1]);
+    assert_eq!((&first["kind"], &first["check"], &first["ok"]), (&"require".into(), &"cmd:sh".into(), &true.into()));
+    assert_eq!(
+        (&second["kind"], &second["ok"], &second["reason"]),
+        (&"wait".into(), &false.into(), &"it is not set".into())
+    );
+    assert!(second["attempts"].as_u64() > Some(1) && first["attempts"] == 1, "{result}");
+}
+
+#[test]
+fn a_signal_while_waiting_ends_foreground_by_itself_and_leaves_nothing() {
+    for number in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        let room = Room::new();
+        let (child, pids) = start_that_waits(&room, "--foreground");
+        signal(child.id(), number);
+        let out = collect(child);
+        assert_eq!(out.status.signal(), Some(number), "{:?}", out.status);
+        all_gone(&pids);
+        let service = room.path().file_name().expect("a name").to_owned();
+        assert!(!room.state().join(service).join("record.json").exists(), "a record was left");
+    }
+}
+
+#[test]
+fn a_signal_while_waiting_ends_foreground_of_the_file_by_itself_too() {
+    let room = Room::new();
+    room.file("forerun.toml", "foreground = true\n");
+    let (child, pids) = start_that_waits(&room, "--no-progress");
+    signal(child.id(), libc::SIGTERM);
+    assert_eq!(collect(child).status.signal(), Some(libc::SIGTERM));
+    all_gone(&pids);
+}
+
+#[test]
+fn a_signal_while_waiting_is_an_exit_code_detached() {
+    for (number, code) in [(libc::SIGTERM, 143), (libc::SIGINT, 130)] {
+        let room = Room::new();
+        let (child, pids) = start_that_waits(&room, "--detach");
+        signal(child.id(), number);
+        let out = collect(child);
+        assert_eq!(out.status.code(), Some(code), "{:?}", out.status);
+        assert!(out.stdout.is_empty());
+        all_gone(&pids);
+    }
+}
+
+#[test]
+fn a_signal_during_a_fix_ends_the_fix() {
+    let room = Room::new();
+    let fix = "sleep 300 & echo $$ $! > pids.new; mv pids.new pids; wait";
+    room.file("forerun.toml", &format!("[[require]]\ncheck = 'env:NOWHERE'\nfix = '{fix}'\n"));
+    let mut command = room.forerun();
+    command.args(["--foreground", "--", "true"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("spawned");
+    eventually("the fix runs", || room.path().join("pids").exists());
+    signal(child.id(), libc::SIGTERM);
+    assert_eq!(collect(child).status.signal(), Some(libc::SIGTERM));
+    all_gone(&pids(&room, "pids"));
+}
+
+#[test]
+fn a_signal_that_was_ignored_stays_ignored() {
+    let room = Room::new();
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(room.forerun().get_program());
+    command.args(["--foreground", "--wait", "exec:touch tried; test -e go", "--", "echo", "ran"]);
+    command.current_dir(room.path()).env("FORERUN_STATE_DIR", room.state());
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
+    eventually("an attempt", || room.path().join("tried").exists());
+    signal(child.id(), libc::SIGHUP);
+    room.file("go", "");
+    assert_eq!(collect(child).stdout, b"ran\n");
+}
+
+#[test]
+fn pid_1_exits_128_and_the_signal() {
+    let unshare = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+    let works = is_root() && has("unshare") && done(Command::new("unshare").args(unshare).arg("true")).code == Some(0);
+    skip_unless!(works, "needs root and unshare");
+    let room = Room::new();
+    let mut command = Command::new("unshare");
+    command.args(unshare).arg(room.forerun().get_program()).current_dir(room.path());
+    command.args(["--foreground", "--wait", "exec:touch tried; sleep 300", "--", "true"]);
+    command.env("FORERUN_STATE_DIR", room.state()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("spawned");
+    eventually("the check runs", || room.path().join("tried").exists());
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).expect("its child");
+    signal(children.trim().parse().expect("a pid"), libc::SIGTERM);
+    let out = collect(child);
+    assert_eq!(out.status.code(), Some(143), "{out:?}");
+}
+
+#[test]
+fn the_service_manager_hears_of_a_wait_and_is_asked_for_time() {
+    let room = Room::new();
+    let manager = Manager::new(&room);
+    let mut command = room.forerun();
+    command.env("NOTIFY_SOCKET", &manager.path);
+    let child = command.args(["--wait", "file:go", "--wait", "exec:true", "--", "true"]).stderr(Stdio::piped());
+    let child = child.spawn().expect("spawned");
+    let message = manager.message(common::DEADLINE).expect("a message");
+    let go = room.path().join("go").display().to_string();
+    assert!(message.contains(&format!("STATUS=waiting for file:{go}")), "{message}");
+    let micros = message.lines().find_map(|line| line.strip_prefix("EXTEND_TIMEOUT_USEC="));
+    assert!(micros.is_some_and(|m| m.parse::<u64>().is_ok_and(|m| m > 1_000_000)), "{message}");
+    room.file("go", "");
+    assert!(collect(child).status.success());
+    while let Some(message) = manager.message(Duration::from_millis(1)) {
+        assert!(!message.contains("READY=1"), "forerun is not the server: {message}");
+    }
+}
+
+#[test]
+fn the_service_manager_of_another_unit_hears_nothing() {
+    let room = Room::new();
+    let manager = Manager::new(&room);
+    let mut command = room.forerun();
+    command.env("NOTIFY_SOCKET", &manager.path).env("SYSTEMD_EXEC_PID", "1");
+    let out = done(command.args(["--wait", "file:nowhere", "--wait-timeout", "300ms", "--", "true"])).expect_code(69);
+    assert!(out.stderr.contains("not ready"), "{}", out.stderr);
+    assert_eq!(manager.message(Duration::from_millis(1)), None);
+}
+
+#[test]
+fn the_service_manager_that_started_us_or_our_parent_hears_of_it() {
+    for script in ["export SYSTEMD_EXEC_PID=$$; exec \"$@\"", "export SYSTEMD_EXEC_PID=$$; \"$@\"; exit $?"] {
+        let room = Room::new();
+        let manager = Manager::new(&room);
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh"]).arg(room.forerun().get_program()).current_dir(room.path());
+        command.env("NOTIFY_SOCKET", &manager.path).env("FORERUN_STATE_DIR", room.state());
+        command.args(["--wait", "file:nowhere", "--wait-timeout", "300ms", "--", "true"]).stdin(Stdio::null());
+        done(&mut command).expect_code(69);
+        assert!(
+            manager.message(Duration::from_millis(1)).is_some_and(|m| m.contains("STATUS=waiting for ")),
+            "{script}"
+        );
+    }
+}
+
+#[test]
+fn a_check_that_asks_for_a_password_shows_none() {
+    let room = Room::new();
+    let manager = Manager::new(&room);
+    let url = format!("http://user:s3cret@127.0.0.1:{}/", free_port());
+    let mut command = room.forerun();
+    command.env("NOTIFY_SOCKET", &manager.path).args(["--wait", &url, "--wait-timeout", "300ms", "--", "true"]);
+    done(&mut command).expect_code(69);
+    let message = manager.message(Duration::from_millis(1)).expect("a message");
+    assert!(message.contains("STATUS=waiting for http://127.0.0.1:") && !message.contains("s3cret"), "{message}");
+}
