@@ -323,12 +323,10 @@ fn commands_of_checks_keep_the_limits_as_they_came() {
 fn commands_of_checks_have_no_stdin_to_wait_for() {
     let room = Room::new();
     let mut command = room.forerun();
-    let mut child = command.args(["check", "--require", "exec:cat"]).stdin(Stdio::piped()).stdout(Stdio::null());
-    let stdin = child.spawn().map(|mut child| (child.stdin.take(), child)).expect("spawned");
-    child = child.stdin(Stdio::null());
-    let _ = child;
-    assert!(collect(stdin.1).status.success());
-    drop(stdin.0);
+    command.args(["check", "--require", "exec:cat"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.spawn().expect("spawned");
+    let _open = child.stdin.take();
+    assert!(collect(child).status.success());
 }
 
 #[test]
@@ -593,13 +591,16 @@ fn http_sends_the_headers_and_userinfo_becomes_basic_auth() {
     let url = web.url("/path?q=1");
     start_with(&room, &format!("[[require]]\ncheck = '{url}'\nheaders = {{ X-Test = 'a b', Host = 'other' }}\n"))
         .expect_code(0);
+    fs::remove_file(room.path().join("forerun.toml")).expect("removed");
     holds(&room, &format!("{}#part", url.replace("http://", "http://user:s3cret@")));
+    holds(&room, &url.replace("http://", "http://us%40er:a%2Fb%3A@"));
     let requests = web.requests();
     let lower = |index: usize| requests[index].to_ascii_lowercase();
     assert!(requests.iter().all(|r| r.starts_with("GET /path?q=1 HTTP/1.1\r\n")), "{requests:?}");
     assert!(lower(0).contains("\r\nx-test: a b\r\n") && lower(0).contains("\r\nhost: other\r\n"), "{}", requests[0]);
     assert!(!lower(0).contains("authorization"), "{}", requests[0]);
     assert!(requests[1].contains("Basic dXNlcjpzM2NyZXQ=\r\n"), "{}", requests[1]);
+    assert!(requests[2].contains("Basic dXNAZXI6YS9iOg==\r\n"), "{}", requests[2]);
 }
 
 #[test]
