@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -243,6 +243,35 @@ fn an_exec_check_that_fails_gives_its_last_line_of_stderr() {
     fails(&room, "exec:printf 'no\\033[2Jend' >&2; exit 3", "  no\\u{1b}[2Jend\n");
     fails(&room, "exec:exit 3", "  exited with status 3\n");
     fails(&room, "exec:kill -9 $$", "  was killed by SIGKILL");
+}
+
+/// Has a command started with SIGCHLD ignored.
+fn ignoring_sigchld(command: &mut Command) -> &mut Command {
+    let ignore = || {
+        // SAFETY: SIG_IGN is a valid disposition.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+        Ok(())
+    };
+    // SAFETY: signal is async-signal-safe.
+    unsafe { command.pre_exec(ignore) }
+}
+
+#[test]
+fn an_exec_check_can_fail_where_sigchld_came_ignored() {
+    let room = Room::new();
+    let mut command = room.forerun();
+    let out = done(ignoring_sigchld(&mut command).args(["check", "--require", "exec:exit 3"])).expect_code(78);
+    assert!(out.stdout.contains("exited with status 3"), "{}", out.stdout);
+}
+
+#[test]
+fn the_server_gets_sigchld_ignored_where_it_came_so() {
+    let room = Room::new();
+    let mut command = room.forerun();
+    ignoring_sigchld(&mut command).args(["--foreground", "--require", "exec:true", "--"]);
+    let out = done(command.args(["grep", "^SigIgn:", "/proc/self/status"])).expect_code(0);
+    let mask = out.stdout.split_whitespace().nth(1).and_then(|mask| u64::from_str_radix(mask, 16).ok());
+    assert!(mask.is_some_and(|mask| mask & (1 << (libc::SIGCHLD - 1)) != 0), "{}", out.stdout);
 }
 
 #[test]
