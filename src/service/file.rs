@@ -7,6 +7,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,9 +16,12 @@ use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use toml::Spanned;
 
 use super::OnConflict;
-use crate::text::{duration, nearest, one_line, quoted};
+use crate::sys;
+use crate::text::{duration, elapsed, nearest, one_line, quoted};
 
 const LARGEST: u64 = 1 << 20;
+/// How long a file that is a pipe may say nothing.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The file, as written.
 #[derive(serde::Deserialize, Default)]
@@ -116,20 +121,32 @@ impl Wrong {
 /// A message that names the file.
 pub fn read(path: &Path) -> Result<Option<String>, String> {
     let failed = |e: &dyn fmt::Display| format!("cannot read {}: {e}", quoted(path));
-    let mut text = String::new();
-    match fs::File::open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed(&e)),
-        Ok(file) => match file.take(LARGEST + 1).read_to_string(&mut text) {
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(failed(&"it is not UTF-8")),
-            Err(e) => return Err(failed(&e)),
-            Ok(_) => {}
-        },
+    match bytes(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failed(&e)),
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| failed(&"it is not UTF-8")),
     }
-    if text.len() as u64 > LARGEST {
-        return Err(failed(&"it is larger than 1 MiB"));
+}
+
+/// Reads a file that may be a pipe (`<(...)` of a shell), of which nobody need ever write to the other end.
+///
+/// # Errors
+/// Those of the file; when it is too large, or says nothing for too long.
+pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut file = fs::File::options().read(true).custom_flags(flags).open(path)?;
+    let mut bytes = Vec::new();
+    loop {
+        if !sys::wait_readable([Some(file.as_fd())], SILENCE)[0] {
+            return Err(io::Error::other(format!("nothing came from it for {}", elapsed(SILENCE))));
+        }
+        match file.by_ref().take(LARGEST + 1 - bytes.len() as u64).read_to_end(&mut bytes) {
+            Ok(_) if bytes.len() as u64 > LARGEST => return Err(io::Error::other("it is larger than 1 MiB")),
+            Ok(_) => return Ok(bytes),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
     }
-    Ok(Some(text))
 }
 
 /// Parses the text of a file.

@@ -4,7 +4,6 @@
 mod file;
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -469,8 +468,8 @@ fn variables(options: &Options, file: &File, folder: &Path, here: &Path) -> Resu
 /// Parses an env-file. Its lines may be secrets: a message has at most a name.
 fn env_file(path: &Path) -> Result<Vec<(String, String)>, String> {
     let failed = |reason: String| format!("cannot use the env-file {}: {reason}", quoted(path));
-    let file = fs::File::open(path).map_err(|e| failed(e.to_string()))?;
-    let pairs: Result<Vec<_>, _> = dotenvy::from_read_iter(file).collect();
+    let bytes = file::bytes(path).map_err(|e| failed(e.to_string()))?;
+    let pairs: Result<Vec<_>, _> = dotenvy::from_read_iter(bytes.as_slice()).collect();
     let pairs = pairs.map_err(|e| match e {
         dotenvy::Error::LineParse(line, at) => {
             let name: String = line.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
