@@ -53,7 +53,9 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let log = Log::open(service.log.as_deref(), &folder)?;
     let cookie = cookie::new(&service.name);
     // From here on the record says what a forerun that is killed leaves behind.
-    let us = ourselves().ok_or_else(|| Error::State("cannot read this process's own start time".to_owned()))?;
+    let us = ourselves().ok_or_else(|| {
+        Error::State("cannot read this process's own start time; on Linux /proc must be mounted".to_owned())
+    })?;
     write(&launch, &folder, Phase::Starting, &us, &cookie, &log)?;
     let started = launch_server(&mut launch, &folder, &cookie, &log);
     let server = started.inspect_err(|_| Record::remove(&folder))?;

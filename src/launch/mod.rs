@@ -123,6 +123,10 @@ fn ourselves() -> Option<Process> {
 fn exec_error(command: &[OsString], error: &std::io::Error) -> Error {
     let message = format!("cannot execute {}: {error}", quoted(&command[0]));
     match error.raw_os_error() {
+        // Of the system's state, not of the command's: a supervisor does right to try again.
+        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => {
+            Error::Exhausted(format!("{message}; raise the limits or try again"))
+        }
         Some(libc::ENOENT) => {
             let hint = "; it is there, so its interpreter (the first line's '#!' or the program's loader) is not";
             Error::NotFound(format!("{message}{hint}"))
