@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, open, openat, renameat};
+use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
@@ -30,7 +30,7 @@ pub struct Folder {
 /// The lock of a service, held while starting or stopping. The file is never removed, so that everybody
 /// locks the same one; the descriptor is close-on-exec, so that no server keeps it.
 pub struct Lock {
-    _file: Flock<OwnedFd>,
+    _file: OwnedFd,
 }
 
 /// Where the folders of all services are. The user database says where home is: HOME and XDG_STATE_HOME differ
@@ -92,11 +92,7 @@ impl Folder {
     pub fn try_lock(&self) -> io::Result<Option<Lock>> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let file = openat(&self.handle, "lock", flags, private())?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => Ok(Some(Lock { _file: file })),
-            Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => Ok(None),
-            Err((_, e)) => Err(e.into()),
-        }
+        Ok(sys::try_lock(file.as_fd())?.then_some(Lock { _file: file }))
     }
 
     /// Reads a file that we wrote.

@@ -1,7 +1,8 @@
 //! Descriptors: which ones came in, which ones go on to what is executed.
 
 use std::ffi::OsStr;
-use std::os::fd::BorrowedFd;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{SockaddrStorage, getsockname, getsockopt, sockopt};
@@ -20,8 +21,10 @@ pub fn fill_standard_descriptors() {
         // SAFETY: only asks for the flags; a number that is not open is answered with EBADF.
         let fd = unsafe { BorrowedFd::borrow_raw(number) };
         if fcntl(fd, FcntlArg::F_GETFD).is_err() {
-            // std opens with O_CLOEXEC, and the lowest free number is this one.
-            if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
+            // std opens with O_CLOEXEC, and the lowest free number is this one. Without a /dev a folder keeps the
+            // number as well: it can neither be read nor written.
+            let null = std::fs::File::options().read(true).write(true).open("/dev/null");
+            if let Ok(null) = null.or_else(|_| std::fs::File::open("/")) {
                 std::mem::forget(null);
             }
         }
@@ -60,6 +63,22 @@ pub fn close_on_exec_from(first: i32) {
         // SAFETY: sets a flag; a number that is not open is answered with EBADF.
         let fd = unsafe { BorrowedFd::borrow_raw(number) };
         let _ = fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+    }
+}
+
+/// Takes an exclusive lock that ends with the file's descriptor. False when somebody else has it. (nix's own panics
+/// where the kernel does not let go of it, as a file server that went away.)
+///
+/// # Errors
+/// When the file system has no locks.
+pub fn try_lock(file: BorrowedFd) -> io::Result<bool> {
+    // SAFETY: flock takes a descriptor, which is open, and an integer.
+    match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
+        0 => Ok(true),
+        _ => match io::Error::last_os_error() {
+            e if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(false),
+            e => Err(e),
+        },
     }
 }
 

@@ -23,7 +23,7 @@ compile_error!("forerun knows Linux and macOS");
 
 pub use entry::Started;
 pub use exec::{Detached, become_command, group_command, hold_detached};
-pub use fd::{close_on_exec_from, inherits_listener, open_descriptors, stderr_is_journal};
+pub use fd::{close_on_exec_from, inherits_listener, open_descriptors, stderr_is_journal, try_lock};
 pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use os::{
     ExitWatch, Listening, REFUSED_SOCKETS_STAY_GOOD, cgroup_leaf, command_line, connect, environment_value, exchange,
