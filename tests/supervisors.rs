@@ -21,7 +21,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use common::{Room, eventually, fixture, free_port, holds_within};
+use common::{DEADLINE, Room, eventually, fixture, free_port, holds_within};
 use harness::{Kind, Service, Supervisor, lines, script};
 
 const FORERUN: &str = env!("CARGO_BIN_EXE_forerun");
@@ -117,12 +117,17 @@ fn ten_kills(kind: Kind) {
     );
     let supervisor = Supervisor::boot(kind, &room, &[Service::new("web", command)]);
     let mut server = next_answer(port, 0);
+    // A server can answer before its supervisor has written down that it runs.
+    let is_known = |server| {
+        let same = holds_within(DEADLINE, || supervisor.pid("web") == Some(server));
+        assert!(same, "{server} answers: {}", supervisor.status("web"));
+    };
     for _ in 0..10 {
-        assert_eq!(supervisor.pid("web"), Some(server), "{}", supervisor.status("web"));
+        is_known(server);
         supervisor.kill(server);
         server = next_answer(port, server);
     }
-    assert_eq!(supervisor.pid("web"), Some(server), "{}", supervisor.status("web"));
+    is_known(server);
     let log = room.path().join("log");
     let restarts = supervisor.restarts(&room, "web");
     let conflicts = lines(&log, "cannot bind port") + lines(&log, "is held by");
