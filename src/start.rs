@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::check::{self, Context, Lookup};
@@ -31,14 +32,18 @@ pub fn run(
     arguments: &[OsString],
     dispositions: Dispositions,
 ) -> Result<(), Error> {
+    if options.dry_run && options.task != Task::Start {
+        return Err(Error::Usage("'--dry-run' is of a start; 'forerun check' starts nothing".to_owned()));
+    }
     let service = Service::resolve(options)?;
     let decision = situation::decide(options, inherited, service.asked_mode)?;
     log::info!("{} mode: {}", decision.mode, decision.reason);
     for key in &service.without_effect {
         log::warn!("'{key}' in the file has no effect in this version of forerun; continuing");
     }
-    if options.dry_run && options.task == Task::Start {
-        return dry_run(&service, &decision, inherited, options.json);
+    if options.dry_run {
+        let called_in = std::env::current_dir().unwrap_or_default();
+        return dry_run(&service, &decision, state::root(inherited, &called_in).ok(), inherited, options.json);
     }
     let result = carry_out(&service, &decision, options, inherited, arguments, dispositions);
     if let (Err(Error::Interrupted(signal)), Mode::Foreground) = (&result, decision.mode) {
@@ -124,13 +129,19 @@ fn explain(decision: &Decision) {
     }
 }
 
-fn dry_run(service: &Service, decision: &Decision, inherited: &Environment, json: bool) -> Result<(), Error> {
+fn dry_run(
+    service: &Service,
+    decision: &Decision,
+    state: Option<PathBuf>,
+    inherited: &Environment,
+    json: bool,
+) -> Result<(), Error> {
     let environment = service.variables.added_to(inherited.clone());
     let executable = check::find(&service.command[0], &environment, &service.directory).map_err(|e| match e {
         Lookup::NotFound(reason) => reason,
         Lookup::NotExecutable(e) => e.to_string(),
     });
-    let log = service.log.clone().or_else(|| Some(state::root(inherited).ok()?.join(&service.name).join("server.log")));
+    let log = service.log.clone().or_else(|| state.map(|root| root.join(&service.name).join("server.log")));
     let nofile = service.nofile.map(|_| service.server_nofile().0);
     let plan = Plan { service, decision, executable, nofile, log };
     print_result(if json { plan.json() } else { plan.text() }.as_bytes())

@@ -85,6 +85,11 @@ pub fn elapsed(duration: Duration) -> String {
     }
 }
 
+/// A number of attempts, in words.
+pub fn attempts(count: u32) -> String {
+    if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") }
+}
+
 /// The name in `known` that is nearest to `name`.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.into_iter().map(|k| (strsim::jaro_winkler(name, k), k));

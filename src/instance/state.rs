@@ -34,14 +34,13 @@ pub struct Lock {
 }
 
 /// Where the folders of all services are. The user database says where home is: HOME and XDG_STATE_HOME differ
-/// between a shell, sudo, a unit and launchd, and all of them must meet.
+/// between a shell, sudo, a unit and launchd, and all of them must meet. `called_in`: where forerun was started.
 ///
 /// # Errors
 /// A message, when nobody says where.
-pub fn root(environment: &Environment) -> Result<PathBuf, String> {
+pub fn root(environment: &Environment, called_in: &Path) -> Result<PathBuf, String> {
     if let Some(folder) = environment.filled("FORERUN_STATE_DIR") {
-        return std::path::absolute(folder)
-            .map_err(|e| format!("cannot use FORERUN_STATE_DIR {}: {e}", quoted(folder)));
+        return Ok(called_in.join(folder));
     }
     let home = sys::home_directory().filter(|home| home.is_absolute());
     home.map(|home| home.join(".local/state/forerun"))

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::report::progress::Teller;
 use crate::service::{Fix, Requirement, Service};
 use crate::sys::{Caught, Wake};
-use crate::text::{elapsed, one_line, quoted};
+use crate::text::{attempts, elapsed, one_line, quoted};
 
 /// What running checks needs.
 pub struct Room<'a> {
@@ -97,10 +97,7 @@ fn unmet((requirement, progress): (&Requirement, &Progress)) -> Option<String> {
 
 /// The line of a check that did not become true in time.
 pub fn not_ready(check: &str, progress: &Progress, given: Option<&str>) -> String {
-    let attempts = match progress.attempts {
-        1 => "1 attempt".to_owned(),
-        many => format!("{many} attempts"),
-    };
+    let attempts = attempts(progress.attempts);
     let took = elapsed(progress.took());
     format!("{} not ready after {took} ({attempts}): {}{}", quoted(check), progress.reason, hint(given))
 }

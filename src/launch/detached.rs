@@ -30,8 +30,9 @@ const STILL_HEALTHY: Duration = Duration::from_secs(5);
 pub fn start(mut launch: Launch) -> Result<(), Error> {
     let service = launch.service;
     let begun = Instant::now();
-    let folder =
-        state::root(launch.inherited).and_then(|root| Folder::open(&root, &service.name)).map_err(Error::State)?;
+    let folder = state::root(launch.inherited, &launch.called_in)
+        .and_then(|root| Folder::open(&root, &service.name))
+        .map_err(Error::State)?;
     let lock = launch.lock(&folder)?;
     let holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
     match &holder {

@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(250);
 pub fn start(mut launch: Launch) -> Result<(), Error> {
     let service = launch.service;
     // A folder that cannot be had is no reason to keep a server from starting: then only the port is guarded.
-    let folder = state::root(launch.inherited).and_then(|root| Folder::open(&root, &service.name));
+    let folder = state::root(launch.inherited, &launch.called_in).and_then(|root| Folder::open(&root, &service.name));
     let folder = folder.map_err(|e| log::warn!("{e}; continuing without a record")).ok();
     let (lock, kept) = take_place(&mut launch, folder.as_ref())?;
     let cookie = kept.unwrap_or_else(|| cookie::new(&service.name));

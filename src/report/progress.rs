@@ -9,7 +9,7 @@ use super::line::say;
 use super::notify::Notifier;
 use crate::check::run::{Job, Observer, Progress, Work};
 use crate::environment::Environment;
-use crate::text::{elapsed, quoted};
+use crate::text::{attempts, elapsed, quoted};
 
 /// When a wait is worth a plain line.
 const NOTEWORTHY: Duration = Duration::from_secs(1);
@@ -94,10 +94,10 @@ impl Teller {
             match progress.outcome {
                 Some((true, took)) if *announced => {
                     say(&format!(
-                        "{} holds after {} ({} attempts)",
+                        "{} holds after {} ({})",
                         quoted(&job.label),
                         elapsed(took),
-                        progress.attempts
+                        attempts(progress.attempts)
                     ));
                 }
                 None if !*announced && waited >= NOTEWORTHY => {
