@@ -368,6 +368,24 @@ fn relative_paths_of_the_command_line_start_where_it_was_typed() {
 }
 
 #[test]
+fn a_relative_state_folder_is_where_it_was_typed() {
+    let room = Room::new();
+    let mut command = room.forerun();
+    fs::create_dir(room.path().join("work")).expect("a folder");
+    let start = command.env("FORERUN_STATE_DIR", "relative").args(["--foreground", "--name", "web", "--cwd", "work"]);
+    done(start.args(["--", "true"])).expect_code(0);
+    assert!(room.path().join("relative/web").is_dir() && !room.path().join("work/relative").exists());
+}
+
+#[test]
+fn a_dry_run_of_what_starts_nothing_is_refused() {
+    let room = Room::new();
+    let refused = room.run(&["--dry-run", "check", "--require", "exec:touch ran"]).expect_code(2);
+    refused.expect_line(&["'--dry-run'", "starts nothing"]);
+    assert!(!room.path().join("ran").exists());
+}
+
+#[test]
 fn a_dry_run_shows_everything_and_runs_nothing() {
     let room = Room::new();
     let port = free_port();
