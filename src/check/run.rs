@@ -56,6 +56,8 @@ impl Job {
 /// How far a job is.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
+    /// When the first attempt began: on a busy machine that can be later than a short deadline.
+    pub begun: Option<Duration>,
     pub attempts: u32,
     /// What the last attempt saw.
     pub reason: String,
@@ -167,8 +169,8 @@ impl Run {
             if progress.outcome.is_some() {
                 continue;
             }
-            let late = job.deadline + SLACK;
-            if waited >= late && !job.has_children() {
+            let late = job.deadline.max(progress.begun.unwrap_or_default()) + SLACK;
+            if waited >= late && progress.begun.is_some() && !job.has_children() {
                 if progress.reason.is_empty() {
                     progress.reason = "no answer".to_owned();
                 }
@@ -217,6 +219,7 @@ struct Worker {
 impl Worker {
     fn work(self) {
         let cancel = self.token.as_fd();
+        self.slot.begin(self.started.elapsed());
         match &self.job.work {
             Work::Once(probe) => {
                 let result = Attempter::new(probe).attempt(&self.context, self.job.deadline, cancel);
@@ -273,6 +276,10 @@ struct Slot {
 }
 
 impl Slot {
+    fn begin(&self, waited: Duration) {
+        lock(&self.all)[self.index].begun = Some(waited);
+    }
+
     /// Notes an attempt. True when there is nothing more to do.
     fn tried(&self, result: Result<(), String>, started: Instant, last: bool) -> bool {
         let holds = result.is_ok();
