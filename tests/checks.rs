@@ -349,6 +349,28 @@ fn commands_of_checks_keep_the_limits_as_they_came() {
 }
 
 #[test]
+fn commands_of_checks_run_where_the_server_does() {
+    let room = Room::new();
+    fs::create_dir(room.path().join("work")).expect("a folder");
+    let check = "exec:pwd > ../where.check; test -e ../where.fix";
+    room.file("forerun.toml", &format!("cwd = 'work'\n[[require]]\ncheck = '{check}'\nfix = 'pwd > ../where.fix'\n"));
+    let out = room.run(&["--foreground", "--", "pwd"]).expect_code(0);
+    for file in ["where.check", "where.fix"] {
+        assert_eq!(fs::read_to_string(room.path().join(file)).expect("a folder's name"), out.stdout);
+    }
+}
+
+#[test]
+fn quiet_is_quiet_but_for_errors_and_what_fixes_print() {
+    let room = Room::new();
+    room.file("forerun.toml", "[[require]]\ncheck = 'file:mended'\nfix = 'echo fixing; touch mended'\n");
+    assert_eq!(room.run(&["-q", "--foreground", "--", "true"]).expect_code(0).stderr, "fixing\n");
+    room.run(&["-q", "--foreground", "--require", "env:NOWHERE", "--", "true"])
+        .expect_code(78)
+        .expect_line(&["not set"]);
+}
+
+#[test]
 fn commands_of_checks_have_no_stdin_to_wait_for() {
     let room = Room::new();
     let mut command = room.forerun();

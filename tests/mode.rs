@@ -266,6 +266,8 @@ fn the_mode_and_its_reason_are_said_at_info() {
     let room = Room::new();
     let said = room.run(&["-v", "--foreground", "--", "true"]).expect_code(0);
     said.expect_stderr(&["forerun: foreground mode: --foreground was given"]);
+    let filtered = done(room.forerun().env("FORERUN_LOG", "info").args(["--foreground", "--", "true"])).expect_code(0);
+    filtered.expect_line(&["forerun: foreground mode: --foreground was given"]);
     assert_eq!(room.run(&["--foreground", "--", "true"]).expect_code(0).stderr, "");
 }
 
