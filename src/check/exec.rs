@@ -41,7 +41,7 @@ fn run(mut command: Command, limit: Duration, cancel: BorrowedFd) -> Result<(), 
     let mut output = Output { pipe: child.stderr.take(), kept: Vec::new() };
     loop {
         // The status before the output: what the command said last is there once it has ended.
-        let status = sys::wait_for(group).unwrap_or(Waited::Exited(0));
+        let status = sys::wait_for(group).map_err(|e| format!("cannot be waited for: {e}"))?;
         output.read();
         let left = end.saturating_duration_since(Instant::now());
         match status {
