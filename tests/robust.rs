@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::os::unix::net::UnixDatagram;
+
 use common::Room;
 use common::process::{self, prepared};
 
@@ -170,4 +172,36 @@ fn nothing_is_written_to_a_file_in_the_place_of_a_closed_stderr() {
     command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_forerun")]).env("FORERUN_STATE_DIR", room.state());
     common::done(&mut command).expect_code(78);
     assert_eq!(std::fs::read(room.state().join("web/lock")).expect("a lock"), b"");
+}
+
+#[test]
+fn a_stuck_service_manager_does_not_hold_up_a_start() {
+    let room = Room::new();
+    let path = room.path().join("notify");
+    let _nobody_reads = UnixDatagram::bind(&path).expect("bound");
+    let full = UnixDatagram::unbound().expect("a socket");
+    full.set_nonblocking(true).expect("non-blocking");
+    while full.send_to(b"x", &path).is_ok() {}
+    let mut command = room.forerun();
+    command.env("NOTIFY_SOCKET", &path);
+    let options = ["--foreground", "--wait-timeout", "200ms", "--wait", "exec:false", "--", "true"];
+    let done = common::done(command.args(options)).expect_code(69);
+    assert!(done.took < std::time::Duration::from_secs(10), "{:?}", done.took);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_abstract_notification_socket_is_spoken_to() {
+    use std::os::linux::net::SocketAddrExt;
+    let room = Room::new();
+    let name = format!("forerun-test-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("an address");
+    let socket = UnixDatagram::bind_addr(&address).expect("bound");
+    socket.set_read_timeout(Some(common::DEADLINE)).expect("a time-out");
+    let mut command = room.forerun();
+    command.env("NOTIFY_SOCKET", format!("@{name}"));
+    common::done(command.args(["--foreground", "--require", "exec:true", "--", "true"])).expect_code(0);
+    let mut message = [0; 4096];
+    let length = socket.recv(&mut message).expect("a message");
+    assert!(message[..length].starts_with(b"STATUS="), "{}", message[..length].escape_ascii());
 }

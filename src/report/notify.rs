@@ -1,9 +1,15 @@
 #![forbid(unsafe_code)]
 //! What the service manager is told while forerun is still the main process: STATUS= and EXTEND_TIMEOUT_USEC=.
 
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::environment::NOTIFY_SOCKET;
 
 /// How long one message extends the start timeout, and how often it is sent.
 const EXTENSION: Duration = Duration::from_secs(15);
@@ -38,8 +44,21 @@ impl Notifier {
 
 fn send(status: &str, time: Duration) {
     let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-    let states = [NotifyState::Status(status), NotifyState::ExtendTimeoutUsec(micros)];
-    if let Err(e) = sd_notify::notify(&states) {
+    let message = format!("{}\n{}\n", NotifyState::Status(status), NotifyState::ExtendTimeoutUsec(micros));
+    if let Err(e) = post(message.as_bytes()) {
         log::debug!("cannot notify the service manager: {e}");
     }
+}
+
+/// Sends a message, or drops it: one that is stuck must not hold up the start. (sd_notify's own send blocks, and
+/// knows no abstract socket.)
+fn post(message: &[u8]) -> io::Result<()> {
+    let Some(path) = std::env::var_os(NOTIFY_SOCKET) else { return Ok(()) };
+    let mut path = path.into_vec();
+    if let Some(first @ b'@') = path.first_mut() {
+        *first = 0;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.send_to(message, &SockAddr::unix(OsString::from_vec(path))?).map(drop)
 }
