@@ -1,0 +1,62 @@
+#![forbid(unsafe_code)]
+//! The name of a service.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::Fault;
+use super::file::{File, Wrong};
+use crate::cli::Options;
+use crate::text::quoted;
+
+/// The name: asked for, or the folder's, or the command's where the folder has none (`/`, a unit's default).
+pub fn resolve(options: &Options, file: &File, directory: &Path, command: &[OsString]) -> Result<String, Fault> {
+    let expected = "expected 1 to 64 of A-Z a-z 0-9 . _ @ -, and not '.' or '..'";
+    if let Some(name) = &options.name {
+        let valid = name.to_str().filter(|n| is_name(n));
+        return valid
+            .map(str::to_owned)
+            .ok_or_else(|| Fault::Usage(format!("invalid name {}: {expected}", quoted(name))));
+    }
+    if let Some(name) = &file.name {
+        return match is_name(name.get_ref()) {
+            true => Ok(name.get_ref().clone()),
+            false => Err(Wrong::at(name, format!("invalid name {}: {expected}", quoted(name.get_ref()))).into()),
+        };
+    }
+    let program = command.first().and_then(|c| Path::new(c).file_name());
+    let name = directory.file_name().and_then(as_name).or(program.and_then(as_name));
+    Ok(name.unwrap_or_else(|| "server".to_owned()))
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._@-".contains(&b);
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
+}
+
+/// A file's name as a service's: other bytes become `-`.
+fn as_name(file_name: &OsStr) -> Option<String> {
+    let bytes = file_name.as_bytes().iter().take(64);
+    let name: String =
+        bytes.map(|&b| if b.is_ascii() && is_name(&format!("x{}", b as char)) { b as char } else { '-' }).collect();
+    Some(name).filter(|n| is_name(n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_few_and_folders_become_names() {
+        for good in ["a", "web.ui_2@x-1", "..."] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "é", &"x".repeat(65)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+        assert_eq!(as_name(OsStr::new("my app")), Some("my-app".to_owned()));
+        assert_eq!(as_name(OsStr::from_bytes(b"\xff\n")), Some("--".to_owned()));
+        assert_eq!(as_name(OsStr::new(&"x".repeat(200))).map(|n| n.len()), Some(64));
+    }
+}

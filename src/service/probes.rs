@@ -1,0 +1,135 @@
+#![forbid(unsafe_code)]
+//! The checks of a service: requirements, waits and health, from the command line and the file.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::time::Duration;
+
+use toml::Spanned;
+use ureq::http::{HeaderName, HeaderValue};
+
+use super::file::{CheckTable, Wrong};
+use super::{Fault, HEALTH_TIMEOUT};
+use crate::check::{self, Check, Expectation, Probe};
+use crate::cli::Options;
+
+const FIX_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A requirement, with what mends it.
+#[derive(Debug)]
+pub struct Requirement {
+    pub probe: Probe,
+    pub fix: Option<Fix>,
+    pub hint: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Fix {
+    pub script: OsString,
+    pub timeout: Duration,
+}
+
+/// A wait or the health check.
+#[derive(Debug)]
+pub struct Awaited {
+    pub probe: Probe,
+    pub hint: Option<String>,
+}
+
+pub fn plain_probe(spec: &OsStr, folder: &Path, timeout: Duration) -> Result<Probe, Fault> {
+    let check = Check::parse(spec).map_err(Fault::Usage)?.resolved_against(folder);
+    Ok(Probe { check, timeout, expect: Expectation::default() })
+}
+
+fn probe(table: &CheckTable, folder: &Path, timeout: Duration) -> Result<Probe, Wrong> {
+    let check = Check::parse(OsStr::new(table.check.get_ref())).map_err(|e| Wrong::at(&table.check, e))?;
+    let expect = expectation(table, matches!(check, Check::Http(_)))?;
+    Ok(Probe { check: check.resolved_against(folder), timeout, expect })
+}
+
+fn expectation(table: &CheckTable, is_http: bool) -> Result<Expectation, Wrong> {
+    let keys = [
+        ("status", table.status.as_ref().map(Spanned::span)),
+        ("body", table.body.as_ref().map(Spanned::span)),
+        ("headers", table.headers.as_ref().map(Spanned::span)),
+        ("insecure", table.insecure.as_ref().map(Spanned::span)),
+    ];
+    for (key, span) in keys {
+        if let Some(span) = span.filter(|_| !is_http) {
+            return Err(Wrong { at: span.start, message: format!("'{key}' needs an http or https check") });
+        }
+    }
+    if let Some(body) = table.body.as_ref().filter(|body| body.get_ref().is_empty()) {
+        return Err(Wrong::at(body, "the body's text is empty"));
+    }
+    let mut headers = Vec::new();
+    if let Some(table) = &table.headers {
+        for (name, value) in table.get_ref() {
+            // The value may be a secret: only the name is ever shown.
+            let wrong = || Wrong::at(table, format!("the header '{name}' has a character that no header may have"));
+            let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+            value.set_sensitive(true);
+            headers.push((HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value));
+        }
+    }
+    Ok(Expectation {
+        statuses: table.status.as_ref().map(|s| s.get_ref().0.0.clone()).unwrap_or_default(),
+        body: table.body.as_ref().map(|b| b.get_ref().clone()),
+        headers,
+        insecure: table.insecure.as_ref().is_some_and(|i| *i.get_ref()),
+    })
+}
+
+pub fn requirement(table: &CheckTable, folder: &Path) -> Result<Requirement, Wrong> {
+    if let Some(timeout) = &table.timeout {
+        return Err(Wrong::at(timeout, "a requirement must hold now: 'timeout' belongs in [[wait]]"));
+    }
+    if let Some(timeout) = table.fix_timeout.as_ref().filter(|_| table.fix.is_none()) {
+        return Err(Wrong::at(timeout, "'fix-timeout' needs a 'fix'"));
+    }
+    let timeout = table.fix_timeout.as_ref().map_or(FIX_TIMEOUT, |t| t.get_ref().0);
+    let fix = match &table.fix {
+        Some(fix) if fix.get_ref().contains('\0') => return Err(Wrong::at(fix, "the fix has a NUL byte")),
+        fix => fix.as_ref().map(|f| Fix { script: f.get_ref().into(), timeout }),
+    };
+    Ok(Requirement { probe: probe(table, folder, check::EXEC_TIMEOUT)?, fix, hint: table.hint.clone() })
+}
+
+pub fn awaited(table: &CheckTable, folder: &Path, default: Duration) -> Result<Awaited, Wrong> {
+    if let Some(fix) = &table.fix {
+        return Err(Wrong::at(fix, "'fix' belongs in [[require]]"));
+    }
+    if let Some(timeout) = &table.fix_timeout {
+        return Err(Wrong::at(timeout, "'fix-timeout' belongs in [[require]]"));
+    }
+    let timeout = table.timeout.as_ref().map_or(default, |t| t.get_ref().0);
+    Ok(Awaited { probe: probe(table, folder, timeout)?, hint: table.hint.clone() })
+}
+
+/// The health check. A `--health` stands in the place of the whole `[health]`: headers that were meant for one
+/// host are not sent to another.
+pub fn health(
+    options: &Options,
+    table: Option<&CheckTable>,
+    folder: &Path,
+    here: &Path,
+) -> Result<Option<Awaited>, Fault> {
+    let mut health = match (&options.health, table) {
+        (Some(spec), _) => Some(Awaited { probe: plain_probe(spec, here, HEALTH_TIMEOUT)?, hint: None }),
+        (None, Some(table)) => Some(awaited(table, folder, HEALTH_TIMEOUT)?),
+        (None, None) => None,
+    };
+    let is_http = health.as_ref().is_some_and(|h| matches!(h.probe.check, Check::Http(_)));
+    for (flag, given) in [("--health-body", options.health_body.is_some()), ("--insecure", options.insecure)] {
+        if given && !is_http {
+            return Err(Fault::Usage(format!("'{flag}' needs a health URL")));
+        }
+    }
+    if let Some(health) = &mut health {
+        let Probe { timeout, expect, .. } = &mut health.probe;
+        *timeout = options.health_timeout.unwrap_or(*timeout);
+        expect.insecure |= options.insecure;
+        expect.body = options.health_body.clone().or(expect.body.take());
+    }
+    Ok(health)
+}
