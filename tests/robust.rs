@@ -205,3 +205,28 @@ fn an_abstract_notification_socket_is_spoken_to() {
     let length = socket.recv(&mut message).expect("a message");
     assert!(message[..length].starts_with(b"STATUS="), "{}", message[..length].escape_ascii());
 }
+
+#[test]
+fn a_restarted_container_is_not_kept_out_by_its_own_last_record() {
+    skip_unless!(common::is_root() && common::has("unshare"), "it needs root and unshare");
+    let room = Room::new();
+    let run = || {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc", env!("CARGO_BIN_EXE_forerun")]);
+        command.args(["--name", "web", "--", "true"]).env("FORERUN_STATE_DIR", room.state()).current_dir(room.path());
+        common::done(&mut command).expect_code(0)
+    };
+    assert_eq!(run().stderr, "");
+    run().expect_line(&["cannot tell whether pid 1 under a container runs: it was recorded in another pid namespace"]);
+}
+
+#[test]
+fn a_record_of_a_newer_forerun_is_left_alone() {
+    let room = Room::new();
+    let record = "{\"version\":2,\"pids\":[1]}";
+    std::fs::create_dir_all(room.state().join("web")).expect("a folder");
+    room.file("state/web/record.json", record);
+    room.run(&["--detach", "--name", "web", "--", "true"]).expect_code(73).expect_line(&["a newer forerun"]);
+    let left = std::fs::read_to_string(room.state().join("web/record.json")).expect("still there");
+    assert_eq!(left, record);
+}

@@ -71,6 +71,7 @@ pub fn holder(port: u16) -> String {
     let all = sys::listeners(port, &[]).unwrap_or_default();
     match all.iter().find_map(|l| l.owners.first()) {
         Some(&pid) => describe(pid),
+        None if all.is_empty() => "a socket that is bound and does not listen".to_owned(),
         None => "a process that we may not look into".to_owned(),
     }
 }

@@ -104,6 +104,9 @@ impl Record {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) if e.kind() == io::ErrorKind::InvalidData || e.raw_os_error() == Some(libc::ELOOP) => e.to_string(),
             Err(e) => return Err(format!("cannot read the record {}: {e}", quoted(&path))),
+            Ok(bytes) if written_by_a_newer_one(&bytes) => {
+                return Err(format!("the record {} was written by a newer forerun; use that one", quoted(&path)));
+            }
             Ok(bytes) => match serde_json::from_slice::<Record>(&bytes) {
                 Ok(record) if record.version != VERSION => format!("it has version {}", record.version),
                 Ok(record) if record.name != name => format!("it is of {}", quoted(&record.name)),
@@ -117,6 +120,15 @@ impl Record {
         log::warn!("the record {} cannot be trusted: {wrong}; set aside as '{aside}'", quoted(&path));
         Ok(None)
     }
+}
+
+/// Its other fields may be anything.
+fn written_by_a_newer_one(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    serde_json::from_slice(bytes).is_ok_and(|Version { version }| version > VERSION)
 }
 
 #[cfg(test)]

@@ -299,7 +299,8 @@ fn write(
     log: &Log,
 ) -> Result<(), Error> {
     let record = launch.record(phase, process, cookie, Some(&log.path));
-    let failed = |e| Error::State(format!("cannot write the record in {}: {e}", quoted(&folder.path)));
+    let failed =
+        |e| Error::State(format!("cannot write the record in {}: {e}; set FORERUN_STATE_DIR", quoted(&folder.path)));
     record.write(folder).map_err(failed)
 }
 

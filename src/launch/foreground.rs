@@ -74,6 +74,12 @@ fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lo
                 log::warn!("{message}; continuing without it");
                 Holder::Nobody
             }
+            // A container that is restarted finds its own last record, of a pid namespace that is gone: to take
+            // that for alive would be to fail for ever.
+            Some(Ok(Holder::Unknown(record, why))) if record.process.host.machine == launch.host.machine => {
+                log::warn!("cannot tell whether {} runs: {why}; continuing", place::whereabouts(&record));
+                Holder::Nobody
+            }
             Some(Ok(holder)) => holder,
             None => Holder::Nobody,
         };

@@ -27,6 +27,8 @@ const BYTES: u64 = 16 << 10;
 pub struct Log {
     pub file: File,
     pub path: PathBuf,
+    /// The path is not the user's: nothing in the state folder is opened through a symlink.
+    own: bool,
     /// Where this start's lines begin.
     begin: u64,
 }
@@ -50,7 +52,7 @@ impl Log {
             // Non-blocking for the open only: a FIFO that nobody reads is refused, not waited for.
             fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
             let begin = file.metadata()?.len();
-            Ok(Log { file, path: path.clone(), begin })
+            Ok(Log { file, path: path.clone(), own: asked.is_none(), begin })
         };
         open()
             .map_err(|e| Error::State(format!("cannot open the log {}: {e}; choose another with --log", quoted(&path))))
@@ -59,7 +61,9 @@ impl Log {
     /// The last lines of this start, indented, each safe to print.
     pub fn tail(&self) -> String {
         let read = || -> io::Result<Vec<u8>> {
-            let mut file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.path)?;
+            let follow = if self.own { OFlag::O_NOFOLLOW } else { OFlag::empty() };
+            let flags = OFlag::O_NONBLOCK | follow;
+            let mut file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(&self.path)?;
             if !file.metadata()?.is_file() {
                 return Ok(Vec::new());
             }

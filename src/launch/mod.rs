@@ -62,7 +62,12 @@ impl Launch<'_> {
             if let Some(signal) = self.signals.signal() {
                 return Err(Error::Interrupted(signal));
             }
-            let failed = |e| Error::State(format!("cannot lock the state folder {}: {e}", quoted(&folder.path)));
+            let failed = |e| {
+                Error::State(format!(
+                    "cannot lock the state folder {}: {e}; set FORERUN_STATE_DIR",
+                    quoted(&folder.path)
+                ))
+            };
             if let Some(lock) = folder.try_lock().map_err(failed)? {
                 return Ok(lock);
             }

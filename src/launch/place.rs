@@ -104,7 +104,9 @@ pub fn port_conflict(service: &Service) -> Option<Error> {
         Port::Held(who) => {
             Some(Error::Conflict(format!("port {port} is held by {who}; stop it, or choose another port")))
         }
-        Port::Unknown(why) => Some(Error::Conflict(format!("cannot tell whether port {port} is free: {why}"))),
+        Port::Unknown(why) => Some(Error::Conflict(format!(
+            "cannot tell whether port {port} is free: {why}; choose another, or guard none with --port 0"
+        ))),
     }
 }
 

@@ -14,6 +14,8 @@ use crate::environment::NOTIFY_SOCKET;
 /// How long one message extends the start timeout, and how often it is sent.
 const EXTENSION: Duration = Duration::from_secs(15);
 const INTERVAL: Duration = Duration::from_secs(5);
+/// The longest status, in bytes.
+const LONGEST: usize = 2000;
 
 /// Speaks to NOTIFY_SOCKET.
 #[derive(Default)]
@@ -43,6 +45,9 @@ impl Notifier {
 }
 
 fn send(status: &str, time: Duration) {
+    // A message of more than 4096 bytes is dropped as a whole (sd_notify(3)).
+    let end = status.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= LONGEST).last();
+    let status = &status[..end.unwrap_or(0)];
     let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
     let message = format!("{}\n{}\n", NotifyState::Status(status), NotifyState::ExtendTimeoutUsec(micros));
     if let Err(e) = post(message.as_bytes()) {

@@ -135,7 +135,7 @@ impl Drop for Held {
 /// When there is no process, descriptor or /dev/null to be had.
 pub fn hold_detached(start: &Detached) -> io::Result<Held> {
     let execve = Execve::new(start.path, start.args, start.environment)?;
-    let null = File::open("/dev/null")?;
+    let null = File::open("/dev/null").map_err(|e| io::Error::other(format!("cannot open /dev/null: {e}")))?;
     let (gate, opener) = blocking_pipe()?;
     let (errors, reporter) = blocking_pipe()?;
     // SAFETY: `child` never returns, and calls nothing that is not async-signal-safe.
