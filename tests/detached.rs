@@ -1130,6 +1130,8 @@ fn shown(options: &[&str], variables: &[(&str, &str)]) -> String {
 fn a_terminal_shows_a_line_for_each_check() {
     let shown = shown(&[], &[]);
     assert!(shown.contains("ok exec:test -e second") && shown.contains("ok http://127.0.0.1:"), "{shown}");
+    // What follows begins a line of its own.
+    assert!(shown.contains("\nweb is ready"), "{shown:?}");
     let shown = self::shown(&[], &[("LANG", "C.UTF-8")]);
     assert!(shown.contains("✓ exec:test -e second"), "{shown}");
 }

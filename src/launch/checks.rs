@@ -28,11 +28,11 @@ impl Room<'_> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        self.teller.begin();
         let mut run = Run::start(jobs, self.context, self.wake)?;
         let mut desk = Desk { wake: self.wake, signals: self.signals, observer: self.teller };
-        run.wait(None, &mut desk)?;
-        Ok(run.progress())
+        let ended = run.wait(None, &mut desk);
+        self.teller.end();
+        ended.map(|_| run.progress())
     }
 }
 

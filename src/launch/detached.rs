@@ -145,11 +145,12 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
         };
     };
     let Launch { context, wake, signals, teller, .. } = launch;
-    teller.begin();
     let label = probe.check.to_string();
     let mut run = Run::start(vec![Job::wait(probe)], context, wake)?;
     let mut desk = Desk { wake, signals, observer: teller };
-    let ended = run.wait(server.watch.descriptor(), &mut desk)?;
+    let ended = run.wait(server.watch.descriptor(), &mut desk);
+    teller.end();
+    let ended = ended?;
     let progress = run.progress().remove(0);
     drop(run);
     match sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0)) {

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! How the checks go: a line each on a terminal, a few plain lines elsewhere, a status for the service manager.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -32,10 +33,12 @@ impl Teller {
         Teller { on_terminal, utf8, bars: None, lines: Vec::new(), notifier: notify.then(Notifier::default) }
     }
 
-    /// Begins a new set of jobs.
-    pub fn begin(&mut self) {
-        self.bars = None;
+    /// Ends a set of jobs: the cursor is left behind the last line that was drawn.
+    pub fn end(&mut self) {
         self.lines.clear();
+        if self.bars.take().is_some() {
+            let _ = io::stderr().write_all(b"\n");
+        }
     }
 
     /// Says something to the service manager alone, where one listens.
