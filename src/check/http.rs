@@ -21,7 +21,7 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Proxy};
 
 use super::spec::{bare_host, port_of};
-use super::{Probe, net};
+use super::{Probe, Reason, net};
 use crate::text::quoted;
 
 /// An attempt lasts at least this long before it is given up for a new one, and no less than a third of the
@@ -83,10 +83,10 @@ impl Client {
         url: &Uri,
         expect: &Expectation,
         limit: Duration,
-    ) -> Result<(), String> {
+    ) -> Result<(), Reason> {
         if let Some(connection) = &self.connection {
             let host = bare_host(url).unwrap_or_default();
-            connection.put(dialler.dial(host, port_of(url), limit).map_err(|e| net::reason(&e))?);
+            connection.put(dialler.dial(host, port_of(url), limit)?);
         }
         let mut request = self.agent.get(url);
         if let Some(credentials) = credentials(url).filter(|_| !expect.headers.iter().any(|(n, _)| n == AUTHORIZATION))
@@ -103,7 +103,7 @@ impl Client {
             ranges => ranges.iter().any(|range| range.contains(&status)),
         };
         if !wanted {
-            return Err(format!("status {status}"));
+            return Err(Reason::Text(format!("status {status}")));
         }
         let Some(text) = &expect.body else { return Ok(()) };
         let mut body = Vec::new();
@@ -111,8 +111,8 @@ impl Client {
         if body.windows(text.len()).any(|window| window == text.as_bytes()) {
             return Ok(());
         }
-        read.map_err(|e| net::reason(&e))?;
-        Err(format!("status {status}, and the body does not contain {}", quoted(text)))
+        read?;
+        Err(Reason::Text(format!("status {status}, and the body does not contain {}", quoted(text))))
     }
 }
 

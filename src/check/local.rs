@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Context;
+use super::{Context, Reason};
 use crate::environment::Environment;
 use crate::sys;
 use crate::text::quoted;
@@ -63,20 +63,20 @@ pub fn command(name: &OsString, context: &Context) -> Result<(), String> {
     }
 }
 
-pub fn file(path: &Path) -> Result<(), String> {
+pub fn file(path: &Path) -> Result<(), Reason> {
     // A FIFO or a device is looked at, not opened: opening can block, or do something.
-    let file = fs::metadata(path).map_err(|e| e.to_string())?;
+    let file = fs::metadata(path)?;
     if file.is_dir() {
-        return Err("it is a directory".to_owned());
+        return Err(Reason::Text("it is a directory".to_owned()));
     }
     if file.is_file() {
-        fs::File::open(path).map_err(|e| e.to_string())?;
+        fs::File::open(path)?;
     }
     Ok(())
 }
 
-pub fn directory(path: &Path) -> Result<(), String> {
-    fs::read_dir(path).map(drop).map_err(|e| e.to_string())
+pub fn directory(path: &Path) -> Result<(), Reason> {
+    Ok(fs::read_dir(path).map(drop)?)
 }
 
 pub fn variable(name: &str, context: &Context) -> Result<(), String> {

@@ -25,6 +25,35 @@ use crate::sys::Nofile;
 /// How long one attempt of a command may take.
 pub const EXEC_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Why an attempt failed. Put into words only when it is another reason than the last time: most attempts of a
+/// wait fail alike.
+#[derive(PartialEq, Eq, Debug)]
+enum Reason {
+    Os(i32),
+    Text(String),
+}
+
+impl From<std::io::Error> for Reason {
+    fn from(error: std::io::Error) -> Self {
+        error.raw_os_error().map_or_else(|| Reason::Text(net::reason(&error)), Reason::Os)
+    }
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        Reason::Text(text)
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Reason::Os(errno) => f.write_str(&net::reason(&std::io::Error::from_raw_os_error(*errno))),
+            Reason::Text(text) => f.write_str(text),
+        }
+    }
+}
+
 /// What checks see of the service.
 #[derive(Debug)]
 pub struct Context {
@@ -57,26 +86,26 @@ impl<'a> Attempter<'a> {
     }
 
     /// One attempt, for at most `limit`; sooner when `cancel` becomes readable and a command is running.
-    fn attempt(&mut self, context: &Context, limit: Duration, cancel: BorrowedFd) -> Result<(), String> {
+    fn attempt(&mut self, context: &Context, limit: Duration, cancel: BorrowedFd) -> Result<(), Reason> {
         match &self.probe.check {
-            Check::Command(name) => local::command(name, context),
+            Check::Command(name) => Ok(local::command(name, context)?),
             Check::File(path) => local::file(path),
             Check::Directory(path) => local::directory(path),
-            Check::Variable(name) => local::variable(name, context),
-            Check::Tcp { host, port } => net::tcp(&mut self.dialler, host, *port, limit),
-            Check::Unix(path) => net::unix(path, limit),
+            Check::Variable(name) => Ok(local::variable(name, context)?),
+            Check::Tcp { host, port } => Ok(net::tcp(&mut self.dialler, host, *port, limit)?),
+            Check::Unix(path) => Ok(net::unix(path, limit)?),
             Check::Http(url) => {
                 let client = self.http.get_or_insert_with(|| http::Client::new(url, self.probe));
                 client.attempt(&mut self.dialler, url, &self.probe.expect, limit)
             }
-            Check::Exec(script) => exec::check(script, context, limit.min(EXEC_TIMEOUT), cancel),
+            Check::Exec(script) => Ok(exec::check(script, context, limit.min(EXEC_TIMEOUT), cancel)?),
             Check::Free { host, port } => match port::guard(host.as_deref(), *port) {
                 port::Port::Free => Ok(()),
-                port::Port::Held(who) => Err(format!("held by {who}")),
-                port::Port::Unknown(why) => Err(why),
+                port::Port::Held(who) => Err(Reason::Text(format!("held by {who}"))),
+                port::Port::Unknown(why) => Err(Reason::Text(why)),
             },
-            Check::Descriptors(count) => local::descriptors(*count, context),
-            Check::Ptys(count) => local::ptys(*count),
+            Check::Descriptors(count) => Ok(local::descriptors(*count, context)?),
+            Check::Ptys(count) => Ok(local::ptys(*count)?),
         }
     }
 }

@@ -131,16 +131,13 @@ fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
-pub fn tcp(dialler: &mut Dialler, host: &str, port: u16, limit: Duration) -> Result<(), String> {
-    dialler.dial(host, port, limit).map(drop).map_err(|e| reason(&e))
+pub fn tcp(dialler: &mut Dialler, host: &str, port: u16, limit: Duration) -> io::Result<()> {
+    dialler.dial(host, port, limit).map(drop)
 }
 
-pub fn unix(path: &Path, limit: Duration) -> Result<(), String> {
-    let attempt = || -> io::Result<()> {
-        let address = SockAddr::unix(path)?;
-        Socket::new(Domain::UNIX, Type::STREAM, None)?.connect_timeout(&address, limit)
-    };
-    attempt().map_err(|e| reason(&e))
+pub fn unix(path: &Path, limit: Duration) -> io::Result<()> {
+    let address = SockAddr::unix(path)?;
+    Socket::new(Domain::UNIX, Type::STREAM, None)?.connect_timeout(&address, limit)
 }
 
 /// An error's words. std's own time-outs carry no number.

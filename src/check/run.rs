@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Attempter, Check, Context, EXEC_TIMEOUT, Probe, exec};
+use super::{Attempter, Check, Context, EXEC_TIMEOUT, Probe, Reason, exec};
 use crate::error::Error;
 use crate::sys::{self, Cancel, Caught, Wake, Woken};
 
@@ -223,11 +223,11 @@ impl Worker {
         match &self.job.work {
             Work::Once(probe) => {
                 let result = Attempter::new(probe).attempt(&self.context, self.job.deadline, cancel);
-                self.slot.tried(result, self.started, true);
+                self.slot.tried(result.map_err(|reason| Some(reason.to_string())), self.started, true);
             }
             Work::Fix(script) => {
                 let result = exec::fix(script, &self.context, self.job.deadline, cancel);
-                self.slot.tried(result, self.started, true);
+                self.slot.tried(result.map_err(Some), self.started, true);
             }
             Work::Until(probe) => self.until(probe, cancel),
         }
@@ -236,12 +236,18 @@ impl Worker {
     fn until(&self, probe: &Probe, cancel: BorrowedFd) {
         let deadline = self.job.deadline;
         let mut attempter = Attempter::new(probe);
+        let mut last: Option<Reason> = None;
         // A command is given its time: nothing of it is lost on the way, as a packet can be.
         let patience = if self.job.has_children() { EXEC_TIMEOUT } else { PATIENCE };
         loop {
             let limit = attempt_limit(self.started.elapsed(), deadline, patience);
             let result = attempter.attempt(&self.context, limit, cancel);
             let waited = self.started.elapsed();
+            let result = result.map_err(|reason| {
+                let words = (last.as_ref() != Some(&reason)).then(|| reason.to_string());
+                last = Some(reason);
+                words
+            });
             if self.slot.tried(result, self.started, waited >= deadline) {
                 return;
             }
@@ -280,13 +286,18 @@ impl Slot {
         lock(&self.all)[self.index].begun = Some(waited);
     }
 
-    /// Notes an attempt. True when there is nothing more to do.
-    fn tried(&self, result: Result<(), String>, started: Instant, last: bool) -> bool {
+    /// Notes an attempt, which failed for the same reason as the last one where none is given. True when there is
+    /// nothing more to do.
+    fn tried(&self, result: Result<(), Option<String>>, started: Instant, last: bool) -> bool {
         let holds = result.is_ok();
         {
             let progress = &mut lock(&self.all)[self.index];
             progress.attempts += 1;
-            progress.reason = result.err().unwrap_or_default();
+            match result {
+                Ok(()) => progress.reason.clear(),
+                Err(Some(reason)) => progress.reason = reason,
+                Err(None) => {}
+            }
             if progress.outcome.is_some() || !(holds || last) {
                 return progress.outcome.is_some();
             }
