@@ -81,10 +81,7 @@ struct Server {
 /// Checks, starts, waits. On an error nothing is left of what was started.
 fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) -> Result<Server, Error> {
     let service = launch.service;
-    {
-        let Launch { context, wake, signals, teller, .. } = &mut *launch;
-        checks::ensure(service, &mut checks::Room { context, wake, signals, teller })?;
-    }
+    checks::ensure(service, &mut launch.room())?;
     let mut environment = service.variables.added_to(launch.inherited.for_detached());
     environment.set(COOKIE.as_ref(), cookie.as_ref());
     let path = launch.find_command(&environment)?;
@@ -245,10 +242,9 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<(), Error> {
     if let Some(mut probe) = readiness(launch) {
         let age_is_over = age >= service.health_timeout.as_secs();
         probe.timeout = left;
-        let Launch { context, wake, signals, teller, .. } = launch;
         let job = if age_is_over { Job::require(probe) } else { Job::wait(probe) };
         let label = job.label.clone();
-        let progress = checks::Room { context, wake, signals, teller }.run(vec![job])?.remove(0);
+        let progress = launch.room().run(vec![job])?.remove(0);
         if !progress.holds() {
             return Err(Error::NotReady(format!(
                 "{} is already running as {where_it_runs}, but is not healthy: {}: {}",

@@ -29,7 +29,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
 
     if !(service.requirements.is_empty() && service.waits.is_empty()) {
         write_record(&launch, folder.as_ref(), Phase::Starting, &cookie);
-        let result = run_checks(&mut launch);
+        let result = checks::ensure(service, &mut launch.room());
         if result.is_err() {
             folder.as_ref().map(Record::remove);
         }
@@ -111,11 +111,6 @@ fn stand_by(launch: &mut Launch, holder: &Holder, conflict: &Error) -> Result<()
     let ends = watch.as_ref().and_then(ExitWatch::descriptor);
     launch.wake.wait(ends, if ends.is_some() { RETRY * 4 } else { RETRY });
     launch.signals.signal().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
-}
-
-fn run_checks(launch: &mut Launch) -> Result<(), Error> {
-    let Launch { service, context, wake, signals, teller, .. } = launch;
-    checks::ensure(service, &mut checks::Room { context, wake, signals, teller })
 }
 
 /// Written before the exec: pid and start time stay the same. Where it cannot be written the start goes on.

@@ -55,6 +55,12 @@ impl Launch<'_> {
         }
     }
 
+    /// What running checks needs.
+    fn room(&mut self) -> checks::Room<'_> {
+        let Launch { context, wake, signals, teller, .. } = self;
+        checks::Room { context, wake, signals, teller }
+    }
+
     /// Takes the service's lock, once whoever starts or stops it is done.
     fn lock(&mut self, folder: &Folder) -> Result<Lock, Error> {
         let mut waited = Duration::ZERO;
