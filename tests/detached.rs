@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use common::process::{self, in_own_session, let_a_tick_pass, prepared, send, with_entry, with_plain_signals};
 use common::terminal::Terminal;
-use common::{Done, Room, accepts, alive, collect, done, eventually, fixture, free_port, witness};
+use common::{
+    Done, Room, UNEXECUTABLE, accepts, alive, collect, done, eventually, fixture, free_port, unexecutable, witness,
+};
 
 /// `forerun --detach --name web OPTIONS -- PROGRAM ARGS`.
 fn detached(room: &Room, options: &[&str], program: impl AsRef<OsStr>, args: &[&str]) -> Command {
@@ -447,19 +449,8 @@ fn the_server_survives_the_end_of_its_terminal() {
 #[test]
 fn a_command_that_cannot_be_executed_exits_126_or_127_and_leaves_nothing() {
     let room = Room::new();
-    let text = room.file("text", "no program\n");
-    let broken = room.file("script", "#!/nonexistent/sh\n");
-    for file in [&text, &broken] {
-        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).expect("set");
-    }
-    room.file("plain", "");
-    for (command, code, part) in [
-        ("./nothing", 127, "cannot execute './nothing': No such file"),
-        ("nothing-of-this-name", 127, "not found in PATH"),
-        ("./plain", 126, "cannot execute './plain': Permission denied"),
-        ("./text", 126, "Exec format error"),
-        ("./script", 127, "interpreter"),
-    ] {
+    unexecutable(&room);
+    for (command, code, part) in UNEXECUTABLE {
         done(&mut detached(&room, &[], command, &[])).expect_code(code).expect_line(&[part]);
         assert!(!room.state().join("web/record.json").exists(), "{command}");
     }

@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use common::process::{self, in_own_session, prepared, send, with_entries, with_plain_signals};
 use common::terminal::Terminal;
-use common::{Room, accepts, alive, collect, eventually, fixture, free_port, holds_within, witness};
+use common::{
+    Room, UNEXECUTABLE, accepts, alive, collect, eventually, fixture, free_port, holds_within, unexecutable, witness,
+};
 
 /// What a server of this test file leaves to be looked at. Killed when dropped.
 struct Running {
@@ -879,20 +881,8 @@ fn a_signal_ends_a_standby() {
 #[test]
 fn a_command_that_cannot_be_executed_exits_126_or_127_and_leaves_no_record() {
     let room = Room::new();
-    let text = room.file("text", "no program\n");
-    let script = room.file("script", "#!/nonexistent/sh\n");
-    for file in [&text, &script] {
-        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).expect("set");
-    }
-    room.file("plain", "");
-    for (command, code, part) in [
-        ("./nothing", 127, "cannot execute './nothing': No such file"),
-        ("nothing-of-this-name", 127, "not found in PATH"),
-        ("./plain", 126, "cannot execute './plain': Permission denied"),
-        ("./text", 126, "Exec format error"),
-        ("./script", 127, "interpreter"),
-        ("/", 126, "cannot execute '/'"),
-    ] {
+    unexecutable(&room);
+    for (command, code, part) in UNEXECUTABLE.into_iter().chain([("/", 126, "cannot execute '/'")]) {
         let done = room.run(&["--foreground", "--name", "web", "--", command]).expect_code(code);
         done.expect_line(&[part]);
         assert!(!room.state().join("web/record.json").exists(), "{command}");

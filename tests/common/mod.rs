@@ -373,3 +373,21 @@ impl Drop for Killed {
         let _ = self.0.wait();
     }
 }
+
+/// Commands that cannot be executed, with the exit code and a part of the reason. [`unexecutable`] makes the files.
+pub const UNEXECUTABLE: [(&str, i32, &str); 5] = [
+    ("./nothing", 127, "cannot execute './nothing': No such file"),
+    ("nothing-of-this-name", 127, "not found in PATH"),
+    ("./plain", 126, "cannot execute './plain': Permission denied"),
+    ("./text", 126, "Exec format error"),
+    ("./script", 127, "interpreter"),
+];
+
+/// Files that cannot be executed: without the x bit, without a format, without their interpreter.
+pub fn unexecutable(room: &Room) {
+    for (name, text) in [("text", "no program\n"), ("script", "#!/nonexistent/sh\n")] {
+        let file = room.file(name, text);
+        std::fs::set_permissions(file, PermissionsExt::from_mode(0o755)).expect("set");
+    }
+    room.file("plain", "");
+}
