@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{NonEmptyStringValueParser, OsStringValueParser, PathBufValueParser};
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 /// What is to be done.
@@ -14,6 +15,10 @@ pub enum Task {
     #[default]
     Start,
     Check,
+    Status,
+    Stop,
+    Restart,
+    Logs,
 }
 
 /// The command line, parsed but not yet understood.
@@ -48,6 +53,12 @@ pub struct Options {
     pub quiet: bool,
     pub json: bool,
     pub no_progress: bool,
+    /// `stop --all`.
+    pub all: bool,
+    /// `logs -n`.
+    pub lines: Option<usize>,
+    /// `logs -f`.
+    pub follow: bool,
     pub command: Vec<OsString>,
 }
 
@@ -56,26 +67,69 @@ pub struct Options {
 /// # Errors
 /// A usage error, or the text that `--help` and `--version` ask for.
 pub fn parse(args: Vec<OsString>) -> Result<Options, clap::Error> {
-    let matches = command().try_get_matches_from(args)?;
+    let mut definition = command();
+    let matches = definition.try_get_matches_from_mut(args)?;
     let mut options = Options::default();
     options.take(&matches);
-    if let Some(("check", matches)) = matches.subcommand() {
-        options.task = Task::Check;
-        options.take(matches);
+    let Some((name, of_subcommand)) = matches.subcommand() else { return Ok(options) };
+    options.task = match name {
+        "check" => Task::Check,
+        "status" => Task::Status,
+        "stop" => Task::Stop,
+        "restart" => Task::Restart,
+        _ => Task::Logs,
+    };
+    if options.task != Task::Check {
+        refuse_options_of_a_start(&mut definition, &matches, name)?;
     }
+    options.take(of_subcommand);
     Ok(options)
 }
 
+/// What is said of a start before `stop` and its like would have no effect.
+fn refuse_options_of_a_start(definition: &mut Command, matches: &ArgMatches, name: &str) -> Result<(), clap::Error> {
+    const OF_ALL: [&str; 6] = ["config", "name", "verbose", "quiet", "json", "no-progress"];
+    let given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    match matches.ids().filter(given).find(|id| !OF_ALL.contains(&id.as_str())) {
+        None => Ok(()),
+        Some(id) => {
+            let message = format!("'--{id}' is of a start; 'forerun {name}' starts nothing by it");
+            Err(definition.error(clap::error::ErrorKind::ArgumentConflict, message))
+        }
+    }
+}
+
 fn command() -> Command {
-    let check = Command::new("check")
-        .about("Run the requirements and waits, report, start nothing")
-        .disable_version_flag(true)
+    let check = subcommand("check", "Run the requirements and waits, report, start nothing")
         .after_help("Example:\n  forerun check --require cmd:python3 --wait tcp:127.0.0.1:5432 --wait-timeout 5s")
         .defer(|c| c.args(service_args()).args(check_args()).args(output_args()).arg(command_arg()));
+    let status =
+        subcommand("status", "Say how one instance is, or all of them; exits 1 when not running or not healthy")
+            .after_help("Example:\n  forerun status webui --json")
+            .defer(|c| c.args(instance_args()).args(output_args_without(&["no-progress"])));
+    let stop = subcommand("stop", "Stop an instance: SIGTERM, the grace, SIGKILL")
+        .after_help("Example:\n  forerun stop webui --grace 30s")
+        .defer(|c| {
+            let all = flag("all", "Also what left into a session of its own (a tmux server)");
+            c.args(instance_args()).arg(all).arg(grace_arg()).args(output_args_without(&["no-progress"]))
+        });
+    let restart = subcommand("restart", "Stop an instance and start it again, with the environment and folder it had")
+        .after_help("Example:\n  forerun restart webui")
+        .defer(|c| c.args(instance_args()).arg(grace_arg()).args(output_args()));
+    let logs = subcommand("logs", "Show the end of an instance's log")
+        .after_help("Example:\n  forerun logs webui -n 100 -f")
+        .defer(|c| {
+            let lines = Arg::new("lines").short('n').value_name("N").value_parser(value_parser!(usize));
+            let follow = Arg::new("follow").short('f').action(ArgAction::SetTrue);
+            c.args(instance_args())
+                .arg(lines.help("How many lines [default: 50]"))
+                .arg(follow.help("Go on as it grows, also when it is rotated"))
+                .args(output_args_without(&["json", "no-progress"]))
+        });
     Command::new("forerun")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Checks what a server needs, then becomes it: exec under a supervisor, detach in a terminal.")
-        .override_usage("forerun [OPTIONS] [-- COMMAND [ARG]...]\n       forerun check [OPTIONS]")
+        .override_usage(USAGE)
         .after_help(AFTER_HELP)
         .disable_help_subcommand(true)
         .args(mode_args())
@@ -85,8 +139,17 @@ fn command() -> Command {
         .args(detached_args())
         .args(output_args())
         .arg(command_arg())
-        .subcommand(check)
+        .subcommands([check, status, stop, restart, logs])
 }
+
+fn subcommand(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about).disable_version_flag(true)
+}
+
+const USAGE: &str = "\
+forerun [OPTIONS] [-- COMMAND [ARG]...]
+       forerun check [OPTIONS]
+       forerun status|stop|restart|logs [NAME]";
 
 const AFTER_HELP: &str = "\
 CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...
@@ -97,7 +160,7 @@ Examples:
   forerun --wait tcp:127.0.0.1:5432 --health http://127.0.0.1:8787/health -- python3 server.py
   forerun --foreground -- nginx -g 'daemon off;'
 
-Exit codes: 0 healthy or already running, 1 died or not healthy, 2 usage, 69 a wait timed out,
+Exit codes: 0 done, healthy or already running, 1 died, not healthy or not running, 2 usage, 69 a wait timed out,
   73 state or log not writable, 75 conflict, 78 configuration, 126 not executable, 127 not found";
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -165,8 +228,25 @@ fn health_args() -> [Arg; 4] {
     .map(|a| a.help_heading("Health"))
 }
 
+/// Which instance a subcommand is about.
+fn instance_args() -> [Arg; 2] {
+    let name = Arg::new("name").value_name("NAME").value_parser(OsStringValueParser::new());
+    [
+        name.help("The service [default: that of ./forerun.toml]"),
+        path("config", "FILE", "Take the name from FILE").help_heading("Service"),
+    ]
+}
+
+fn grace_arg() -> Arg {
+    duration("grace", "How long the server may take to stop [default: as it was started, 10s]")
+}
+
 fn detached_args() -> [Arg; 5] {
-    let on_conflict = option("on-conflict", "standby|fail", "Wait for the holder of the place to end, or exit 75");
+    let on_conflict = option(
+        "on-conflict",
+        "standby|fail",
+        "Wait for the holder of the place to end, or exit 75 [default: standby when supervised, else fail]",
+    );
     [
         on_conflict.value_parser(["standby", "fail"]).hide_possible_values(true).help_heading("Conflict"),
         flag("replace", "Detached: stop the running instance first").help_heading("Conflict"),
@@ -188,6 +268,10 @@ fn output_args() -> [Arg; 4] {
         flag("no-progress", "Draw no progress lines"),
     ]
     .map(|a| a.help_heading("Output"))
+}
+
+fn output_args_without(names: &[&str]) -> Vec<Arg> {
+    output_args().into_iter().filter(|arg| !names.contains(&arg.get_id().as_str())).collect()
 }
 
 fn command_arg() -> Arg {
@@ -232,6 +316,9 @@ impl Options {
         self.quiet |= has(m, "quiet");
         self.json |= has(m, "json");
         self.no_progress |= has(m, "no-progress");
+        self.all |= has(m, "all");
+        one(m, "lines", &mut self.lines);
+        self.follow |= has(m, "follow");
         many(m, "command", &mut self.command);
     }
 }

@@ -5,6 +5,7 @@
 
 mod check;
 mod cli;
+mod commands;
 mod environment;
 mod error;
 mod instance;
@@ -13,7 +14,6 @@ mod mode;
 mod report;
 mod service;
 mod situation;
-mod start;
 #[allow(unsafe_code)]
 mod sys;
 mod text;
@@ -39,7 +39,7 @@ fn run(started: sys::Started) -> i32 {
         }
     };
     line::init(&environment, options.verbose, options.quiet);
-    let result = start::run(&options, &environment, &started.args, started.dispositions);
+    let result = commands::run(&options, &environment, &started.args, started.dispositions);
     end(result, &environment)
 }
 

@@ -57,7 +57,12 @@ fn look(environment: &Environment) -> Situation {
         stderr_is_terminal: io::stderr().is_terminal(),
         controlling_terminal: sys::has_controlling_terminal(),
         // Only ever needed to disprove systemd's variables.
-        cgroup_leaf: if notify_socket || invocation_id { sys::cgroup_leaf() } else { None },
+        cgroup_leaf: if notify_socket || invocation_id { sys::cgroup().and_then(|path| leaf(&path)) } else { None },
         ..Situation::default()
     }
+}
+
+/// The last component of a control group's path.
+fn leaf(path: &str) -> Option<String> {
+    path.rsplit('/').next().filter(|leaf| !leaf.is_empty()).map(str::to_owned)
 }

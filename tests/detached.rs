@@ -392,7 +392,7 @@ fn the_ready_lines_say_name_url_pid_seconds_log_and_how_to_stop_it() {
     assert_eq!(lines[0], format!("web is ready at http://127.0.0.1:{port}"));
     assert!(lines[1].starts_with(&format!("  pid   {pid}, after ")) && lines[1].ends_with('s'), "{}", lines[1]);
     assert_eq!(lines[2], format!("  log   {}", log_of(&room).display()));
-    assert_eq!(lines[3], format!("  stop  kill {pid}"));
+    assert_eq!(lines[3], "  stop  forerun stop web");
     assert_eq!(done.stderr, "");
     // As it says.
     send(pid.parse().expect("a pid"), libc::SIGTERM);
@@ -408,7 +408,7 @@ fn json_says_the_same() {
     assert!(alive(pid));
     assert_eq!((&answer["name"], &answer["already_running"]), (&"web".into(), &false.into()));
     assert_eq!(answer["url"], format!("http://127.0.0.1:{port}"));
-    assert_eq!(answer["stop"], format!("kill {pid}"));
+    assert_eq!(answer["stop"], "forerun stop web");
     assert_eq!(answer["log"].as_str().map(Path::new), Some(log_of(&room).as_path()));
     assert!(answer["seconds"].as_f64().is_some_and(|s| s > 0.0));
 }
@@ -764,10 +764,12 @@ fn a_start_of_what_runs_under_a_supervisor_names_it_and_replaces_nothing() {
     let args = [&*seen.display().to_string()];
     let again = done(&mut detached(&room, &[], witness(), &args)).expect_code(0);
     let line = format!("pid {} under systemd", server.pid());
-    assert!(again.stdout.contains(&line) && !again.stdout.contains("kill"), "{}", again.stdout);
-    done(&mut detached(&room, &["--replace"], witness(), &args))
-        .expect_code(75)
-        .expect_line(&[&line, "through systemd"]);
+    assert!(again.stdout.contains(&line) && !again.stdout.contains("stop  "), "{}", again.stdout);
+    done(&mut detached(&room, &["--replace"], witness(), &args)).expect_code(75).expect_line(&[
+        &format!("pid {} (", server.pid()),
+        "under systemd",
+        "through systemd",
+    ]);
     assert!(server.is_well());
 }
 
@@ -1113,7 +1115,7 @@ fn shown(options: &[&str], variables: &[(&str, &str)]) -> String {
     drop(command);
     terminal.watch();
     assert!(collect(child).status.success());
-    terminal.shows("  stop  kill ");
+    terminal.shows("  stop  forerun stop ");
     terminal.shown()
 }
 

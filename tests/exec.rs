@@ -642,9 +642,9 @@ fn a_held_port_exits_75_and_names_who_holds_it() {
     for options in [
         vec!["--port".to_owned(), port.to_string()],
         vec!["--health".to_owned(), format!("http://127.0.0.1:{port}/health")],
-        vec!["--health".to_owned(), format!("http://localhost:{port}/health"), "--on-conflict".into(), "fail".into()],
+        vec!["--health".to_owned(), format!("http://localhost:{port}/health")],
     ] {
-        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        let options: Vec<_> = ["--on-conflict", "fail"].into_iter().chain(options.iter().map(String::as_str)).collect();
         let (mut command, file) = in_foreground(&room, &options);
         let done = common::done(&mut command).expect_code(75);
         let program: String = fixture().display().to_string().chars().take(60).collect();
@@ -660,7 +660,7 @@ fn a_second_start_of_a_name_that_lives_exits_75() {
     let room = Room::new();
     let (mut command, file) = in_foreground(&room, &[]);
     let first = Running::start(&mut command, &file);
-    let (mut again, _) = in_foreground(&room, &[]);
+    let (mut again, _) = in_foreground(&room, &["--on-conflict", "fail"]);
     let done = common::done(&mut again).expect_code(75);
     done.expect_line(&["the name 'web' is held by", &format!("pid {}", first.pid)]);
     assert!(alive(first.pid));
@@ -670,7 +670,7 @@ fn a_second_start_of_a_name_that_lives_exits_75() {
 #[test]
 fn twenty_starts_at_once_make_one_server() {
     let room = Room::new();
-    let (mut command, file) = in_foreground(&room, &[]);
+    let (mut command, file) = in_foreground(&room, &["--on-conflict", "fail"]);
     let started: Vec<_> = (0..20).map(|_| command.spawn().expect("spawned")).collect();
     process::appears(&file);
     let server = room.record("web")["process"]["pid"].as_i64().expect("a pid");

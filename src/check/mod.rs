@@ -101,7 +101,7 @@ impl<'a> Attempter<'a> {
             Check::Exec(script) => Ok(exec::check(script, context, limit.min(EXEC_TIMEOUT), cancel)?),
             Check::Free { host, port } => match port::guard(host.as_deref(), *port) {
                 port::Port::Free => Ok(()),
-                port::Port::Held(who) => Err(Reason::Text(format!("held by {who}"))),
+                port::Port::Held { who, .. } => Err(Reason::Text(format!("held by {who}"))),
                 port::Port::Unknown(why) => Err(Reason::Text(why)),
             },
             Check::Descriptors(count) => Ok(local::descriptors(*count, context)?),

@@ -14,8 +14,11 @@ use crate::text::{one_line, shell_words};
 #[derive(PartialEq, Eq, Debug)]
 pub enum Port {
     Free,
-    /// Held, and by whom.
-    Held(String),
+    /// Held, by whom, and by which process where that can be seen.
+    Held {
+        who: String,
+        pid: Option<i32>,
+    },
     /// Could not be found out, which is not "free".
     Unknown(String),
 }
@@ -42,7 +45,7 @@ pub fn guard(host: Option<&str>, port: u16) -> Port {
     for address in addresses {
         match bind(address) {
             Ok(()) => bound = true,
-            Err(e) if e.kind() == io::ErrorKind::AddrInUse => return Port::Held(holder(port)),
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => return holder(port),
             Err(e) => failure = Some((address, e)),
         }
     }
@@ -51,7 +54,7 @@ pub fn guard(host: Option<&str>, port: u16) -> Port {
         // A port below 1024 that the server may bind and we may not: the kernel's table knows.
         Some((_, e)) if e.kind() == io::ErrorKind::PermissionDenied => match sys::listeners(port, &[]) {
             Ok(all) if all.is_empty() => Port::Free,
-            Ok(_) => Port::Held(holder(port)),
+            Ok(_) => holder(port),
             Err(e) => Port::Unknown(e.to_string()),
         },
         Some((address, e)) => Port::Unknown(format!("cannot bind {}: {e}", address.ip())),
@@ -66,14 +69,17 @@ pub fn answers(host: Option<&str>, address: IpAddr) -> bool {
     address.is_unspecified() || addresses.is_none_or(is_one_of)
 }
 
-/// Who listens on a port, as far as we may see.
-pub fn holder(port: u16) -> String {
+/// Who listens on a port, as far as we may see. Of a server and its workers that is the oldest.
+fn holder(port: u16) -> Port {
     let all = sys::listeners(port, &[]).unwrap_or_default();
-    match all.iter().find_map(|l| l.owners.first()) {
-        Some(&pid) => describe(pid),
+    let owners = all.iter().flat_map(|l| &l.owners).copied();
+    let pid = owners.min_by_key(|&pid| (sys::process(pid).map_or(u64::MAX, |p| p.start), pid));
+    let who = match pid {
+        Some(pid) => describe(pid),
         None if all.is_empty() => "a socket that is bound and does not listen".to_owned(),
         None => "a process that we may not look into".to_owned(),
-    }
+    };
+    Port::Held { who, pid }
 }
 
 /// A process for a message: its pid and its command.

@@ -33,6 +33,11 @@ impl Identity {
         self.judge(here, sys::process(self.pid))
     }
 
+    /// The process, where it is still there, running or not: looked at before it is signalled.
+    pub fn verified(&self) -> Option<Process> {
+        sys::process(self.pid).filter(|p| p.start == self.start)
+    }
+
     fn judge(&self, here: &Host, now: Option<Process>) -> Life {
         if self.host.machine != here.machine {
             return Life::Unknown("it was recorded on another machine");

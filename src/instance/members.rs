@@ -1,37 +1,174 @@
 #![forbid(unsafe_code)]
 //! Which processes belong to an instance.
+//!
+//! Those are its main process, what descends from it, what is in the session or process group that it led (once it
+//! is gone: and runs the same executable), and what shows the cookie. What shows the cookie but left into a session
+//! of its own (a tmux server that was started from a web terminal) has escaped: it belongs to a person, unless it
+//! holds the service's port. That a process does not show the cookie proves nothing: servers overwrite their
+//! environment. We and our ancestors are never of an instance.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
+use super::record::Record;
 use crate::environment::COOKIE;
 use crate::sys::{self, Process};
 
-/// The processes of `table` that descend from `main`, or are in the session or process group that it leads;
-/// `main` itself with them. `forerun` is us: what a server of ours left behind came to us, where we asked for
-/// that, and is of the instance too; we are not.
-pub fn members(table: &[Process], main: &Process, forerun: i32) -> Vec<Process> {
-    let session = table.iter().find(|p| p.pid == forerun).map(|p| p.session);
-    // A child that our caller had before it executed us is none of the server's. It is older, or in our
-    // session, in which nothing of the server can be: that began a session of its own.
-    let came_to_us = |p: &&Process| {
-        main.parent == forerun && p.parent == forerun && p.start >= main.start && Some(p.session) != session
-    };
-    let mut family: HashSet<i32> = table.iter().filter(came_to_us).map(|p| p.pid).chain([main.pid]).collect();
-    loop {
-        let before = family.len();
-        family.extend(table.iter().filter(|p| family.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>());
-        if family.len() == before {
-            break;
-        }
-    }
-    let is_member =
-        |p: &&Process| p.pid != forerun && (family.contains(&p.pid) || p.session == main.pid || p.group == main.pid);
-    table.iter().filter(is_member).copied().collect()
+/// By what the processes of an instance are told.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    /// The main process as it was launched.
+    pub main: Process,
+    pub cookie: String,
+    /// What it runs, where that is known.
+    pub executable: Option<PathBuf>,
+    pub port: Option<u16>,
 }
 
-/// Whether a process shows the cookie. No proof where it does not: servers overwrite their environment.
+impl Marks {
+    pub fn of(record: &Record) -> Self {
+        let identity = &record.process;
+        Marks {
+            main: Process {
+                pid: identity.pid,
+                parent: 0,
+                group: record.group,
+                session: record.session,
+                start: identity.start,
+                zombie: false,
+            },
+            cookie: record.cookie.clone(),
+            executable: record.executable.as_ref().map(|path| OsString::from(path).into()),
+            port: record.port,
+        }
+    }
+
+    /// Its main process began its session.
+    fn leads_session(&self) -> bool {
+        self.main.session == self.main.pid
+    }
+
+    fn leads_group(&self) -> bool {
+        self.main.group == self.main.pid
+    }
+
+    /// Whether anything may be left of an instance whose main process is gone. Cheap where nothing is: a look at
+    /// the session and the group that it led, or at the cookies in the session that it shared.
+    pub fn may_have_remains(&self) -> bool {
+        let group = self.leads_group().then_some(self.main.group);
+        let there = sys::in_session_or_group(self.main.session, group);
+        match self.leads_session() || self.leads_group() {
+            true => !there.is_empty(),
+            false => there.into_iter().any(|pid| shows_cookie(pid, &self.cookie)),
+        }
+    }
+}
+
+/// What is asked about a single process.
+pub trait Look {
+    fn shows_cookie(&self, process: &Process, cookie: &str) -> bool;
+    fn executable(&self, pid: i32) -> Option<PathBuf>;
+    fn listens(&self, pid: i32, port: u16) -> bool;
+}
+
+/// Asks the system. An environment is looked at once: it does not change.
+#[derive(Default)]
+pub struct Sight {
+    cookies: RefCell<HashMap<(i32, u64), bool>>,
+}
+
+impl Look for Sight {
+    fn shows_cookie(&self, process: &Process, cookie: &str) -> bool {
+        let mut seen = self.cookies.borrow_mut();
+        *seen.entry((process.pid, process.start)).or_insert_with(|| shows_cookie(process.pid, cookie))
+    }
+
+    fn executable(&self, pid: i32) -> Option<PathBuf> {
+        sys::executable(pid)
+    }
+
+    fn listens(&self, pid: i32, port: u16) -> bool {
+        sys::listeners(port, &[pid]).is_ok_and(|all| all.iter().any(|l| l.owners.contains(&pid)))
+    }
+}
+
+/// Whether a process shows the cookie.
 pub fn shows_cookie(pid: i32, cookie: &str) -> bool {
     sys::environment_value(pid, COOKIE).is_some_and(|value| value == cookie)
+}
+
+/// The processes of an instance.
+#[derive(Debug, Default, PartialEq)]
+pub struct Found {
+    pub members: Vec<Process>,
+    /// What shows the cookie and left.
+    pub escaped: Vec<Process>,
+}
+
+/// Finds the processes of an instance in `table`. `us` is forerun; `spared` are it and its ancestors.
+pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, look: &impl Look) -> Found {
+    let main = &marks.main;
+    let now = table.iter().find(|p| p.pid == main.pid);
+    let lives = now.is_some_and(|p| p.start == main.start && !p.zombie);
+    // The kernel gives the number of a session or a group to nobody while one is in it: nothing is left of ours.
+    let recycled = now.is_some_and(|p| p.start != main.start);
+    let may_be = |p: &&Process| !p.zombie && !spared.contains(&p.pid);
+
+    let led =
+        |p: &Process| (marks.leads_session() && p.session == main.pid) || (marks.leads_group() && p.group == main.pid);
+    let same_program = |p: &Process| marks.executable.is_some() && look.executable(p.pid) == marks.executable;
+    let session_of_us = table.iter().find(|p| p.pid == us).map(|p| p.session);
+    // What a server of ours left behind came to us, where we asked for that. A child that our caller had before it
+    // executed us is none of the server's: it is older, or in our session, in which nothing of the server can be.
+    let came_to_us =
+        |p: &Process| main.parent == us && p.parent == us && p.start >= main.start && Some(p.session) != session_of_us;
+    let stayed_with_cookie = |p: &Process| p.session == main.session && look.shows_cookie(p, &marks.cookie);
+    let is_root = |p: &&Process| {
+        let by_number = !recycled && led(p) && (lives || same_program(p));
+        (lives && p.pid == main.pid) || by_number || came_to_us(p) || stayed_with_cookie(p)
+    };
+    // What descends from the main process through ancestors of ours descends from it all the same.
+    let family: HashSet<i32> = table.iter().filter(may_be).filter(is_root).map(|p| p.pid).collect();
+    let mut family = descendants(table, family);
+    let has_left = |p: &&Process| !family.contains(&p.pid) && look.shows_cookie(p, &marks.cookie);
+    let (holding, escaped): (Vec<&Process>, Vec<&Process>) = table
+        .iter()
+        .filter(may_be)
+        .filter(has_left)
+        .partition(|p: &&Process| marks.port.is_some_and(|port| look.listens(p.pid, port)));
+    family.extend(holding.iter().map(|p| p.pid));
+    let family = descendants(table, family);
+    Found {
+        members: table.iter().filter(may_be).filter(|p| family.contains(&p.pid)).copied().collect(),
+        escaped: escaped.into_iter().filter(|p| !family.contains(&p.pid)).copied().collect(),
+    }
+}
+
+/// A set of processes with all that descend from them.
+fn descendants(table: &[Process], mut family: HashSet<i32>) -> HashSet<i32> {
+    loop {
+        let before = family.len();
+        let children: Vec<_> = table.iter().filter(|p| family.contains(&p.parent)).map(|p| p.pid).collect();
+        family.extend(children);
+        if family.len() == before {
+            return family;
+        }
+    }
+}
+
+/// forerun and its ancestors, but for the main process itself: a stop from within is a stop.
+pub fn spared(table: &[Process], us: i32, main: &Process) -> HashSet<i32> {
+    let parent = |pid: i32| table.iter().find(|p| p.pid == pid).map(|p| p.parent);
+    let mut spared = HashSet::new();
+    let mut next = Some(us);
+    while let Some(pid) = next.filter(|pid| *pid > 0 && !spared.contains(pid)) {
+        spared.insert(pid);
+        next = parent(pid);
+    }
+    spared.remove(&main.pid);
+    spared
 }
 
 #[cfg(test)]
@@ -40,6 +177,38 @@ mod tests {
 
     fn process(pid: i32, parent: i32, session: i32, start: u64) -> Process {
         Process { pid, parent, group: session, session, start, zombie: false }
+    }
+
+    /// Which processes show the cookie, run the server's program, or listen on its port.
+    #[derive(Default)]
+    struct Fake {
+        cookies: Vec<i32>,
+        same: Vec<i32>,
+        listening: Vec<i32>,
+    }
+
+    impl Look for Fake {
+        fn shows_cookie(&self, process: &Process, _: &str) -> bool {
+            self.cookies.contains(&process.pid)
+        }
+
+        fn executable(&self, pid: i32) -> Option<PathBuf> {
+            Some(if self.same.contains(&pid) { "/server".into() } else { "/other".into() })
+        }
+
+        fn listens(&self, pid: i32, port: u16) -> bool {
+            port == 80 && self.listening.contains(&pid)
+        }
+    }
+
+    fn marks(main: Process) -> Marks {
+        Marks { main, cookie: "web/1".into(), executable: Some("/server".into()), port: Some(80) }
+    }
+
+    fn found(marks: &Marks, table: &[Process], us: i32, look: &Fake) -> (Vec<i32>, Vec<i32>) {
+        let pids = |list: Vec<Process>| list.iter().map(|p| p.pid).collect();
+        let found = find(marks, table, us, &spared(table, us, &marks.main), look);
+        (pids(found.members), pids(found.escaped))
     }
 
     #[test]
@@ -57,9 +226,65 @@ mod tests {
             process(64, 50, 64, 8), // orphan that came to us
             process(70, 1, 70, 9),  // a stranger
         ];
-        let pids = |main: &Process| members(&table, main, 50).iter().map(|p| p.pid).collect::<Vec<_>>();
-        assert_eq!(pids(&table[5]), [60, 61, 62, 63, 64]);
+        let look = Fake::default();
+        assert_eq!(found(&marks(table[5]), &table, 50, &look).0, [60, 61, 62, 63, 64]);
         // One that another forerun started.
-        assert_eq!(pids(&Process { parent: 1, ..table[5] }), [60, 61, 62, 63]);
+        assert_eq!(found(&marks(Process { parent: 1, ..table[5] }), &table, 50, &look).0, [60, 61, 62, 63]);
+    }
+
+    #[test]
+    fn once_main_is_gone_its_session_counts_with_its_program_or_the_cookie() {
+        let table = [
+            process(1, 0, 1, 1),
+            process(50, 1, 40, 4),  // us
+            process(61, 1, 60, 6),  // a worker of the same program
+            process(62, 1, 60, 6),  // another program
+            process(63, 1, 60, 6),  // another program, with the cookie
+            process(64, 63, 64, 7), // its child
+        ];
+        let look = Fake { cookies: vec![63], same: vec![61], ..Fake::default() };
+        let gone = marks(process(60, 1, 60, 5));
+        assert_eq!(found(&gone, &table, 50, &look).0, [61, 63, 64]);
+        let nobody_knows = Marks { executable: None, ..gone.clone() };
+        assert_eq!(found(&nobody_knows, &table, 50, &look).0, [63, 64]);
+        // Its number is somebody else's by now, and so are session and group.
+        let mut recycled = table.to_vec();
+        recycled.push(process(60, 1, 60, 99));
+        assert_eq!(found(&gone, &recycled, 50, &Fake { cookies: vec![], ..look }).0, [0; 0]);
+    }
+
+    #[test]
+    fn a_shared_session_counts_by_the_cookie_alone() {
+        // Below runit: session and group are the supervisor's.
+        let table = [process(50, 1, 40, 4), process(61, 1, 10, 6), process(62, 1, 10, 6)];
+        let look = Fake { cookies: vec![62], same: vec![61, 62], ..Fake::default() };
+        assert_eq!(found(&marks(process(60, 9, 10, 5)), &table, 50, &look).0, [62]);
+    }
+
+    #[test]
+    fn what_left_is_a_member_only_where_it_holds_the_port() {
+        let table = [
+            process(50, 1, 40, 4),  // us
+            process(60, 1, 60, 5),  // main
+            process(61, 1, 61, 6),  // a tmux server
+            process(62, 61, 62, 7), // its shell
+            process(63, 1, 63, 6),  // a worker in a session of its own
+        ];
+        let look = Fake { cookies: vec![60, 61, 62, 63], listening: vec![63], ..Fake::default() };
+        assert_eq!(found(&marks(table[1]), &table, 50, &look), (vec![60, 63], vec![61, 62]));
+        let unguarded = Marks { port: None, ..marks(table[1]) };
+        assert_eq!(found(&unguarded, &table, 50, &look), (vec![60], vec![61, 62, 63]));
+    }
+
+    #[test]
+    fn from_within_the_instance_main_is_stopped_and_what_leads_to_us_is_not() {
+        let table = [
+            process(60, 1, 60, 5),  // main
+            process(61, 60, 61, 6), // a shell in its terminal
+            process(62, 61, 61, 7), // a job of that shell
+            process(50, 61, 61, 8), // us
+        ];
+        let look = Fake { cookies: vec![60, 61, 62, 50], ..Fake::default() };
+        assert_eq!(found(&marks(table[0]), &table, 50, &look), (vec![60, 62], vec![]));
     }
 }

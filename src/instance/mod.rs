@@ -7,3 +7,4 @@ pub mod members;
 pub mod record;
 pub mod state;
 pub mod stop;
+pub mod supervisor;

@@ -4,9 +4,12 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::cookie;
 use super::identity::Identity;
 use super::state::Folder;
 use crate::text::quoted;
@@ -21,6 +24,8 @@ pub enum Phase {
     /// forerun is at work; `process` is forerun itself until there is a server.
     Starting,
     Running,
+    /// It was told to end: where it still runs, whoever told it was killed over it.
+    Stopping,
 }
 
 /// Text of the system's, which need not be UTF-8.
@@ -53,20 +58,29 @@ pub struct Record {
     pub name: String,
     pub phase: Phase,
     pub process: Identity,
+    /// The forerun that is at work on the start. Not of a record that issue 2's wrote.
+    #[serde(default)]
+    pub starter: Option<Identity>,
     pub session: i32,
     pub group: i32,
     pub cookie: String,
     pub mode: String,
     /// The supervisor that was recognised.
     pub supervisor: Option<String>,
-    /// The last component of the control group: a unit's name under systemd.
+    /// The path of the control group, which has the unit's name under systemd.
     pub cgroup: Option<String>,
     pub config: Option<Text>,
     pub command: Vec<Text>,
+    /// The file that the server runs.
+    #[serde(default)]
+    pub executable: Option<Text>,
     pub cwd: Text,
     pub port: Option<u16>,
     pub url: Option<String>,
     pub log: Option<Text>,
+    /// How long it may take to stop.
+    #[serde(default = "default_grace")]
+    pub grace: Duration,
     /// Seconds since 1970.
     pub started: u64,
     /// forerun's own arguments, folder and environment, to do the same again.
@@ -88,6 +102,16 @@ impl Record {
         folder.replace(FILE, &bytes)
     }
 
+    /// Where the record of a service is.
+    pub fn path(folder: &Folder) -> PathBuf {
+        folder.path.join(FILE)
+    }
+
+    /// The record of the same instance once it was told to end.
+    pub fn told_to_end(&self) -> Self {
+        Record { phase: Phase::Stopping, starter: None, ..self.clone() }
+    }
+
     /// Removes the record of an instance that is gone.
     pub fn remove(folder: &Folder) {
         let _ = folder.remove(FILE);
@@ -99,27 +123,58 @@ impl Record {
     /// # Errors
     /// A message that names the file.
     pub fn read(folder: &Folder, name: &str) -> Result<Option<Record>, String> {
-        let path = folder.path.join(FILE);
-        let wrong = match folder.read(FILE) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) if e.kind() == io::ErrorKind::InvalidData || e.raw_os_error() == Some(libc::ELOOP) => e.to_string(),
-            Err(e) => return Err(format!("cannot read the record {}: {e}", quoted(&path))),
-            Ok(bytes) if written_by_a_newer_one(&bytes) => {
-                return Err(format!("the record {} was written by a newer forerun; use that one", quoted(&path)));
-            }
-            Ok(bytes) => match serde_json::from_slice::<Record>(&bytes) {
-                Ok(record) if record.version != VERSION => format!("it has version {}", record.version),
-                Ok(record) if record.name != name => format!("it is of {}", quoted(&record.name)),
-                Ok(record) if record.process.pid <= 0 => format!("it has pid {}", record.process.pid),
-                Ok(record) => return Ok(Some(record)),
-                Err(e) => e.to_string(),
-            },
+        let wrong = match Self::look(folder, name) {
+            Ok(record) => return Ok(record),
+            Err(Unreadable::File(message)) => return Err(message),
+            Err(Unreadable::Untrusted(why)) => why,
         };
         let aside = format!("{FILE}.damaged");
+        let path = Self::path(folder);
         folder.rename(FILE, &aside).map_err(|e| format!("cannot set aside the record {}: {e}", quoted(&path)))?;
         log::warn!("the record {} cannot be trusted: {wrong}; set aside as '{aside}'", quoted(&path));
         Ok(None)
     }
+
+    /// Reads the record of a service, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn look(folder: &Folder, name: &str) -> Result<Option<Record>, Unreadable> {
+        let path = Self::path(folder);
+        let untrusted = |why: String| Err(Unreadable::Untrusted(why));
+        match folder.read(FILE) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData || e.raw_os_error() == Some(libc::ELOOP) => {
+                untrusted(e.to_string())
+            }
+            Err(e) => Err(Unreadable::File(format!("cannot read the record {}: {e}", quoted(&path)))),
+            Ok(bytes) if written_by_a_newer_one(&bytes) => Err(Unreadable::File(format!(
+                "the record {} was written by a newer forerun; use that one",
+                quoted(&path)
+            ))),
+            Ok(bytes) => match serde_json::from_slice::<Record>(&bytes) {
+                Ok(record) if record.version != VERSION => untrusted(format!("it has version {}", record.version)),
+                Ok(record) if record.name != name => untrusted(format!("it is of {}", quoted(&record.name))),
+                Ok(record) if record.process.pid <= 0 => untrusted(format!("it has pid {}", record.process.pid)),
+                Ok(record) if !cookie::is_of(name, &record.cookie) => untrusted("its cookie is none".to_owned()),
+                Ok(record) => Ok(Some(record)),
+                Err(e) => untrusted(e.to_string()),
+            },
+        }
+    }
+}
+
+/// Why there is no record to be had.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// The file cannot be read; what it says is not known.
+    File(String),
+    /// It is none that we wrote.
+    Untrusted(String),
+}
+
+fn default_grace() -> Duration {
+    Duration::from_secs(10)
 }
 
 /// Its other fields may be anything.

@@ -2,7 +2,7 @@
 //! The state folder of a service, its lock, and files that are replaced as a whole. Nothing in it is opened
 //! through a symlink.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -25,6 +25,8 @@ const LARGEST: u64 = 40 << 20;
 pub struct Folder {
     handle: OwnedFd,
     pub path: PathBuf,
+    /// Whose files are to be trusted in it.
+    owner: u32,
 }
 
 /// The lock of a service, held while starting or stopping. The file is never removed, so that everybody
@@ -39,13 +41,39 @@ pub struct Lock {
 /// # Errors
 /// A message, when nobody says where.
 pub fn root(environment: &Environment, called_in: &Path) -> Result<PathBuf, String> {
-    if let Some(folder) = environment.filled("FORERUN_STATE_DIR") {
-        return Ok(called_in.join(folder));
+    if let Some(folder) = chosen_root(environment, called_in) {
+        return Ok(folder);
     }
     let home = sys::home_directory().filter(|home| home.is_absolute());
-    home.map(|home| home.join(".local/state/forerun"))
+    home.map(|home| home_root(&home))
         .ok_or_else(|| "cannot find this user's home in the user database; set FORERUN_STATE_DIR".to_owned())
 }
+
+/// The folder that FORERUN_STATE_DIR names.
+pub fn chosen_root(environment: &Environment, called_in: &Path) -> Option<PathBuf> {
+    environment.filled("FORERUN_STATE_DIR").map(|folder| called_in.join(folder))
+}
+
+/// The folder in a user's home.
+pub fn home_root(home: &Path) -> PathBuf {
+    home.join(".local/state/forerun")
+}
+
+/// The names of all services that have a folder in `root`; whether anything is there is another question.
+///
+/// # Errors
+/// Those of the folder; that it is not there is none.
+pub fn names(root: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(root) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names: Vec<_> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+    names.sort();
+    Ok(names)
+}
+
+const FOLDER: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC).union(OFlag::O_RDONLY);
 
 impl Folder {
     /// Opens the folder of a service, which is made where it is not there.
@@ -53,35 +81,50 @@ impl Folder {
     /// # Errors
     /// A message that names the folder.
     pub fn open(root: &Path, name: &str) -> Result<Self, String> {
-        let path = root.join(name);
-        let failed =
-            |e: io::Error| format!("cannot use the state folder {}: {e}; set FORERUN_STATE_DIR", quoted(&path));
-        let (flags, none) = (OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_RDONLY, Mode::empty());
-        let parent = match open(root, flags, none) {
+        let failed = |e| unusable(&root.join(name), &e);
+        let parent = match open(root, FOLDER, Mode::empty()) {
             Err(Errno::ENOENT) => {
                 DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(failed)?;
-                open(root, flags, none)
+                open(root, FOLDER, Mode::empty())
             }
             other => other,
         };
         let parent = parent.map_err(|e| failed(e.into()))?;
-        let (private, own) = (Mode::from_bits_truncate(0o700), flags | OFlag::O_NOFOLLOW);
-        let handle = match openat(&parent, name, own, none) {
-            Err(Errno::ENOENT) => match mkdirat(&parent, name, private) {
-                Ok(()) | Err(Errno::EEXIST) => openat(&parent, name, own, none),
-                Err(e) => Err(e),
-            },
-            other => other,
+        match mkdirat(&parent, name, private_folder()) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(e) => return Err(failed(e.into())),
+        }
+        let folder = Self::within(&parent, root, name, geteuid().as_raw())?;
+        folder.ok_or_else(|| failed(Errno::ENOENT.into()))
+    }
+
+    /// Opens the folder of a service of a user, where it is there.
+    ///
+    /// # Errors
+    /// A message that names the folder.
+    pub fn existing(root: &Path, name: &str, owner: u32) -> Result<Option<Self>, String> {
+        match open(root, FOLDER, Mode::empty()) {
+            Err(Errno::ENOENT) => Ok(None),
+            Err(e) => Err(unusable(&root.join(name), &e.into())),
+            Ok(parent) => Self::within(&parent, root, name, owner),
+        }
+    }
+
+    fn within(parent: &OwnedFd, root: &Path, name: &str, owner: u32) -> Result<Option<Self>, String> {
+        let path = root.join(name);
+        let failed = |e: io::Error| unusable(&path, &e);
+        let handle = match openat(parent, name, FOLDER | OFlag::O_NOFOLLOW, Mode::empty()) {
+            Err(Errno::ENOENT) => return Ok(None),
+            handle => handle.map_err(|e| failed(e.into()))?,
         };
-        let handle = handle.map_err(|e| failed(e.into()))?;
         let status = fstat(&handle).map_err(|e| failed(e.into()))?;
-        if status.st_uid != geteuid().as_raw() {
+        if status.st_uid != owner {
             return Err(failed(io::Error::other(format!("it belongs to user {}", status.st_uid))));
         }
-        if status.st_mode & 0o077 != 0 {
-            fchmod(&handle, private).map_err(|e| failed(e.into()))?;
+        if status.st_mode & 0o077 != 0 && owner == geteuid().as_raw() {
+            fchmod(&handle, private_folder()).map_err(|e| failed(e.into()))?;
         }
-        Ok(Folder { handle, path })
+        Ok(Some(Folder { handle, path, owner }))
     }
 
     /// Takes the lock, or says that somebody else has it.
@@ -106,7 +149,7 @@ impl Folder {
         if !status.is_file() {
             return wrong("it is no regular file");
         }
-        if status.uid() != geteuid().as_raw() {
+        if status.uid() != self.owner {
             return wrong("it belongs to another user");
         }
         if status.len() > LARGEST {
@@ -161,6 +204,14 @@ impl Folder {
         let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(openat(&self.handle, name, flags | OFlag::O_NONBLOCK, private())?.into())
     }
+}
+
+fn unusable(path: &Path, e: &io::Error) -> String {
+    format!("cannot use the state folder {}: {e}; set FORERUN_STATE_DIR", quoted(path))
+}
+
+fn private_folder() -> Mode {
+    Mode::from_bits_truncate(0o700)
 }
 
 fn private() -> Mode {

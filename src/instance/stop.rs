@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::members::members;
+use super::members::{Marks, Sight, find, spared};
 use crate::sys::{self, Caught, ExitWatch, Process, Wake};
 
 const SIGTERM: i32 = 15;
@@ -15,45 +15,82 @@ const TICK: Duration = Duration::from_millis(20);
 /// How long after SIGKILL a process is waited for that the kernel does not let go of (a dead disk).
 const AFTER_KILL: Duration = Duration::from_secs(5);
 
-/// Stops `main`, a child of ours or the main process of a record that was just verified, and its instance.
-/// Returns what is left of it: nothing, but for what even SIGKILL does not end. A further signal to forerun
-/// ends the grace.
-pub fn stop(main: Process, grace: Duration, wake: &Arc<Wake>, signals: &Caught) -> Vec<Process> {
-    let signals_before = signals.count();
-    let started = Instant::now();
-    let (mut terminated, mut killed) = (HashSet::new(), HashSet::new());
-    let mut known = HashSet::new();
-    let mut kill_from = None;
-    loop {
-        let _ = sys::wait_for(main.pid);
-        let table = sys::processes();
+/// What a further signal to forerun does to a stop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Signalled {
+    /// The grace is over: what we started must not be left behind.
+    EndsTheGrace,
+    /// We leave; what was told to end ends by itself.
+    EndsTheWait,
+}
+
+/// How to stop.
+pub struct Stop<'a> {
+    pub marks: &'a Marks,
+    pub grace: Duration,
+    /// What left into a session of its own goes too.
+    pub all: bool,
+    pub signalled: Signalled,
+    pub wake: &'a Arc<Wake>,
+    pub signals: &'a Caught,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub struct Stopped {
+    /// How many processes there were.
+    pub count: usize,
+    /// What still runs: nothing, but for what even SIGKILL does not end, or where a signal ended the wait.
+    pub left: Vec<Process>,
+    /// What shows the cookie, left into a session of its own, and was left alone.
+    pub escaped: Vec<Process>,
+}
+
+impl Stop<'_> {
+    /// Stops the instance. `meanwhile` is called as long as something is left.
+    pub fn run(&self, mut meanwhile: impl FnMut()) -> Stopped {
+        let signals_before = self.signals.count();
+        let started = Instant::now();
+        let sight = Sight::default();
+        let (mut terminated, mut killed) = (HashSet::new(), HashSet::new());
         // Once seen, a member stays one: when its parent dies first, nothing else says so.
-        known.extend(alive(members(&table, &main, std::process::id() as i32), main).map(|p| (p.pid, p.start)));
-        let left: Vec<_> = table.into_iter().filter(|p| !p.zombie && known.contains(&(p.pid, p.start))).collect();
-        if left.is_empty() || kill_from.is_some_and(|at: Instant| at.elapsed() > AFTER_KILL) {
-            return left;
-        }
-        if kill_from.is_none() && (started.elapsed() >= grace || signals.count() > signals_before) {
-            kill_from = Some(Instant::now());
-        }
-        let (signal, done) = if kill_from.is_some() { (SIGKILL, &mut killed) } else { (SIGTERM, &mut terminated) };
-        for process in left {
-            if done.insert((process.pid, process.start)) {
-                send(process, signal);
+        let mut known = HashSet::new();
+        // Once an ancestor of ours, always one, for the same reason.
+        let us = std::process::id() as i32;
+        let spared = spared(&sys::processes(), us, &self.marks.main);
+        let mut kill_from = None;
+        loop {
+            let _ = sys::wait_for(self.marks.main.pid);
+            let table = sys::processes();
+            let mut found = find(self.marks, &table, us, &spared, &sight);
+            if self.all {
+                found.members.append(&mut found.escaped);
             }
+            known.extend(found.members.iter().map(|p| (p.pid, p.start)));
+            let left: Vec<_> = table.into_iter().filter(|p| !p.zombie && known.contains(&(p.pid, p.start))).collect();
+            let signalled = self.signals.count() > signals_before;
+            let given_up = kill_from.is_some_and(|at: Instant| at.elapsed() > AFTER_KILL);
+            let leave = signalled && self.signalled == Signalled::EndsTheWait && !terminated.is_empty();
+            if left.is_empty() || given_up || leave {
+                return Stopped { count: known.len(), left, escaped: found.escaped };
+            }
+            if kill_from.is_none() && (signalled || started.elapsed() >= self.grace) {
+                kill_from = Some(Instant::now());
+            }
+            let (signal, done) = if kill_from.is_some() { (SIGKILL, &mut killed) } else { (SIGTERM, &mut terminated) };
+            for process in left {
+                if done.insert((process.pid, process.start)) {
+                    send(process, signal);
+                }
+            }
+            meanwhile();
+            self.wake.wait(None, TICK);
         }
-        wake.wait(None, TICK);
     }
 }
 
-/// Where `main` is gone, its number may be somebody else's by now, and that one's family with it.
-fn alive(found: Vec<Process>, main: Process) -> impl Iterator<Item = Process> {
-    let recycled = found.iter().any(|p| p.pid == main.pid && p.start != main.start);
-    found.into_iter().filter(move |p| !p.zombie && !recycled)
-}
-
 /// Signals one process: the watch is opened first, then the process is looked at again.
-fn send(process: Process, signal: i32) {
+pub fn send(process: Process, signal: i32) {
     let watch = ExitWatch::new(process.pid);
     if sys::process(process.pid).is_some_and(|now| now.start == process.start) {
         watch.signal(signal);

@@ -6,19 +6,20 @@ use std::time::{Duration, Instant};
 
 use super::log_file::Log;
 use super::place::{self, Holder};
-use super::{Launch, checks, exec_error, ourselves, verified};
+use super::{Launch, Work, checks, exec_error, ourselves, readiness};
 use crate::check::port;
 use crate::check::run::{Desk, Ended, Job, Progress, Run};
-use crate::check::{Check, Expectation, Probe};
 use crate::environment::COOKIE;
 use crate::error::Error;
 use crate::instance::cookie;
-use crate::instance::members::{members, shows_cookie};
+use crate::instance::identity::Life;
+use crate::instance::members::{Marks, Sight, find, spared};
 use crate::instance::record::{Phase, Record};
-use crate::instance::state::{self, Folder};
-use crate::instance::stop::stop;
+use crate::instance::state::Folder;
+use crate::instance::stop::Signalled;
 use crate::report::line::say;
 use crate::report::result::{self, Ready};
+use crate::service::Replace;
 use crate::sys::{self, Detached, ExitWatch, Listener, Process, Waited};
 use crate::text::{elapsed, quoted};
 
@@ -30,26 +31,38 @@ const STILL_HEALTHY: Duration = Duration::from_secs(5);
 pub fn start(mut launch: Launch) -> Result<(), Error> {
     let service = launch.service;
     let begun = Instant::now();
-    let folder = state::root(launch.inherited, &launch.called_in)
-        .and_then(|root| Folder::open(&root, &service.name))
-        .map_err(Error::State)?;
+    let folder = launch.state.clone().and_then(|root| Folder::open(&root, &service.name)).map_err(Error::State)?;
     let lock = launch.lock(&folder)?;
-    let holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
+    let mut holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
+    if let Holder::Instance(record) = &holder {
+        if was_abandoned(record, &launch) && service.replace == Replace::No {
+            match already_running(&mut launch, record) {
+                Err(Error::NotReady(message)) => say(&format!("{message}; whoever started it is gone, starting anew")),
+                other => {
+                    let record = Record { phase: Phase::Running, starter: None, ..(**record).clone() };
+                    let _ = record.write(&folder);
+                    return other;
+                }
+            }
+            holder = end(&launch, &folder, record);
+        }
+    }
     match &holder {
-        Holder::Instance(record) if !service.replace => {
+        Holder::Instance(record) if service.replace == Replace::No => {
             // Nothing is started: others need not wait until its health is known.
             drop(lock);
             return already_running(&mut launch, record);
         }
-        Holder::Instance(record) if record.supervisor.is_none() => replace(&launch, record)?,
-        _ => {
-            if let Some(conflict) = place::conflict(service, &holder, launch.decision.supervised) {
-                return Err(conflict);
-            }
+        Holder::Instance(record) if record.supervisor.is_none() => replace(&mut launch, &folder, record)?,
+        Holder::Other(record, _) if record.supervisor.is_none() && service.replace == Replace::Any => {
+            replace(&mut launch, &folder, record)?;
         }
+        _ => {}
     }
-    if let Some(conflict) = place::port_conflict(service) {
-        return Err(conflict);
+    // Whoever was there has been stopped, or is in the way.
+    let holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
+    if let Some(conflict) = launch.conflict(&holder, Some(&folder))? {
+        return Err(conflict.into_error(launch.decision.supervised));
     }
     let log = Log::open(service.log.as_deref(), &folder)?;
     let cookie = cookie::new(&service.name);
@@ -112,8 +125,14 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
             if let Error::Interrupted(_) = error {
                 say(&format!("interrupted; stopping {}", quoted(&service.name)));
             }
-            for left in stop(server.process, service.grace, &launch.wake, &launch.signals) {
-                log::warn!("{} did not end after SIGKILL", port::describe(left.pid));
+            let marks = Marks {
+                main: server.process,
+                cookie: cookie.to_owned(),
+                executable: sys::executable(pid),
+                port: service.port,
+            };
+            if let Err(e) = launch.stop(&marks, Signalled::EndsTheGrace, None) {
+                log::warn!("{e}");
             }
             // The tail is read after the stop: the last lines are often the ones that say why.
             Err(match error {
@@ -135,7 +154,7 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
         };
         Error::NotReady(format!("the server {name} {how} before it was ready{hint}"))
     };
-    let Some(probe) = readiness(launch) else {
+    let Some(probe) = readiness(service) else {
         return match lives_on(launch, server)? {
             Waited::Running => Ok(()),
             how => Err(died(how)),
@@ -166,16 +185,6 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
     }
 }
 
-/// The check that says that the server is ready; without health, that its port listens.
-fn readiness(launch: &Launch) -> Option<Probe> {
-    let service = launch.service;
-    if let Some(health) = &service.health {
-        return Some(health.probe.clone());
-    }
-    let check = Check::Tcp { host: "localhost".to_owned(), port: service.port? };
-    Some(Probe { check, timeout: service.health_timeout, expect: Expectation::default() })
-}
-
 /// Waits for a server that says nothing of itself: how it ended, or that it runs.
 fn lives_on(launch: &Launch, server: &Server) -> Result<Waited, Error> {
     let begun = Instant::now();
@@ -203,9 +212,12 @@ fn stranger(launch: &Launch, server: &Server, cookie: &str) -> Option<String> {
         if owners.contains(&main.pid) || !port::answers(service.host.as_deref(), address) {
             continue;
         }
-        let us = std::process::id() as i32;
-        let family = family.get_or_insert_with(|| members(&sys::processes(), &main, us));
-        let is_ours = |pid: &i32| family.iter().any(|p| p.pid == *pid) || shows_cookie(*pid, cookie);
+        let family = family.get_or_insert_with(|| {
+            let marks = Marks { main, cookie: cookie.to_owned(), executable: None, port: service.port };
+            let (table, us) = (sys::processes(), std::process::id() as i32);
+            find(&marks, &table, us, &spared(&table, us, &main), &Sight::default()).members
+        });
+        let is_ours = |pid: &i32| family.iter().any(|p| p.pid == *pid);
         let is_older = |pid: &i32| sys::process(*pid).is_some_and(|p| p.start < main.start);
         if !owners.iter().any(is_ours) {
             if let Some(owner) = owners.iter().find(|pid| is_older(pid)) {
@@ -235,12 +247,11 @@ fn not_ready(message: &str, log: &Log) -> Error {
 fn already_running(launch: &mut Launch, record: &Record) -> Result<(), Error> {
     let service = launch.service;
     // One that was started a moment ago by its supervisor is given the rest of its time.
-    let age = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs().saturating_sub(record.started);
-    let left =
-        service.health_timeout.saturating_sub(Duration::from_secs(age)).max(STILL_HEALTHY.min(service.health_timeout));
+    let age = sys::age(record.process.start).unwrap_or(service.health_timeout);
+    let left = service.health_timeout.saturating_sub(age).max(STILL_HEALTHY.min(service.health_timeout));
     let where_it_runs = place::whereabouts(record);
-    if let Some(mut probe) = readiness(launch) {
-        let age_is_over = age >= service.health_timeout.as_secs();
+    if let Some(mut probe) = readiness(service) {
+        let age_is_over = age >= service.health_timeout;
         probe.timeout = left;
         let job = if age_is_over { Job::require(probe) } else { Job::wait(probe) };
         let label = job.label.clone();
@@ -258,7 +269,7 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<(), Error> {
     let ready = Ready {
         already: Some(where_it_runs),
         log,
-        supervised: record.supervisor.is_some(),
+        stop: place::stop_command(record),
         ..Ready::new(service, record.process.pid)
     };
     result::print_ready(&ready, launch.json)?;
@@ -268,23 +279,28 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<(), Error> {
     Ok(())
 }
 
+/// A detached start that was killed before it was done left its server behind.
+fn was_abandoned(record: &Record, launch: &Launch) -> bool {
+    let starter_is_gone = record.starter.as_ref().is_some_and(|s| s.life(&launch.host) == Life::Dead);
+    record.phase == Phase::Starting && starter_is_gone && record.supervisor.is_none()
+}
+
+/// Writes down that an instance has to end: whoever comes next, where we are killed, goes on with it.
+fn end(launch: &Launch, folder: &Folder, record: &Record) -> Holder {
+    if let Err(e) = record.told_to_end().write(folder) {
+        log::warn!("{}; continuing", unwritten(folder, &e));
+    }
+    place::holder(launch.service, folder, &launch.host).unwrap_or(Holder::Nobody)
+}
+
 /// Stops the instance that runs, for `--replace`.
-fn replace(launch: &Launch, record: &Record) -> Result<(), Error> {
-    let Some(process) = verified(&record.process) else { return Ok(()) };
+fn replace(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<(), Error> {
     let begun = Instant::now();
-    let left = stop(process, launch.service.grace, &launch.wake, &launch.signals);
-    if let Some(signal) = launch.signals.signal() {
-        return Err(Error::Interrupted(signal));
-    }
-    match left.first() {
-        None => {
-            say(&format!("stopped pid {} after {}", process.pid, elapsed(begun.elapsed())));
-            Ok(())
-        }
-        Some(left) => {
-            Err(Error::Conflict(format!("cannot stop {}: it does not end after SIGKILL", port::describe(left.pid))))
-        }
-    }
+    end(launch, folder, record);
+    let stopped = launch.stop(&Marks::of(record), Signalled::EndsTheWait, None)?;
+    place::tell_escaped(&record.name, &stopped.escaped);
+    say(&format!("stopped pid {} after {}", record.process.pid, elapsed(begun.elapsed())));
+    Ok(())
 }
 
 fn write(
@@ -295,10 +311,13 @@ fn write(
     cookie: &str,
     log: &Log,
 ) -> Result<(), Error> {
-    let record = launch.record(phase, process, cookie, Some(&log.path));
-    let failed =
-        |e| Error::State(format!("cannot write the record in {}: {e}; set FORERUN_STATE_DIR", quoted(&folder.path)));
-    record.write(folder).map_err(failed)
+    let executable = if phase == Phase::Running { sys::executable(process.pid) } else { None };
+    let record = launch.record(Work { phase, process, cookie, executable, log: Some(&log.path) });
+    record.write(folder).map_err(|e| Error::State(unwritten(folder, &e)))
+}
+
+fn unwritten(folder: &Folder, e: &std::io::Error) -> String {
+    format!("cannot write the record in {}: {e}; set FORERUN_STATE_DIR", quoted(&folder.path))
 }
 
 fn open_url(url: Option<&str>) {

@@ -2,33 +2,31 @@
 //! Foreground: this process becomes the server. Nothing of forerun is left: no thread (every check has been
 //! joined), no child, no descriptor (all are close-on-exec), no handler.
 
-use std::time::Duration;
+use std::os::fd::AsFd;
+use std::path::Path;
 
-use super::place::{self, Holder};
-use super::{Launch, checks, exec_error, ourselves};
+use super::place::{self, Holder, Kind};
+use super::standby::Standby;
+use super::{Launch, Work, checks, exec_error, ourselves};
 use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
 use crate::instance::cookie;
 use crate::instance::record::{Phase, Record};
-use crate::instance::state::{self, Folder, Lock};
-use crate::report::line::say;
+use crate::instance::state::{Folder, Lock};
 use crate::service::{OnConflict, Service};
-use crate::sys::{self, ExitWatch};
+use crate::sys;
 use crate::text::quoted;
-
-/// How often the place is looked at again where nobody can be waited for.
-const RETRY: Duration = Duration::from_millis(250);
 
 pub fn start(mut launch: Launch) -> Result<(), Error> {
     let service = launch.service;
     // A folder that cannot be had is no reason to keep a server from starting: then only the port is guarded.
-    let folder = state::root(launch.inherited, &launch.called_in).and_then(|root| Folder::open(&root, &service.name));
+    let folder = launch.state.clone().and_then(|root| Folder::open(&root, &service.name));
     let folder = folder.map_err(|e| log::warn!("{e}; continuing without a record")).ok();
     let (lock, kept) = take_place(&mut launch, folder.as_ref())?;
     let cookie = kept.unwrap_or_else(|| cookie::new(&service.name));
 
     if !(service.requirements.is_empty() && service.waits.is_empty()) {
-        write_record(&launch, folder.as_ref(), Phase::Starting, &cookie);
+        write_record(&launch, folder.as_ref(), Phase::Starting, &cookie, None);
         let result = checks::ensure(service, &mut launch.room());
         if result.is_err() {
             folder.as_ref().map(Record::remove);
@@ -39,7 +37,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let path = launch.find_command(&environment).inspect_err(|_| {
         folder.as_ref().map(Record::remove);
     })?;
-    write_record(&launch, folder.as_ref(), Phase::Running, &cookie);
+    write_record(&launch, folder.as_ref(), Phase::Running, &cookie, Some(&path));
     launch.teller.starting(&format!("starting {}", quoted(&service.command[0])), service.health_timeout);
     if service.close_fds {
         sys::close_on_exec_from(first_to_close(launch.inherited));
@@ -59,7 +57,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
 
 /// Makes sure that name and port are free, and keeps the lock. The cookie is kept where we are the instance.
 fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lock>, Option<String>), Error> {
-    let mut standing_by = false;
+    let mut standby = None;
     loop {
         let lock = match folder.map(|folder| launch.lock(folder)) {
             Some(Err(Error::State(message))) => {
@@ -69,54 +67,50 @@ fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lo
             Some(lock) => Some(lock?),
             None => None,
         };
-        let holder = match folder.map(|folder| place::holder(launch.service, folder, &launch.host)) {
-            Some(Err(message)) => {
-                log::warn!("{message}; continuing without it");
-                Holder::Nobody
-            }
-            // A container that is restarted finds its own last record, of a pid namespace that is gone: to take
-            // that for alive would be to fail for ever.
-            Some(Ok(Holder::Unknown(record, why))) if record.process.host.machine == launch.host.machine => {
-                log::warn!("cannot tell whether {} runs: {why}; continuing", place::whereabouts(&record));
-                Holder::Nobody
-            }
-            Some(Ok(holder)) => holder,
-            None => Holder::Nobody,
-        };
-        let conflict = place::conflict(launch.service, &holder, launch.decision.supervised);
-        let Some(conflict) = conflict.or_else(|| place::port_conflict(launch.service)) else {
-            if standing_by {
-                say("the place is free; going on");
-            }
+        let holder = holder(launch, folder);
+        let Some(conflict) = launch.conflict(&holder, folder)? else {
+            standby.as_ref().inspect(|standby: &&Standby| standby.end());
             let kept = if let Holder::Ourselves(record) = holder { Some(record.cookie) } else { None };
-            return Ok((lock, kept.filter(|kept| cookie::is_of(&launch.service.name, kept))));
+            return Ok((lock, kept));
         };
-        if launch.service.on_conflict != Some(OnConflict::Standby) || matches!(conflict, Error::Config(_)) {
-            return Err(conflict);
+        let stands_by = match launch.service.on_conflict {
+            Some(asked) => asked == OnConflict::Standby,
+            None => launch.decision.supervised,
+        };
+        if !stands_by || conflict.kind == Kind::OtherService {
+            return Err(conflict.into_error(launch.decision.supervised));
         }
         // Whoever has the place must be able to leave it.
         drop(lock);
-        if !standing_by {
-            say(&format!("standby: {conflict}"));
-            standing_by = true;
-        }
-        stand_by(launch, &holder, &conflict)?;
+        standby.get_or_insert_with(Standby::new).wait(launch, conflict)?;
     }
 }
 
-/// Waits until the holder may have ended.
-fn stand_by(launch: &mut Launch, holder: &Holder, conflict: &Error) -> Result<(), Error> {
-    launch.teller.status(&format!("standby: {conflict}"));
-    let watch = place::awaited(holder).map(|identity| ExitWatch::new(identity.pid));
-    let ends = watch.as_ref().and_then(ExitWatch::descriptor);
-    launch.wake.wait(ends, if ends.is_some() { RETRY * 4 } else { RETRY });
-    launch.signals.signal().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
+/// Who has the name, as far as that keeps a server from starting.
+fn holder(launch: &Launch, folder: Option<&Folder>) -> Holder {
+    let Some(folder) = folder else { return Holder::Nobody };
+    match place::holder(launch.service, folder, &launch.host) {
+        Err(message) => {
+            log::warn!("{message}; continuing without it");
+            Holder::Nobody
+        }
+        // A container that is restarted finds its own last record, of a pid namespace that is gone: to take
+        // that for alive would be to fail for ever.
+        Ok(Holder::Unknown(record, why)) if record.process.host.machine == launch.host.machine => {
+            log::warn!("cannot tell whether {} runs: {why}; continuing", place::whereabouts(&record));
+            Holder::Nobody
+        }
+        Ok(holder) => holder,
+    }
 }
 
 /// Written before the exec: pid and start time stay the same. Where it cannot be written the start goes on.
-fn write_record(launch: &Launch, folder: Option<&Folder>, phase: Phase, cookie: &str) {
+fn write_record(launch: &Launch, folder: Option<&Folder>, phase: Phase, cookie: &str, path: Option<&Path>) {
     let (Some(folder), Some(process)) = (folder, ourselves()) else { return };
-    if let Err(e) = launch.record(phase, &process, cookie, None).write(folder) {
+    let executable = path.and_then(|path| path.canonicalize().ok());
+    let log = sys::file_of(std::io::stderr().as_fd());
+    let work = Work { phase, process: &process, cookie, executable, log: log.as_deref() };
+    if let Err(e) = launch.record(work).write(folder) {
         log::warn!("cannot write the record in {}: {e}; continuing without a record", quoted(&folder.path));
     }
 }

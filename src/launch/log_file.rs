@@ -23,6 +23,11 @@ const KEPT: u32 = 3;
 const LINES: usize = 20;
 const BYTES: u64 = 16 << 10;
 
+/// Where the log of a service is that names none.
+pub fn default(root: &Path, name: &str) -> PathBuf {
+    root.join(name).join(NAME)
+}
+
 /// An open log.
 pub struct Log {
     pub file: File,

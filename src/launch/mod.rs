@@ -4,25 +4,31 @@
 pub mod checks;
 mod detached;
 mod foreground;
-mod log_file;
-mod place;
+pub mod log_file;
+pub mod place;
+mod standby;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::check::{self, Context, Lookup};
+use crate::check::{self, Check, Context, Expectation, Lookup, Probe, port};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::identity::Identity;
+use crate::instance::members::{Marks, Sight, find, spared};
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::{Folder, Lock};
+use crate::instance::stop::{Signalled, Stop, Stopped};
 use crate::mode::{Decision, Mode};
+use crate::report::line::say;
 use crate::report::progress::Teller;
 use crate::service::Service;
 use crate::sys::{self, Caught, Dispositions, Host, Nofile, Process, Wake};
 use crate::text::{quoted, shell_words};
+
+use place::{Conflict, Holder};
 
 /// One start.
 pub struct Launch<'a> {
@@ -33,6 +39,8 @@ pub struct Launch<'a> {
     pub arguments: &'a [OsString],
     pub dispositions: Dispositions,
     pub host: Host,
+    /// Where the folders of all services are.
+    pub state: Result<PathBuf, String>,
     pub called_in: PathBuf,
     /// The limits that the server gets, where any were asked for.
     pub nofile: Option<Nofile>,
@@ -63,27 +71,65 @@ impl Launch<'_> {
 
     /// Takes the service's lock, once whoever starts or stops it is done.
     fn lock(&mut self, folder: &Folder) -> Result<Lock, Error> {
-        let mut waited = Duration::ZERO;
-        loop {
-            if let Some(signal) = self.signals.signal() {
-                return Err(Error::Interrupted(signal));
+        let teller = &mut self.teller;
+        let desk = LockDesk { wake: &self.wake, signals: &self.signals };
+        desk.take(folder, &self.service.name, |_| teller.status("waiting for another start or stop of this service"))
+    }
+
+    /// Who is in the way of this start, after what is left of an instance that is gone has been stopped.
+    fn conflict(&mut self, holder: &Holder, folder: Option<&Folder>) -> Result<Option<Conflict>, Error> {
+        if let Some(conflict) = place::name_conflict(self.service, holder, folder) {
+            return Ok(Some(conflict));
+        }
+        let Holder::Remains(record) = holder else { return Ok(self.port_conflict(holder)) };
+        let marks = Marks::of(record);
+        let told_to_end = record.phase == Phase::Stopping && record.process.verified().is_some();
+        if told_to_end || marks.may_have_remains() {
+            self.clear(&marks)?;
+        }
+        let conflict = self.port_conflict(holder);
+        if conflict.is_none() {
+            return Ok(None);
+        }
+        // What left the instance's session belongs to a person, unless it holds the port.
+        self.clear(&marks)?;
+        Ok(self.port_conflict(holder))
+    }
+
+    fn port_conflict(&self, holder: &Holder) -> Option<Conflict> {
+        place::port_conflict(self.service, holder, &self.host)
+    }
+
+    /// Stops what is left of an instance.
+    fn clear(&mut self, marks: &Marks) -> Result<(), Error> {
+        let (table, us) = (sys::processes(), std::process::id() as i32);
+        let found = find(marks, &table, us, &spared(&table, us, &marks.main), &Sight::default());
+        let Some(first) = found.members.first() else { return Ok(()) };
+        let what = match found.members.len() {
+            1 => port::describe(first.pid),
+            count => format!("{count} processes, {} the first", port::describe(first.pid)),
+        };
+        let message = format!("stopping what pid {} left behind: {what}", marks.main.pid);
+        say(&message);
+        self.stop(marks, Signalled::EndsTheWait, Some(&message)).map(drop)
+    }
+
+    /// Stops an instance, all of it or an error.
+    fn stop(&mut self, marks: &Marks, signalled: Signalled, status: Option<&str>) -> Result<Stopped, Error> {
+        let stop =
+            Stop { marks, grace: self.service.grace, all: false, signalled, wake: &self.wake, signals: &self.signals };
+        let teller = &mut self.teller;
+        let stopped = stop.run(|| {
+            if let Some(status) = status {
+                teller.status(status);
             }
-            let failed = |e| {
-                Error::State(format!(
-                    "cannot lock the state folder {}: {e}; set FORERUN_STATE_DIR",
-                    quoted(&folder.path)
-                ))
-            };
-            if let Some(lock) = folder.try_lock().map_err(failed)? {
-                return Ok(lock);
+        });
+        match (stopped.left.first(), self.signals.signal()) {
+            (None, _) => Ok(stopped),
+            (_, Some(signal)) if signalled == Signalled::EndsTheWait => Err(Error::Interrupted(signal)),
+            (Some(left), _) => {
+                Err(Error::Conflict(format!("cannot stop {}: it does not end after SIGKILL", port::describe(left.pid))))
             }
-            if waited.is_zero() {
-                log::info!("another forerun is starting or stopping {}; waiting for it", quoted(&self.service.name));
-            }
-            self.teller.status("waiting for another start or stop of this service");
-            let step = (waited / 50).clamp(Duration::from_millis(1), Duration::from_millis(100));
-            self.wake.wait(None, step);
-            waited += step;
         }
     }
 
@@ -96,33 +142,91 @@ impl Launch<'_> {
         })
     }
 
-    /// The record of this start. `process` is the server, or forerun itself before there is one.
-    fn record(&self, phase: Phase, process: &Process, cookie: &str, log: Option<&PathBuf>) -> Record {
+    /// The record of this start.
+    fn record(&self, work: Work) -> Record {
         let texts = |list: &[OsString]| list.iter().map(|s| Text::from(s.as_os_str())).collect();
-        let service = self.service;
+        let (service, process) = (self.service, work.process);
+        let starter = if work.phase == Phase::Starting { ourselves() } else { None };
         Record {
             version: Record::VERSION,
             name: service.name.clone(),
-            phase,
+            phase: work.phase,
             session: process.session,
             group: process.group,
             process: Identity::new(process, &self.host),
-            cookie: cookie.to_owned(),
+            starter: starter.map(|us| Identity::new(&us, &self.host)),
+            cookie: work.cookie.to_owned(),
             mode: self.decision.mode.to_string(),
-            supervisor: self.decision.recognised.map(str::to_owned),
-            cgroup: sys::cgroup_leaf(),
+            supervisor: self.decision.recognised.filter(|_| self.decision.mode == Mode::Foreground).map(str::to_owned),
+            cgroup: sys::cgroup(),
             config: service.config.as_ref().map(|c| Text::from(c.as_os_str())),
             command: texts(&service.command),
+            executable: work.executable.as_ref().map(|e| Text::from(e.as_os_str())),
             cwd: Text::from(service.directory.as_os_str()),
             port: service.port,
             url: service.url.clone(),
-            log: log.map(|l| Text::from(l.as_os_str())),
+            log: work.log.map(|l| Text::from(l.as_os_str())),
+            grace: service.grace,
             started: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs(),
             arguments: texts(self.arguments),
             called_in: Text::from(self.called_in.as_os_str()),
             environment: texts(self.inherited.entries()),
         }
     }
+}
+
+/// How far a start is.
+struct Work<'a> {
+    phase: Phase,
+    /// The server, or forerun itself before there is one.
+    process: &'a Process,
+    cookie: &'a str,
+    /// What the server runs, once that is known.
+    executable: Option<PathBuf>,
+    log: Option<&'a Path>,
+}
+
+/// Where a lock is waited for.
+pub struct LockDesk<'a> {
+    pub wake: &'a Wake,
+    pub signals: &'a Caught,
+}
+
+impl LockDesk<'_> {
+    /// Takes a service's lock, once whoever starts or stops it is done. `meanwhile` is told how long that takes.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]; [`Error::State`] where the folder has no locks.
+    pub fn take(&self, folder: &Folder, name: &str, mut meanwhile: impl FnMut(Duration)) -> Result<Lock, Error> {
+        let mut waited = Duration::ZERO;
+        loop {
+            if let Some(signal) = self.signals.signal() {
+                return Err(Error::Interrupted(signal));
+            }
+            let folder_name = quoted(&folder.path);
+            let failed =
+                |e| Error::State(format!("cannot lock the state folder {folder_name}: {e}; set FORERUN_STATE_DIR"));
+            if let Some(lock) = folder.try_lock().map_err(failed)? {
+                return Ok(lock);
+            }
+            if waited.is_zero() {
+                log::info!("another forerun is starting or stopping {}; waiting for it", quoted(name));
+            }
+            meanwhile(waited);
+            let step = (waited / 50).clamp(Duration::from_millis(1), Duration::from_millis(50));
+            self.wake.wait(None, step);
+            waited += step;
+        }
+    }
+}
+
+/// The check that says that the server is ready; without health, that its port listens.
+pub fn readiness(service: &Service) -> Option<Probe> {
+    if let Some(health) = &service.health {
+        return Some(health.probe.clone());
+    }
+    let check = Check::Tcp { host: "localhost".to_owned(), port: service.port? };
+    Some(Probe { check, timeout: service.health_timeout, expect: Expectation::default() })
 }
 
 /// This process.
@@ -148,9 +252,4 @@ fn exec_error(command: &[OsString], error: &std::io::Error) -> Error {
         Some(libc::E2BIG) => Error::CannotExecute(format!("{message}; {} is too long", quoted(&shell_words(command)))),
         _ => Error::CannotExecute(message),
     }
-}
-
-/// A process that was verified a moment ago.
-fn verified(identity: &Identity) -> Option<Process> {
-    sys::process(identity.pid).filter(|p| p.start == identity.start)
 }

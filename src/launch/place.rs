@@ -6,10 +6,13 @@ use std::ffi::OsString;
 use crate::check::port::{self, Port};
 use crate::error::Error;
 use crate::instance::identity::{Identity, Life};
-use crate::instance::record::Record;
+use crate::instance::members::{Marks, Sight, find, spared};
+use crate::instance::record::{Phase, Record};
 use crate::instance::state::Folder;
+use crate::instance::supervisor::{self, Verb};
+use crate::report::line::say;
 use crate::service::Service;
-use crate::sys::{self, Host};
+use crate::sys::{self, Host, Process};
 use crate::text::{quoted, shell_words};
 
 /// Who has the name.
@@ -24,6 +27,8 @@ pub enum Holder {
     Other(Box<Record>, &'static str),
     /// Nobody knows whether its process still runs.
     Unknown(Box<Record>, &'static str),
+    /// An instance whose main process is gone, or was told to end. Something of it may be left.
+    Remains(Box<Record>),
 }
 
 /// Looks up who has the service's name.
@@ -34,14 +39,17 @@ pub fn holder(service: &Service, folder: &Folder, here: &Host) -> Result<Holder,
     let Some(record) = Record::read(folder, &service.name)? else { return Ok(Holder::Nobody) };
     let life = record.process.life(here);
     let is_us = life == Life::Alive && record.process.pid == std::process::id() as i32;
-    Ok(judge(service, Box::new(record), life, is_us))
+    let same_boot = record.process.host == *here;
+    Ok(judge(service, Box::new(record), life, is_us, same_boot))
 }
 
-fn judge(service: &Service, record: Box<Record>, life: Life, is_us: bool) -> Holder {
+fn judge(service: &Service, record: Box<Record>, life: Life, is_us: bool, same_boot: bool) -> Holder {
     match life {
+        Life::Dead if same_boot => Holder::Remains(record),
         Life::Dead => Holder::Nobody,
         Life::Unknown(why) => Holder::Unknown(record, why),
         Life::Alive if is_us => Holder::Ourselves(record),
+        Life::Alive if record.phase == Phase::Stopping => Holder::Remains(record),
         Life::Alive => match difference(service, &record) {
             Some(what) => Holder::Other(record, what),
             None => Holder::Instance(record),
@@ -65,71 +73,142 @@ fn difference(service: &Service, record: &Record) -> Option<&'static str> {
     (record.port != service.port).then_some("port")
 }
 
-/// The conflict over the name, where there is one. `supervised`: another service of our name is a mistake in
-/// the configuration, which a restart cannot help against.
-pub fn conflict(service: &Service, holder: &Holder, supervised: bool) -> Option<Error> {
-    let name = quoted(&service.name);
-    match holder {
-        Holder::Nobody | Holder::Ourselves(_) => None,
-        Holder::Instance(record) => {
-            let message = format!("the name {name} is held by {}; {}", whereabouts(record), how_to_stop(record));
-            Some(Error::Conflict(message))
+/// Why a start cannot go on.
+pub struct Conflict {
+    pub message: String,
+    pub kind: Kind,
+    /// Who has to end first, where that can be seen.
+    pub awaited: Option<Identity>,
+}
+
+/// Who is in the way.
+#[derive(PartialEq)]
+pub enum Kind {
+    /// An instance of this service.
+    Instance(Box<Record>),
+    /// Something that is not ours.
+    Stranger,
+    /// Another service of this name: somebody has to give one of them another.
+    OtherService,
+}
+
+impl Conflict {
+    /// The error of a start that gives up. `supervised`: another service of our name is a mistake in the
+    /// configuration, which a restart cannot help against.
+    pub fn into_error(self, supervised: bool) -> Error {
+        match self.kind {
+            Kind::OtherService if supervised => Error::Config(self.message),
+            _ => Error::Conflict(self.message),
         }
-        Holder::Other(record, what) => {
-            let theirs: Vec<_> = record.command.iter().map(OsString::from).collect();
-            let message = format!(
-                "the name {name} is held by another service with another {what}: {} runs as {}, this is {}; give one of them another --name",
-                quoted(&shell_words(&theirs)),
-                whereabouts(record),
-                quoted(&shell_words(&service.command)),
-            );
-            Some(if supervised { Error::Config(message) } else { Error::Conflict(message) })
-        }
-        Holder::Unknown(record, why) => Some(Error::Conflict(format!(
-            "the name {name} may be held by {}: {why}, so nobody can tell from here; give another --name, or another FORERUN_STATE_DIR",
-            whereabouts(record),
-        ))),
     }
 }
 
-/// The conflict over the port, where there is one.
-pub fn port_conflict(service: &Service) -> Option<Error> {
+/// The conflict over the name, where there is one.
+pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>) -> Option<Conflict> {
+    let name = quoted(&service.name);
+    match holder {
+        Holder::Nobody | Holder::Ourselves(_) | Holder::Remains(_) => None,
+        Holder::Instance(record) => Some(Conflict {
+            message: format!("the name {name} is held by {}; {}", describe(record), how_to_stop(record)),
+            kind: Kind::Instance(record.clone()),
+            awaited: Some(record.process.clone()),
+        }),
+        Holder::Other(record, what) => Some(Conflict {
+            message: format!(
+                "the name {name} is held by another service with another {what}: {} runs as {}, this is {}; give one of them another --name",
+                quoted(&shell_words(&record.command.iter().map(OsString::from).collect::<Vec<_>>())),
+                whereabouts(record),
+                quoted(&shell_words(&service.command)),
+            ),
+            kind: Kind::OtherService,
+            awaited: None,
+        }),
+        Holder::Unknown(record, why) => {
+            let gone =
+                folder.map(|f| format!("if it is gone, remove {}", quoted(&Record::path(f)))).unwrap_or_default();
+            Some(Conflict {
+                message: format!(
+                    "the name {name} may be held by {}: {why}, so nobody can tell from here; give another --name, or {gone}",
+                    whereabouts(record),
+                ),
+                kind: Kind::Stranger,
+                awaited: None,
+            })
+        }
+    }
+}
+
+/// The conflict over the port, where there is one. What holds it of our own family is none.
+pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<Conflict> {
     let number = service.port?;
     if sys::inherits_listener(number) {
         return None;
     }
     let port = quoted(&number.to_string());
+    let stranger = |message, awaited| Some(Conflict { message, kind: Kind::Stranger, awaited });
     match port::guard(service.host.as_deref(), number) {
         Port::Free => None,
-        Port::Held(who) => {
-            Some(Error::Conflict(format!("port {port} is held by {who}; stop it, or choose another port")))
+        Port::Held { pid, .. } if pid.is_some_and(|pid| is_of_us(holder, pid)) => None,
+        Port::Held { who, pid } => {
+            let message = format!("port {port} is held by {who}; stop it, or choose another port");
+            let process = pid.and_then(sys::process);
+            stranger(message, process.map(|process| Identity::new(&process, here)))
         }
-        Port::Unknown(why) => Some(Error::Conflict(format!(
-            "cannot tell whether port {port} is free: {why}; choose another, or guard none with --port 0"
-        ))),
+        Port::Unknown(why) => {
+            let what_to_do = "choose another, or guard none with --port 0";
+            stranger(format!("cannot tell whether port {port} is free: {why}; {what_to_do}"), None)
+        }
     }
+}
+
+/// Whether a process is of our own instance: a worker of a server that starts itself again.
+fn is_of_us(holder: &Holder, pid: i32) -> bool {
+    let Holder::Ourselves(record) = holder else { return false };
+    let (marks, table, us) = (Marks::of(record), sys::processes(), std::process::id() as i32);
+    let found = find(&marks, &table, us, &spared(&table, us, &marks.main), &Sight::default());
+    found.members.iter().any(|p| p.pid == pid)
 }
 
 /// Where an instance runs, in a few words.
 pub fn whereabouts(record: &Record) -> String {
-    let unit = record.cgroup.as_ref().filter(|leaf| leaf.ends_with(".service")).map(|unit| format!(" ('{unit}')"));
-    match &record.supervisor {
-        Some(supervisor) => format!("pid {} under {supervisor}{}", record.process.pid, unit.unwrap_or_default()),
+    match supervisor::of(record) {
+        Some(supervised) => format!("pid {} under {}", record.process.pid, supervised.describe()),
         None => format!("pid {} ({})", record.process.pid, record.mode),
     }
 }
 
-fn how_to_stop(record: &Record) -> String {
-    match &record.supervisor {
-        Some(supervisor) => format!("stop it through {supervisor}"),
-        None => format!("stop it: kill {}", record.process.pid),
+/// An instance by pid, command and place.
+fn describe(record: &Record) -> String {
+    let who = port::describe(record.process.pid);
+    match supervisor::of(record) {
+        Some(supervised) => format!("{who} under {}", supervised.describe()),
+        None => format!("{who}, {}", record.mode),
     }
 }
 
-/// The process that a conflict waits for, where one is known.
-pub fn awaited(holder: &Holder) -> Option<&Identity> {
-    match holder {
-        Holder::Instance(record) | Holder::Other(record, _) => Some(&record.process),
-        _ => None,
+/// How to stop an instance.
+fn how_to_stop(record: &Record) -> String {
+    match supervisor::of(record) {
+        Some(supervised) => supervised.advice(Verb::Stop),
+        None => format!("stop it: forerun stop {}", record.name),
+    }
+}
+
+/// What to type to stop an instance, where that is known.
+pub fn stop_command(record: &Record) -> Option<String> {
+    match supervisor::of(record) {
+        Some(supervised) => supervised.command(Verb::Stop),
+        None => Some(format!("forerun stop {}", record.name)),
+    }
+}
+
+/// Names what carries an instance's cookie and was left alone.
+pub fn tell_escaped(name: &str, escaped: &[Process]) {
+    for process in escaped {
+        say(&format!(
+            "left alone: {}, which left {} into a session of its own; 'forerun stop {name} --all' ends it too",
+            port::describe(process.pid),
+            quoted(name),
+        ));
     }
 }

@@ -6,3 +6,4 @@ pub mod notify;
 pub mod plan;
 pub mod progress;
 pub mod result;
+pub mod status;

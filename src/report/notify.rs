@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! What the service manager is told while forerun is still the main process: STATUS= and EXTEND_TIMEOUT_USEC=.
+//! What the service manager is told while forerun is still the main process: STATUS= and EXTEND_TIMEOUT_USEC=, and
+//! in standby READY=1 and WATCHDOG=1.
 
 use std::ffi::OsString;
 use std::io;
@@ -21,6 +22,8 @@ const LONGEST: usize = 2000;
 #[derive(Default)]
 pub struct Notifier {
     last: Option<(Instant, String)>,
+    /// What was said of a standby, and when.
+    standby: Option<(Instant, String)>,
 }
 
 impl Notifier {
@@ -36,6 +39,19 @@ impl Notifier {
         }
     }
 
+    /// The service is there and we stand by for it: the start is over, and from now on the watchdog counts. Returns
+    /// how long until that must hear from us again.
+    pub fn standing_by(&mut self, status: &str) -> Duration {
+        let interval = watchdog().map_or(Duration::MAX, |period| period / 2);
+        let since = self.standby.as_ref().filter(|(_, said)| said == status).map(|(sent, _)| sent.elapsed());
+        if since.is_none_or(|since| since >= interval) {
+            post_all(&[NotifyState::Ready, NotifyState::Status(cut(status)), NotifyState::Watchdog]);
+            self.standby = Some((Instant::now(), status.to_owned()));
+            return interval;
+        }
+        interval.saturating_sub(since.unwrap_or_default())
+    }
+
     /// The server gets its own time to start: the wait has used up what the unit gives.
     pub fn starting(&mut self, status: &str, time: Duration) {
         if self.last.take().is_some() {
@@ -45,11 +61,24 @@ impl Notifier {
 }
 
 fn send(status: &str, time: Duration) {
-    // A message of more than 4096 bytes is dropped as a whole (sd_notify(3)).
-    let end = status.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= LONGEST).last();
-    let status = &status[..end.unwrap_or(0)];
     let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-    let message = format!("{}\n{}\n", NotifyState::Status(status), NotifyState::ExtendTimeoutUsec(micros));
+    post_all(&[NotifyState::Status(cut(status)), NotifyState::ExtendTimeoutUsec(micros)]);
+}
+
+/// A message of more than 4096 bytes is dropped as a whole (sd_notify(3)).
+fn cut(status: &str) -> &str {
+    let end = status.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= LONGEST).last();
+    &status[..end.unwrap_or(0)]
+}
+
+/// The period of the watchdog, where the service manager has one for us.
+fn watchdog() -> Option<Duration> {
+    let micros = std::env::var("WATCHDOG_USEC").ok()?.parse().ok().filter(|&micros| micros > 0)?;
+    Some(Duration::from_micros(micros))
+}
+
+fn post_all(states: &[NotifyState]) {
+    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
     if let Err(e) = post(message.as_bytes()) {
         log::debug!("cannot notify the service manager: {e}");
     }

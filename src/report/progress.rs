@@ -48,6 +48,16 @@ impl Teller {
         }
     }
 
+    /// Whether a service manager listens.
+    pub fn notifies(&self) -> bool {
+        self.notifier.is_some()
+    }
+
+    /// Says to the service manager that we stand by while the service is there. How long until it must hear again.
+    pub fn stands_by(&mut self, status: &str) -> Duration {
+        self.notifier.as_mut().map_or(Duration::MAX, |notifier| notifier.standing_by(status))
+    }
+
     /// The checks are over and the server gets `time` to start.
     pub fn starting(&mut self, status: &str, time: Duration) {
         if let Some(notifier) = &mut self.notifier {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::line::print_result;
 use crate::check::run::Progress;
 use crate::error::Error;
+use crate::instance::supervisor::unit_of_cgroup;
 use crate::service::Service;
 use crate::sys;
 use crate::text::{elapsed, one_line};
@@ -19,19 +20,16 @@ pub struct Ready<'a> {
     pub pid: i32,
     /// Where it runs, when it ran before.
     pub already: Option<String>,
-    pub supervised: bool,
+    /// What to type to stop it, where that is known.
+    pub stop: Option<String>,
     pub took: Duration,
     pub log: Option<PathBuf>,
 }
 
 impl<'a> Ready<'a> {
     pub fn new(service: &'a Service, pid: i32) -> Self {
-        Ready { service, pid, already: None, supervised: false, took: Duration::ZERO, log: None }
-    }
-
-    /// How to stop it. (Not by name: there may be others of it, and the pid is what was started.)
-    fn stop(&self) -> Option<String> {
-        (!self.supervised).then(|| format!("kill {}", self.pid))
+        let stop = Some(format!("forerun stop {}", service.name));
+        Ready { service, pid, already: None, stop, took: Duration::ZERO, log: None }
     }
 
     fn text(&self) -> String {
@@ -44,7 +42,7 @@ impl<'a> Ready<'a> {
         if let Some(log) = &self.log {
             lines += &format!("  log   {}\n", one_line(log));
         }
-        if let Some(stop) = self.stop() {
+        if let Some(stop) = &self.stop {
             lines += &format!("  stop  {stop}\n");
         }
         if let Some(unit) = self.foreign_unit() {
@@ -55,8 +53,8 @@ impl<'a> Ready<'a> {
 
     /// The service whose control group a detached server shares.
     fn foreign_unit(&self) -> Option<String> {
-        let leaf = || sys::cgroup_leaf().filter(|leaf| leaf.ends_with(".service"));
-        if self.already.is_none() { leaf().map(|leaf| one_line(&leaf)) } else { None }
+        let unit = || sys::cgroup().and_then(|path| unit_of_cgroup(&path).map(one_line));
+        if self.already.is_none() { unit() } else { None }
     }
 
     fn json(&self) -> Value {
@@ -67,7 +65,7 @@ impl<'a> Ready<'a> {
             "already_running": self.already.is_some(),
             "seconds": self.already.is_none().then_some(self.took.as_secs_f64()),
             "log": self.log.as_ref().map(|log| log.to_string_lossy()),
-            "stop": self.stop(),
+            "stop": self.stop,
             "lives_in": self.foreign_unit(),
         })
     }

@@ -6,6 +6,7 @@ mod name;
 mod probes;
 mod variables;
 
+pub use name::is_name;
 pub use probes::{Awaited, Fix, Requirement};
 pub use variables::Variables;
 
@@ -34,6 +35,16 @@ pub enum OnConflict {
     Fail,
 }
 
+/// Which running instance a detached start stops first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Replace {
+    No,
+    /// One of the same service.
+    Same,
+    /// One of the same name, also where forerun.toml says another command by now: a restart.
+    Any,
+}
+
 /// A limit of open descriptors that was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NofileWish {
@@ -59,13 +70,14 @@ pub struct Service {
     pub url: Option<String>,
     pub requirements: Vec<Requirement>,
     pub waits: Vec<Awaited>,
+    pub wait_timeout: Duration,
     pub health: Option<Awaited>,
     pub health_timeout: Duration,
     pub run_fixes: bool,
     pub nofile: Option<NofileWish>,
     pub close_fds: bool,
     pub on_conflict: Option<OnConflict>,
-    pub replace: bool,
+    pub replace: Replace,
     pub log: Option<PathBuf>,
     pub open: bool,
     pub grace: Duration,
@@ -73,38 +85,58 @@ pub struct Service {
     pub without_effect: Vec<&'static str>,
 }
 
+/// The name that a subcommand is about: the one that was given, else that of the service in forerun.toml. Nothing
+/// where there is neither.
+///
+/// # Errors
+/// [`Error::Usage`] for a name that is none, [`Error::Config`] for a bad file.
+pub fn named(options: &Options, here: &Path) -> Result<Option<String>, Error> {
+    if let Some(name) = &options.name {
+        return name::asked(name).map(Some).map_err(Fault::plain);
+    }
+    let Some((path, text, file)) = read_file(options, here)? else { return Ok(None) };
+    let folder = path.parent().unwrap_or(here);
+    let directory = file.cwd.as_ref().map_or(folder.to_owned(), |cwd| folder.join(cwd));
+    let words = command(&Options { task: Task::Check, ..Options::default() }, &file);
+    let name = words.and_then(|words| name::resolve(options, &file, &directory, &words));
+    name.map(Some).map_err(|fault| fault.in_file(&path, &text))
+}
+
+/// forerun.toml: its absolute path, its text and what it says, where there is one.
+fn read_file(options: &Options, here: &Path) -> Result<Option<(PathBuf, String, File)>, Error> {
+    let path = here.join(options.config.as_deref().unwrap_or(Path::new("forerun.toml")));
+    let Some(text) = file::read(&path).map_err(Error::Config)? else {
+        return match options.config {
+            Some(_) => {
+                Err(Error::Config(format!("cannot read {}: No such file or directory (os error 2)", quoted(&path))))
+            }
+            None => Ok(None),
+        };
+    };
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let file = file::parse(&text).map_err(|wrong| Error::Config(wrong.in_file(&path, &text)))?;
+    Ok(Some((path, text, file)))
+}
+
 impl Service {
-    /// Resolves the service.
+    /// Resolves the service, as seen from the folder `here`.
     ///
     /// # Errors
     /// [`Error::Usage`] for what the command line says wrongly, [`Error::Config`] for files.
-    pub fn resolve(options: &Options) -> Result<Service, Error> {
-        let path = options.config.clone().unwrap_or_else(|| "forerun.toml".into());
-        let text = match file::read(&path).map_err(Error::Config)? {
-            None if options.config.is_some() => {
-                return Err(Error::Config(format!(
-                    "cannot read {}: No such file or directory (os error 2)",
-                    quoted(&path)
-                )));
+    pub fn resolve(options: &Options, here: &Path) -> Result<Service, Error> {
+        match read_file(options, here)? {
+            None => Self::build(options, File::default(), None, here).map_err(Fault::plain),
+            Some((path, text, file)) => {
+                Self::build(options, file, Some(&path), here).map_err(|fault| fault.in_file(&path, &text))
             }
-            text => text,
-        };
-        let Some(text) = text else { return Self::build(options, File::default(), None).map_err(Fault::plain) };
-        let path = std::path::absolute(&path).unwrap_or(path);
-        let in_file = |wrong: Wrong| Error::Config(wrong.in_file(&path, &text));
-        let file = file::parse(&text).map_err(in_file)?;
-        Self::build(options, file, Some(&path)).map_err(|fault| match fault {
-            Fault::File(wrong) => in_file(wrong),
-            other => other.plain(),
-        })
+        }
     }
 
-    fn build(options: &Options, file: File, config: Option<&Path>) -> Result<Service, Fault> {
+    fn build(options: &Options, file: File, config: Option<&Path>, here: &Path) -> Result<Service, Fault> {
         let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
-        let here = std::env::current_dir().unwrap_or_else(|_| ".".into());
         let in_file = |path: &PathBuf| folder.join(path);
         let from_caller = |path: &PathBuf| here.join(path);
-        let default_directory = if config.is_some() { folder.to_owned() } else { here.clone() };
+        let default_directory = if config.is_some() { folder.to_owned() } else { here.to_owned() };
         let directory =
             options.cwd.as_ref().map(from_caller).or(file.cwd.as_ref().map(in_file)).unwrap_or(default_directory);
 
@@ -113,15 +145,15 @@ impl Service {
         let mut requirements =
             file.require.iter().map(|t| probes::requirement(t, folder)).collect::<Result<Vec<_>, _>>()?;
         for spec in &options.require {
-            let probe = probes::plain_probe(spec, &here, check::EXEC_TIMEOUT)?;
+            let probe = probes::plain_probe(spec, here, check::EXEC_TIMEOUT)?;
             requirements.push(Requirement { probe, fix: None, hint: None });
         }
         let mut waits =
             file.wait.iter().map(|t| probes::awaited(t, folder, wait_timeout)).collect::<Result<Vec<_>, _>>()?;
         for spec in &options.wait {
-            waits.push(Awaited { probe: probes::plain_probe(spec, &here, wait_timeout)?, hint: None });
+            waits.push(Awaited { probe: probes::plain_probe(spec, here, wait_timeout)?, hint: None });
         }
-        let health = probes::health(options, file.health.as_ref(), folder, &here)?;
+        let health = probes::health(options, file.health.as_ref(), folder, here)?;
         let health_timeout =
             health.as_ref().map(|h| h.probe.timeout).or(options.health_timeout).unwrap_or(HEALTH_TIMEOUT);
 
@@ -131,7 +163,7 @@ impl Service {
         let host = loopback.filter(|(_, p)| Some(*p) == port).map(|(host, _)| host.to_owned());
         let url = file.url.clone().or_else(|| url(health.as_ref(), port));
         let name = name::resolve(options, &file, &directory, &command)?;
-        let variables = variables::resolve(options, &file, folder, &here)?;
+        let variables = variables::resolve(options, &file, folder, here)?;
         Ok(Service {
             name,
             config: config.map(Path::to_owned),
@@ -144,6 +176,7 @@ impl Service {
             url,
             requirements,
             waits,
+            wait_timeout,
             health,
             health_timeout,
             run_fixes: !options.no_fix,
@@ -159,7 +192,11 @@ impl Service {
                 Some(_) => Some(OnConflict::Fail),
                 None => file.on_conflict,
             },
-            replace: options.replace,
+            replace: match (options.task, options.replace) {
+                (Task::Restart, _) => Replace::Any,
+                (_, true) => Replace::Same,
+                (_, false) => Replace::No,
+            },
             log: options.log.as_ref().map(from_caller).or(file.log.as_ref().map(in_file)),
             open: options.open || file.open == Some(true),
             grace: options.grace.or(file.grace.as_ref().map(|t| t.0)).unwrap_or(GRACE),
@@ -190,6 +227,13 @@ impl Fault {
             Fault::Usage(message) => Error::Usage(message),
             Fault::Config(message) => Error::Config(message),
             Fault::File(wrong) => Error::Config(wrong.message),
+        }
+    }
+
+    fn in_file(self, path: &Path, text: &str) -> Error {
+        match self {
+            Fault::File(wrong) => Error::Config(wrong.in_file(path, text)),
+            other => other.plain(),
         }
     }
 }

@@ -10,19 +10,23 @@ use super::file::{File, Wrong};
 use crate::cli::Options;
 use crate::text::quoted;
 
+const EXPECTED: &str = "expected 1 to 64 of A-Z a-z 0-9 . _ @ -, and not '.' or '..'";
+
+/// A name from the command line.
+pub fn asked(name: &OsStr) -> Result<String, Fault> {
+    let valid = name.to_str().filter(|n| is_name(n));
+    valid.map(str::to_owned).ok_or_else(|| Fault::Usage(format!("invalid name {}: {EXPECTED}", quoted(name))))
+}
+
 /// The name: asked for, or the folder's, or the command's where the folder has none (`/`, a unit's default).
 pub fn resolve(options: &Options, file: &File, directory: &Path, command: &[OsString]) -> Result<String, Fault> {
-    let expected = "expected 1 to 64 of A-Z a-z 0-9 . _ @ -, and not '.' or '..'";
     if let Some(name) = &options.name {
-        let valid = name.to_str().filter(|n| is_name(n));
-        return valid
-            .map(str::to_owned)
-            .ok_or_else(|| Fault::Usage(format!("invalid name {}: {expected}", quoted(name))));
+        return asked(name);
     }
     if let Some(name) = &file.name {
         return match is_name(name.get_ref()) {
             true => Ok(name.get_ref().clone()),
-            false => Err(Wrong::at(name, format!("invalid name {}: {expected}", quoted(name.get_ref()))).into()),
+            false => Err(Wrong::at(name, format!("invalid name {}: {EXPECTED}", quoted(name.get_ref()))).into()),
         };
     }
     let program = command.first().and_then(|c| Path::new(c).file_name());
@@ -30,7 +34,7 @@ pub fn resolve(options: &Options, file: &File, directory: &Path, command: &[OsSt
     Ok(name.unwrap_or_else(|| "server".to_owned()))
 }
 
-fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._@-".contains(&b);
     (1..=64).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
 }

@@ -188,6 +188,23 @@ fn reap(child: i32) {
     while waitpid(Pid::from_raw(child), None) == Err(Errno::EINTR) {}
 }
 
+/// Forks. The child begins a session of its own and sees nothing; the parent sees the child's pid.
+///
+/// # Errors
+/// When there is no process to be had.
+pub fn fork_into_own_session() -> io::Result<Option<i32>> {
+    // SAFETY: forerun has no threads but while checks run, and none runs when this is called.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            // SAFETY: takes nothing. It cannot fail: a child leads no group.
+            unsafe { libc::setsid() };
+            Ok(None)
+        }
+        child => Ok(Some(child)),
+    }
+}
+
 /// A shell command in a process group of its own, with the environment given and none of our descriptors.
 pub fn group_command(script: &OsStr, environment: &[OsString], directory: &Path) -> Command {
     let mut command = Command::new("/bin/sh");

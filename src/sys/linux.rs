@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -49,11 +49,6 @@ pub fn process(pid: i32) -> Option<Process> {
     })
 }
 
-/// All processes that we can see.
-pub fn processes() -> Vec<Process> {
-    pids().into_iter().filter_map(process).collect()
-}
-
 /// The most bytes of a process's name that the kernel keeps.
 const LONGEST_NAME: usize = 15;
 
@@ -86,12 +81,49 @@ pub fn environment_value(pid: i32, name: &str) -> Option<OsString> {
     Some(OsStr::from_bytes(value).to_owned())
 }
 
-/// The last component of our control group's path, as systemd names it.
-pub fn cgroup_leaf() -> Option<String> {
+/// The file that a process runs.
+pub fn executable(pid: i32) -> Option<PathBuf> {
+    let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    // After an upgrade the old file is gone and its processes still run it.
+    match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(bytes) => Some(OsStr::from_bytes(bytes).into()),
+        None => Some(path),
+    }
+}
+
+/// The folder that a process works in.
+pub fn working_directory(pid: i32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}
+
+/// The regular file that a descriptor of ours is open on.
+pub fn file_of(descriptor: BorrowedFd) -> Option<PathBuf> {
+    let path = fs::read_link(format!("/proc/self/fd/{}", descriptor.as_raw_fd())).ok()?;
+    path.metadata().is_ok_and(|m| m.is_file()).then_some(path)
+}
+
+/// How long ago a process of this start time was started; sleep of the machine counts.
+pub fn age(start: u64) -> Option<Duration> {
+    // SAFETY: takes an integer and returns one.
+    let ticks = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|&t| t > 0)?;
+    let started = Duration::from_millis(start.checked_mul(1000)? / ticks);
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
+    Some(Duration::from(now).saturating_sub(started))
+}
+
+/// How many descriptors a process has open, and its soft limit of them.
+pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64;
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+    let soft = limits.lines().find_map(|l| l.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
+    Some((open, soft))
+}
+
+/// The path of our control group, as systemd names it.
+pub fn cgroup() -> Option<String> {
     let text = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = |prefix: &str| text.lines().find_map(|l| l.split_once(prefix).map(|(_, path)| path));
-    let path = path("::").filter(|p| *p != "/").or_else(|| path(":name=systemd:"))?;
-    path.rsplit('/').next().filter(|leaf| !leaf.is_empty()).map(str::to_owned)
+    path("::").filter(|p| *p != "/").or_else(|| path(":name=systemd:")).map(str::to_owned)
 }
 
 /// The sockets that listen on a TCP port. Owners are looked for among `likely` first, and among all
@@ -127,7 +159,8 @@ fn holders(pids: &[i32], inode: u64) -> Vec<i32> {
     pids.iter().copied().filter(|&pid| holds(pid)).collect()
 }
 
-fn pids() -> Vec<i32> {
+/// The numbers of all processes that we can see.
+pub fn pids() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
@@ -47,8 +48,8 @@ pub fn process(pid: i32) -> Option<Process> {
     })
 }
 
-/// All processes that we can see.
-pub fn processes() -> Vec<Process> {
+/// The numbers of all processes that we can see.
+pub fn pids() -> Vec<i32> {
     // SAFETY: with a null buffer the call only returns how many processes there are.
     let count = unsafe { libc::proc_listallpids(std::ptr::null_mut(), 0) };
     let mut pids = vec![0i32; usize::try_from(count).unwrap_or(0) + 64];
@@ -56,7 +57,7 @@ pub fn processes() -> Vec<Process> {
     // SAFETY: the buffer is as large as said.
     let count = unsafe { libc::proc_listallpids(pids.as_mut_ptr().cast(), size) };
     pids.truncate(usize::try_from(count).unwrap_or(0));
-    pids.into_iter().filter_map(process).collect()
+    pids
 }
 
 /// The name of the program that a process runs.
@@ -100,8 +101,56 @@ fn arguments_and_environment(pid: i32) -> Option<(Vec<OsString>, Vec<OsString>)>
     Some((arguments, strings.take_while(|s| !s.is_empty()).collect()))
 }
 
+/// The file that a process runs.
+pub fn executable(pid: i32) -> Option<PathBuf> {
+    let mut path = vec![0u8; libc::PROC_PIDPATHINFO_MAXSIZE as usize];
+    // SAFETY: the buffer is as large as said; the call returns how many bytes it wrote.
+    let length = unsafe { libc::proc_pidpath(pid, path.as_mut_ptr().cast(), path.len() as u32) };
+    path.truncate(usize::try_from(length).ok().filter(|&l| l > 0)?);
+    Some(OsString::from_vec(path).into())
+}
+
+/// The folder that a process works in.
+pub fn working_directory(pid: i32) -> Option<PathBuf> {
+    // SAFETY: an all-zero value is valid: it has only integers and arrays of them.
+    let mut info: libc::proc_vnodepathinfo = unsafe { std::mem::zeroed() };
+    let size = size_of::<libc::proc_vnodepathinfo>() as i32;
+    // SAFETY: the buffer is as large as said; the kernel fills all of it or reports fewer bytes.
+    let got = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDVNODEPATHINFO, 0, (&raw mut info).cast(), size) };
+    if got != size {
+        return None;
+    }
+    let bytes: Vec<u8> = info.pvi_cdir.vip_path.as_flattened().iter().map(|&c| c as u8).collect();
+    let path = bytes.split(|&b| b == 0).next().filter(|path| !path.is_empty())?;
+    Some(OsStr::from_bytes(path).into())
+}
+
+/// The regular file that a descriptor of ours is open on.
+pub fn file_of(descriptor: BorrowedFd) -> Option<PathBuf> {
+    let mut path = PathBuf::new();
+    nix::fcntl::fcntl(descriptor, nix::fcntl::FcntlArg::F_GETPATH(&mut path)).ok()?;
+    path.metadata().is_ok_and(|m| m.is_file()).then_some(path)
+}
+
+/// How long ago a process of this start time was started.
+pub fn age(start: u64) -> Option<Duration> {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().ok()?;
+    Some(now.saturating_sub(Duration::from_micros(start)))
+}
+
+/// How many descriptors a process has open. macOS does not tell another process's limit of them.
+pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
+    // SAFETY: with a null buffer the call only returns how many bytes the list would need, with room to spare.
+    let room = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDLISTFDS, 0, std::ptr::null_mut(), 0) };
+    let mut list = vec![0u8; usize::try_from(room).ok().filter(|&r| r > 0)?];
+    // SAFETY: the buffer is as large as said; the call returns how many bytes it wrote.
+    let got = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDLISTFDS, 0, list.as_mut_ptr().cast(), room) };
+    let open = u64::try_from(got).ok().filter(|&g| g > 0)? / size_of::<libc::proc_fdinfo>() as u64;
+    Some((open, None))
+}
+
 /// macOS has no control groups.
-pub fn cgroup_leaf() -> Option<String> {
+pub fn cgroup() -> Option<String> {
     None
 }
 

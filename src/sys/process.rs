@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid, getsid};
+
+use super::os;
 
 /// One process, as the system's table has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,21 @@ pub struct Listener {
     pub address: IpAddr,
     /// The processes that hold it, as far as we may see.
     pub owners: Vec<i32>,
+}
+
+/// All processes that we can see.
+pub fn processes() -> Vec<Process> {
+    os::pids().into_iter().filter_map(os::process).collect()
+}
+
+/// The processes of a session or of a process group, without a look into each: cheap where there are none.
+pub fn in_session_or_group(session: i32, group: Option<i32>) -> Vec<i32> {
+    let is_in = |&pid: &i32| {
+        let number = Some(Pid::from_raw(pid));
+        getsid(number).is_ok_and(|s| s.as_raw() == session)
+            || (group.is_some() && getpgid(number).is_ok_and(|g| Some(g.as_raw()) == group))
+    };
+    os::pids().into_iter().filter(is_in).collect()
 }
 
 /// How a child ended.

@@ -1,5 +1,7 @@
 //! The terminal and the user database.
 
+use std::ffi::{CStr, OsString};
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use nix::fcntl::{OFlag, open};
@@ -14,4 +16,31 @@ pub fn has_controlling_terminal() -> bool {
 /// The effective user's home in the user database. `HOME` differs between a shell, sudo and a system unit.
 pub fn home_directory() -> Option<PathBuf> {
     User::from_uid(geteuid()).ok().flatten().map(|user| user.dir)
+}
+
+/// A user of this machine.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub uid: u32,
+    pub name: String,
+    pub home: PathBuf,
+}
+
+/// All users of the user database. Call it in one thread only: the C library keeps its place in the list.
+pub fn accounts() -> Vec<Account> {
+    let mut all = Vec::new();
+    // SAFETY: there is one thread, and the entry that is returned is read before the next one is asked for.
+    unsafe {
+        libc::setpwent();
+        while let Some(entry) = libc::getpwent().as_ref() {
+            let text = |pointer| CStr::from_ptr(pointer).to_bytes().to_vec();
+            all.push(Account {
+                uid: entry.pw_uid,
+                name: String::from_utf8_lossy(&text(entry.pw_name)).into_owned(),
+                home: OsString::from_vec(text(entry.pw_dir)).into(),
+            });
+        }
+        libc::endpwent();
+    }
+    all
 }

@@ -1,51 +1,79 @@
 #![forbid(unsafe_code)]
-//! The commands: a start, its dry run, and `check`.
+//! A start, its dry run, and `check`.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::outside;
 use crate::check::{self, Context, Lookup};
 use crate::cli::{Options, Task};
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::instance::state;
-use crate::launch::{Launch, checks};
+use crate::instance::record::Record;
+use crate::instance::state::{self, Folder};
+use crate::launch::{Launch, checks, log_file};
 use crate::mode::{Decision, Mode};
 use crate::report::line::{print_result, say};
 use crate::report::plan::Plan;
 use crate::report::progress::Teller;
 use crate::report::result::{Checked, print_checks};
-use crate::service::Service;
+use crate::service::{Replace, Service};
 use crate::situation;
 use crate::sys::{self, Dispositions, Wake};
 use crate::text::quoted;
 
-/// Does what the command line asks for.
+/// Starts, or checks, as the command line says.
 ///
 /// # Errors
 /// All of them. In the foreground it returns only with one.
 pub fn run(
     options: &Options,
-    inherited: &Environment,
+    environment: &Environment,
     arguments: &[OsString],
     dispositions: Dispositions,
 ) -> Result<(), Error> {
     if options.dry_run && options.task != Task::Start {
         return Err(Error::Usage("'--dry-run' is of a start; 'forerun check' starts nothing".to_owned()));
     }
-    let service = Service::resolve(options)?;
-    let decision = situation::decide(options, inherited, service.asked_mode)?;
+    let here = std::env::current_dir().unwrap_or_default();
+    let state = state::root(environment, &here);
+    start(&Start { options, caller: environment, inherited: environment, arguments, dispositions, state })
+}
+
+/// A start that is asked for, now or by a record.
+pub struct Start<'a> {
+    pub options: &'a Options,
+    /// The environment of this forerun: says how we were started.
+    pub caller: &'a Environment,
+    /// The environment that the server's is made from, and the arguments that are recorded.
+    pub inherited: &'a Environment,
+    pub arguments: &'a [OsString],
+    pub dispositions: Dispositions,
+    /// Where the folders of all services are.
+    pub state: Result<PathBuf, String>,
+}
+
+/// Starts in the current directory.
+///
+/// # Errors
+/// As [`run`].
+pub fn start(start: &Start) -> Result<(), Error> {
+    let called_in = std::env::current_dir().unwrap_or_default();
+    let service = Service::resolve(start.options, &called_in)?;
+    let decision = situation::decide(start.options, start.caller, service.asked_mode)?;
     log::info!("{} mode: {}", decision.mode, decision.reason);
     for key in &service.without_effect {
         log::warn!("'{key}' in the file has no effect in this version of forerun; continuing");
     }
-    if options.dry_run {
-        let called_in = std::env::current_dir().unwrap_or_default();
-        return dry_run(&service, &decision, state::root(inherited, &called_in).ok(), inherited, options.json);
+    if start.options.dry_run {
+        return dry_run(&service, &decision, start);
     }
-    let result = carry_out(&service, &decision, options, inherited, arguments, dispositions);
+    if service.replace == Replace::Same && decision.mode == Mode::Detached {
+        leave_instance(&service.name, start)?;
+    }
+    let result = carry_out(&service, &decision, start, called_in);
     if let (Err(Error::Interrupted(signal)), Mode::Foreground) = (&result, decision.mode) {
         // What a supervisor sends is a clean end only when it is what we die of.
         sys::die_of(*signal);
@@ -53,17 +81,20 @@ pub fn run(
     result
 }
 
+/// Where we are of the instance that is to be replaced, we would go down with it.
+fn leave_instance(name: &str, start: &Start) -> Result<(), Error> {
+    let Ok(root) = &start.state else { return Ok(()) };
+    let folder = Folder::existing(root, name, nix::unistd::geteuid().as_raw());
+    match folder.ok().flatten().map(|folder| Record::look(&folder, name)) {
+        Some(Ok(Some(record))) if record.supervisor.is_none() => outside::go(&record, start.caller),
+        _ => Ok(()),
+    }
+}
+
 /// Runs the checks, and starts the server unless it is they that were asked for.
-fn carry_out(
-    service: &Service,
-    decision: &Decision,
-    options: &Options,
-    inherited: &Environment,
-    arguments: &[OsString],
-    dispositions: Dispositions,
-) -> Result<(), Error> {
+fn carry_out(service: &Service, decision: &Decision, start: &Start, called_in: PathBuf) -> Result<(), Error> {
+    let Start { options, inherited, .. } = *start;
     let (limits, clamped) = service.server_nofile();
-    let called_in = std::env::current_dir().unwrap_or_default();
     if service.directory != called_in {
         std::env::set_current_dir(&service.directory).map_err(|e| {
             Error::Config(format!("cannot change to the directory {}: {e}", quoted(&service.directory)))
@@ -75,7 +106,7 @@ fn carry_out(
     let signals = sys::catch_signals(wake.bell());
     let on_terminal = io::stderr().is_terminal() && !options.no_progress && !options.quiet;
     let notify = decision.may_notify && decision.mode == Mode::Foreground && options.task == Task::Start;
-    let teller = Teller::new(inherited, on_terminal, notify);
+    let teller = Teller::new(start.caller, on_terminal, notify);
     let context = Arc::new(Context {
         environment: service.variables.added_to(inherited.for_checks()),
         directory: service.directory.clone(),
@@ -93,21 +124,21 @@ fn carry_out(
         log::warn!("--nofile is more than this process may have; continuing with {}:{}", limits.soft, limits.hard);
     }
     let nofile = service.nofile.map(|_| limits);
-    let json = options.json;
     Launch {
         service,
         decision,
         inherited,
-        arguments,
-        dispositions,
+        arguments: start.arguments,
+        dispositions: start.dispositions,
         host: sys::host(),
+        state: start.state.clone(),
         called_in,
         nofile,
         context,
         wake,
         signals,
         teller,
-        json,
+        json: options.json,
     }
     .start()
 }
@@ -129,22 +160,16 @@ fn explain(decision: &Decision) {
     }
 }
 
-fn dry_run(
-    service: &Service,
-    decision: &Decision,
-    state: Option<PathBuf>,
-    inherited: &Environment,
-    json: bool,
-) -> Result<(), Error> {
-    let environment = service.variables.added_to(inherited.clone());
+fn dry_run(service: &Service, decision: &Decision, start: &Start) -> Result<(), Error> {
+    let environment = service.variables.added_to(start.inherited.clone());
     let executable = check::find(&service.command[0], &environment, &service.directory).map_err(|e| match e {
         Lookup::NotFound(reason) => reason,
         Lookup::NotExecutable(e) => e.to_string(),
     });
-    let log = service.log.clone().or_else(|| state.map(|root| root.join(&service.name).join("server.log")));
+    let log = service.log.clone().or_else(|| Some(log_file::default(start.state.as_ref().ok()?, &service.name)));
     let nofile = service.nofile.map(|_| service.server_nofile().0);
     let plan = Plan { service, decision, executable, nofile, log };
-    print_result(if json { plan.json() } else { plan.text() }.as_bytes())
+    print_result(if start.options.json { plan.json() } else { plan.text() }.as_bytes())
 }
 
 /// `forerun check`: everything is tried, and reported, also what a start would not come to.

@@ -1,0 +1,199 @@
+#![forbid(unsafe_code)]
+//! `forerun logs`: the end of an instance's log, and what comes after it. What a supervisor keeps is the supervisor's
+//! to show.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::Place;
+use crate::cli::Options;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::instance::record::Record;
+use crate::instance::supervisor;
+use crate::launch::log_file;
+use crate::report::line::say;
+use crate::sys::{self, Wake};
+use crate::text::{quoted, shell_words};
+
+/// How many lines are shown.
+const LINES: usize = 50;
+/// How often a log is looked at while it is followed.
+const INTERVAL: Duration = Duration::from_millis(100);
+const BLOCK: u64 = 64 << 10;
+
+pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
+    let place = Place::find(options, environment)?;
+    let lines = options.lines.unwrap_or(LINES);
+    let record = place.record()?;
+    if let Some(command) = record.as_ref().and_then(supervisor::of).and_then(|s| s.log_command(lines, options.follow)) {
+        return Err(become_shower(&command));
+    }
+    let path = log_of(&place, record.as_ref())?;
+    let failed = |e: io::Error| Error::State(format!("cannot read the log {}: {e}", quoted(&path)));
+    let file = open(&path).map_err(failed)?;
+    let mut stdout = io::stdout().lock();
+    let shown = show(&path, file, lines, options.follow, &mut stdout);
+    match shown {
+        Err(Shown::Stdout(e)) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(Shown::Stdout(e)) => Err(Error::State(format!("cannot write to stdout: {e}"))),
+        Err(Shown::Log(e)) => Err(failed(e)),
+        Ok(signal) => signal.map_or(Ok(()), |signal| Err(Error::Interrupted(signal))),
+    }
+}
+
+/// The file that the server writes to.
+fn log_of(place: &Place, record: Option<&Record>) -> Result<PathBuf, Error> {
+    let name = quoted(&place.name);
+    match record.map(|record| (record, &record.log)) {
+        Some((record, Some(log))) => {
+            let path = PathBuf::from(OsString::from(log));
+            if let Some(supervised) = supervisor::of(record) {
+                say(&format!("{name} is of {}; its output goes to {}", supervised.describe(), quoted(&path)));
+            }
+            Ok(path)
+        }
+        Some((record, None)) => {
+            let whose = match supervisor::of(record) {
+                Some(supervised) => format!("of {}, which takes its output", supervised.describe()),
+                None => "in the foreground, where its output goes".to_owned(),
+            };
+            Err(Error::State(format!("{name} has no log file: it is {whose}; look there")))
+        }
+        None => {
+            let path = log_file::default(&place.root, &place.name);
+            let is_there = path.symlink_metadata().is_ok_and(|m| m.is_file());
+            is_there
+                .then_some(path)
+                .ok_or_else(|| Error::State(format!("{name} has no log: no instance of it is known")))
+        }
+    }
+}
+
+fn become_shower(command: &[OsString]) -> Error {
+    say(&format!("its output is in the journal: {}", shell_words(command)));
+    let error = Command::new(&command[0]).args(&command[1..]).exec();
+    Error::NotFound(format!("cannot execute {}: {error}", quoted(&command[0])))
+}
+
+/// Opens a log: a regular file, whatever is there.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no regular file")),
+    }
+}
+
+/// What could not be done.
+enum Shown {
+    Log(io::Error),
+    Stdout(io::Error),
+}
+
+/// Shows the last lines; with `follow` what comes after them, until a signal, which it returns.
+fn show(path: &Path, mut file: File, lines: usize, follow: bool, out: &mut impl Write) -> Result<Option<i32>, Shown> {
+    let mut at = beginning_of_last(&mut file, lines).map_err(Shown::Log)?;
+    at += copy(&mut file, at, out)?;
+    if !follow {
+        return Ok(None);
+    }
+    let wake = Wake::new().map_err(Shown::Log)?;
+    let signals = sys::catch_signals(wake.bell());
+    loop {
+        wake.wait(None, INTERVAL);
+        if let Some(signal) = signals.signal() {
+            return Ok(Some(signal));
+        }
+        let now = open(path).ok();
+        // What was written before it was rotated is read to its end, first.
+        at += copy(&mut file, at, out)?;
+        let identity = |file: &File| file.metadata().map(|m| (m.dev(), m.ino())).ok();
+        if let Some(next) = now.filter(|next| identity(next) != identity(&file)) {
+            (file, at) = (next, 0);
+            at += copy(&mut file, at, out)?;
+        }
+        // Emptied by somebody (`: >server.log`).
+        at = at.min(file.metadata().map_err(Shown::Log)?.len());
+    }
+}
+
+/// Copies what there is from `at` on, and says how much that was.
+fn copy(file: &mut File, at: u64, out: &mut impl Write) -> Result<u64, Shown> {
+    file.seek(SeekFrom::Start(at)).map_err(Shown::Log)?;
+    let mut copied = 0;
+    let mut block = vec![0; BLOCK as usize];
+    loop {
+        match file.read(&mut block).map_err(Shown::Log)? {
+            0 => break,
+            count => {
+                out.write_all(&block[..count]).map_err(Shown::Stdout)?;
+                copied += count as u64;
+            }
+        }
+    }
+    out.flush().map_err(Shown::Stdout)?;
+    Ok(copied)
+}
+
+/// Where the last `lines` lines begin. A last line without an end is one.
+fn beginning_of_last(file: &mut File, lines: usize) -> io::Result<u64> {
+    let end = file.seek(SeekFrom::End(0))?;
+    let mut left = lines;
+    let mut from = end;
+    while from > 0 {
+        let size = from.min(BLOCK);
+        from -= size;
+        file.seek(SeekFrom::Start(from))?;
+        let mut block = Vec::with_capacity(size as usize);
+        Read::take(&mut *file, size).read_to_end(&mut block)?;
+        for (index, _) in block.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+            let after = from + index as u64 + 1;
+            // The end of the last line begins none.
+            if after == end {
+                continue;
+            }
+            if left <= 1 {
+                return Ok(if left == 0 { end } else { after });
+            }
+            left -= 1;
+        }
+    }
+    Ok(if lines == 0 { end } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_found_across_blocks() {
+        let last = |text: &str, lines: usize| {
+            let mut file = tempfile::tempfile().expect("a file");
+            file.write_all(text.as_bytes()).expect("written");
+            let at = beginning_of_last(&mut file, lines).expect("found");
+            text[at as usize..].to_owned()
+        };
+        for (text, lines, shown) in [
+            ("", 5, ""),
+            ("a\nb\nc\n", 2, "b\nc\n"),
+            ("a\nb\nc", 2, "b\nc"),
+            ("a\nb\nc\n", 9, "a\nb\nc\n"),
+            ("a\nb\nc\n", 0, ""),
+            ("\n\n\n", 1, "\n"),
+            ("a", 0, ""),
+        ] {
+            assert_eq!(last(text, lines), shown, "{text:?}, {lines}");
+        }
+        let long = "x".repeat(BLOCK as usize * 2);
+        assert_eq!(last(&format!("first\n{long}\nlast\n"), 2), format!("{long}\nlast\n"));
+        assert_eq!(last(&format!("{long}\nlast\n"), 1), "last\n");
+    }
+}

@@ -1,0 +1,55 @@
+#![forbid(unsafe_code)]
+//! `forerun restart`: the start that the record tells, again. forerun.toml is read anew; flags, folder and environment
+//! come from the record.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::start::{self, Start};
+use super::stop::refuse_supervised;
+use super::{Place, outside};
+use crate::cli::{self, Options, Task};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::instance::supervisor::Verb;
+use crate::sys::{self, Dispositions};
+use crate::text::quoted;
+
+pub fn run(options: &Options, environment: &Environment, dispositions: Dispositions) -> Result<(), Error> {
+    let place = Place::find(options, environment)?;
+    let name = quoted(&place.name);
+    let Some(record) = place.record()? else {
+        return Err(Error::NotReady(format!("{name} is not running, and no record says how it was started; start it")));
+    };
+    refuse_supervised(&record, &sys::host(), Verb::Restart)?;
+    outside::go(&record, environment)?;
+    let folder = PathBuf::from(OsString::from(&record.called_in));
+    std::env::set_current_dir(&folder)
+        .map_err(|e| Error::Config(format!("cannot change to {}, where {name} was started: {e}", quoted(&folder))))?;
+    let arguments: Vec<_> = record.arguments.iter().map(OsString::from).collect();
+    let recorded = cli::parse(arguments.clone()).map_err(|_| {
+        Error::Config(format!("cannot understand the flags that {name} was started with; start it anew"))
+    })?;
+    let options = Options {
+        task: Task::Restart,
+        name: Some(place.name.into()),
+        // In the foreground it had somebody's terminal, which is not this one.
+        detach: true,
+        foreground: false,
+        grace: options.grace.or(recorded.grace),
+        verbose: options.verbose,
+        quiet: options.quiet,
+        json: options.json,
+        no_progress: options.no_progress,
+        ..recorded
+    };
+    let inherited = Environment::new(record.environment.iter().map(OsString::from).collect());
+    start::start(&Start {
+        options: &options,
+        caller: environment,
+        inherited: &inherited,
+        arguments: &arguments,
+        dispositions,
+        state: Ok(place.root),
+    })
+}

@@ -1,0 +1,228 @@
+#![forbid(unsafe_code)]
+//! `forerun status`: one instance, or all of them. It looks, and changes nothing.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::geteuid;
+
+use crate::check::run::{Desk, Job, Observer, Progress, Run};
+use crate::check::{Context, port};
+use crate::cli::{self, Options};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::instance::identity::Life;
+use crate::instance::members::{Found, Marks, Sight, find, spared};
+use crate::instance::record::{Phase, Record, Unreadable};
+use crate::instance::state::{self, Folder};
+use crate::instance::supervisor;
+use crate::launch::{place, readiness};
+use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
+use crate::service::{self, Service, is_name};
+use crate::sys::{self, Account, Host, Process, Wake};
+use crate::text::quoted;
+
+/// How long a health check may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let asked = service::named(options, &here)?;
+    let (roots, scope) = roots(environment, &here)?;
+    let exhausted = |e| Error::Exhausted(format!("cannot open a pipe: {e}; raise the limits or try again"));
+    let wake = Arc::new(Wake::new().map_err(exhausted)?);
+    let view = View { host: sys::host(), table: sys::processes(), wake: Arc::clone(&wake) };
+    let mut instances = Vec::new();
+    for (root, account) in &roots {
+        let names = match &asked {
+            Some(name) => vec![name.clone()],
+            None => state::names(root)
+                .map_err(|e| Error::State(format!("cannot read the state folder {}: {e}", quoted(root))))?,
+        };
+        for name in names.iter().filter(|name| is_name(name)) {
+            instances.extend(view.instance(root, name, account)?);
+        }
+    }
+    let signals = sys::catch_signals(wake.bell());
+    let mut states = Vec::with_capacity(instances.len());
+    for (mut state, run) in instances {
+        if let Some(mut run) = run {
+            let mut desk = Desk { wake: &wake, signals: &signals, observer: &mut Nobody };
+            run.wait(None, &mut desk)?;
+            state.health = health(run.progress().remove(0), &state);
+        }
+        states.push(state);
+    }
+    match asked {
+        Some(name) => print_one(&name, &states, &scope, options.json)?,
+        None => print_all(&states, &scope, options.json)?,
+    }
+    match !states.is_empty() && states.iter().all(State::is_good) {
+        true => Ok(()),
+        false => Err(Error::Said(1)),
+    }
+}
+
+/// Where instances are looked for: everybody has their own, root sees all.
+fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Account)>, Scope), Error> {
+    let us = geteuid().as_raw();
+    let all = sys::accounts();
+    let ours = all.iter().find(|a| a.uid == us).cloned();
+    let ours = ours.unwrap_or(Account { uid: us, name: us.to_string(), home: PathBuf::new() });
+    if let Some(root) = state::chosen_root(environment, here) {
+        return Ok((vec![(root.clone(), ours)], Scope::Folder(root)));
+    }
+    let own = state::root(environment, here).map_err(Error::State)?;
+    let mut roots = vec![(own.clone(), ours.clone())];
+    if us != 0 {
+        return Ok((roots, Scope::User(ours.name)));
+    }
+    for account in all.into_iter().filter(|a| a.home.is_absolute()) {
+        let root = state::home_root(&account.home);
+        if root.is_dir() && roots.iter().all(|(known, _)| *known != root) {
+            roots.push((root, account));
+        }
+    }
+    Ok((roots, Scope::Everybody))
+}
+
+/// What all instances are looked at with.
+struct View {
+    host: Host,
+    table: Vec<Process>,
+    wake: Arc<Wake>,
+}
+
+impl View {
+    /// How an instance is, and its health check, under way. Nothing where no instance is recorded.
+    fn instance(&self, root: &Path, name: &str, account: &Account) -> Result<Option<(State, Option<Run>)>, Error> {
+        let own = account.uid == geteuid().as_raw();
+        let user = (!own).then(|| account.name.clone());
+        let broken = |why: String| Ok(Some((State::broken(name, user.clone(), why), None)));
+        let folder = match Folder::existing(root, name, account.uid) {
+            Ok(Some(folder)) => folder,
+            Ok(None) => return Ok(None),
+            Err(why) => return broken(why),
+        };
+        let record = match Record::look(&folder, name) {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(None),
+            Err(Unreadable::File(why)) => return broken(why),
+            Err(Unreadable::Untrusted(why)) => {
+                return broken(format!("the record {} cannot be trusted: {why}", quoted(&Record::path(&folder))));
+            }
+        };
+        let mut state = self.look(&record, user);
+        // A check of somebody else's is not run with our rights.
+        let run = if own && state.condition == Condition::Running { self.check(&record, &mut state)? } else { None };
+        Ok(Some((state, run)))
+    }
+
+    fn look(&self, record: &Record, user: Option<String>) -> State {
+        let life = record.process.life(&self.host);
+        let starts = record.starter.as_ref().is_some_and(|s| s.life(&self.host) == Life::Alive);
+        let condition = match life {
+            Life::Dead => Condition::NotRunning,
+            Life::Unknown(why) => Condition::Unknown(why.to_owned()),
+            Life::Alive if record.phase == Phase::Starting && starts => Condition::Starting,
+            Life::Alive if record.phase == Phase::Stopping => Condition::Stopping,
+            Life::Alive => Condition::Running,
+        };
+        let marks = Marks::of(record);
+        let found = match record.process.host == self.host {
+            true => find(
+                &marks,
+                &self.table,
+                std::process::id() as i32,
+                &spared(&self.table, std::process::id() as i32, &marks.main),
+                &Sight::default(),
+            ),
+            false => Found::default(),
+        };
+        let alive = life == Life::Alive;
+        let pid = record.process.pid;
+        let supervised = supervisor::of(record);
+        let stranger = record.port.and_then(|number| stranger(number, alive.then_some(&marks.main), &found));
+        State {
+            name: record.name.clone(),
+            user,
+            condition,
+            health: Health::Unchecked,
+            pid,
+            mode: record.mode.clone(),
+            stop: place::stop_command(record),
+            unit: supervised.as_ref().and_then(|s| s.unit.as_ref()).map(|u| u.to_string_lossy().into_owned()),
+            supervisor: supervised.map(|s| s.kind),
+            uptime: if alive { sys::age(record.process.start) } else { None },
+            url: record.url.clone(),
+            port: record.port,
+            log: record.log.as_ref().map(|log| OsString::from(log).into()),
+            descriptors: if alive { sys::descriptor_count(pid) } else { None },
+            workers: found.members.iter().filter(|p| p.pid != pid).count(),
+            escaped: found.escaped.iter().map(|p| port::describe(p.pid)).collect(),
+            stranger,
+        }
+    }
+
+    /// Begins the health check as the start had it, or says why there is none.
+    fn check(&self, record: &Record, state: &mut State) -> Result<Option<Run>, Error> {
+        let arguments = record.arguments.iter().map(OsString::from).collect();
+        let here = PathBuf::from(OsString::from(&record.called_in));
+        let options = cli::parse(arguments).map_err(|_| "the recorded flags make no sense".to_owned());
+        let service = options.and_then(|options| Service::resolve(&options, &here).map_err(|e| e.to_string()));
+        let service = match service {
+            Ok(service) => service,
+            Err(why) => {
+                state.health = Health::Unknown(why);
+                return Ok(None);
+            }
+        };
+        let Some(mut probe) = readiness(&service) else {
+            state.health = Health::Runs;
+            return Ok(None);
+        };
+        probe.timeout = PATIENCE;
+        let inherited = Environment::new(record.environment.iter().map(OsString::from).collect());
+        let context = Arc::new(Context {
+            environment: service.variables.added_to(inherited.for_checks()),
+            directory: service.directory.clone(),
+            nofile: sys::nofile(),
+        });
+        let job = Job { deadline: PATIENCE, ..Job::require(probe) };
+        state.health = Health::Asked(job.label.clone());
+        Run::start(vec![job], &context, &self.wake).map(Some)
+    }
+}
+
+/// What a check found out. One that a stranger answers says nothing of the instance.
+fn health(progress: Progress, state: &State) -> Health {
+    let Health::Asked(check) = &state.health else { return Health::Unchecked };
+    let check = check.clone();
+    match (&state.stranger, progress.holds()) {
+        (Some(_), true) => Health::Fails { check, reason: "it is not the server that answers".to_owned() },
+        (_, true) => Health::Holds { check },
+        (_, false) => Health::Fails { check, reason: progress.reason },
+    }
+}
+
+/// Who else listens on the port. While the instance runs, somebody younger than it listens for it.
+fn stranger(number: u16, main: Option<&Process>, found: &Found) -> Option<String> {
+    let is_ours = |pid: &i32| found.members.iter().any(|p| p.pid == *pid);
+    let is_in_the_way = |pid: &&i32| main.is_none_or(|main| sys::process(**pid).is_some_and(|p| p.start < main.start));
+    let listeners = sys::listeners(number, &[]).ok()?;
+    let foreign = listeners.iter().filter(|l| !l.owners.iter().any(is_ours));
+    foreign.flat_map(|l| &l.owners).find(is_in_the_way).map(|pid| port::describe(*pid))
+}
+
+/// Is told nothing: a status is short.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn interval(&self) -> Duration {
+        PATIENCE
+    }
+
+    fn look(&mut self, _: &[Job], _: &[Progress], _: Duration) {}
+}

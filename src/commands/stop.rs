@@ -1,0 +1,167 @@
+#![forbid(unsafe_code)]
+//! `forerun stop`.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{Place, outside};
+use crate::cli::Options;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::instance::identity::Life;
+use crate::instance::members::Marks;
+use crate::instance::record::{Phase, Record};
+use crate::instance::state::{Folder, Lock};
+use crate::instance::stop::{Signalled, Stop, Stopped, send};
+use crate::instance::supervisor::{self, Verb};
+use crate::launch::{LockDesk, place};
+use crate::report::line::{print_result, say};
+use crate::sys::{self, Caught, Host, Wake};
+use crate::text::{elapsed, quoted};
+
+const SIGTERM: i32 = 15;
+const SIGKILL: i32 = 9;
+
+pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
+    let place = Place::find(options, environment)?;
+    let here = sys::host();
+    if let Some(record) = place.record()? {
+        refuse_supervised(&record, &here, Verb::Stop)?;
+        outside::go(&record, environment)?;
+    }
+    let Some(folder) = &place.folder else { return not_running(&place.name, options.json) };
+    let exhausted = |e| Error::Exhausted(format!("cannot open a pipe: {e}; raise the limits or try again"));
+    let wake = std::sync::Arc::new(Wake::new().map_err(exhausted)?);
+    let signals = sys::catch_signals(wake.bell());
+    let _lock = lock(&place, folder, &LockDesk { wake: &wake, signals: &signals }, options.grace)?;
+    let Some(record) = Record::read(folder, &place.name).map_err(Error::State)? else {
+        return not_running(&place.name, options.json);
+    };
+    refuse_supervised(&record, &here, Verb::Stop)?;
+    let life = record.process.life(&here);
+    if let Life::Unknown(why) = life {
+        return Err(Error::Conflict(format!(
+            "cannot tell whether {} runs as {}: {why}; if it is gone, remove {}",
+            quoted(&place.name),
+            place::whereabouts(&record),
+            quoted(&Record::path(folder))
+        )));
+    }
+    let marks = Marks::of(&record);
+    if record.process.host != here || (life == Life::Dead && !options.all && !marks.may_have_remains()) {
+        forget(folder, &record, &Stopped::default());
+        return not_running(&place.name, options.json);
+    }
+    if let Err(e) = record.told_to_end().write(folder) {
+        log::warn!("cannot write the record in {}: {e}; continuing", quoted(&folder.path));
+    }
+    let begun = Instant::now();
+    let stop = Stop {
+        marks: &marks,
+        grace: options.grace.unwrap_or(record.grace),
+        all: options.all,
+        signalled: Signalled::EndsTheWait,
+        wake: &wake,
+        signals: &signals,
+    };
+    let stopped = stop.run(|| {});
+    complain(&stopped, &signals)?;
+    forget(folder, &record, &stopped);
+    place::tell_escaped(&place.name, &stopped.escaped);
+    report(&record, life == Life::Alive, &stopped, begun.elapsed(), options.json)
+}
+
+/// What a supervisor runs is its to stop: it would start it again.
+///
+/// # Errors
+/// [`Error::Conflict`] with the supervisor's own command.
+pub fn refuse_supervised(record: &Record, here: &Host, verb: Verb) -> Result<(), Error> {
+    let Some(supervised) = supervisor::of(record) else { return Ok(()) };
+    if verb == Verb::Stop && record.process.life(here) == Life::Dead {
+        return Ok(());
+    }
+    let (name, supervisor) = (quoted(&record.name), supervised.describe());
+    Err(Error::Conflict(format!("{name} is of {supervisor}, which starts it; {}", supervised.advice(verb))))
+}
+
+/// Takes the lock. A start that has it is ended first: by SIGTERM, which makes it clean up, and after the grace by
+/// SIGKILL.
+fn lock(place: &Place, folder: &Folder, desk: &LockDesk, grace: Option<Duration>) -> Result<Lock, Error> {
+    let mut told: Option<(u64, Instant)> = None;
+    let mut killed = false;
+    desk.take(folder, &place.name, |_| {
+        let Ok(Some(record)) = place.record() else { return };
+        let starter =
+            record.starter.as_ref().filter(|_| record.phase == Phase::Starting && record.supervisor.is_none());
+        let Some(starter) = starter.and_then(|s| s.verified()) else { return };
+        if starter.pid == std::process::id() as i32 {
+            return;
+        }
+        match told {
+            Some((start, at)) if start == starter.start => {
+                // It stops its server, which may take all of the grace, before it ends itself.
+                if !killed && at.elapsed() > grace.unwrap_or(record.grace) + Duration::from_secs(5) {
+                    send(starter, SIGKILL);
+                    killed = true;
+                }
+            }
+            _ => {
+                say(&format!("ending the start of {} by pid {}", quoted(&place.name), starter.pid));
+                send(starter, SIGTERM);
+                told = Some((starter.start, Instant::now()));
+            }
+        }
+    })
+}
+
+fn complain(stopped: &Stopped, signals: &Caught) -> Result<(), Error> {
+    let Some(left) = stopped.left.first() else { return Ok(()) };
+    let who = crate::check::port::describe(left.pid);
+    match signals.signal() {
+        Some(signal) => {
+            say(&format!("interrupted: {who} was told to end and still runs"));
+            Err(Error::Interrupted(signal))
+        }
+        None => Err(Error::Conflict(format!("cannot stop {who}: it does not end after SIGKILL"))),
+    }
+}
+
+/// Removes the record, but where something of the instance is left that only its cookie tells.
+fn forget(folder: &Folder, record: &Record, stopped: &Stopped) {
+    if stopped.escaped.is_empty() {
+        Record::remove(folder);
+    } else {
+        log::info!("the record of {} stays for what was left alone", quoted(&record.name));
+    }
+}
+
+fn not_running(name: &str, json: bool) -> Result<(), Error> {
+    print(name, json, None, &Stopped::default(), format!("{name} is not running\n"))
+}
+
+fn report(record: &Record, ran: bool, stopped: &Stopped, took: Duration, json: bool) -> Result<(), Error> {
+    let (name, pid, took) = (&record.name, record.process.pid, elapsed(took));
+    let processes = |count: usize, one: &str, many: &str| match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    };
+    let text = match (ran, stopped.count) {
+        (true, 0 | 1) => format!("stopped {name}: pid {pid}, after {took}\n"),
+        (true, count) => {
+            format!("stopped {name}: pid {pid} and {}, after {took}\n", processes(count - 1, "worker", "workers"))
+        }
+        (false, 0) => format!("{name} is not running\n"),
+        (false, count) => format!(
+            "{name} was not running; stopped {} of it, after {took}\n",
+            processes(count, "process that was left", "processes that were left")
+        ),
+    };
+    print(name, json, ran.then_some(pid), stopped, text)
+}
+
+fn print(name: &str, json: bool, pid: Option<i32>, stopped: &Stopped, text: String) -> Result<(), Error> {
+    let escaped: Vec<_> = stopped.escaped.iter().map(|p| p.pid).collect();
+    let value = json!({ "name": name, "pid": pid, "stopped": stopped.count, "left_alone": escaped });
+    print_result(if json { format!("{value}\n") } else { text }.as_bytes())
+}

@@ -1,0 +1,305 @@
+#![forbid(unsafe_code)]
+//! What `forerun status` prints: an instance line by line, all of them as a table, either as JSON.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
+
+use super::line::print_result;
+use crate::error::Error;
+use crate::text::{one_line, quoted};
+
+/// Whether it runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Condition {
+    NotRunning,
+    Starting,
+    Running,
+    Stopping,
+    /// Nobody can tell, and why.
+    Unknown(String),
+}
+
+/// How its health is now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Health {
+    /// Nobody asked.
+    Unchecked,
+    /// This check is under way.
+    Asked(String),
+    /// There is no check, and it runs.
+    Runs,
+    Holds {
+        check: String,
+    },
+    Fails {
+        check: String,
+        reason: String,
+    },
+    /// The check is not known any more, and why.
+    Unknown(String),
+}
+
+/// An instance, as it is now.
+#[derive(Debug)]
+pub struct State {
+    pub name: String,
+    /// Whose it is, where it is not ours.
+    pub user: Option<String>,
+    pub condition: Condition,
+    pub health: Health,
+    pub pid: i32,
+    pub mode: String,
+    pub supervisor: Option<String>,
+    pub unit: Option<String>,
+    pub uptime: Option<Duration>,
+    pub url: Option<String>,
+    pub port: Option<u16>,
+    pub log: Option<PathBuf>,
+    /// How many are open, and the soft limit.
+    pub descriptors: Option<(u64, Option<u64>)>,
+    /// Its processes but the main one.
+    pub workers: usize,
+    /// What left into a session of its own.
+    pub escaped: Vec<String>,
+    /// Who else listens on its port.
+    pub stranger: Option<String>,
+    /// What to type to stop it.
+    pub stop: Option<String>,
+}
+
+/// Whose instances were looked at.
+pub enum Scope {
+    /// Those of FORERUN_STATE_DIR.
+    Folder(PathBuf),
+    User(String),
+    Everybody,
+}
+
+impl Scope {
+    fn text(&self) -> String {
+        match self {
+            Scope::Folder(folder) => format!("instances in {}", quoted(folder)),
+            Scope::User(name) => format!("instances of {}; root sees everybody's", one_line(name)),
+            Scope::Everybody => "instances of all users".to_owned(),
+        }
+    }
+}
+
+impl State {
+    /// One of which nothing is known, but why.
+    pub fn broken(name: &str, user: Option<String>, why: String) -> Self {
+        State {
+            name: name.to_owned(),
+            user,
+            condition: Condition::Unknown(why),
+            health: Health::Unchecked,
+            pid: 0,
+            mode: String::new(),
+            supervisor: None,
+            unit: None,
+            uptime: None,
+            url: None,
+            port: None,
+            log: None,
+            descriptors: None,
+            workers: 0,
+            escaped: Vec::new(),
+            stranger: None,
+            stop: None,
+        }
+    }
+
+    /// It runs, and nothing says that it is not healthy.
+    pub fn is_good(&self) -> bool {
+        self.condition == Condition::Running && !matches!(self.health, Health::Fails { .. } | Health::Unknown(_))
+    }
+
+    fn word(&self) -> &'static str {
+        match self.condition {
+            Condition::NotRunning => "not running",
+            Condition::Starting => "starting",
+            Condition::Running => "running",
+            Condition::Stopping => "stopping",
+            Condition::Unknown(_) => "unknown",
+        }
+    }
+
+    fn health_word(&self) -> &'static str {
+        match self.health {
+            Health::Holds { .. } => "healthy",
+            Health::Fails { .. } => "unhealthy",
+            Health::Unknown(_) => "unknown",
+            Health::Runs | Health::Unchecked | Health::Asked(_) => "-",
+        }
+    }
+
+    fn place(&self) -> String {
+        match (&self.supervisor, &self.unit) {
+            (Some(supervisor), Some(unit)) => format!("{supervisor} ({})", one_line(unit)),
+            (Some(supervisor), None) => supervisor.clone(),
+            (None, _) => self.mode.clone(),
+        }
+    }
+
+    fn fds(&self) -> Option<String> {
+        let (open, limit) = self.descriptors?;
+        Some(limit.map_or(open.to_string(), |limit| format!("{open} of {limit}")))
+    }
+
+    fn text(&self) -> String {
+        let mut head = vec![self.word().to_owned()];
+        let mut lines: Vec<(&str, String)> = Vec::new();
+        let mut line = |key, value: Option<String>| lines.extend(value.map(|value| (key, value)));
+        match &self.health {
+            Health::Holds { check } => {
+                head.push("healthy".to_owned());
+                line("health", Some(format!("{check} holds")));
+            }
+            Health::Fails { check, reason } => {
+                head.push("not healthy".to_owned());
+                line("health", Some(format!("{check} does not hold: {reason}")));
+            }
+            Health::Unknown(why) => line("health", Some(format!("unknown: {why}"))),
+            Health::Unchecked if self.user.is_some() => line("health", Some("only its user can check it".to_owned())),
+            Health::Runs | Health::Unchecked | Health::Asked(_) => {}
+        }
+        if let Condition::Unknown(why) = &self.condition {
+            line("reason", Some(why.clone()));
+        }
+        let runs = !matches!(self.condition, Condition::NotRunning | Condition::Unknown(_));
+        let workers = match self.workers {
+            0 => String::new(),
+            1 => ", 1 worker".to_owned(),
+            count => format!(", {count} workers"),
+        };
+        line("user", self.user.as_ref().map(one_line));
+        if runs {
+            line("url", self.url.as_ref().map(one_line));
+            line("pid", Some(format!("{}{workers}", self.pid)));
+            line("mode", Some(self.mode.clone()));
+            line("under", self.supervisor.as_ref().map(|_| self.place()));
+            line("uptime", self.uptime.map(uptime));
+            line("fds", self.fds());
+        } else if self.pid > 0 {
+            line("was", Some(format!("pid {}, {}", self.pid, self.place())));
+            let left = "of it left; 'forerun stop' ends them";
+            line("left", (self.workers > 0).then(|| format!("{} processes {left}", self.workers)));
+        }
+        line("log", self.log.as_ref().map(one_line));
+        let port = self.port.map(|port| port.to_string()).unwrap_or_default();
+        line("port", self.stranger.as_ref().map(|who| format!("{port} is held by {who}, which is not of it")));
+        for who in &self.escaped {
+            line("left", Some(format!("{who}, into a session of its own")));
+        }
+        line("stop", self.stop.clone().filter(|_| runs && self.user.is_none()));
+        let body: String = lines.iter().map(|(key, value)| format!("  {key:<7} {value}\n")).collect();
+        format!("{} is {}\n{body}", self.name, head.join(", "))
+    }
+
+    fn json(&self) -> Value {
+        let health = match &self.health {
+            Health::Holds { check } => json!({ "check": check, "ok": true, "reason": null }),
+            Health::Fails { check, reason } => json!({ "check": check, "ok": false, "reason": reason }),
+            Health::Unknown(why) => json!({ "check": null, "ok": null, "reason": why }),
+            Health::Runs | Health::Unchecked | Health::Asked(_) => Value::Null,
+        };
+        let runs = self.condition == Condition::Running;
+        json!({
+            "name": self.name,
+            "user": self.user,
+            "state": self.word(),
+            "reason": if let Condition::Unknown(why) = &self.condition { Some(why) } else { None },
+            "running": runs,
+            "healthy": match self.health {
+                Health::Holds { .. } | Health::Runs => Some(true),
+                Health::Fails { .. } => Some(false),
+                _ => None,
+            },
+            "health": health,
+            "pid": (self.pid > 0).then_some(self.pid),
+            "mode": self.mode,
+            "supervisor": self.supervisor,
+            "unit": self.unit,
+            "uptime_seconds": self.uptime.map(|u| u.as_secs_f64()),
+            "url": self.url.as_ref().map(one_line),
+            "port": self.port,
+            "port_held_by": self.stranger,
+            "log": self.log.as_ref().map(|log| log.to_string_lossy()),
+            "fds": self.descriptors.map(|(open, limit)| json!({ "open": open, "limit": limit })),
+            "workers": self.workers,
+            "left_alone": self.escaped,
+            "stop": self.stop,
+        })
+    }
+}
+
+/// Prints one instance; as root several, where several users have one of that name.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Result<(), Error> {
+    let none = || match json {
+        true => format!("{}\n", json!({ "name": name, "state": "not running", "running": false })),
+        false => format!("{name} is not running ({})\n", scope.text()),
+    };
+    let text = match states.first() {
+        None => none(),
+        Some(state) if json => format!("{}\n", state.json()),
+        Some(_) => states.iter().map(State::text).collect(),
+    };
+    print_result(text.as_bytes())
+}
+
+/// Prints all instances.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn print_all(states: &[State], scope: &Scope, json: bool) -> Result<(), Error> {
+    if json {
+        let all: Vec<_> = states.iter().map(State::json).collect();
+        return print_result(format!("{}\n", Value::from(all)).as_bytes());
+    }
+    if states.is_empty() {
+        return print_result(format!("no instance is running ({})\n", scope.text()).as_bytes());
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let with_users = states.iter().any(|state| state.user.is_some());
+    let mut header = vec!["NAME", "STATE", "HEALTH", "PID", "UNDER", "UPTIME", "WORKERS", "FDS", "URL"];
+    if with_users {
+        header.insert(1, "USER");
+    }
+    table.set_header(header);
+    for state in states {
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let runs = !matches!(state.condition, Condition::NotRunning | Condition::Unknown(_));
+        let mut row = vec![
+            state.name.clone(),
+            state.word().to_owned(),
+            state.health_word().to_owned(),
+            or_dash(runs.then(|| state.pid.to_string())),
+            or_dash(Some(state.place()).filter(|place| !place.is_empty())),
+            or_dash(state.uptime.map(uptime)),
+            or_dash(runs.then(|| state.workers.to_string())),
+            or_dash(state.fds()),
+            or_dash(state.url.as_ref().map(one_line)),
+        ];
+        if with_users {
+            row.insert(1, or_dash(state.user.clone()));
+        }
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2)).set_cell_alignment(CellAlignment::Left);
+    }
+    let rows: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    print_result(format!("{rows}\n{}\n", scope.text()).as_bytes())
+}
+
+/// To the second.
+fn uptime(duration: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
