@@ -37,9 +37,10 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     }
     let path = log_of(&place, record.as_ref())?;
     let failed = |e: io::Error| Error::State(format!("cannot read the log {}: {e}", quoted(&path)));
-    let file = open(&path).map_err(failed)?;
+    let log = Log { own: path == log_file::default(&place.root, &place.name), path: &path };
+    let file = log.open().map_err(failed)?;
     let mut stdout = io::stdout().lock();
-    let shown = show(&path, file, lines, options.follow, &mut stdout);
+    let shown = show(&log, file, lines, options.follow, &mut stdout);
     match shown {
         Err(Shown::Stdout(e)) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(Shown::Stdout(e)) => Err(Error::State(format!("cannot write to stdout: {e}"))),
@@ -82,13 +83,21 @@ fn become_shower(command: &[OsString]) -> Error {
     Error::NotFound(format!("cannot execute {}: {error}", quoted(&command[0])))
 }
 
-/// Opens a log: a regular file, whatever is there.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("it is no regular file")),
+struct Log<'a> {
+    path: &'a Path,
+    /// It is in the state folder, where nothing is opened through a symlink.
+    own: bool,
+}
+
+impl Log<'_> {
+    /// Opens it: a regular file, whatever is there.
+    fn open(&self) -> io::Result<File> {
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY | if self.own { libc::O_NOFOLLOW } else { 0 };
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(self.path)?;
+        match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(io::Error::other("it is no regular file")),
+        }
     }
 }
 
@@ -99,7 +108,7 @@ enum Shown {
 }
 
 /// Shows the last lines; with `follow` what comes after them, until a signal, which it returns.
-fn show(path: &Path, mut file: File, lines: usize, follow: bool, out: &mut impl Write) -> Result<Option<i32>, Shown> {
+fn show(log: &Log, mut file: File, lines: usize, follow: bool, out: &mut impl Write) -> Result<Option<i32>, Shown> {
     let mut at = beginning_of_last(&mut file, lines).map_err(Shown::Log)?;
     at += copy(&mut file, at, out)?;
     if !follow {
@@ -112,7 +121,7 @@ fn show(path: &Path, mut file: File, lines: usize, follow: bool, out: &mut impl 
         if let Some(signal) = signals.signal() {
             return Ok(Some(signal));
         }
-        let now = open(path).ok();
+        let now = log.open().ok();
         // What was written before it was rotated is read to its end, first.
         at += copy(&mut file, at, out)?;
         let identity = |file: &File| file.metadata().map(|m| (m.dev(), m.ino())).ok();

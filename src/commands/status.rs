@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::geteuid;
+use nix::unistd::{User, geteuid};
 
 use crate::check::run::{Desk, Job, Observer, Progress, Run};
 use crate::check::{Context, port};
@@ -65,21 +65,19 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     }
 }
 
-/// Where instances are looked for: everybody has their own, root sees all.
+/// Where instances are looked for, and whose they are: everybody has their own, root sees all.
 fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Account)>, Scope), Error> {
-    let us = geteuid().as_raw();
-    let all = sys::accounts();
-    let ours = all.iter().find(|a| a.uid == us).cloned();
-    let ours = ours.unwrap_or(Account { uid: us, name: us.to_string(), home: PathBuf::new() });
-    if let Some(root) = state::chosen_root(environment, here) {
-        return Ok((vec![(root.clone(), ours)], Scope::Folder(root)));
-    }
+    let us = geteuid();
+    let name = User::from_uid(us).ok().flatten().map_or_else(|| us.to_string(), |user| user.name);
     let own = state::root(environment, here).map_err(Error::State)?;
-    let mut roots = vec![(own.clone(), ours.clone())];
-    if us != 0 {
-        return Ok((roots, Scope::User(ours.name)));
+    let mut roots = vec![(own.clone(), Account { uid: us.as_raw(), name: name.clone(), home: PathBuf::new() })];
+    if state::chosen_root(environment, here).is_some() {
+        return Ok((roots, Scope::Folder(own)));
     }
-    for account in all.into_iter().filter(|a| a.home.is_absolute()) {
+    if !us.is_root() {
+        return Ok((roots, Scope::User(name)));
+    }
+    for account in sys::accounts().into_iter().filter(|account| account.home.is_absolute()) {
         let root = state::home_root(&account.home);
         if root.is_dir() && roots.iter().all(|(known, _)| *known != root) {
             roots.push((root, account));

@@ -95,7 +95,12 @@ impl Folder {
             Err(e) => return Err(failed(e.into())),
         }
         let folder = Self::within(&parent, root, name, geteuid().as_raw())?;
-        folder.ok_or_else(|| failed(Errno::ENOENT.into()))
+        let folder = folder.ok_or_else(|| failed(Errno::ENOENT.into()))?;
+        let mode = fstat(&folder.handle).map_err(|e| failed(e.into()))?.st_mode;
+        if mode & 0o077 != 0 {
+            fchmod(&folder.handle, private_folder()).map_err(|e| failed(e.into()))?;
+        }
+        Ok(folder)
     }
 
     /// Opens the folder of a service of a user, where it is there.
@@ -120,9 +125,6 @@ impl Folder {
         let status = fstat(&handle).map_err(|e| failed(e.into()))?;
         if status.st_uid != owner {
             return Err(failed(io::Error::other(format!("it belongs to user {}", status.st_uid))));
-        }
-        if status.st_mode & 0o077 != 0 && owner == geteuid().as_raw() {
-            fchmod(&handle, private_folder()).map_err(|e| failed(e.into()))?;
         }
         Ok(Some(Folder { handle, path, owner }))
     }

@@ -46,7 +46,7 @@ pub fn of(record: &Record) -> Option<Supervised> {
     let folder =
         || parent().and_then(sys::working_directory).or(Some(PathBuf::from(OsString::from(&record.called_in))));
     let unit = match kind.as_str() {
-        "systemd" | "a service manager" => unit_of_cgroup(record.cgroup.as_deref()?).map(OsString::from),
+        "systemd" | "a service manager" => record.cgroup.as_deref().and_then(unit_of_cgroup).map(OsString::from),
         "launchd" => get("XPC_SERVICE_NAME"),
         "supervisord" => get("SUPERVISOR_PROCESS_NAME").map(|process| match get("SUPERVISOR_GROUP_NAME") {
             Some(group) if group != process => [group, process].join(OsStr::new(":")),

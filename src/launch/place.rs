@@ -86,8 +86,10 @@ pub struct Conflict {
 pub enum Kind {
     /// An instance of this service.
     Instance(Box<Record>),
-    /// Something that is not ours.
+    /// Somebody has the port.
     Stranger,
+    /// Nobody can tell whether somebody has the name.
+    Unknown,
     /// Another service of this name: somebody has to give one of them another.
     OtherService,
 }
@@ -131,7 +133,7 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
                     "the name {name} may be held by {}: {why}, so nobody can tell from here; give another --name, or {gone}",
                     whereabouts(record),
                 ),
-                kind: Kind::Stranger,
+                kind: Kind::Unknown,
                 awaited: None,
             })
         }

@@ -12,10 +12,12 @@ use crate::report::line::say;
 use crate::sys::ExitWatch;
 use crate::text::elapsed;
 
-/// How often the place is looked at where the holder cannot be seen: soon enough to take over within 100 ms.
+/// How often the port is looked at where its holder cannot be seen: soon enough to take over within 100 ms.
 const UNSEEN: Duration = Duration::from_millis(80);
-/// How often where it can: it may leave the place and live on.
+/// How often where it can: it may give up the port and live on.
 const SEEN: Duration = Duration::from_secs(1);
+/// How often the name is looked at: that its holder ends is seen at once.
+const NAMED: Duration = Duration::from_secs(10);
 /// How often an instance that is not healthy yet is asked again, while a start is waited for.
 const UNHEALTHY: Duration = Duration::from_secs(1);
 /// How often the log is reminded.
@@ -48,25 +50,29 @@ impl Standby {
                 self.ready = true;
             }
         }
-        let mut longest = if conflict.awaited.is_some() { SEEN } else { UNSEEN };
-        if start_is_waited_for && !self.ready {
-            let left = launch.service.wait_timeout.saturating_sub(self.begun.elapsed());
+        let watch = conflict.awaited.as_ref().map(|identity| ExitWatch::new(identity.pid));
+        // Its number may have been somebody else's before the watch began.
+        if conflict.awaited.as_ref().is_some_and(|identity| identity.verified().is_none_or(|p| p.zombie)) {
+            return Ok(());
+        }
+        let ends = watch.as_ref().and_then(ExitWatch::descriptor);
+        let mut longest = match conflict.kind {
+            Kind::Stranger if ends.is_none() => UNSEEN,
+            Kind::Stranger => SEEN,
+            _ => NAMED,
+        };
+        if self.ready {
+            longest = longest.min(launch.teller.stands_by(&status));
+        } else if start_is_waited_for {
+            let waited = self.begun.elapsed();
+            let left = launch.service.wait_timeout.saturating_sub(waited);
             if left.is_zero() {
-                let waited = elapsed(self.begun.elapsed());
-                return Err(Error::Conflict(format!("gave up standing by after {waited}: {}", conflict.message)));
+                let message = format!("gave up standing by after {}: {}", elapsed(waited), conflict.message);
+                return Err(Error::Conflict(message));
             }
             longest = longest.min(left).min(UNHEALTHY);
         }
-        if self.ready {
-            longest = longest.min(launch.teller.stands_by(&status));
-        }
-        let watch = conflict.awaited.as_ref().map(|identity| (identity, ExitWatch::new(identity.pid)));
-        // Its number may have been somebody else's before the watch began.
-        let watch = match watch {
-            Some((identity, _)) if identity.verified().is_none_or(|p| p.zombie) => return Ok(()),
-            watch => watch.map(|(_, watch)| watch),
-        };
-        launch.wake.wait(watch.as_ref().and_then(ExitWatch::descriptor), longest);
+        launch.wake.wait(ends, longest);
         launch.signals.signal().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
     }
 
