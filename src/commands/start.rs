@@ -120,6 +120,9 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start, called_in: P
         );
     }
     explain(decision);
+    if service.replace == Replace::Same && decision.mode == Mode::Foreground {
+        log::warn!("--replace is of a detached start, and stops nothing in the foreground; continuing");
+    }
     if clamped {
         log::warn!("--nofile is more than this process may have; continuing with {}:{}", limits.soft, limits.hard);
     }
