@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use socket2::{Domain, Socket, Type};
 
 use super::net;
-use crate::sys;
+use crate::sys::{self, Listener, Process};
 use crate::text::{one_line, shell_words};
 
 /// What is known of a port.
@@ -63,7 +63,7 @@ pub fn guard(host: Option<&str>, port: u16) -> Port {
 }
 
 /// Whether a socket that listens on `address` answers those who connect to `host`; to any host, without one.
-pub fn answers(host: Option<&str>, address: IpAddr) -> bool {
+fn answers(host: Option<&str>, address: IpAddr) -> bool {
     let addresses = host.and_then(|host| net::resolve(host, 0).ok());
     let is_one_of = |all: Vec<SocketAddr>| all.iter().any(|a| a.ip() == address.to_canonical());
     address.is_unspecified() || addresses.is_none_or(is_one_of)
@@ -80,6 +80,27 @@ fn holder(port: u16) -> Port {
         None => "a process that we may not look into".to_owned(),
     };
     Port::Held { who, pid }
+}
+
+/// Who listens on a port on which `main` and its family (`is_ours`) should: somebody else who was there before it. A
+/// younger owner is none: a container runtime's proxy listens for the server. Without a `main`, anybody.
+pub fn stranger(
+    host: Option<&str>,
+    port: u16,
+    main: Option<&Process>,
+    mut is_ours: impl FnMut(i32) -> bool,
+) -> Option<String> {
+    let is_in_the_way = |pid: &i32| main.is_none_or(|main| sys::process(*pid).is_some_and(|p| p.start < main.start));
+    let likely = main.map(|main| main.pid);
+    let listeners = sys::listeners(port, likely.as_slice()).ok()?;
+    for Listener { owners, .. } in listeners.iter().filter(|l| answers(host, l.address)) {
+        if !owners.iter().any(|&pid| likely == Some(pid) || is_ours(pid)) {
+            if let Some(&owner) = owners.iter().find(|pid| is_in_the_way(pid)) {
+                return Some(describe(owner));
+            }
+        }
+    }
+    None
 }
 
 /// A process for a message: its pid and its command.

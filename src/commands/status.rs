@@ -14,7 +14,7 @@ use crate::cli::{self, Options};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::identity::Life;
-use crate::instance::members::{Found, Marks, Sight, find, spared};
+use crate::instance::members::{self, Found, Marks};
 use crate::instance::record::{Phase, Record, Unreadable};
 use crate::instance::state::{self, Folder};
 use crate::instance::supervisor;
@@ -130,19 +130,15 @@ impl View {
         };
         let marks = Marks::of(record);
         let found = match record.process.host == self.host {
-            true => find(
-                &marks,
-                &self.table,
-                std::process::id() as i32,
-                &spared(&self.table, std::process::id() as i32, &marks.main),
-                &Sight::default(),
-            ),
+            true => members::look_at(&marks, &self.table),
             false => Found::default(),
         };
         let alive = life == Life::Alive;
         let pid = record.process.pid;
         let supervised = supervisor::of(record);
-        let stranger = record.port.and_then(|number| stranger(number, alive.then_some(&marks.main), &found));
+        let is_ours = |pid| found.members.iter().any(|p| p.pid == pid);
+        let main = alive.then_some(&marks.main);
+        let stranger = record.port.and_then(|number| port::stranger(None, number, main, is_ours));
         State {
             name: record.name.clone(),
             user,
@@ -203,15 +199,6 @@ fn health(progress: Progress, state: &State) -> Health {
         (_, true) => Health::Holds { check },
         (_, false) => Health::Fails { check, reason: progress.reason },
     }
-}
-
-/// Who else listens on the port. While the instance runs, somebody younger than it listens for it.
-fn stranger(number: u16, main: Option<&Process>, found: &Found) -> Option<String> {
-    let is_ours = |pid: &i32| found.members.iter().any(|p| p.pid == *pid);
-    let is_in_the_way = |pid: &&i32| main.is_none_or(|main| sys::process(**pid).is_some_and(|p| p.start < main.start));
-    let listeners = sys::listeners(number, &[]).ok()?;
-    let foreign = listeners.iter().filter(|l| !l.owners.iter().any(is_ours));
-    foreign.flat_map(|l| &l.owners).find(is_in_the_way).map(|pid| port::describe(*pid))
 }
 
 /// Is told nothing: a status is short.

@@ -107,6 +107,17 @@ pub struct Found {
     pub escaped: Vec<Process>,
 }
 
+/// The processes of an instance, as the system has them now.
+pub fn look(marks: &Marks) -> Found {
+    look_at(marks, &sys::processes())
+}
+
+/// The same from a table that was read already.
+pub fn look_at(marks: &Marks, table: &[Process]) -> Found {
+    let us = std::process::id() as i32;
+    find(marks, table, us, &spared(table, us, &marks.main), &Sight::default())
+}
+
 /// Finds the processes of an instance in `table`. `us` is forerun; `spared` are it and its ancestors.
 pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, look: &impl Look) -> Found {
     let main = &marks.main;

@@ -13,14 +13,14 @@ use crate::environment::COOKIE;
 use crate::error::Error;
 use crate::instance::cookie;
 use crate::instance::identity::Life;
-use crate::instance::members::{Marks, Sight, find, spared};
+use crate::instance::members::{self, Marks};
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::Folder;
 use crate::instance::stop::Signalled;
 use crate::report::line::say;
 use crate::report::result::{self, Ready};
 use crate::service::Replace;
-use crate::sys::{self, Detached, ExitWatch, Listener, Process, Waited};
+use crate::sys::{self, Detached, ExitWatch, Process, Waited};
 use crate::text::{elapsed, quoted};
 
 /// Without health and without a port: a server that has lived for this long is taken for ready.
@@ -201,31 +201,16 @@ fn lives_on(launch: &Launch, server: &Server) -> Result<Waited, Error> {
     }
 }
 
-/// Who listens on our port, where that is somebody else who was there before our server. A younger owner is
-/// not one: a container runtime's proxy listens for the server.
+/// Who listens on our port, where that is a stranger.
 fn stranger(launch: &Launch, server: &Server, cookie: &str) -> Option<String> {
-    let main = server.process;
-    let service = launch.service;
-    let listeners = sys::listeners(service.port?, &[main.pid]).ok()?;
+    let (service, main) = (launch.service, server.process);
     let mut family = None;
-    for Listener { address, owners } in listeners {
-        if owners.contains(&main.pid) || !port::answers(service.host.as_deref(), address) {
-            continue;
-        }
+    port::stranger(service.host.as_deref(), service.port?, Some(&main), |pid| {
         let family = family.get_or_insert_with(|| {
-            let marks = Marks { main, cookie: cookie.to_owned(), executable: None, port: service.port };
-            let (table, us) = (sys::processes(), std::process::id() as i32);
-            find(&marks, &table, us, &spared(&table, us, &main), &Sight::default()).members
+            members::look(&Marks { main, cookie: cookie.to_owned(), executable: None, port: service.port }).members
         });
-        let is_ours = |pid: &i32| family.iter().any(|p| p.pid == *pid);
-        let is_older = |pid: &i32| sys::process(*pid).is_some_and(|p| p.start < main.start);
-        if !owners.iter().any(is_ours) {
-            if let Some(owner) = owners.iter().find(|pid| is_older(pid)) {
-                return Some(port::describe(*owner));
-            }
-        }
-    }
-    None
+        family.iter().any(|p| p.pid == pid)
+    })
 }
 
 fn unhealthy(launch: &Launch, label: &str, progress: &Progress) -> Error {

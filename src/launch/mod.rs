@@ -17,7 +17,7 @@ use crate::check::{self, Check, Context, Expectation, Lookup, Probe, port};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::identity::Identity;
-use crate::instance::members::{Marks, Sight, find, spared};
+use crate::instance::members::{self, Marks, shows_cookie};
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Signalled, Stop, Stopped};
@@ -88,8 +88,9 @@ impl Launch<'_> {
             self.clear(&marks)?;
         }
         let conflict = self.port_conflict(holder);
-        if conflict.is_none() {
-            return Ok(None);
+        let holds = conflict.as_ref().and_then(|conflict| conflict.awaited.as_ref());
+        if holds.is_none_or(|process| !shows_cookie(process.pid, &marks.cookie)) {
+            return Ok(conflict);
         }
         // What left the instance's session belongs to a person, unless it holds the port.
         self.clear(&marks)?;
@@ -102,8 +103,7 @@ impl Launch<'_> {
 
     /// Stops what is left of an instance.
     fn clear(&mut self, marks: &Marks) -> Result<(), Error> {
-        let (table, us) = (sys::processes(), std::process::id() as i32);
-        let found = find(marks, &table, us, &spared(&table, us, &marks.main), &Sight::default());
+        let found = members::look(marks);
         let Some(first) = found.members.first() else { return Ok(()) };
         let what = match found.members.len() {
             1 => port::describe(first.pid),

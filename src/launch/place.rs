@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use crate::check::port::{self, Port};
 use crate::error::Error;
 use crate::instance::identity::{Identity, Life};
-use crate::instance::members::{Marks, Sight, find, spared};
+use crate::instance::members::{self, Marks};
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::Folder;
 use crate::instance::supervisor::{self, Verb};
@@ -166,9 +166,7 @@ pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<
 /// Whether a process is of our own instance: a worker of a server that starts itself again.
 fn is_of_us(holder: &Holder, pid: i32) -> bool {
     let Holder::Ourselves(record) = holder else { return false };
-    let (marks, table, us) = (Marks::of(record), sys::processes(), std::process::id() as i32);
-    let found = find(&marks, &table, us, &spared(&table, us, &marks.main), &Sight::default());
-    found.members.iter().any(|p| p.pid == pid)
+    members::look(&Marks::of(record)).members.iter().any(|p| p.pid == pid)
 }
 
 /// Where an instance runs, in a few words.
