@@ -245,7 +245,7 @@ fn detached_args() -> [Arg; 5] {
     let on_conflict = option(
         "on-conflict",
         "standby|fail",
-        "Wait for the holder of the place to end, or exit 75 [default: standby when supervised, else fail]",
+        "Wait until the holder ends, or exit 75 [default: standby when supervised]",
     );
     [
         on_conflict.value_parser(["standby", "fail"]).hide_possible_values(true).help_heading("Conflict"),
