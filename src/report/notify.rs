@@ -35,6 +35,8 @@ impl Notifier {
         };
         if due {
             self.last = Some((Instant::now(), status.to_owned()));
+            // A standby says its own again.
+            self.standby = None;
             send(status, EXTENSION);
         }
     }
