@@ -2,6 +2,7 @@
 //! Foreground: this process becomes the server. Nothing of forerun is left: no thread (every check has been
 //! joined), no child, no descriptor (all are close-on-exec), no handler.
 
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -58,16 +59,17 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
 /// Makes sure that name and port are free, and keeps the lock. The cookie is kept where we are the instance.
 fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lock>, Option<String>), Error> {
     let mut standby = None;
+    let mut warnings = Warnings::default();
     loop {
         let lock = match folder.map(|folder| launch.lock(folder)) {
             Some(Err(Error::State(message))) => {
-                log::warn!("{message}; continuing without it");
+                warnings.warn(format!("{message}; continuing without it"));
                 None
             }
             Some(lock) => Some(lock?),
             None => None,
         };
-        let holder = holder(launch, folder);
+        let holder = holder(launch, folder, &mut warnings);
         let Some(conflict) = launch.conflict(&holder, folder)? else {
             standby.as_ref().inspect(|standby: &&Standby| standby.end());
             let kept = if let Holder::Ourselves(record) = holder { Some(record.cookie) } else { None };
@@ -86,18 +88,32 @@ fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lo
     }
 }
 
+/// Warnings, each given once: a standby looks at the same place again and again.
+#[derive(Default)]
+struct Warnings(HashSet<String>);
+
+impl Warnings {
+    fn warn(&mut self, message: String) {
+        if !self.0.contains(&message) {
+            log::warn!("{message}");
+            self.0.insert(message);
+        }
+    }
+}
+
 /// Who has the name, as far as that keeps a server from starting.
-fn holder(launch: &Launch, folder: Option<&Folder>) -> Holder {
+fn holder(launch: &Launch, folder: Option<&Folder>, warnings: &mut Warnings) -> Holder {
     let Some(folder) = folder else { return Holder::Nobody };
     match place::holder(launch.service, folder, &launch.host) {
         Err(message) => {
-            log::warn!("{message}; continuing without it");
+            warnings.warn(format!("{message}; continuing without it"));
             Holder::Nobody
         }
         // A container that is restarted finds its own last record, of a pid namespace that is gone: to take
         // that for alive would be to fail for ever.
         Ok(Holder::Unknown(record, why)) if record.process.host.machine == launch.host.machine => {
-            log::warn!("cannot tell whether {} runs: {why}; continuing", place::whereabouts(&record));
+            let who = place::whereabouts(&record);
+            warnings.warn(format!("cannot tell whether {who} runs: {why}; continuing"));
             Holder::Nobody
         }
         Ok(holder) => holder,
