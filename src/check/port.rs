@@ -25,21 +25,9 @@ pub enum Port {
 
 /// Looks at `port` on the addresses of `host`, or on all of this machine's.
 pub fn guard(host: Option<&str>, port: u16) -> Port {
-    let addresses = match host {
-        Some(host) => match net::resolve(host, port) {
-            Ok(addresses) => addresses,
-            Err(e) => return Port::Unknown(e.to_string()),
-        },
-        // The loopback ones too: macOS lets a wildcard and a single address be bound side by side.
-        None => {
-            let all: [IpAddr; 4] = [
-                Ipv4Addr::UNSPECIFIED.into(),
-                Ipv4Addr::LOCALHOST.into(),
-                Ipv6Addr::UNSPECIFIED.into(),
-                Ipv6Addr::LOCALHOST.into(),
-            ];
-            all.map(|ip| SocketAddr::new(ip, port)).to_vec()
-        }
+    let addresses = match addresses(host, port) {
+        Ok(addresses) => addresses,
+        Err(e) => return Port::Unknown(e),
     };
     let (mut bound, mut failure) = (false, None);
     for address in addresses {
@@ -60,6 +48,26 @@ pub fn guard(host: Option<&str>, port: u16) -> Port {
         Some((address, e)) => Port::Unknown(format!("cannot bind {}: {e}", address.ip())),
         None => Port::Unknown("no address".to_owned()),
     }
+}
+
+/// Whether one of the addresses is in use, and no more: cheap.
+pub fn is_held(host: Option<&str>, port: u16) -> bool {
+    let is_held = |address| bind(address).is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse);
+    addresses(host, port).is_ok_and(|all| all.into_iter().any(is_held))
+}
+
+fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, String> {
+    if let Some(host) = host {
+        return net::resolve(host, port).map_err(|e| e.to_string());
+    }
+    // The loopback ones too: macOS lets a wildcard and a single address be bound side by side.
+    let all: [IpAddr; 4] = [
+        Ipv4Addr::UNSPECIFIED.into(),
+        Ipv4Addr::LOCALHOST.into(),
+        Ipv6Addr::UNSPECIFIED.into(),
+        Ipv6Addr::LOCALHOST.into(),
+    ];
+    Ok(all.map(|ip| SocketAddr::new(ip, port)).to_vec())
 }
 
 /// Whether a socket that listens on `address` answers those who connect to `host`; to any host, without one.

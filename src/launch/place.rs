@@ -140,6 +140,11 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
     }
 }
 
+/// Whether the port is bound by anybody, and no more: cheap.
+pub fn is_port_held(service: &Service) -> bool {
+    service.port.is_some_and(|number| port::is_held(service.host.as_deref(), number))
+}
+
 /// The conflict over the port, where there is one. What holds it of our own family is none.
 pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<Conflict> {
     let number = service.port?;

@@ -2,22 +2,27 @@
 //! Standby: a supervised start whose place is held waits for the holder to end, because no exit code helps: every
 //! supervisor that restarts its job would start it into the same conflict again.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use super::place::{Conflict, Kind};
+use super::place::{self, Conflict, Kind};
 use super::{Launch, readiness};
-use crate::check::run::Job;
+use crate::check::run::{Desk, Ended, Job, Observer, Progress, Run};
 use crate::error::Error;
+use crate::instance::identity::Identity;
 use crate::report::line::say;
-use crate::sys::ExitWatch;
+use crate::report::progress::Teller;
+use crate::sys::{ExitWatch, Woken};
 use crate::text::elapsed;
 
-/// How often the port is looked at where its holder cannot be seen: soon enough to take over within 100 ms.
+/// How often the port is bound where its holder cannot be seen: soon enough to take over within 100 ms.
 const UNSEEN: Duration = Duration::from_millis(80);
 /// How often where it can: it may give up the port and live on.
 const SEEN: Duration = Duration::from_secs(1);
-/// How often the name is looked at: that its holder ends is seen at once.
-const NAMED: Duration = Duration::from_secs(10);
+/// How often it is looked at who has the place: that a holder ends is seen at once.
+const AGAIN: Duration = Duration::from_secs(10);
+/// How often while a start is waited for: its timeout has to be extended.
+const EXTENDED: Duration = Duration::from_secs(5);
 /// How often an instance that is not healthy yet is asked again, while a start is waited for.
 const UNHEALTHY: Duration = Duration::from_secs(1);
 /// How often the log is reminded.
@@ -26,9 +31,17 @@ const REMINDER: Duration = Duration::from_secs(60 * 60);
 /// A standby.
 pub struct Standby {
     begun: Instant,
-    said: Option<(Instant, String)>,
+    /// What was said of the holder, and when.
+    said: Option<(Instant, Who)>,
     /// The supervisor was told that the service is there: the start is over.
     ready: bool,
+}
+
+/// A holder: by its process, whose title may change all the time, or by all that is known of it.
+#[derive(PartialEq)]
+enum Who {
+    Process(Identity),
+    Words(String),
 }
 
 impl Standby {
@@ -41,26 +54,26 @@ impl Standby {
     /// # Errors
     /// [`Error::Interrupted`]; [`Error::Conflict`] where a start is waited for and nothing of ours serves in time.
     pub fn wait(&mut self, launch: &mut Launch, conflict: Conflict) -> Result<(), Error> {
-        self.tell(&conflict.message);
+        self.tell(&conflict);
         let status = format!("standby: {}", conflict.message);
-        let start_is_waited_for = launch.teller.notifies() && !self.ready;
-        if start_is_waited_for {
-            launch.teller.status(&status);
-            if matches!(conflict.kind, Kind::Instance(_)) && is_healthy(launch)? {
-                self.ready = true;
-            }
-        }
         let watch = conflict.awaited.as_ref().map(|identity| ExitWatch::new(identity.pid));
         // Its number may have been somebody else's before the watch began.
         if conflict.awaited.as_ref().is_some_and(|identity| identity.verified().is_none_or(|p| p.zombie)) {
             return Ok(());
         }
         let ends = watch.as_ref().and_then(ExitWatch::descriptor);
-        let mut longest = match conflict.kind {
-            Kind::Stranger if ends.is_none() => UNSEEN,
-            Kind::Stranger => SEEN,
-            _ => NAMED,
-        };
+        let is_ours = matches!(conflict.kind, Kind::Instance(_));
+        let start_is_waited_for = launch.teller.notifies() && !self.ready;
+        if start_is_waited_for {
+            launch.teller.status(&status);
+            if is_ours {
+                match is_healthy(launch, &status, ends)? {
+                    Some(healthy) => self.ready = healthy,
+                    None => return Ok(()),
+                }
+            }
+        }
+        let mut longest = AGAIN;
         if self.ready {
             longest = longest.min(launch.teller.stands_by(&status));
         } else if start_is_waited_for {
@@ -70,10 +83,22 @@ impl Standby {
                 let message = format!("gave up standing by after {}: {}", elapsed(waited), conflict.message);
                 return Err(Error::Conflict(message));
             }
-            longest = longest.min(left).min(UNHEALTHY);
+            longest = left.min(if is_ours { UNHEALTHY } else { EXTENDED });
         }
-        launch.wake.wait(ends, longest);
-        launch.signals.signal().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
+        let port = (conflict.kind == Kind::Stranger).then_some(if ends.is_some() { SEEN } else { UNSEEN });
+        let until = Instant::now() + longest;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let woken = launch.wake.wait(ends, port.map_or(left, |often| often.min(left)));
+            if let Some(signal) = launch.signals.signal() {
+                return Err(Error::Interrupted(signal));
+            }
+            // To bind costs next to nothing; to look who has the port does not.
+            let is_free = port.is_some() && !place::is_port_held(launch.service);
+            if is_free || woken == Woken::Other || Instant::now() >= until {
+                return Ok(());
+            }
+        }
     }
 
     /// Says that the place is free.
@@ -82,17 +107,44 @@ impl Standby {
     }
 
     /// A line when it begins, when the holder is another one, and rarely.
-    fn tell(&mut self, message: &str) {
-        let known = self.said.as_ref().is_some_and(|(at, said)| said == message && at.elapsed() < REMINDER);
+    fn tell(&mut self, conflict: &Conflict) {
+        let who = match &conflict.awaited {
+            Some(process) => Who::Process(process.clone()),
+            None => Who::Words(conflict.message.clone()),
+        };
+        let known = self.said.as_ref().is_some_and(|(at, said)| *said == who && at.elapsed() < REMINDER);
         if !known {
-            say(&format!("standby: {message}"));
-            self.said = Some((Instant::now(), message.to_owned()));
+            say(&format!("standby: {}", conflict.message));
+            self.said = Some((Instant::now(), who));
         }
     }
 }
 
 /// Whether the instance that runs serves: one attempt. Without a check and a port, that it runs is all there is.
-fn is_healthy(launch: &mut Launch) -> Result<bool, Error> {
-    let Some(probe) = readiness(launch.service) else { return Ok(true) };
-    Ok(launch.room().run(vec![Job::require(probe)])?.remove(0).holds())
+/// Nothing, where it ended meanwhile.
+fn is_healthy(launch: &mut Launch, status: &str, ends: Option<BorrowedFd>) -> Result<Option<bool>, Error> {
+    let Some(probe) = readiness(launch.service) else { return Ok(Some(true)) };
+    let mut run = Run::start(vec![Job::require(probe)], &launch.context, &launch.wake)?;
+    let mut observer = Repeats { teller: &mut launch.teller, status };
+    let mut desk = Desk { wake: &launch.wake, signals: &launch.signals, observer: &mut observer };
+    Ok(match run.wait(ends, &mut desk)? {
+        Ended::All => Some(run.progress()[0].holds()),
+        Ended::Other => None,
+    })
+}
+
+/// An attempt that takes its time is nothing to talk about: we still stand by.
+struct Repeats<'a> {
+    teller: &'a mut Teller,
+    status: &'a str,
+}
+
+impl Observer for Repeats<'_> {
+    fn interval(&self) -> Duration {
+        UNHEALTHY
+    }
+
+    fn look(&mut self, _: &[Job], _: &[Progress], _: Duration) {
+        self.teller.status(self.status);
+    }
 }
