@@ -887,3 +887,211 @@ fn a_signal_ends_a_standby_by_that_signal_and_leaves_the_holder_alone() {
     assert_eq!(answer(port), Some(holder));
     assert!(!room.state().join("other/record.json").exists());
 }
+
+// Several at once.
+
+fn one_after_another(count: usize) {
+    let room = Room::new();
+    let port = free_port();
+    let mut holder = detached(&room, port);
+    let mut serving = None;
+    let mut standbys: Vec<_> = (0..count).map(|_| Forerun::start(&room, &mut supervised(&room, port, &[]))).collect();
+    while !standbys.is_empty() {
+        let names_holder = |standby: &Forerun| {
+            standby.lines().last().is_some_and(|line| line.contains(&format!("held by pid {holder} (")))
+        };
+        eventually("all stand by behind the holder", || standbys.iter().all(names_holder));
+        assert!(standbys.iter().all(|standby| standby.program() == Path::new(FORERUN)));
+        kill(holder);
+        eventually("one of them serves", || answer(port).is_some_and(|pid| pid != holder));
+        holder = answer(port).expect("it serves");
+        let at = standbys.iter().position(|standby| standby.pid() == holder).expect("one of them");
+        assert_eq!(recorded(&room), holder);
+        let server = standbys.swap_remove(at);
+        assert!(server.lines().last().is_some_and(|line| line.contains("standby is over")), "{}", server.text());
+        serving = Some(server);
+    }
+    assert!(serving.is_some_and(|mut server| server.runs()) && left(&room).is_empty());
+}
+
+#[test]
+fn of_two_standbys_one_takes_over_and_then_the_other() {
+    one_after_another(2);
+}
+
+#[test]
+fn of_ten_standbys_one_takes_over_and_then_the_next() {
+    one_after_another(10);
+}
+
+#[test]
+fn no_standby_slips_in_while_the_holder_is_restarted_or_replaced() {
+    let room = Room::new();
+    let port = free_port();
+    let mut holder = detached(&room, port);
+    let mut standbys: Vec<_> = (0..3).map(|_| Forerun::start(&room, &mut supervised(&room, port, &[]))).collect();
+    standbys.iter_mut().for_each(|standby| drop(standby.stands_by()));
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let served: Vec<i32> = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut served = Vec::new();
+            while !over.load(Ordering::SeqCst) {
+                served.extend(answer(port));
+                served.dedup();
+            }
+            served
+        });
+        let mut expected = vec![holder];
+        for round in 0..10 {
+            let mut command = room.forerun();
+            match round % 2 {
+                0 => command.args(["restart", "web"]),
+                _ => command.args(["--detach", "--replace"]).args(service(port)),
+            };
+            done(&mut command).expect_code(0);
+            assert_ne!(recorded(&room), holder);
+            holder = recorded(&room);
+            expected.push(holder);
+            eventually("the new one is seen to serve", || answer(port) == Some(holder));
+        }
+        over.store(true, Ordering::SeqCst);
+        let served = watching.join().expect("joined");
+        assert!(served.iter().all(|pid| expected.contains(pid)), "{served:?} {expected:?}");
+        served
+    });
+    assert!(served.len() > 1, "{served:?}");
+    for standby in &mut standbys {
+        assert!(standby.runs() && standby.program() == Path::new(FORERUN), "{}", standby.text());
+    }
+}
+
+// Who has the name.
+
+#[test]
+fn another_service_of_the_same_name_is_78_at_once_below_a_supervisor() {
+    let room = Room::new();
+    let port = free_port();
+    let holder = detached(&room, port);
+    let folder = room.path().join("elsewhere");
+    std::fs::create_dir(&folder).expect("a folder");
+    let toml = room.file("other.toml", "");
+    let other_command = |options: &[&str]| {
+        let mut command = room.forerun();
+        command.args(["--name", "web", "--port", &port.to_string()]).args(options).args(["--", "sleep", "1000"]);
+        in_own_session(&mut command);
+        command
+    };
+    let elsewhere = folder.to_str().expect("UTF-8");
+    let toml = toml.to_str().expect("UTF-8");
+    for (what, options) in [
+        ("config file", vec!["--config", toml]),
+        ("working directory", vec!["--cwd", elsewhere]),
+        ("port", vec!["--port", "1"]),
+    ] {
+        for conflict in [&[][..], &["--on-conflict", "standby"], &["--on-conflict", "fail"]] {
+            let mut command = by_hand(&room, port, &[&options, conflict].concat());
+            let part = format!("another service with another {what}: ");
+            done(command.env("INVOCATION_ID", "0123")).expect_code(78).expect_line(&[&part, &format!("pid {holder}")]);
+        }
+    }
+    let both = [
+        "forerun: the name 'web' is held by another service with another command: ",
+        &format!("{} serve {port} --answer-pid' runs as pid {holder} (detached)", fixture().display()),
+        "this is 'sleep 1000'; give one of them another --name",
+    ];
+    for options in [&[][..], &["--on-conflict", "standby"]] {
+        done(other_command(options).env("INVOCATION_ID", "0123")).expect_code(78).expect_line(&both);
+        // Without a terminal that is supervised, too.
+        done(&mut other_command(&[options, &["--foreground"]].concat())).expect_code(78).expect_line(&both);
+        done(other_command(options).env("FORERUN_FOREGROUND", "1")).expect_code(75).expect_line(&both);
+    }
+    done(&mut other_command(&["--detach"])).expect_code(75).expect_line(&both);
+    assert_eq!((answer(port), recorded(&room)), (Some(holder), holder));
+}
+
+#[test]
+fn a_server_that_executes_itself_through_forerun_is_no_conflict_though_its_workers_hold_the_port() {
+    let room = Room::new();
+    let port = free_port();
+    let file = room.path().join("seen");
+    // It has everything that makes one stand by: a live record of the name, and a port that is held.
+    let again = format!("{FORERUN} --name web --port {port} -- {} {}", witness().display(), file.display());
+    let text = format!(
+        "#!/bin/sh\n{} serve {port} --answer-pid >listens & echo $FORERUN_INSTANCE >cookie\n\
+         until [ -s listens ]; do sleep 0.01; done\nexec {again}\n",
+        fixture().display()
+    );
+    let script = room.executable("start.sh", &text);
+    let mut command = room.forerun();
+    command.args(["--name", "web", "--port", &port.to_string(), "--"]).arg(script).env("INVOCATION_ID", "0123");
+    let mut server = Forerun::start(&room, in_own_session(&mut command));
+    process::appears(&file);
+    server.becomes(&witness());
+    let worker = answer(port).expect("the worker serves");
+    let cookie = std::fs::read_to_string(room.path().join("cookie")).expect("a cookie").trim().to_owned();
+    assert_eq!(variable(server.pid(), "FORERUN_INSTANCE"), Some(cookie.clone()));
+    assert_eq!((recorded(&room), room.record("web")["cookie"].as_str()), (server.pid(), Some(cookie.as_str())));
+    assert_eq!(process::children(server.pid()), [worker]);
+    assert_eq!(server.text(), "");
+}
+
+#[test]
+fn a_start_script_that_runs_forerun_twice_is_one_instance() {
+    let room = Room::new();
+    let port = free_port();
+    let service = service(port).iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+    let inner =
+        room.executable("inner.sh", &format!("#!/bin/sh\necho $FORERUN_INSTANCE >cookie\nexec {FORERUN} {service}\n"));
+    let outer = format!("#!/bin/sh\nexec {FORERUN} --name web --port {port} -- {}\n", inner.display());
+    let outer = room.executable("outer.sh", &outer);
+    let mut command = Command::new(outer);
+    command.current_dir(room.path()).env_clear().env("PATH", "/usr/bin:/bin");
+    command.env("FORERUN_STATE_DIR", room.state()).env("INVOCATION_ID", "0123");
+    let server = Forerun::start(&room, in_own_session(&mut command));
+    eventually("it serves", || answer(port) == Some(server.pid()));
+    let cookie = std::fs::read_to_string(room.path().join("cookie")).expect("a cookie").trim().to_owned();
+    assert_eq!(variable(server.pid(), "FORERUN_INSTANCE"), Some(cookie.clone()));
+    assert_eq!((recorded(&room), room.record("web")["cookie"].as_str()), (server.pid(), Some(cookie.as_str())));
+    assert_eq!(server.text(), "");
+}
+
+// What is left of an instance that is gone.
+
+/// A worker of `options` keeps the port when the main process is killed; a start in the foreground ends it and serves.
+fn clears(start: &str, options: &[&str]) {
+    let room = Room::new();
+    let port = free_port();
+    let (program, port_text) = (fixture().display().to_string(), port.to_string());
+    let text = format!("if mkdir second 2>/dev/null; then {start}; else exec {program} serve {port} --answer-pid; fi");
+    let text = text.replace("FIXTURE", &format!("{program} serve {port} --answer-pid"));
+    let service = ["--name", "web", "--port", &port_text, "--", "/bin/sh", "-c", &text];
+    let options = [options, &service].concat();
+    done(room.forerun().arg("--detach").args(&options)).expect_code(0);
+    let (main, worker) = (recorded(&room), answer(port).expect("a worker serves"));
+    assert_ne!(main, worker);
+    kill(main);
+    assert!(alive(worker));
+    let mut command = room.forerun();
+    let mut server = Forerun::start(&room, in_own_session(command.args(&options).env("INVOCATION_ID", "0123")));
+    server.becomes(&fixture());
+    assert!(!alive(worker));
+    let said = format!("forerun: stopping what pid {main} left behind: ");
+    assert!(server.text().starts_with(&said) && server.lines().len() == 1, "{}", server.text());
+    eventually("it serves", || answer(port) == Some(server.pid()));
+    assert_eq!(left(&room), [server.pid()]);
+}
+
+#[test]
+fn a_worker_that_keeps_the_port_is_ended_by_a_start_in_the_foreground() {
+    clears("FIXTURE & wait", &[]);
+}
+
+#[test]
+fn a_worker_that_ignores_sigterm_is_killed_after_the_grace() {
+    clears("FIXTURE --ignore-term & wait", &["--grace", "200ms"]);
+}
+
+#[test]
+fn a_worker_that_left_the_session_and_keeps_the_port_is_ended() {
+    clears("FIXTURE --background; sleep 1000 </dev/null & wait", &[]);
+}
