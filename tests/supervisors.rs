@@ -18,7 +18,7 @@ mod systemd;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{Room, eventually, fixture, free_port, holds_within};
@@ -45,6 +45,21 @@ macro_rules! under {
             #[test]
             fn the_server_finds_what_it_would_find_without_forerun() {
                 same_surroundings($kind);
+            }
+
+            #[test]
+            fn a_stranger_on_the_port_is_waited_for_without_a_restart() {
+                stranger($kind);
+            }
+
+            #[test]
+            fn a_detached_instance_is_waited_for_without_a_restart() {
+                detached_instance($kind);
+            }
+
+            #[test]
+            fn stop_and_restart_refuse_and_print_the_commands_that_do_it() {
+                refusals($kind);
             }
         }
     )*};
@@ -133,6 +148,214 @@ fn ten_kills(kind: Kind) {
     assert_eq!((restarts, conflicts), (10, 0), "{}", fs::read_to_string(&log).unwrap_or_default());
     assert_eq!(lines(&log, "listening"), 11);
     eprintln!("{kind:?}, forerun: {restarts} restarts, {conflicts} port conflicts");
+}
+
+/// A service with health on this port.
+fn serving(name: &str, port: u16) -> String {
+    format!("--name {name} --health http://127.0.0.1:{port}/ -- {} serve {port} --answer-pid", fixture().display())
+}
+
+/// Waits until the service's own process serves.
+fn serves(supervisor: &Supervisor, service: &str, port: u16) -> i32 {
+    let mut pid = None;
+    eventually("the supervisor's process serves", || {
+        pid = answer(port);
+        pid.is_some() && pid == supervisor.pid(service)
+    });
+    pid.expect("a pid")
+}
+
+/// Waits until forerun stands by for the service.
+fn stands_by(room: &Room) {
+    eventually("it stands by", || lines(&room.path().join("log"), "forerun: standby: ") > 0);
+}
+
+/// Somebody else has the port: one start, which waits.
+fn stranger(kind: Kind) {
+    needs!(kind);
+    let room = Room::new();
+    let port = free_port();
+    let holder = TcpListener::bind(("127.0.0.1", port)).expect("the port");
+    let supervisor =
+        Supervisor::boot(kind, &room, &[Service::new("web", format!("{FORERUN} {}", serving("web", port)))]);
+    stands_by(&room);
+    let standby = supervisor.pid("web");
+    // Every one of them restarts within a second or two.
+    let restarted = holds_within(Duration::from_secs(4), || supervisor.restarts(&room, "web") > 0);
+    assert!(!restarted && supervisor.pid("web") == standby, "{}", supervisor.status("web"));
+    drop(holder);
+    assert_eq!(Some(serves(&supervisor, "web", port)), standby);
+    assert_eq!(supervisor.restarts(&room, "web"), 0);
+    let log = fs::read_to_string(room.path().join("log")).expect("a log");
+    assert_eq!(log.lines().filter(|line| line.starts_with("forerun: ")).count(), 2, "{log}");
+}
+
+/// A person started it in a terminal, then its supervisor does.
+fn detached_instance(kind: Kind) {
+    needs!(kind);
+    let room = Room::new();
+    let port = free_port();
+    let service = serving("web", port);
+    // It appears once the detached instance is there.
+    let go = room.path().join("go");
+    let command = format!("{FORERUN} {service}");
+    let start = room.path().join("start.sh");
+    script(&start, &format!("#!/bin/sh\nuntil [ -e {} ]; do sleep 0.02; done\nexec {command}\n", go.display()));
+    let supervisor = Supervisor::boot(kind, &room, &[Service::new("web", start.display().to_string())]);
+    // Where a service's working directory differs from ours the instance would be another service.
+    let mut standby = 0;
+    eventually("the script runs", || {
+        standby = supervisor.pid("web").unwrap_or_default();
+        fs::read_to_string(supervisor.proc(standby, "comm")).unwrap_or_default() == "start.sh\n"
+    });
+    let cwd = fs::read_link(supervisor.proc(standby, "cwd")).expect("a folder").display().to_string();
+    let words: Vec<_> = service.split(' ').collect();
+    supervisor.forerun(&room, &[&["--detach", "--cwd", &cwd], &words[..]].concat()).expect_code(0);
+    let holder = answer(port).expect("it serves");
+    fs::write(&go, "").expect("written");
+    stands_by(&room);
+    let restarted = holds_within(Duration::from_secs(3), || supervisor.restarts(&room, "web") > 0);
+    assert!(!restarted && answer(port) == Some(holder), "{}", supervisor.status("web"));
+    let stopped = supervisor.forerun(&room, &["stop", "web"]).expect_code(0);
+    assert!(stopped.stdout.starts_with(&format!("stopped web: pid {holder}, after ")), "{}", stopped.stdout);
+    assert_eq!(serves(&supervisor, "web", port), standby);
+    assert_eq!(supervisor.restarts(&room, "web"), 0);
+}
+
+/// What a supervisor runs is its to stop and to restart.
+fn refusals(kind: Kind) {
+    needs!(kind);
+    let room = Room::new();
+    let port = free_port();
+    let supervisor =
+        Supervisor::boot(kind, &room, &[Service::new("web", format!("{FORERUN} {}", serving("web", port)))]);
+    let first = serves(&supervisor, "web", port);
+    let folder = web(&room);
+    let (name, unit, stop, restart) = match kind {
+        Kind::Systemd => ("systemd", "web.service", "systemctl stop web.service", "systemctl restart web.service"),
+        Kind::Runit => ("runit", folder.as_str(), &*format!("sv stop {folder}"), &*format!("sv restart {folder}")),
+        Kind::S6 => ("s6", folder.as_str(), &*format!("s6-svc -d {folder}"), &*format!("s6-svc -r {folder}")),
+        Kind::Supervisord => ("supervisord", "web", "supervisorctl stop web", "supervisorctl restart web"),
+    };
+    let refuses = |verb: &str, command: &str| {
+        let done = supervisor.forerun(&room, &[verb, "web"]).expect_code(75);
+        let line = format!("forerun: 'web' is of {name} ({unit}), which starts it; {verb} it: {command}");
+        assert_eq!(done.stderr.trim_end(), line);
+    };
+    refuses("restart", restart);
+    refuses("stop", stop);
+    let status = supervisor.forerun(&room, &["status", "web"]).expect_code(0);
+    assert!(status.stdout.contains(&format!("{name} ({unit})")), "{}", status.stdout);
+    let status = supervisor.forerun(&room, &["status", "web", "--json"]).expect_code(0);
+    let json: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
+    assert_eq!((json["supervisor"].as_str(), json["unit"].as_str()), (Some(name), Some(unit)), "{json}");
+    assert_eq!((json["pid"].as_i64(), json["mode"].as_str()), (Some(first.into()), Some("foreground")), "{json}");
+    assert_eq!(answer(port), Some(first));
+
+    supervisor.obey(restart);
+    let second = next_answer(port, first);
+    assert_eq!(serves(&supervisor, "web", port), second);
+    supervisor.obey(stop);
+    eventually("nobody serves", || answer(port).is_none());
+    let returned = holds_within(Duration::from_secs(3), || answer(port).is_some());
+    assert!(!returned, "{}", supervisor.status("web"));
+    // What is over can be forgotten, whoever ran it.
+    let stopped = supervisor.forerun(&room, &["stop", "web"]).expect_code(0);
+    assert_eq!(stopped.stdout, "web is not running\n");
+}
+
+/// What grows when something is left over.
+#[derive(PartialEq, Debug)]
+struct Usage {
+    processes: usize,
+    descriptors: usize,
+    terminals: usize,
+    files: Vec<PathBuf>,
+}
+
+impl Usage {
+    /// Of everything that was started in this room, supervisors too.
+    fn of(room: &Room) -> Self {
+        let ours = common::process::with_entry(&format!("FORERUN_STATE_DIR={}", room.state().display()));
+        let open: Vec<PathBuf> = ours
+            .iter()
+            .filter_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).ok())
+            .flat_map(|entries| entries.flatten().filter_map(|e| fs::read_link(e.path()).ok()))
+            .collect();
+        let is_terminal = |path: &&PathBuf| path.starts_with("/dev/pts") || path.ends_with("ptmx");
+        let mut files = Vec::new();
+        let mut folders = vec![room.state()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("a folder").flatten() {
+                files.push(entry.path());
+                folders.extend(Some(entry.path()).filter(|path| path.is_dir()));
+            }
+        }
+        files.sort();
+        let terminals = open.iter().filter(is_terminal).count();
+        Usage { processes: ours.len(), descriptors: open.len(), terminals, files }
+    }
+}
+
+/// Ends the servers of `count` services, all of them `rounds` times, by turns with SIGTERM and SIGKILL. Afterwards
+/// nothing is more than it was after the tenth end of a server. (runit and s6 start a service once a second at most:
+/// several at once are several times as many restarts.)
+fn restarts(kind: Kind, count: usize, rounds: usize) {
+    needs!(kind);
+    let room = Room::new();
+    let services: Vec<_> = (0..count).map(|number| (format!("web{number}"), free_port())).collect();
+    let commands: Vec<_> = services
+        .iter()
+        .map(|(name, port)| Service::new(name, format!("{FORERUN} --wait exec:true {}", serving(name, *port))))
+        .collect();
+    let supervisor = Supervisor::boot(kind, &room, &commands);
+    let mut servers: Vec<_> = services.iter().map(|(name, port)| serves(&supervisor, name, *port)).collect();
+    let (mut after_the_tenth, mut ends) = (None, 0);
+    for round in 0..rounds {
+        for &server in &servers {
+            common::process::send(server, if round % 2 == 0 { libc::SIGTERM } else { libc::SIGKILL });
+            ends += 1;
+        }
+        for ((_, port), server) in services.iter().zip(&mut servers) {
+            *server = next_answer(*port, *server);
+        }
+        if ends >= 10 && after_the_tenth.is_none() {
+            // A request that was answered is closed a moment later.
+            let mut before = Usage::of(&room);
+            eventually("it is quiet", || {
+                std::thread::sleep(Duration::from_millis(50));
+                let now = Usage::of(&room);
+                std::mem::replace(&mut before, now) == before
+            });
+            after_the_tenth = Some(before);
+        }
+    }
+    let (mut now, before) = (Usage::of(&room), after_the_tenth.expect("ten ends"));
+    holds_within(Duration::from_secs(10), || {
+        now = Usage::of(&room);
+        now == before
+    });
+    let Usage { processes, descriptors, terminals, files } = &now;
+    eprintln!(
+        "{kind:?}: after {ends} restarts of {count} services: {processes} processes, {descriptors} descriptors, \
+         {terminals} terminals, {} files",
+        files.len()
+    );
+    assert_eq!(now, before, "after {ends} restarts");
+    for (number, (name, _)) in services.iter().enumerate() {
+        assert_eq!(supervisor.restarts(&room, name), rounds);
+        assert_eq!(supervisor.pid(name), Some(servers[number]));
+    }
+}
+
+#[test]
+fn restarts_under_runit_leave_nothing_over() {
+    restarts(Kind::Runit, 10, 8);
+}
+
+#[test]
+fn restarts_under_s6_leave_nothing_over() {
+    restarts(Kind::S6, 10, 8);
 }
 
 /// Two services with one server: one has forerun before it.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use crate::common::{Room, done, eventually, has, holds_within, is_root};
+use crate::common::{Done, Room, done, eventually, has, holds_within, is_root};
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/supervisors");
 
@@ -131,6 +131,13 @@ impl Supervisor {
     /// Runs a command where the supervisor is, and returns what it prints.
     #[track_caller]
     pub fn inside(&self, words: &[&str]) -> String {
+        let done = self.done_inside(words);
+        done.stdout.trim_end().to_owned() + if done.code == Some(0) { "" } else { done.stderr.trim_end() }
+    }
+
+    /// Runs a command where the supervisor is, to its end.
+    #[track_caller]
+    pub fn done_inside(&self, words: &[&str]) -> Done {
         let mut command = match self.kind {
             Kind::Systemd => {
                 let mut command = Command::new("nsenter");
@@ -139,8 +146,28 @@ impl Supervisor {
             }
             _ => Command::new(words[0]),
         };
-        let done = done(command.args(&words[1..]).current_dir("/").stdin(Stdio::null()));
-        done.stdout.trim_end().to_owned() + if done.code == Some(0) { "" } else { done.stderr.trim_end() }
+        done(command.args(&words[1..]).current_dir("/").stdin(Stdio::null()))
+    }
+
+    /// Runs forerun where the supervisor is.
+    #[track_caller]
+    pub fn forerun(&self, room: &Room, words: &[&str]) -> Done {
+        let state = format!("FORERUN_STATE_DIR={}", room.state().display());
+        let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        self.done_inside(&[&["env", "-i", path, &state, env!("CARGO_BIN_EXE_forerun")], words].concat())
+    }
+
+    /// Runs what was printed as the supervisor's own command.
+    #[track_caller]
+    pub fn obey(&self, command: &str) {
+        let conf = self.folder.join("conf");
+        let conf = conf.to_str().expect("UTF-8");
+        // A person has it where supervisorctl looks for it.
+        let mut words: Vec<_> = command.split(' ').collect();
+        if self.kind == Kind::Supervisord {
+            words.splice(1..1, ["-c", conf]);
+        }
+        self.done_inside(&words).expect_code(0);
     }
 
     /// Runs systemctl, which must succeed.
