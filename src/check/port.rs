@@ -50,10 +50,10 @@ pub fn guard(host: Option<&str>, port: u16) -> Port {
     }
 }
 
-/// Whether one of the addresses is in use, and no more: cheap.
+/// Whether one of the addresses is in use, or may be, and no more: cheap.
 pub fn is_held(host: Option<&str>, port: u16) -> bool {
-    let is_held = |address| bind(address).is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse);
-    addresses(host, port).is_ok_and(|all| all.into_iter().any(is_held))
+    let unavailable = |e: io::Error| matches!(e.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied);
+    addresses(host, port).is_ok_and(|all| all.into_iter().any(|address| bind(address).is_err_and(unavailable)))
 }
 
 fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, String> {
