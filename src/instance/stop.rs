@@ -68,13 +68,15 @@ impl Stop<'_> {
             }
             known.extend(found.members.iter().map(|p| (p.pid, p.start)));
             let left: Vec<_> = table.into_iter().filter(|p| !p.zombie && known.contains(&(p.pid, p.start))).collect();
-            let signalled = self.signals.count() > signals_before;
+            let hurried = self.signalled == Signalled::EndsTheGrace && self.signals.count() > signals_before;
+            // By one that came before this, too: everything is told to end all the same, once.
+            let interrupted = self.signalled == Signalled::EndsTheWait && self.signals.signal().is_some();
             let given_up = kill_from.is_some_and(|at: Instant| at.elapsed() > AFTER_KILL);
-            let leave = signalled && self.signalled == Signalled::EndsTheWait && !terminated.is_empty();
+            let leave = interrupted && !terminated.is_empty();
             if left.is_empty() || given_up || leave {
                 return Stopped { count: known.len(), left, escaped: found.escaped };
             }
-            if kill_from.is_none() && (signalled || started.elapsed() >= self.grace) {
+            if kill_from.is_none() && (hurried || started.elapsed() >= self.grace) {
                 kill_from = Some(Instant::now());
             }
             let (signal, done) = if kill_from.is_some() { (SIGKILL, &mut killed) } else { (SIGTERM, &mut terminated) };
