@@ -122,6 +122,10 @@ fn show(log: &Log, mut file: File, lines: usize, follow: bool, out: &mut impl Wr
             return Ok(Some(signal));
         }
         let now = log.open().ok();
+        // Emptied by somebody (`: >server.log`): all that is in it is new.
+        if file.metadata().map_err(Shown::Log)?.len() < at {
+            at = 0;
+        }
         // What was written before it was rotated is read to its end, first.
         at += copy(&mut file, at, out)?;
         let identity = |file: &File| file.metadata().map(|m| (m.dev(), m.ino())).ok();
@@ -129,8 +133,6 @@ fn show(log: &Log, mut file: File, lines: usize, follow: bool, out: &mut impl Wr
             (file, at) = (next, 0);
             at += copy(&mut file, at, out)?;
         }
-        // Emptied by somebody (`: >server.log`).
-        at = at.min(file.metadata().map_err(Shown::Log)?.len());
     }
 }
 
