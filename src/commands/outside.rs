@@ -8,7 +8,8 @@ use crate::error::Error;
 use crate::instance::record::Record;
 use crate::sys::{self, ExitWatch, Waited, Wake};
 
-const SIGHUP: i32 = 1;
+/// What a person sends from the keyboard.
+const KEYS: [i32; 2] = [2, 3];
 
 /// Goes on in a process of a session of its own where this one is of the instance. Returns there; what is left
 /// behind waits for it, and ends with its exit code.
@@ -39,7 +40,8 @@ fn is_within(record: &Record, environment: &Environment) -> bool {
     cookie == Some(record.cookie.as_str())
 }
 
-/// Hands on a signal, and then the exit code. The end of the terminal is no reason to end.
+/// Hands on a key that interrupts, and then the exit code. The end of the terminal is no reason to end; nor is
+/// SIGTERM, which a server that is told to end sends to its children.
 fn wait_for(child: i32) -> std::io::Result<u8> {
     let wake = Wake::new()?;
     let signals = sys::catch_signals(wake.bell());
@@ -51,7 +53,7 @@ fn wait_for(child: i32) -> std::io::Result<u8> {
             Waited::Killed { signal, .. } => return Ok(128u8.saturating_add(signal as u8)),
             Waited::Running => {}
         }
-        if let Some(signal) = signals.signal().filter(|&signal| signal != SIGHUP && !handed_on) {
+        if let Some(signal) = signals.signal().filter(|signal| KEYS.contains(signal) && !handed_on) {
             watch.signal(signal);
             handed_on = true;
         }
