@@ -49,7 +49,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         )));
     }
     let marks = Marks::of(&record);
-    if record.process.host != here || (life == Life::Dead && !options.all && !marks.may_have_remains()) {
+    if record.process.host != here {
         forget(folder, &record, &Stopped::default());
         return not_running(&place.name, options.json);
     }
