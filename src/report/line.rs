@@ -1,7 +1,10 @@
 #![forbid(unsafe_code)]
 //! Lines on stderr. Each begins with `forerun: `, under journald with its priority before it.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::sync::OnceLock;
 
 use log::{LevelFilter, Log, Metadata, Record};
@@ -104,11 +107,22 @@ fn print(journal: bool, priority: Priority, text: &str) {
 /// Writes a result to stdout, all of it or an error.
 ///
 /// # Errors
-/// [`Error::State`] when stdout cannot be written; a reader that has gone is none.
+/// [`Error::State`] when stdout cannot be written; a reader that has gone is none, and nor is a terminal.
 pub fn print_result(text: &[u8]) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::State(format!("cannot write to stdout: {e}"))),
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe && !is_hung_up(&e) => {
+            Err(Error::State(format!("cannot write to stdout: {e}")))
+        }
         _ => Ok(()),
     }
+}
+
+/// What a terminal answers once nobody has its other end: a server's, when forerun has stopped that server.
+fn is_hung_up(e: &io::Error) -> bool {
+    let is_device = || {
+        let copy = io::stdout().as_fd().try_clone_to_owned();
+        copy.and_then(|copy| File::from(copy).metadata()).is_ok_and(|m| m.file_type().is_char_device())
+    };
+    e.raw_os_error() == Some(libc::EIO) && is_device()
 }
