@@ -30,13 +30,13 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
     let recorded = cli::parse(arguments.clone()).map_err(|_| {
         Error::Config(format!("cannot understand the flags that {name} was started with; start it anew"))
     })?;
+    let stop_grace = Some(options.grace.unwrap_or(record.grace));
     let options = Options {
         task: Task::Restart,
         name: Some(place.name.into()),
         // In the foreground it had somebody's terminal, which is not this one.
         detach: true,
         foreground: false,
-        grace: options.grace.or(recorded.grace),
         verbose: options.verbose,
         quiet: options.quiet,
         json: options.json,
@@ -50,6 +50,7 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
         inherited: &inherited,
         arguments: &arguments,
         dispositions,
+        stop_grace,
         state: Ok(place.root),
     })
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::outside;
 use crate::check::{self, Context, Lookup};
@@ -39,7 +40,15 @@ pub fn run(
     }
     let here = std::env::current_dir().unwrap_or_default();
     let state = state::root(environment, &here);
-    start(&Start { options, caller: environment, inherited: environment, arguments, dispositions, state })
+    start(&Start {
+        options,
+        caller: environment,
+        inherited: environment,
+        arguments,
+        dispositions,
+        stop_grace: None,
+        state,
+    })
 }
 
 /// A start that is asked for, now or by a record.
@@ -51,6 +60,8 @@ pub struct Start<'a> {
     pub inherited: &'a Environment,
     pub arguments: &'a [OsString],
     pub dispositions: Dispositions,
+    /// How long the instance that is replaced may take to stop, where that is not the new one's grace.
+    pub stop_grace: Option<Duration>,
     /// Where the folders of all services are.
     pub state: Result<PathBuf, String>,
 }
@@ -133,6 +144,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start, called_in: P
         inherited,
         arguments: start.arguments,
         dispositions: start.dispositions,
+        stop_grace: start.stop_grace.unwrap_or(service.grace),
         host: sys::host(),
         state: start.state.clone(),
         called_in,

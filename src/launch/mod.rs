@@ -38,6 +38,8 @@ pub struct Launch<'a> {
     pub inherited: &'a Environment,
     pub arguments: &'a [OsString],
     pub dispositions: Dispositions,
+    /// How long what is in our place may take to stop.
+    pub stop_grace: Duration,
     pub host: Host,
     /// Where the folders of all services are.
     pub state: Result<PathBuf, String>,
@@ -116,8 +118,11 @@ impl Launch<'_> {
 
     /// Stops an instance, all of it or an error.
     fn stop(&mut self, marks: &Marks, signalled: Signalled, status: Option<&str>) -> Result<Stopped, Error> {
-        let stop =
-            Stop { marks, grace: self.service.grace, all: false, signalled, wake: &self.wake, signals: &self.signals };
+        let grace = match signalled {
+            Signalled::EndsTheGrace => self.service.grace,
+            Signalled::EndsTheWait => self.stop_grace,
+        };
+        let stop = Stop { marks, grace, all: false, signalled, wake: &self.wake, signals: &self.signals };
         let teller = &mut self.teller;
         let stopped = stop.run(|| {
             if let Some(status) = status {
