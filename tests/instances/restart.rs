@@ -1,0 +1,278 @@
+//! restart: what was stopped starts as it was started, but for what forerun.toml says by now.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::common::process;
+use crate::common::{Room, accepts, alive, collect, done, eventually, fixture, free_port};
+use crate::{
+    Owned, assert_nothing_left, begun, bytes, detached, files, in_foreground, in_own_session, json, kill, left, pid,
+    recorded, serve, serving,
+};
+
+#[test]
+fn a_new_server_is_in_the_old_ones_place_and_its_log_goes_on() {
+    let room = Room::new();
+    let port = free_port();
+    let first = serve(&room, port, &[], &["--workers", "2"]);
+    let cookie = process::variable(first, "FORERUN_INSTANCE");
+    let restarted = done(room.forerun().args(["restart", "web", "--json"])).expect_code(0);
+    let second = pid(&restarted);
+    assert!(first != second && !alive(first) && accepts(port));
+    assert_eq!(left(&room).len(), 3);
+    assert_ne!(process::variable(second, "FORERUN_INSTANCE"), cookie);
+    let log = std::fs::read_to_string(room.state().join("web/server.log")).expect("UTF-8");
+    assert_eq!(log.matches("listening ").count(), 2, "{log}");
+    assert_eq!(files(&room), ["lock", "record.json", "server.log"]);
+    assert_eq!(json(&restarted)["already_running"], false);
+}
+
+#[test]
+fn the_ready_lines_are_those_of_a_start() {
+    let room = Room::new();
+    let port = free_port();
+    let first = serve(&room, port, &[], &[]);
+    let restarted = room.run(&["restart", "web"]).expect_code(0);
+    let lines: Vec<_> = restarted.stdout.lines().collect();
+    assert_eq!(lines[0], format!("web is ready at http://127.0.0.1:{port}"));
+    assert_eq!(lines[3], "  stop  forerun stop web");
+    restarted.expect_line(&[&format!("stopped pid {first} after ")]);
+}
+
+#[test]
+fn environment_and_folder_are_those_of_the_start() {
+    let room = Room::new();
+    let port = free_port();
+    let folder = room.path().join("folder");
+    std::fs::create_dir(&folder).expect("a folder");
+    let mut command = serving(&room, port, &["--json", "--env", "GIVEN=1"], &[]);
+    command.current_dir(&folder).env("ONE", "started").env("ODD", bytes(b"\xff\n\"")).env("NOTIFY_SOCKET", "");
+    done(&mut command).expect_code(0);
+    let mut again = room.forerun();
+    again.args(["restart", "web", "--json"]).current_dir("/").env("ONE", "restarted").env("TWO", "2").env("GIVEN", "2");
+    let server = pid(&done(&mut again).expect_code(0));
+    let variable = |name: &str| process::variable(server, name);
+    assert_eq!((variable("ONE").as_deref(), variable("TWO")), (Some("started"), None));
+    assert_eq!(variable("GIVEN").as_deref(), Some("1"));
+    assert!(process::strings(server, "environ").contains(&b"ODD=\xff\n\"".to_vec()));
+    let cwd = std::fs::read_link(format!("/proc/{server}/cwd")).expect("a folder");
+    assert_eq!(cwd, folder.canonicalize().expect("a path"));
+    // And once more: what is recorded is what was recorded.
+    let third = pid(&done(room.forerun().args(["restart", "web", "--json"]).current_dir("/")).expect_code(0));
+    assert_eq!(process::variable(third, "ONE").as_deref(), Some("started"));
+}
+
+#[test]
+fn flags_are_those_of_the_start() {
+    let room = Room::new();
+    let port = free_port();
+    serve(&room, port, &["--log", "own.log", "--nofile", "256:300", "--cwd", "/"], &[]);
+    let server = pid(&room.run(&["restart", "web", "--json"]).expect_code(0));
+    let log = std::fs::read_to_string(room.path().join("own.log")).expect("UTF-8");
+    assert_eq!(log.matches("listening ").count(), 2, "{log}");
+    let limits = String::from_utf8_lossy(&process::read(server, "limits")).into_owned();
+    assert!(limits.lines().any(|l| l.starts_with("Max open files") && l.contains(" 256 ")), "{limits}");
+    assert_eq!(std::fs::read_link(format!("/proc/{server}/cwd")).expect("a folder").to_str(), Some("/"));
+}
+
+#[test]
+fn arguments_that_are_not_utf_8_arrive_again() {
+    let room = Room::new();
+    let port = free_port();
+    let mut command = serving(&room, port, &["--json"], &[]);
+    let odd: &[u8] = b"\xff \n'\"";
+    let first = pid(&done(command.arg(bytes(odd))).expect_code(0));
+    let second = pid(&room.run(&["restart", "web", "--json"]).expect_code(0));
+    assert_ne!(first, second);
+    assert_eq!(process::strings(second, "cmdline").last().map(Vec::as_slice), Some(odd));
+}
+
+/// A forerun.toml of a service on `port`.
+fn file(room: &Room, port: u16, more: &str) {
+    let command = format!("command = ['{}', 'serve', '{port}']", fixture().display());
+    room.file("forerun.toml", &format!("name = 'web'\nport = {port}\n{command}\n{more}\n"));
+}
+
+#[test]
+fn the_file_is_read_again() {
+    let room = Room::new();
+    let (first, second) = (free_port(), free_port());
+    file(&room, first, "");
+    let before = pid(&room.run(&["--detach", "--json"]).expect_code(0));
+    file(&room, second, "env = { NEW = '1' }");
+    let after = pid(&room.run(&["restart", "--json"]).expect_code(0));
+    assert!(!alive(before) && !accepts(first) && accepts(second));
+    assert_eq!(process::variable(after, "NEW").as_deref(), Some("1"));
+    assert_eq!(room.record("web")["port"], second);
+}
+
+#[test]
+fn a_file_that_makes_no_sense_stops_nothing() {
+    let room = Room::new();
+    let port = free_port();
+    file(&room, port, "");
+    let before = pid(&room.run(&["--detach", "--json"]).expect_code(0));
+    file(&room, port, "nonsense = 1");
+    room.run(&["restart", "web"]).expect_code(78).expect_stderr(&["nonsense"]);
+    assert!(alive(before) && accepts(port));
+    assert_eq!(recorded(&room), Some(before));
+}
+
+#[test]
+fn a_folder_that_is_gone_stops_nothing() {
+    let room = Room::new();
+    let folder = room.path().join("folder");
+    std::fs::create_dir(&folder).expect("a folder");
+    let mut command = serving(&room, free_port(), &["--json", "--cwd", "/"], &[]);
+    let before = pid(&done(command.current_dir(&folder)).expect_code(0));
+    std::fs::remove_dir(&folder).expect("removed");
+    room.run(&["restart", "web"]).expect_code(78).expect_line(&["cannot change to", "folder"]);
+    assert!(alive(before));
+}
+
+#[test]
+fn the_old_one_has_the_grace_that_is_given() {
+    let room = Room::new();
+    let port = free_port();
+    let first = serve(&room, port, &["--grace", "10m"], &["--ignore-term"]);
+    let restarted = room.run(&["restart", "web", "--grace", "300ms"]).expect_code(0);
+    assert!(restarted.took >= Duration::from_millis(300) && !alive(first));
+}
+
+#[test]
+fn a_grace_that_is_given_to_a_restart_is_not_the_new_ones() {
+    let room = Room::new();
+    serve(&room, free_port(), &["--grace", "700ms"], &["--ignore-term"]);
+    room.run(&["restart", "web", "--grace", "0s"]).expect_code(0);
+    let stopped = room.run(&["stop", "web"]).expect_code(0);
+    assert!(stopped.took >= Duration::from_millis(700), "{:?}", stopped.took);
+}
+
+#[test]
+fn the_old_one_has_the_grace_that_it_was_started_with() {
+    let room = Room::new();
+    let port = free_port();
+    let stubborn = format!("command = ['{}', 'serve', '{port}', '--ignore-term']", fixture().display());
+    let write = |grace: &str| room.file("forerun.toml", &format!("name = 'web'\nport = {port}\n{stubborn}\n{grace}\n"));
+    write("grace = '700ms'");
+    let first = pid(&room.run(&["--detach", "--json"]).expect_code(0));
+    write("grace = '0s'");
+    let restarted = room.run(&["restart"]).expect_code(0);
+    assert!(restarted.took >= Duration::from_millis(700) && !alive(first), "{:?}", restarted.took);
+    // That of the file is the new one's.
+    assert_eq!(room.record("web")["grace"], serde_json::json!({ "secs": 0, "nanos": 0 }));
+}
+
+#[test]
+fn without_a_record_there_is_nothing_to_start() {
+    let room = Room::new();
+    room.run(&["restart", "web"]).expect_code(1).expect_line(&["'web' is not running", "start it"]);
+    assert!(!room.state().exists());
+    serve(&room, free_port(), &[], &[]);
+    room.run(&["stop", "web"]).expect_code(0);
+    room.run(&["restart", "web"]).expect_code(1).expect_line(&["'web' is not running", "start it"]);
+}
+
+#[test]
+fn a_dead_instance_is_started_again_and_what_it_left_is_cleared() {
+    let room = Room::new();
+    let port = free_port();
+    let first = serve(&room, port, &[], &["--prefork", "2"]);
+    kill(first);
+    let workers = left(&room);
+    assert_eq!(workers.len(), 2);
+    let second = pid(&room.run(&["restart", "web", "--json"]).expect_code(0));
+    assert!(accepts(port) && !workers.iter().any(|worker| alive(*worker)));
+    assert_eq!(recorded(&room), Some(second));
+}
+
+#[test]
+fn one_that_was_started_in_the_foreground_by_hand_is_detached_from_now_on() {
+    let room = Room::new();
+    let port = free_port();
+    let mut first = in_foreground(room.forerun().arg("--foreground"), port, Stdio::null());
+    let second = pid(&room.run(&["restart", "web", "--json"]).expect_code(0));
+    assert!(!first.is_well() && accepts(port));
+    assert_eq!(process::stat(second, process::SESSION), i64::from(second));
+    assert_eq!(room.record("web")["mode"], "detached");
+    let third = pid(&room.run(&["restart", "web", "--json"]).expect_code(0));
+    assert!(second != third && alive(third) && !alive(second));
+}
+
+#[test]
+fn a_new_one_that_fails_is_reported_as_at_a_start_and_nothing_is_left() {
+    let room = Room::new();
+    let port = free_port();
+    let sick = room.path().join("sick");
+    let args = ["--sick", sick.to_str().expect("UTF-8"), "--workers", "1"];
+    let first = serve(&room, port, &["--health-timeout", "500ms"], &args);
+    std::fs::write(&sick, "").expect("written");
+    let failed = room.run(&["restart", "web"]).expect_code(1);
+    failed.expect_stderr(&[&format!("stopped pid {first}"), "is not healthy and was stopped", "500", "| listening "]);
+    assert!(!accepts(port));
+    assert_nothing_left(&room);
+    // Nothing is recorded of it any more: it has to be started anew.
+    room.run(&["restart", "web"]).expect_code(1).expect_line(&["no record says how it was started"]);
+}
+
+#[test]
+fn a_command_that_is_gone_exits_127_and_nothing_is_left() {
+    let room = Room::new();
+    let program = room.fixture_called("server");
+    let port = free_port().to_string();
+    let mut command = detached(&room, &["--port", &port], &program, &["serve", &port]);
+    done(&mut command).expect_code(0);
+    std::fs::remove_file(&program).expect("removed");
+    room.run(&["restart", "web"]).expect_code(127).expect_stderr(&["cannot execute"]);
+    assert_nothing_left(&room);
+}
+
+#[test]
+fn an_interrupted_restart_leaves_nothing_half_started() {
+    let room = Room::new();
+    let port = free_port();
+    let sick = room.path().join("sick");
+    serve(&room, port, &["--health-timeout", "10m"], &["--sick", sick.to_str().expect("UTF-8")]);
+    let first = recorded(&room).expect("a pid");
+    std::fs::write(&sick, "").expect("written");
+    let restarting = begun(room.forerun().args(["restart", "web"]));
+    let restarter = restarting.id() as i32;
+    eventually("the new one is there", || recorded(&room).is_some_and(|pid| pid != first && pid != restarter));
+    crate::send(restarter, libc::SIGINT);
+    assert_eq!(collect(restarting).status.code(), Some(130));
+    assert_nothing_left(&room);
+}
+
+#[test]
+fn five_restarts_at_once_leave_one_server() {
+    let room = Room::new();
+    let port = free_port();
+    serve(&room, port, &[], &["--workers", "1"]);
+    let all: Vec<_> = (0..5).map(|_| begun(room.forerun().args(["restart", "web"]))).collect();
+    let outputs: Vec<_> = all.into_iter().map(collect).collect();
+    assert!(outputs.iter().all(|o| o.status.success()), "{outputs:?}");
+    assert!(accepts(port));
+    assert_eq!(left(&room).len(), 2);
+    assert_eq!(room.run(&["status", "web"]).code, Some(0));
+}
+
+#[test]
+fn a_standby_does_not_slip_in_between() {
+    let room = Room::new();
+    let port = free_port();
+    let first = serve(&room, port, &[], &["--after", "300"]);
+    let start = serving(&room, port, &[], &["--after", "300"]);
+    let log = room.path().join("standby");
+    let mut standby = room.forerun();
+    standby.args(["--foreground", "--on-conflict", "standby"]).args(start.get_args().skip(1));
+    standby.stderr(std::fs::File::create(&log).expect("a file")).stdout(Stdio::null());
+    let mut standby = Owned(in_own_session(&mut standby).spawn().expect("spawned"));
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    eventually("it stands by", || said().contains("standby: "));
+    for _ in 0..3 {
+        room.run(&["restart", "web"]).expect_code(0);
+    }
+    let now = recorded(&room).expect("a pid");
+    assert!(now != first && now != standby.pid() && alive(now) && accepts(port));
+    assert!(standby.is_well() && !said().contains("standby is over"), "{}", said());
+}
