@@ -685,7 +685,11 @@ fn a_lock_that_is_no_plain_file_exits_73_and_nothing_is_signalled() {
         make();
         // A FIFO can be locked: it is as good as a file.
         for words in ["stop", "restart", START].into_iter().filter(|_| what != "a fifo") {
-            web.run(words).expect_code(73).expect_line(&["cannot lock the state folder", "state/web", "FORERUN_STATE_DIR"]);
+            web.run(words).expect_code(73).expect_line(&[
+                "cannot lock the state folder",
+                "state/web",
+                "FORERUN_STATE_DIR",
+            ]);
             assert!(alive(server), "{what}, {words}");
         }
         if what != "a fifo" {
@@ -787,7 +791,11 @@ fn hostile_names_are_usage_errors_and_touch_nothing() {
         for word in ["stop", "status", "restart", "logs"] {
             let hit = done(room.forerun().arg(word).arg("--").arg(&name));
             assert_eq!(hit.code, Some(2), "{word} {name:?}: {}", hit.stderr);
-            assert!(hit.stderr.lines().count() == 1 && !hit.stderr.contains('\u{1b}'), "{word} {name:?}: {:?}", hit.stderr);
+            assert!(
+                hit.stderr.lines().count() == 1 && !hit.stderr.contains('\u{1b}'),
+                "{word} {name:?}: {:?}",
+                hit.stderr
+            );
         }
         let hit = done(room.forerun().arg("--detach").arg("--name").arg(&name).args(["--", "true"]));
         assert_eq!(hit.code, Some(2), "start {name:?}: {}", hit.stderr);
@@ -835,7 +843,10 @@ fn a_bystander_that_got_the_servers_pid_survives_everything() {
     // The shell that is pid 1 reaps; the one below it is the caller.
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", "sh ./script; exit $?"]);
     web.room.file("script", script);
-    command.env("FORERUN", web.room.forerun().get_program()).env("FIXTURE", fixture()).env("PORT", web.port.to_string());
+    command
+        .env("FORERUN", web.room.forerun().get_program())
+        .env("FIXTURE", fixture())
+        .env("PORT", web.port.to_string());
     command.env("FORERUN_STATE_DIR", web.room.state()).current_dir(web.room.path()).stdin(Stdio::null());
     let all = done(&mut command);
     let said = std::fs::read_to_string(web.room.path().join("said")).unwrap_or_default();

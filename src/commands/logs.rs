@@ -32,7 +32,9 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let place = Place::find(options, environment)?;
     let lines = options.lines.unwrap_or(LINES);
     let record = place.record()?;
-    if let Some(command) = record.as_ref().and_then(supervisor::of).and_then(|s| s.log_command(lines, options.follow)) {
+    // What goes to a file is not in the journal.
+    let of_supervisor = record.as_ref().filter(|record| record.log.is_none()).and_then(supervisor::of);
+    if let Some(command) = of_supervisor.and_then(|s| s.log_command(lines, options.follow)) {
         return Err(become_shower(&command));
     }
     let path = log_of(&place, record.as_ref())?;
@@ -139,16 +141,18 @@ fn show(log: &Log, mut file: File, lines: usize, follow: bool, out: &mut impl Wr
 /// Copies what there is from `at` on, and says how much that was.
 fn copy(file: &mut File, at: u64, out: &mut impl Write) -> Result<u64, Shown> {
     file.seek(SeekFrom::Start(at)).map_err(Shown::Log)?;
+    // Not to its end: a server may write faster than we do.
+    let mut there = file.metadata().map_err(Shown::Log)?.len().saturating_sub(at);
     let mut copied = 0;
     let mut block = vec![0; BLOCK as usize];
-    loop {
-        match file.read(&mut block).map_err(Shown::Log)? {
-            0 => break,
-            count => {
-                out.write_all(&block[..count]).map_err(Shown::Stdout)?;
-                copied += count as u64;
-            }
+    while there > 0 {
+        let count = file.read(&mut block).map_err(Shown::Log)?;
+        if count == 0 {
+            break;
         }
+        out.write_all(&block[..count]).map_err(Shown::Stdout)?;
+        copied += count as u64;
+        there = there.saturating_sub(count as u64);
     }
     out.flush().map_err(Shown::Stdout)?;
     Ok(copied)

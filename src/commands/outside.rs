@@ -54,7 +54,7 @@ fn wait_for(child: i32) -> std::io::Result<u8> {
             Waited::Running => {}
         }
         if let Some(signal) = signals.signal().filter(|signal| KEYS.contains(signal) && !handed_on) {
-            watch.signal(signal);
+            let _ = watch.signal(signal);
             handed_on = true;
         }
         wake.wait(watch.descriptor(), Duration::from_secs(1));

@@ -112,13 +112,17 @@ impl View {
                 return broken(format!("the record {} cannot be trusted: {why}", quoted(&Record::path(&folder))));
             }
         };
-        let mut state = self.look(&record, user);
-        // A check of somebody else's is not run with our rights.
-        let run = if own && state.condition == Condition::Running { self.check(&record, &mut state)? } else { None };
+        // Nothing of somebody else's is opened or run with our rights.
+        let service = own.then(|| service_of(&record));
+        let mut state = self.look(&record, user, service.as_ref());
+        let run = match service {
+            Some(service) if state.condition == Condition::Running => self.check(&record, service, &mut state)?,
+            _ => None,
+        };
         Ok(Some((state, run)))
     }
 
-    fn look(&self, record: &Record, user: Option<String>) -> State {
+    fn look(&self, record: &Record, user: Option<String>, service: Option<&Result<Service, String>>) -> State {
         let life = record.process.life(&self.host);
         let starts = record.starter.as_ref().is_some_and(|s| s.life(&self.host) == Life::Alive);
         let condition = match life {
@@ -138,7 +142,8 @@ impl View {
         let supervised = supervisor::of(record);
         let is_ours = |pid| found.members.iter().any(|p| p.pid == pid);
         let main = alive.then_some(&marks.main);
-        let stranger = record.port.and_then(|number| port::stranger(None, number, main, is_ours));
+        let host = service.as_ref().and_then(|service| service.as_ref().ok()?.host.as_deref());
+        let stranger = record.port.and_then(|number| port::stranger(host, number, main, is_ours));
         State {
             name: record.name.clone(),
             user,
@@ -161,11 +166,12 @@ impl View {
     }
 
     /// Begins the health check as the start had it, or says why there is none.
-    fn check(&self, record: &Record, state: &mut State) -> Result<Option<Run>, Error> {
-        let arguments = record.arguments.iter().map(OsString::from).collect();
-        let here = PathBuf::from(OsString::from(&record.called_in));
-        let options = cli::parse(arguments).map_err(|_| "the recorded flags make no sense".to_owned());
-        let service = options.and_then(|options| Service::resolve(&options, &here).map_err(|e| e.to_string()));
+    fn check(
+        &self,
+        record: &Record,
+        service: Result<Service, String>,
+        state: &mut State,
+    ) -> Result<Option<Run>, Error> {
         let service = match service {
             Ok(service) => service,
             Err(why) => {
@@ -188,6 +194,14 @@ impl View {
         state.health = Health::Asked(job.label.clone());
         Run::start(vec![job], &context, &self.wake).map(Some)
     }
+}
+
+/// The service as its start had it; forerun.toml is as it is now.
+fn service_of(record: &Record) -> Result<Service, String> {
+    let arguments = record.arguments.iter().map(OsString::from).collect();
+    let here = PathBuf::from(OsString::from(&record.called_in));
+    let options = cli::parse(arguments).map_err(|_| "the recorded flags make no sense".to_owned())?;
+    Service::resolve(&options, &here).map_err(|e| e.to_string())
 }
 
 /// What a check found out. One that a stranger answers says nothing of the instance.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{Place, outside};
+use crate::check::port;
 use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -13,15 +14,12 @@ use crate::instance::identity::Life;
 use crate::instance::members::Marks;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::{Folder, Lock};
-use crate::instance::stop::{Signalled, Stop, Stopped, send};
+use crate::instance::stop::{SIGKILL, SIGTERM, Signalled, Stop, Stopped, send};
 use crate::instance::supervisor::{self, Verb};
 use crate::launch::{LockDesk, place};
 use crate::report::line::{print_result, say};
 use crate::sys::{self, Caught, Host, Wake};
 use crate::text::{elapsed, quoted};
-
-const SIGTERM: i32 = 15;
-const SIGKILL: i32 = 9;
 
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let place = Place::find(options, environment)?;
@@ -34,7 +32,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let exhausted = |e| Error::Exhausted(format!("cannot open a pipe: {e}; raise the limits or try again"));
     let wake = std::sync::Arc::new(Wake::new().map_err(exhausted)?);
     let signals = sys::catch_signals(wake.bell());
-    let _lock = lock(&place, folder, &LockDesk { wake: &wake, signals: &signals }, options.grace)?;
+    let _lock = lock(&place, folder, &LockDesk { wake: &wake, signals: &signals }, &here, options.grace)?;
     let Some(record) = Record::read(folder, &place.name).map_err(Error::State)? else {
         return not_running(&place.name, options.json);
     };
@@ -87,14 +85,14 @@ pub fn refuse_supervised(record: &Record, here: &Host, verb: Verb) -> Result<(),
 
 /// Takes the lock. A start that has it is ended first: by SIGTERM, which makes it clean up, and after the grace by
 /// SIGKILL.
-fn lock(place: &Place, folder: &Folder, desk: &LockDesk, grace: Option<Duration>) -> Result<Lock, Error> {
+fn lock(place: &Place, folder: &Folder, desk: &LockDesk, here: &Host, grace: Option<Duration>) -> Result<Lock, Error> {
     let mut told: Option<(u64, Instant)> = None;
     let mut killed = false;
     desk.take(folder, &place.name, |_| {
         let Ok(Some(record)) = place.record() else { return };
         let starter =
             record.starter.as_ref().filter(|_| record.phase == Phase::Starting && record.supervisor.is_none());
-        let Some(starter) = starter.and_then(|s| s.verified()) else { return };
+        let Some(starter) = starter.filter(|s| s.life(here) == Life::Alive).and_then(|s| s.verified()) else { return };
         if starter.pid == std::process::id() as i32 {
             return;
         }
@@ -102,13 +100,13 @@ fn lock(place: &Place, folder: &Folder, desk: &LockDesk, grace: Option<Duration>
             Some((start, at)) if start == starter.start => {
                 // It stops its server, which may take all of the grace, before it ends itself.
                 if !killed && at.elapsed() > grace.unwrap_or(record.grace) + Duration::from_secs(5) {
-                    send(starter, SIGKILL);
+                    let _ = send(starter, SIGKILL);
                     killed = true;
                 }
             }
             _ => {
                 say(&format!("ending the start of {} by pid {}", quoted(&place.name), starter.pid));
-                send(starter, SIGTERM);
+                let _ = send(starter, SIGTERM);
                 told = Some((starter.start, Instant::now()));
             }
         }
@@ -117,13 +115,12 @@ fn lock(place: &Place, folder: &Folder, desk: &LockDesk, grace: Option<Duration>
 
 fn complain(stopped: &Stopped, signals: &Caught) -> Result<(), Error> {
     let Some(left) = stopped.left.first() else { return Ok(()) };
-    let who = crate::check::port::describe(left.pid);
     match signals.signal() {
         Some(signal) => {
-            say(&format!("interrupted: {who} was told to end and still runs"));
+            say(&format!("interrupted: {} was told to end and still runs", port::describe(left.pid)));
             Err(Error::Interrupted(signal))
         }
-        None => Err(Error::Conflict(format!("cannot stop {who}: it does not end after SIGKILL"))),
+        None => Err(Error::Conflict(place::failure(stopped).unwrap_or_default())),
     }
 }
 

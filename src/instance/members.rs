@@ -10,10 +10,11 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::record::Record;
-use crate::environment::COOKIE;
+use crate::environment::{COOKIE, Environment};
 use crate::sys::{self, Process};
 
 /// By what the processes of an instance are told.
@@ -66,23 +67,34 @@ impl Marks {
     }
 }
 
+/// What the environment of a process says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Says {
+    /// It has the cookie.
+    Ours,
+    /// It is whole, and has another cookie or none.
+    NotOurs,
+    /// It cannot be read, or was overwritten.
+    Nothing,
+}
+
 /// What is asked about a single process.
 pub trait Look {
-    fn shows_cookie(&self, process: &Process, cookie: &str) -> bool;
+    fn environment(&self, process: &Process, cookie: &str) -> Says;
     fn executable(&self, pid: i32) -> Option<PathBuf>;
     fn listens(&self, pid: i32, port: u16) -> bool;
 }
 
-/// Asks the system. An environment is looked at once: it does not change.
+/// Asks the system. An environment is looked at once: what it says of a process's origin does not change.
 #[derive(Default)]
 pub struct Sight {
-    cookies: RefCell<HashMap<(i32, u64), bool>>,
+    seen: RefCell<HashMap<(i32, u64), Says>>,
 }
 
 impl Look for Sight {
-    fn shows_cookie(&self, process: &Process, cookie: &str) -> bool {
-        let mut seen = self.cookies.borrow_mut();
-        *seen.entry((process.pid, process.start)).or_insert_with(|| shows_cookie(process.pid, cookie))
+    fn environment(&self, process: &Process, cookie: &str) -> Says {
+        let mut seen = self.seen.borrow_mut();
+        *seen.entry((process.pid, process.start)).or_insert_with(|| says(sys::environment_of(process.pid), cookie))
     }
 
     fn executable(&self, pid: i32) -> Option<PathBuf> {
@@ -96,7 +108,18 @@ impl Look for Sight {
 
 /// Whether a process shows the cookie.
 pub fn shows_cookie(pid: i32, cookie: &str) -> bool {
-    sys::environment_value(pid, COOKIE).is_some_and(|value| value == cookie)
+    says(sys::environment_of(pid), cookie) == Says::Ours
+}
+
+/// What is left of an overwritten environment is empty entries, or a title.
+fn says(environment: Option<Vec<OsString>>, cookie: &str) -> Says {
+    let Some(entries) = environment else { return Says::Nothing };
+    let is_whole = entries.iter().all(|entry| entry.as_bytes().contains(&b'='));
+    match Environment::new(entries).get(COOKIE) {
+        Some(value) if value == cookie => Says::Ours,
+        _ if is_whole => Says::NotOurs,
+        _ => Says::Nothing,
+    }
 }
 
 /// The processes of an instance.
@@ -129,21 +152,26 @@ pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, lo
 
     let led =
         |p: &Process| (marks.leads_session() && p.session == main.pid) || (marks.leads_group() && p.group == main.pid);
+    // Its number can have been somebody else's since, who is gone, too, and left a session behind.
+    let may_be_its = |p: &Process| look.environment(p, &marks.cookie) != Says::NotOurs;
     let same_program = |p: &Process| marks.executable.is_some() && look.executable(p.pid) == marks.executable;
     let session_of_us = table.iter().find(|p| p.pid == us).map(|p| p.session);
     // What a server of ours left behind came to us, where we asked for that. A child that our caller had before it
     // executed us is none of the server's: it is older, or in our session, in which nothing of the server can be.
-    let came_to_us =
-        |p: &Process| main.parent == us && p.parent == us && p.start >= main.start && Some(p.session) != session_of_us;
-    let stayed_with_cookie = |p: &Process| p.session == main.session && look.shows_cookie(p, &marks.cookie);
+    let came_to_us = |p: &Process| {
+        let is_child = main.parent == us && p.parent == us && p.start >= main.start;
+        is_child && Some(p.session) != session_of_us && may_be_its(p)
+    };
+    let shows_cookie = |p: &Process| look.environment(p, &marks.cookie) == Says::Ours;
+    let stayed_with_cookie = |p: &Process| p.session == main.session && shows_cookie(p);
     let is_root = |p: &&Process| {
-        let by_number = !recycled && led(p) && (lives || same_program(p));
+        let by_number = !recycled && led(p) && (lives || (same_program(p) && may_be_its(p)));
         (lives && p.pid == main.pid) || by_number || came_to_us(p) || stayed_with_cookie(p)
     };
     // What descends from the main process through ancestors of ours descends from it all the same.
     let family: HashSet<i32> = table.iter().filter(may_be).filter(is_root).map(|p| p.pid).collect();
     let mut family = descendants(table, family);
-    let has_left = |p: &&Process| !family.contains(&p.pid) && look.shows_cookie(p, &marks.cookie);
+    let has_left = |p: &&Process| !family.contains(&p.pid) && shows_cookie(p);
     let (holding, escaped): (Vec<&Process>, Vec<&Process>) = table
         .iter()
         .filter(may_be)
@@ -194,13 +222,19 @@ mod tests {
     #[derive(Default)]
     struct Fake {
         cookies: Vec<i32>,
+        /// Those whose environment is whole, and not the server's.
+        others: Vec<i32>,
         same: Vec<i32>,
         listening: Vec<i32>,
     }
 
     impl Look for Fake {
-        fn shows_cookie(&self, process: &Process, _: &str) -> bool {
-            self.cookies.contains(&process.pid)
+        fn environment(&self, process: &Process, _: &str) -> Says {
+            match process.pid {
+                pid if self.cookies.contains(&pid) => Says::Ours,
+                pid if self.others.contains(&pid) => Says::NotOurs,
+                _ => Says::Nothing,
+            }
         }
 
         fn executable(&self, pid: i32) -> Option<PathBuf> {
@@ -252,8 +286,9 @@ mod tests {
             process(62, 1, 60, 6),  // another program
             process(63, 1, 60, 6),  // another program, with the cookie
             process(64, 63, 64, 7), // its child
+            process(65, 1, 60, 9),  // the same program, of somebody who had main's number after it
         ];
-        let look = Fake { cookies: vec![63], same: vec![61], ..Fake::default() };
+        let look = Fake { cookies: vec![63], same: vec![61, 65], others: vec![65], ..Fake::default() };
         let gone = marks(process(60, 1, 60, 5));
         assert_eq!(found(&gone, &table, 50, &look).0, [61, 63, 64]);
         let nobody_knows = Marks { executable: None, ..gone.clone() };
@@ -262,6 +297,17 @@ mod tests {
         let mut recycled = table.to_vec();
         recycled.push(process(60, 1, 60, 99));
         assert_eq!(found(&gone, &recycled, 50, &Fake { cookies: vec![], ..look }).0, [0; 0]);
+    }
+
+    #[test]
+    fn an_environment_speaks_only_where_it_is_whole() {
+        let says = |entries: &[&str]| super::says(Some(entries.iter().map(OsString::from).collect()), "web/1");
+        assert_eq!(says(&["A=1", "FORERUN_INSTANCE=web/1"]), Says::Ours);
+        assert_eq!(says(&["A=1", "FORERUN_INSTANCE=web/2"]), Says::NotOurs);
+        assert_eq!(says(&["A=1"]), Says::NotOurs);
+        assert_eq!(says(&["server: worker", "", ""]), Says::Nothing);
+        assert_eq!(says(&[""]), Says::Nothing);
+        assert_eq!(super::says(None, "web/1"), Says::Nothing);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::cookie;
 use super::identity::Identity;
 use super::state::Folder;
-use crate::text::quoted;
+use crate::text::{one_line, quoted};
 
 const FILE: &str = "record.json";
 const VERSION: u32 = 1;
@@ -157,10 +157,19 @@ impl Record {
                 Ok(record) if record.name != name => untrusted(format!("it is of {}", quoted(&record.name))),
                 Ok(record) if record.process.pid <= 0 => untrusted(format!("it has pid {}", record.process.pid)),
                 Ok(record) if !cookie::is_of(name, &record.cookie) => untrusted("its cookie is none".to_owned()),
+                Ok(record) if !record.is_printable() => untrusted("it has control characters".to_owned()),
                 Ok(record) => Ok(Some(record)),
-                Err(e) => untrusted(e.to_string()),
+                Err(e) => untrusted(one_line(&e.to_string())),
             },
         }
+    }
+}
+
+impl Record {
+    /// What is shown as it stands has nothing in it that a terminal would take for a command.
+    fn is_printable(&self) -> bool {
+        let texts = [Some(&self.mode), self.supervisor.as_ref(), self.cgroup.as_ref()];
+        !texts.into_iter().flatten().any(|text| text.contains(char::is_control))
     }
 }
 

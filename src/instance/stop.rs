@@ -2,14 +2,15 @@
 //! Stopping an instance: SIGTERM, the grace, SIGKILL, to each of its processes and to nothing else.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::members::{Marks, Sight, find, spared};
 use crate::sys::{self, Caught, ExitWatch, Process, Wake};
 
-const SIGTERM: i32 = 15;
-const SIGKILL: i32 = 9;
+pub const SIGTERM: i32 = libc::SIGTERM;
+pub const SIGKILL: i32 = libc::SIGKILL;
 /// How often the table of processes is read while they end.
 const TICK: Duration = Duration::from_millis(20);
 /// How long after SIGKILL a process is waited for that the kernel does not let go of (a dead disk).
@@ -42,6 +43,8 @@ pub struct Stopped {
     pub count: usize,
     /// What still runs: nothing, but for what even SIGKILL does not end, or where a signal ended the wait.
     pub left: Vec<Process>,
+    /// Why something of it could not be signalled.
+    pub refused: Option<io::Error>,
     /// What shows the cookie, left into a session of its own, and was left alone.
     pub escaped: Vec<Process>,
 }
@@ -58,7 +61,7 @@ impl Stop<'_> {
         // Once an ancestor of ours, always one, for the same reason.
         let us = std::process::id() as i32;
         let spared = spared(&sys::processes(), us, &self.marks.main);
-        let mut kill_from = None;
+        let (mut kill_from, mut refused) = (None, None);
         loop {
             let _ = sys::wait_for(self.marks.main.pid);
             let table = sys::processes();
@@ -74,15 +77,15 @@ impl Stop<'_> {
             let given_up = kill_from.is_some_and(|at: Instant| at.elapsed() > AFTER_KILL);
             let leave = interrupted && !terminated.is_empty();
             if left.is_empty() || given_up || leave {
-                return Stopped { count: known.len(), left, escaped: found.escaped };
+                return Stopped { count: known.len(), left, refused, escaped: found.escaped };
             }
-            if kill_from.is_none() && (hurried || started.elapsed() >= self.grace) {
+            if kill_from.is_none() && !terminated.is_empty() && (hurried || started.elapsed() >= self.grace) {
                 kill_from = Some(Instant::now());
             }
             let (signal, done) = if kill_from.is_some() { (SIGKILL, &mut killed) } else { (SIGTERM, &mut terminated) };
             for process in left {
                 if done.insert((process.pid, process.start)) {
-                    send(process, signal);
+                    refused = send(process, signal).err().or(refused);
                 }
             }
             meanwhile();
@@ -92,9 +95,13 @@ impl Stop<'_> {
 }
 
 /// Signals one process: the watch is opened first, then the process is looked at again.
-pub fn send(process: Process, signal: i32) {
+///
+/// # Errors
+/// Those of kill(2). That it has ended is none.
+pub fn send(process: Process, signal: i32) -> io::Result<()> {
     let watch = ExitWatch::new(process.pid);
-    if sys::process(process.pid).is_some_and(|now| now.start == process.start) {
-        watch.signal(signal);
+    if sys::process(process.pid).is_none_or(|now| now.start != process.start) {
+        return Ok(());
     }
+    watch.signal(signal).or_else(|e| if e.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(e) })
 }

@@ -46,7 +46,9 @@ pub fn of(record: &Record) -> Option<Supervised> {
     let folder =
         || parent().and_then(sys::working_directory).or(Some(PathBuf::from(OsString::from(&record.called_in))));
     let unit = match kind.as_str() {
-        "systemd" | "a service manager" => record.cgroup.as_deref().and_then(unit_of_cgroup).map(OsString::from),
+        "systemd" | "a service manager" if is_its_own_unit(record, get("SYSTEMD_EXEC_PID")) => {
+            record.cgroup.as_deref().and_then(unit_of_cgroup).map(OsString::from)
+        }
         "launchd" => get("XPC_SERVICE_NAME"),
         "supervisord" => get("SUPERVISOR_PROCESS_NAME").map(|process| match get("SUPERVISOR_GROUP_NAME") {
             Some(group) if group != process => [group, process].join(OsStr::new(":")),
@@ -60,9 +62,18 @@ pub fn of(record: &Record) -> Option<Supervised> {
     Some(Supervised { kind, unit, of_user: get("MANAGERPID").is_some() })
 }
 
-/// The unit in a control group's path: a service may have groups of its own below it.
+/// Whether systemd started the process itself, or its parent; else the control group is that of a cron job or a
+/// terminal's service. Systemd before 248 does not say.
+fn is_its_own_unit(record: &Record, exec_pid: Option<OsString>) -> bool {
+    let Some(exec_pid) = exec_pid.and_then(|pid| pid.to_str()?.parse::<i32>().ok()) else { return true };
+    exec_pid == record.process.pid || record.process.verified().is_some_and(|p| p.parent == exec_pid)
+}
+
+/// The service in a control group's path, which may have groups of its own below it. A scope is none, and its user's
+/// manager is not its unit.
 pub fn unit_of_cgroup(path: &str) -> Option<&str> {
-    path.rsplit('/').find(|part| part.ends_with(".service"))
+    let unit = path.rsplit('/').find(|part| part.ends_with(".service") || part.ends_with(".scope"))?;
+    (unit.ends_with(".service") && !unit.starts_with("user@")).then_some(unit)
 }
 
 impl Supervised {
@@ -177,6 +188,8 @@ mod tests {
             ("/system.slice/web.service", Some("web.service")),
             ("/user.slice/user-1.slice/user@1.service/app.slice/web.service/payload", Some("web.service")),
             ("/user.slice/user-1.slice/session-3.scope", None),
+            ("/user.slice/user-1.slice/user@1.service/app.slice/app-terminal.scope", None),
+            ("/user.slice/user-1.slice/user@1.service", None),
             ("/", None),
         ] {
             assert_eq!(unit_of_cgroup(path), unit, "{path}");

@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 use super::log_file::Log;
 use super::place::{self, Holder};
 use super::{Launch, Work, checks, exec_error, ourselves, readiness};
-use crate::check::port;
 use crate::check::run::{Desk, Ended, Job, Progress, Run};
 use crate::environment::COOKIE;
 use crate::error::Error;
 use crate::instance::cookie;
-use crate::instance::identity::Life;
-use crate::instance::members::{self, Marks};
-use crate::instance::record::{Phase, Record};
+use crate::instance::identity::{Identity, Life};
+use crate::instance::members::Marks;
+use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::Folder;
 use crate::instance::stop::Signalled;
 use crate::report::line::say;
@@ -36,13 +35,9 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let mut holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
     if let Holder::Instance(record) = &holder {
         if was_abandoned(record, &launch) && service.replace == Replace::No {
-            match already_running(&mut launch, record) {
+            match adopt(&mut launch, &folder, record) {
                 Err(Error::NotReady(message)) => say(&format!("{message}; whoever started it is gone, starting anew")),
-                other => {
-                    let record = Record { phase: Phase::Running, starter: None, ..(**record).clone() };
-                    let _ = record.write(&folder);
-                    return other;
-                }
+                done => return done,
             }
             holder = end(&launch, &folder, record);
         }
@@ -59,6 +54,11 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         }
         _ => {}
     }
+    let replaced = match &holder {
+        Holder::Instance(record) | Holder::Other(record, _) | Holder::Remains(record) => Some((**record).clone()),
+        _ => None,
+    };
+    let replaced = replaced.filter(|_| service.replace != Replace::No);
     // Whoever was there has been stopped, or is in the way.
     let holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
     if let Some(conflict) = launch.conflict(&holder, Some(&folder))? {
@@ -72,7 +72,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     })?;
     write(&launch, &folder, Phase::Starting, &us, &cookie, &log)?;
     let started = launch_server(&mut launch, &folder, &cookie, &log);
-    let server = started.inspect_err(|_| Record::remove(&folder))?;
+    let server = started.inspect_err(|_| give_up(&folder, replaced.as_ref()))?;
     if let Err(e) = write(&launch, &folder, Phase::Running, &server.process, &cookie, &log) {
         log::warn!("{e}; continuing");
     }
@@ -83,6 +83,13 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         open_url(service.url.as_deref());
     }
     Ok(())
+}
+
+/// Nothing is left of a start that failed; what it replaced can still be restarted.
+fn give_up(folder: &Folder, replaced: Option<&Record>) {
+    if replaced.is_none_or(|record| record.told_to_end().write(folder).is_err()) {
+        Record::remove(folder);
+    }
 }
 
 /// A server that was started and is a child of ours.
@@ -125,12 +132,7 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
             if let Error::Interrupted(_) = error {
                 say(&format!("interrupted; stopping {}", quoted(&service.name)));
             }
-            let marks = Marks {
-                main: server.process,
-                cookie: cookie.to_owned(),
-                executable: sys::executable(pid),
-                port: service.port,
-            };
+            let marks = marks(launch, &server, cookie);
             if let Err(e) = launch.stop(&marks, Signalled::EndsTheGrace, None) {
                 log::warn!("{e}");
             }
@@ -172,7 +174,7 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
     match sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0)) {
         // It has ended, but its status is not there yet: it cannot be long.
         Waited::Running if ended == Ended::Other => Err(died(lives_on(launch, server)?)),
-        Waited::Running => match stranger(launch, server, cookie) {
+        Waited::Running => match place::stranger(service, &marks(launch, server, cookie)) {
             Some(who) => Err(Error::Conflict(format!(
                 "port {} is held by {who}, not by the server {name}, which was stopped; its log is {}",
                 quoted(&service.port.unwrap_or_default().to_string()),
@@ -201,16 +203,9 @@ fn lives_on(launch: &Launch, server: &Server) -> Result<Waited, Error> {
     }
 }
 
-/// Who listens on our port, where that is a stranger.
-fn stranger(launch: &Launch, server: &Server, cookie: &str) -> Option<String> {
-    let (service, main) = (launch.service, server.process);
-    let mut family = None;
-    port::stranger(service.host.as_deref(), service.port?, Some(&main), |pid| {
-        let family = family.get_or_insert_with(|| {
-            members::look(&Marks { main, cookie: cookie.to_owned(), executable: None, port: service.port }).members
-        });
-        family.iter().any(|p| p.pid == pid)
-    })
+fn marks(launch: &Launch, server: &Server, cookie: &str) -> Marks {
+    let (main, port) = (server.process, launch.service.port);
+    Marks { main, cookie: cookie.to_owned(), executable: sys::executable(main.pid), port }
 }
 
 fn unhealthy(launch: &Launch, label: &str, progress: &Progress) -> Error {
@@ -250,6 +245,13 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<(), Error> {
             )));
         }
     }
+    if let Some(who) = place::stranger(service, &Marks::of(record)) {
+        return Err(Error::NotReady(format!(
+            "{} is already running as {where_it_runs}, but port {} is held by {who}",
+            quoted(&service.name),
+            quoted(&service.port.unwrap_or_default().to_string()),
+        )));
+    }
     let log = record.log.as_ref().map(|log| std::ffi::OsString::from(log).into());
     let ready = Ready {
         already: Some(where_it_runs),
@@ -268,6 +270,17 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<(), Error> {
 fn was_abandoned(record: &Record, launch: &Launch) -> bool {
     let starter_is_gone = record.starter.as_ref().is_some_and(|s| s.life(&launch.host) == Life::Dead);
     record.phase == Phase::Starting && starter_is_gone && record.supervisor.is_none()
+}
+
+/// Waits for a server that was left behind as for one of our own, and makes it an instance where it gets healthy.
+fn adopt(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<(), Error> {
+    let starter = ourselves().map(|us| Identity::new(&us, &launch.host));
+    let failed = |e| Error::State(unwritten(folder, &e));
+    Record { starter, ..record.clone() }.write(folder).map_err(failed)?;
+    already_running(launch, record)?;
+    let executable = sys::executable(record.process.pid).map(|path| Text::from(path.as_os_str()));
+    let adopted = Record { phase: Phase::Running, starter: None, executable, ..record.clone() };
+    adopted.write(folder).map_err(failed)
 }
 
 /// Writes down that an instance has to end: whoever comes next, where we are killed, goes on with it.

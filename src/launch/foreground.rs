@@ -4,9 +4,10 @@
 
 use std::collections::HashSet;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::place::{self, Holder, Kind};
+use super::program;
 use super::standby::Standby;
 use super::{Launch, Work, checks, exec_error, ourselves};
 use crate::environment::{COOKIE, Environment};
@@ -38,7 +39,8 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let path = launch.find_command(&environment).inspect_err(|_| {
         folder.as_ref().map(Record::remove);
     })?;
-    write_record(&launch, folder.as_ref(), Phase::Running, &cookie, Some(&path));
+    let runs = program::of(&path, &service.command, &environment, &service.directory);
+    write_record(&launch, folder.as_ref(), Phase::Running, &cookie, runs);
     launch.teller.starting(&format!("starting {}", quoted(&service.command[0])), service.health_timeout);
     if service.close_fds {
         sys::close_on_exec_from(first_to_close(launch.inherited));
@@ -109,9 +111,9 @@ fn holder(launch: &Launch, folder: Option<&Folder>, warnings: &mut Warnings) -> 
             warnings.warn(format!("{message}; continuing without it"));
             Holder::Nobody
         }
-        // A container that is restarted finds its own last record, of a pid namespace that is gone: to take
-        // that for alive would be to fail for ever.
-        Ok(Holder::Unknown(record, why)) if record.process.host.machine == launch.host.machine => {
+        // A container that is started again finds its own last record, of a pid namespace that is gone: to take that
+        // for alive would be to stand by for ever.
+        Ok(Holder::Unknown(record, why)) if is_of_a_container_before(&record, launch) => {
             let who = place::whereabouts(&record);
             warnings.warn(format!("cannot tell whether {who} runs: {why}; continuing"));
             Holder::Nobody
@@ -120,12 +122,16 @@ fn holder(launch: &Launch, folder: Option<&Folder>, warnings: &mut Warnings) -> 
     }
 }
 
+fn is_of_a_container_before(record: &Record, launch: &Launch) -> bool {
+    let (theirs, ours) = (&record.process.host, &launch.host);
+    theirs.machine == ours.machine && theirs.is_container() && ours.is_container()
+}
+
 /// Written before the exec: pid and start time stay the same. Where it cannot be written the start goes on.
-fn write_record(launch: &Launch, folder: Option<&Folder>, phase: Phase, cookie: &str, path: Option<&Path>) {
+fn write_record(launch: &Launch, folder: Option<&Folder>, phase: Phase, cookie: &str, runs: Option<PathBuf>) {
     let (Some(folder), Some(process)) = (folder, ourselves()) else { return };
-    let executable = path.and_then(|path| path.canonicalize().ok());
     let log = sys::file_of(std::io::stderr().as_fd());
-    let work = Work { phase, process: &process, cookie, executable, log: log.as_deref() };
+    let work = Work { phase, process: &process, cookie, executable: runs, log: log.as_deref() };
     if let Err(e) = launch.record(work).write(folder) {
         log::warn!("cannot write the record in {}: {e}; continuing without a record", quoted(&folder.path));
     }

@@ -6,6 +6,7 @@ mod detached;
 mod foreground;
 pub mod log_file;
 pub mod place;
+mod program;
 mod standby;
 
 use std::ffi::OsString;
@@ -29,6 +30,9 @@ use crate::sys::{self, Caught, Dispositions, Host, Nofile, Process, Wake};
 use crate::text::{quoted, shell_words};
 
 use place::{Conflict, Holder};
+
+/// When the wait for a lock is worth a line.
+const NOTEWORTHY: Duration = Duration::from_secs(1);
 
 /// One start.
 pub struct Launch<'a> {
@@ -129,12 +133,10 @@ impl Launch<'_> {
                 teller.status(status);
             }
         });
-        match (stopped.left.first(), self.signals.signal()) {
+        match (place::failure(&stopped), self.signals.signal()) {
             (None, _) => Ok(stopped),
             (_, Some(signal)) if signalled == Signalled::EndsTheWait => Err(Error::Interrupted(signal)),
-            (Some(left), _) => {
-                Err(Error::Conflict(format!("cannot stop {}: it does not end after SIGKILL", port::describe(left.pid))))
-            }
+            (Some(failure), _) => Err(Error::Conflict(failure)),
         }
     }
 
@@ -203,7 +205,7 @@ impl LockDesk<'_> {
     /// # Errors
     /// [`Error::Interrupted`]; [`Error::State`] where the folder has no locks.
     pub fn take(&self, folder: &Folder, name: &str, mut meanwhile: impl FnMut(Duration)) -> Result<Lock, Error> {
-        let mut waited = Duration::ZERO;
+        let (mut waited, mut said) = (Duration::ZERO, false);
         loop {
             if let Some(signal) = self.signals.signal() {
                 return Err(Error::Interrupted(signal));
@@ -214,8 +216,9 @@ impl LockDesk<'_> {
             if let Some(lock) = folder.try_lock().map_err(failed)? {
                 return Ok(lock);
             }
-            if waited.is_zero() {
-                log::info!("another forerun is starting or stopping {}; waiting for it", quoted(name));
+            if !said && waited >= NOTEWORTHY {
+                say(&format!("waiting for another start or stop of {}", quoted(name)));
+                said = true;
             }
             meanwhile(waited);
             let step = (waited / 50).clamp(Duration::from_millis(1), Duration::from_millis(50));

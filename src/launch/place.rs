@@ -9,6 +9,7 @@ use crate::instance::identity::{Identity, Life};
 use crate::instance::members::{self, Marks};
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::Folder;
+use crate::instance::stop::Stopped;
 use crate::instance::supervisor::{self, Verb};
 use crate::report::line::say;
 use crate::service::Service;
@@ -168,6 +169,14 @@ pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<
     }
 }
 
+/// Who listens on the port of an instance that runs, where that is a stranger.
+pub fn stranger(service: &Service, marks: &Marks) -> Option<String> {
+    let mut members = None;
+    port::stranger(service.host.as_deref(), service.port?, Some(&marks.main), |pid| {
+        members.get_or_insert_with(|| members::look(marks).members).iter().any(|p| p.pid == pid)
+    })
+}
+
 /// Whether a process is of our own instance: a worker of a server that starts itself again.
 fn is_of_us(holder: &Holder, pid: i32) -> bool {
     let Holder::Ourselves(record) = holder else { return false };
@@ -205,6 +214,15 @@ pub fn stop_command(record: &Record) -> Option<String> {
         Some(supervised) => supervised.command(Verb::Stop),
         None => Some(format!("forerun stop {}", record.name)),
     }
+}
+
+/// Why a stop left something running, in words.
+pub fn failure(stopped: &Stopped) -> Option<String> {
+    let who = port::describe(stopped.left.first()?.pid);
+    Some(match &stopped.refused {
+        Some(e) => format!("cannot stop {who}: {e}; stop it as its user, or as root"),
+        None => format!("cannot stop {who}: it does not end after SIGKILL"),
+    })
 }
 
 /// Names what carries an instance's cookie and was left alone.

@@ -10,6 +10,8 @@ use super::{Launch, readiness};
 use crate::check::run::{Desk, Ended, Job, Observer, Progress, Run};
 use crate::error::Error;
 use crate::instance::identity::Identity;
+use crate::instance::members::Marks;
+use crate::instance::record::Record;
 use crate::report::line::say;
 use crate::report::progress::Teller;
 use crate::sys::{ExitWatch, Woken};
@@ -66,8 +68,8 @@ impl Standby {
         let start_is_waited_for = launch.teller.notifies() && !self.ready;
         if start_is_waited_for {
             launch.teller.status(&status);
-            if is_ours {
-                match is_healthy(launch, &status, ends)? {
+            if let Kind::Instance(record) = &conflict.kind {
+                match is_healthy(launch, record, &status, ends)? {
                     Some(healthy) => self.ready = healthy,
                     None => return Ok(()),
                 }
@@ -122,13 +124,18 @@ impl Standby {
 
 /// Whether the instance that runs serves: one attempt. Without a check and a port, that it runs is all there is.
 /// Nothing, where it ended meanwhile.
-fn is_healthy(launch: &mut Launch, status: &str, ends: Option<BorrowedFd>) -> Result<Option<bool>, Error> {
+fn is_healthy(
+    launch: &mut Launch,
+    record: &Record,
+    status: &str,
+    ends: Option<BorrowedFd>,
+) -> Result<Option<bool>, Error> {
     let Some(probe) = readiness(launch.service) else { return Ok(Some(true)) };
     let mut run = Run::start(vec![Job::require(probe)], &launch.context, &launch.wake)?;
     let mut observer = Repeats { teller: &mut launch.teller, status };
     let mut desk = Desk { wake: &launch.wake, signals: &launch.signals, observer: &mut observer };
     Ok(match run.wait(ends, &mut desk)? {
-        Ended::All => Some(run.progress()[0].holds()),
+        Ended::All => Some(run.progress()[0].holds() && place::stranger(launch.service, &Marks::of(record)).is_none()),
         Ended::Other => None,
     })
 }

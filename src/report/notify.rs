@@ -29,14 +29,15 @@ pub struct Notifier {
 impl Notifier {
     /// Says what is waited for, and asks for more time. Repeats itself only as often as that needs.
     pub fn waiting(&mut self, status: &str) {
+        // After a standby the watchdog counts, and must hear at once that this takes time.
+        let after_standby = self.standby.take().is_some();
         let due = match &self.last {
+            _ if after_standby => true,
             Some((sent, said)) => sent.elapsed() >= INTERVAL || (said != status && sent.elapsed() >= INTERVAL / 5),
             None => true,
         };
         if due {
             self.last = Some((Instant::now(), status.to_owned()));
-            // A standby says its own again.
-            self.standby = None;
             send(status, EXTENSION);
         }
     }

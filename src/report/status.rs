@@ -185,8 +185,11 @@ impl State {
             line("fds", self.fds());
         } else if self.pid > 0 {
             line("was", Some(format!("pid {}, {}", self.pid, self.place())));
-            let left = "of it left; 'forerun stop' ends them";
-            line("left", (self.workers > 0).then(|| format!("{} processes {left}", self.workers)));
+            let what = match self.workers {
+                1 => "1 process".to_owned(),
+                count => format!("{count} processes"),
+            };
+            line("left", (self.workers > 0).then(|| format!("{what} of it; end with: forerun stop {}", self.name)));
         }
         line("log", self.log.as_ref().map(one_line));
         let port = self.port.map(|port| port.to_string()).unwrap_or_default();

@@ -198,7 +198,8 @@ impl Service {
                 (_, false) => Replace::No,
             },
             log: options.log.as_ref().map(from_caller).or(file.log.as_ref().map(in_file)),
-            open: options.open || file.open == Some(true),
+            // A restart has its browser already.
+            open: (options.open || file.open == Some(true)) && options.task != Task::Restart,
             grace: options.grace.or(file.grace.as_ref().map(|t| t.0)).unwrap_or(GRACE),
             without_effect: file.watch.is_some().then_some("watch").into_iter().collect(),
         })

@@ -45,7 +45,8 @@ pub fn process(pid: i32) -> Option<Process> {
         group: stat.pgrp,
         session: stat.session,
         start: stat.starttime,
-        zombie: matches!(stat.state, 'Z' | 'X'),
+        // Where only the first thread has ended (pthread_exit), the others go on.
+        zombie: matches!(stat.state, 'Z' | 'X') && stat.num_threads <= 1,
     })
 }
 
@@ -74,11 +75,11 @@ pub fn command_line(pid: i32) -> Option<Vec<OsString>> {
     Some(bytes.split(|&b| b == 0).map(|a| OsString::from_vec(a.to_vec())).collect())
 }
 
-/// A variable in the environment that a process was started with, as far as it shows it.
-pub fn environment_value(pid: i32, name: &str) -> Option<OsString> {
+/// The environment that a process was started with, as far as it shows it: a server may have overwritten it.
+pub fn environment_of(pid: i32) -> Option<Vec<OsString>> {
     let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let value = bytes.split(|&b| b == 0).find_map(|e| e.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-    Some(OsStr::from_bytes(value).to_owned())
+    let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
+    Some(bytes.split(|&b| b == 0).map(|entry| OsStr::from_bytes(entry).to_owned()).collect())
 }
 
 /// The file that a process runs.
@@ -190,18 +191,20 @@ impl ExitWatch {
     }
 
     /// Sends a signal; a process that has ended gets none, whoever has its number now.
-    pub fn signal(&self, signal: i32) {
-        match &self.pidfd {
+    ///
+    /// # Errors
+    /// Those of kill(2): `EPERM` where it is not ours to signal.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        let sent = match &self.pidfd {
             // SAFETY: pidfd_send_signal takes integers, and a null pointer for "as kill(2) would fill it in".
             Some(fd) => unsafe {
                 let info = std::ptr::null::<libc::siginfo_t>();
-                libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, info, 0);
+                libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, info, 0)
             },
             // SAFETY: kill takes two integers; the pid is positive: never a group, never everybody.
-            None => unsafe {
-                libc::kill(self.pid.max(1), signal);
-            },
-        }
+            None => i64::from(unsafe { libc::kill(self.pid.max(1), signal) }),
+        };
+        if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }
 

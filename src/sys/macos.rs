@@ -74,11 +74,9 @@ pub fn command_line(pid: i32) -> Option<Vec<OsString>> {
     arguments_and_environment(pid).map(|(arguments, _)| arguments)
 }
 
-/// A variable in the environment that a process was started with, as far as it shows it.
-pub fn environment_value(pid: i32, name: &str) -> Option<OsString> {
-    let (_, environment) = arguments_and_environment(pid)?;
-    let value = environment.iter().find_map(|e| e.as_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-    Some(OsStr::from_bytes(value).to_owned())
+/// The environment that a process was started with, as far as it shows it.
+pub fn environment_of(pid: i32) -> Option<Vec<OsString>> {
+    arguments_and_environment(pid).map(|(_, environment)| environment)
 }
 
 /// KERN_PROCARGS2: the count of arguments, the executable's path, padding, the arguments, the environment.
@@ -197,10 +195,17 @@ impl ExitWatch {
 
     /// Sends a signal to the process that was there when the watch began. macOS has no pidfds: it is looked at
     /// again first.
-    pub fn signal(&self, signal: i32) {
-        if self.start.is_some() && process(self.pid).map(|p| p.start) == self.start {
-            // SAFETY: kill takes two integers; the pid is positive: never a group, never everybody.
-            unsafe { libc::kill(self.pid.max(1), signal) };
+    ///
+    /// # Errors
+    /// Those of kill(2): `EPERM` where it is not ours to signal.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        if self.start.is_none() || process(self.pid).map(|p| p.start) != self.start {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        // SAFETY: kill takes two integers; the pid is positive: never a group, never everybody.
+        match unsafe { libc::kill(self.pid.max(1), signal) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
         }
     }
 }

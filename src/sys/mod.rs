@@ -27,7 +27,7 @@ pub use fd::{close_on_exec_from, inherits_listener, open_descriptors, stderr_is_
 pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use os::{
     ExitWatch, Listening, REFUSED_SOCKETS_STAY_GOOD, age, cgroup, command_line, connect, descriptor_count,
-    environment_value, exchange, executable, file_of, free_ptys, host, listeners, process, process_name, set_subreaper,
+    environment_of, exchange, executable, file_of, free_ptys, host, listeners, process, process_name, set_subreaper,
     working_directory,
 };
 pub use pipe::{Cancel, Wake, Woken, wait_readable};

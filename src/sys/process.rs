@@ -31,6 +31,16 @@ pub struct Host {
     pub pid_namespace: String,
 }
 
+/// The inode of the machine's own pid namespace (PROC_PID_INIT_INO of include/linux/proc_ns.h).
+const OUTERMOST: &str = "pid:[4026531836]";
+
+impl Host {
+    /// In a pid namespace below the machine's own: a container.
+    pub fn is_container(&self) -> bool {
+        !self.pid_namespace.is_empty() && self.pid_namespace != OUTERMOST
+    }
+}
+
 /// A TCP socket that listens.
 pub struct Listener {
     pub address: IpAddr,

@@ -1,0 +1,80 @@
+#![forbid(unsafe_code)]
+//! Which file a process will run once a command has been executed: by it, what a dead server left behind is told
+//! from what others did.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::check;
+use crate::environment::Environment;
+
+/// As many bytes of a script's first line as the kernel looks at (execve(2)).
+const FIRST_LINE: u64 = 255;
+/// Interpreters of interpreters, as many as the kernel follows.
+const DEPTH: usize = 4;
+
+/// The program of a command that was found at `path`: of a script its interpreter, of `env` the command that it
+/// executes. Nothing where that cannot be known. What a shell script executes in the end is not looked into.
+pub fn of(path: &Path, command: &[OsString], environment: &Environment, directory: &Path) -> Option<PathBuf> {
+    let mut path = path.to_owned();
+    let mut arguments = command.get(1..).unwrap_or_default().to_vec();
+    for _ in 0..=DEPTH {
+        if path.file_name() == Some(OsStr::new("env")) {
+            let skipped = arguments.iter().take_while(|word| word.as_bytes().contains(&b'=')).count();
+            arguments.drain(..skipped);
+            // Its options can change the search as they like.
+            let name = arguments.first().filter(|name| !name.as_bytes().starts_with(b"-"))?;
+            path = check::find(name, environment, directory).ok()?;
+            arguments.remove(0);
+        } else if let Some((interpreter, argument)) = interpreter(&path) {
+            arguments = argument.into_iter().chain([path.into()]).chain(arguments).collect();
+            path = interpreter;
+        } else {
+            return path.canonicalize().ok();
+        }
+    }
+    None
+}
+
+/// The interpreter of a script, and its one argument.
+fn interpreter(path: &Path) -> Option<(PathBuf, Option<OsString>)> {
+    let mut start = Vec::new();
+    // A FIFO that nobody writes to is not waited for.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
+    file.take(FIRST_LINE).read_to_end(&mut start).ok()?;
+    let line = start.strip_prefix(b"#!")?.split(|&b| b == b'\n').next()?.trim_ascii();
+    let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
+    let (interpreter, argument) = line.split_at(end);
+    let argument = Some(argument.trim_ascii_start()).filter(|a| !a.is_empty()).map(|a| OsStr::from_bytes(a).to_owned());
+    Some((OsStr::from_bytes(interpreter).into(), argument))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_run_as_their_interpreters_and_env_as_what_it_executes() {
+        let room = tempfile::tempdir().expect("a folder");
+        let shell = Path::new("/bin/sh").canonicalize().expect("a shell");
+        let environment = Environment::new(vec!["PATH=/usr/bin:/bin".into()]);
+        let program = |text: &str, words: &[&str]| {
+            let path = room.path().join("script");
+            std::fs::write(&path, text).expect("written");
+            let command: Vec<_> = words.iter().map(OsString::from).collect();
+            of(&path, &command, &environment, room.path())
+        };
+        for text in ["#!/bin/sh\n", "#! /bin/sh -e\n", "#!/usr/bin/env sh\n", "#!/bin/sh"] {
+            assert_eq!(program(text, &["script"]), Some(shell.clone()), "{text}");
+        }
+        let script = room.path().join("script").canonicalize().expect("there");
+        assert_eq!(program("no script", &["script", "x"]), Some(script));
+        assert_eq!(program("#!/usr/bin/env -S sh -e\n", &["script"]), None);
+        let words: Vec<_> = ["env", "A=1", "sh"].iter().map(OsString::from).collect();
+        assert_eq!(of(Path::new("/usr/bin/env"), &words, &environment, room.path()), Some(shell));
+    }
+}
