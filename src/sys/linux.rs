@@ -166,6 +166,11 @@ pub fn pids() -> Vec<i32> {
     entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
 }
 
+/// All processes that we can see.
+pub fn processes() -> Vec<Process> {
+    pids().into_iter().filter_map(process).collect()
+}
+
 /// Watches a process for its end, and signals it and nothing else: a pidfd. Without one (before Linux 5.3, or
 /// under a seccomp filter that knows none) a thread waits for it, and signals go by number.
 pub struct ExitWatch {

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
 use std::io;
+use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -26,29 +27,86 @@ pub fn host() -> Host {
     Host { machine: text(c"kern.uuid"), boot: text(c"kern.bootsessionuuid"), pid_namespace: String::new() }
 }
 
-/// The process with this pid, if there is one that we can see.
-pub fn process(pid: i32) -> Option<Process> {
-    // SAFETY: an all-zero proc_bsdinfo is a valid value: it has only integers and arrays of them.
-    let mut info: libc::proc_bsdinfo = unsafe { std::mem::zeroed() };
-    let size = size_of::<libc::proc_bsdinfo>() as i32;
-    // SAFETY: the buffer is as large as said; the kernel fills all of it or reports fewer bytes.
-    let got = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDTBSDINFO, 0, (&raw mut info).cast(), size) };
-    if got != size {
-        return None;
-    }
-    // SAFETY: getsid takes an integer and returns one.
-    let session = unsafe { libc::getsid(pid) };
-    Some(Process {
-        pid,
-        parent: info.pbi_ppid as i32,
-        group: info.pbi_pgid as i32,
-        session,
-        start: info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec,
-        zombie: info.pbi_status == libc::SZOMB,
-    })
+/// What `kern.proc` tells of a process: `struct kinfo_proc` (sys/sysctl.h), of which the rest is not needed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct KinfoProc {
+    start: libc::timeval,
+    _pointers: [u64; 2],
+    _flags: i32,
+    status: i8,
+    pid: i32,
+    _process: [u8; 516],
+    parent: i32,
+    group: i32,
+    _rest: [u8; 80],
 }
 
-/// The numbers of all processes that we can see.
+const _: () = assert!(
+    size_of::<KinfoProc>() == 648
+        && offset_of!(KinfoProc, status) == 36
+        && offset_of!(KinfoProc, pid) == 40
+        && offset_of!(KinfoProc, parent) == 560
+        && offset_of!(KinfoProc, group) == 564
+);
+
+impl KinfoProc {
+    fn process(&self) -> Process {
+        Process {
+            pid: self.pid,
+            parent: self.parent,
+            group: self.group,
+            // SAFETY: getsid takes an integer and returns one: -1 for a zombie.
+            session: unsafe { libc::getsid(self.pid) },
+            start: self.start.tv_sec as u64 * 1_000_000 + self.start.tv_usec as u64,
+            zombie: self.status as u32 == libc::SZOMB,
+        }
+    }
+}
+
+/// The process with this pid, if there is one. Not from libproc: PROC_PIDTBSDINFO has no zombies, and of other
+/// users' processes (our server, where it is `sudo`) nothing at all. Those would be taken for dead.
+pub fn process(pid: i32) -> Option<Process> {
+    if pid <= 0 {
+        return None;
+    }
+    kernel_processes(libc::KERN_PROC_PID, pid, 1).ok()?.first().map(KinfoProc::process)
+}
+
+/// All processes.
+pub fn processes() -> Vec<Process> {
+    let mut room = pids().len() + 64;
+    loop {
+        match kernel_processes(libc::KERN_PROC_ALL, 0, room) {
+            // More have been started meanwhile.
+            Err(e) if e.raw_os_error() == Some(libc::ENOMEM) && room < MOST_PROCESSES => room *= 2,
+            table => {
+                return table.unwrap_or_default().iter().filter(|p| p.pid > 0).map(KinfoProc::process).collect();
+            }
+        }
+    }
+}
+
+/// More than macOS ever runs.
+const MOST_PROCESSES: usize = 1 << 20;
+
+/// The entries of a table of the kernel's, where there are at most `room`.
+fn kernel_processes(table: i32, of: i32, room: usize) -> io::Result<Vec<KinfoProc>> {
+    let mut mib = [libc::CTL_KERN, libc::KERN_PROC, table, of];
+    // SAFETY: it has only integers and arrays of them, for which zero is a value.
+    let mut entries = vec![unsafe { std::mem::zeroed::<KinfoProc>() }; room];
+    let mut size = size_of_val(entries.as_slice());
+    // SAFETY: the mib has four integers, and the buffer is as large as `size` says.
+    let done =
+        unsafe { libc::sysctl(mib.as_mut_ptr(), 4, entries.as_mut_ptr().cast(), &mut size, std::ptr::null_mut(), 0) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    entries.truncate(size / size_of::<KinfoProc>());
+    Ok(entries)
+}
+
+/// The numbers of all processes. Not 0, which is the kernel here, and means ourselves to getsid and getpgid.
 pub fn pids() -> Vec<i32> {
     // SAFETY: with a null buffer the call only returns how many processes there are.
     let count = unsafe { libc::proc_listallpids(std::ptr::null_mut(), 0) };
@@ -57,6 +115,7 @@ pub fn pids() -> Vec<i32> {
     // SAFETY: the buffer is as large as said.
     let count = unsafe { libc::proc_listallpids(pids.as_mut_ptr().cast(), size) };
     pids.truncate(usize::try_from(count).unwrap_or(0));
+    pids.retain(|&pid| pid > 0);
     pids
 }
 

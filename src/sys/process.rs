@@ -48,11 +48,6 @@ pub struct Listener {
     pub owners: Vec<i32>,
 }
 
-/// All processes that we can see.
-pub fn processes() -> Vec<Process> {
-    os::pids().into_iter().filter_map(os::process).collect()
-}
-
 /// The processes of a session or of a process group, without a look into each: cheap where there are none.
 pub fn in_session_or_group(session: i32, group: Option<i32>) -> Vec<i32> {
     let is_in = |&pid: &i32| {
