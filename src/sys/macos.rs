@@ -125,7 +125,11 @@ pub fn process_name(pid: i32) -> Option<String> {
     // SAFETY: the buffer is as large as said; the call returns how many bytes it wrote.
     let length = unsafe { libc::proc_name(pid, name.as_mut_ptr().cast(), name.len() as u32) };
     let name = name.get(..usize::try_from(length).ok()?)?;
-    (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+    if name.is_empty() {
+        // Another user's, as pid 1 or a supervisor of root's: its path is not hidden.
+        return executable(pid)?.file_name().map(|name| name.to_string_lossy().into_owned());
+    }
+    Some(String::from_utf8_lossy(name).into_owned())
 }
 
 /// The arguments of a process, as it shows them.
