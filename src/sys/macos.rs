@@ -24,7 +24,18 @@ pub fn host() -> Host {
         let bytes = sysctl(name).unwrap_or_default();
         String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(&bytes)).into_owned()
     };
-    Host { machine: text(c"kern.uuid"), boot: text(c"kern.bootsessionuuid"), pid_namespace: String::new() }
+    Host { machine: machine(), boot: text(c"kern.bootsessionuuid"), pid_namespace: String::new() }
+}
+
+/// The number of this machine. (`kern.uuid` is the kernel's: all machines of a version have it, until an update.)
+fn machine() -> String {
+    let mut uuid = [0; 16];
+    let limit = libc::timespec { tv_sec: 1, tv_nsec: 0 };
+    // SAFETY: a UUID has 16 bytes, and the time is only read.
+    match unsafe { libc::gethostuuid(uuid.as_mut_ptr(), &limit) } {
+        0 => format!("{:032x}", u128::from_be_bytes(uuid)),
+        _ => String::new(),
+    }
 }
 
 /// What `kern.proc` tells of a process: `struct kinfo_proc` (sys/sysctl.h), of which the rest is not needed.
