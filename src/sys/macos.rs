@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::mem::offset_of;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -199,8 +199,13 @@ pub fn working_directory(pid: i32) -> Option<PathBuf> {
 
 /// The regular file that a descriptor of ours is open on.
 pub fn file_of(descriptor: BorrowedFd) -> Option<PathBuf> {
-    let mut path = PathBuf::new();
-    nix::fcntl::fcntl(descriptor, nix::fcntl::FcntlArg::F_GETPATH(&mut path)).ok()?;
+    let mut path = [0u8; libc::PATH_MAX as usize];
+    // Not by nix, which panics at a path that is not UTF-8.
+    // SAFETY: the descriptor is open, and the kernel writes a C string of at most PATH_MAX bytes.
+    if unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_GETPATH, path.as_mut_ptr()) } == -1 {
+        return None;
+    }
+    let path = PathBuf::from(OsStr::from_bytes(CStr::from_bytes_until_nul(&path).ok()?.to_bytes()));
     path.metadata().is_ok_and(|m| m.is_file()).then_some(path)
 }
 
