@@ -10,6 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use socket2::{SockAddr, Socket};
 
@@ -254,16 +255,16 @@ pub struct ExitWatch {
 impl ExitWatch {
     /// Watches `pid`, which must be alive or an unreaped child.
     pub fn new(pid: i32) -> Self {
-        let exit = KEvent::new(
-            pid as usize,
-            EventFilter::EVFILT_PROC,
-            EvFlags::EV_ADD | EvFlags::EV_ONESHOT,
-            FilterFlag::NOTE_EXIT,
-            0,
-            0,
-        );
+        let event =
+            |number, filter, what| KEvent::new(number, filter, EvFlags::EV_ADD | EvFlags::EV_ONESHOT, what, 0, 0);
+        let exit = event(pid as usize, EventFilter::EVFILT_PROC, FilterFlag::NOTE_EXIT);
+        let now = event(0, EventFilter::EVFILT_USER, FilterFlag::NOTE_TRIGGER);
         let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let queue = Kqueue::new().ok().filter(|q| q.kevent(&[exit], &mut [], Some(zero)).is_ok());
+        let queue = Kqueue::new().ok().filter(|queue| match queue.kevent(&[exit], &mut [], Some(zero)) {
+            // It has ended. Of an unreaped child the kernel says the same.
+            Err(Errno::ESRCH) => queue.kevent(&[now], &mut [], Some(zero)).is_ok(),
+            watched => watched.is_ok(),
+        });
         ExitWatch { pid, start: process(pid).map(|p| p.start), queue }
     }
 
