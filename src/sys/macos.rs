@@ -1,10 +1,11 @@
 //! macOS: libproc, sysctl, kqueue. Type-checked and linked, never run by us: no Mac was at hand.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
 use std::io;
 use std::mem::offset_of;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -242,7 +243,12 @@ pub fn listeners(port: u16, _likely: &[i32]) -> io::Result<Vec<Listener>> {
     let ours = all.into_iter().filter(|l| {
         l.socket.port() == port && matches!(l.protocol, Protocol::TCP) && matches!(l.state, SocketState::Listen)
     });
-    Ok(ours.map(|l| Listener { address: l.socket.ip(), owners: vec![l.process.pid as i32] }).collect())
+    // A socket comes once for each process that holds it: launchd holds what it opened for its jobs.
+    let mut sockets = BTreeMap::<IpAddr, Vec<i32>>::new();
+    for listener in ours {
+        sockets.entry(listener.socket.ip()).or_default().push(listener.process.pid as i32);
+    }
+    Ok(sockets.into_iter().map(|(address, owners)| Listener { address, owners }).collect())
 }
 
 /// Watches a process for its end (kqueue), and signals it.
