@@ -185,11 +185,12 @@ impl State {
             line("fds", self.fds());
         } else if self.pid > 0 {
             line("was", Some(format!("pid {}, {}", self.pid, self.place())));
-            let what = match self.workers {
-                1 => "1 process".to_owned(),
-                count => format!("{count} processes"),
+            let left = match self.workers {
+                0 => None,
+                1 => Some("1 process of it".to_owned()),
+                count => Some(format!("{count} processes of it")),
             };
-            line("left", (self.workers > 0).then(|| format!("{what} of it; end with: forerun stop {}", self.name)));
+            line("left", left.map(|left| format!("{left}; to stop it: forerun stop {}", self.name)));
         }
         line("log", self.log.as_ref().map(one_line));
         let port = self.port.map(|port| port.to_string()).unwrap_or_default();

@@ -167,7 +167,11 @@ fn a_dead_main_with_processes_left_is_not_running_and_they_are_counted() {
     let done = room.run(&["status", "web"]).expect_code(1);
     assert_eq!(done.stdout.lines().next(), Some("web is not running"));
     assert_eq!(value(&done, "was"), Some(format!("pid {pid}, detached").as_str()));
-    assert!(value(&done, "left").is_some_and(|left| left.starts_with("2 processes of it left")), "{}", done.stdout);
+    assert!(
+        value(&done, "left").is_some_and(|left| left == "2 processes of it; to stop it: forerun stop web"),
+        "{}",
+        done.stdout
+    );
     let is = status(&room, 1);
     assert_eq!((number(&is["workers"]), &is["running"], &is["uptime_seconds"]), (2, &false.into(), &Value::Null));
 }
