@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! Requirements, fixes and waits: run in that order, and told in words when they fail.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use crate::check::Context;
@@ -25,12 +26,20 @@ impl Room<'_> {
     /// # Errors
     /// [`Error::Interrupted`], [`Error::Exhausted`].
     pub fn run(&mut self, jobs: Vec<Job>) -> Result<Vec<Progress>, Error> {
+        self.run_until(jobs, None)
+    }
+
+    /// The same, but at most until `other` has something.
+    ///
+    /// # Errors
+    /// As [`Room::run`].
+    pub fn run_until(&mut self, jobs: Vec<Job>, other: Option<BorrowedFd>) -> Result<Vec<Progress>, Error> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
         let mut run = Run::start(jobs, self.context, self.wake)?;
         let mut desk = Desk { wake: self.wake, signals: self.signals, observer: self.teller };
-        let ended = run.wait(None, &mut desk);
+        let ended = run.wait(other, &mut desk);
         self.teller.end();
         ended.map(|_| run.progress())
     }

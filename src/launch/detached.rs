@@ -37,7 +37,8 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         if was_abandoned(record, &launch) && service.replace == Replace::No {
             match adopt(&mut launch, &folder, record) {
                 Err(Error::NotReady(message)) => say(&format!("{message}; whoever started it is gone, starting anew")),
-                done => return done,
+                Ok(Told::ItIsGone) => {}
+                done => return done.map(drop),
             }
             holder = end(&launch, &folder, record);
         }
@@ -46,7 +47,10 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         Holder::Instance(record) if service.replace == Replace::No => {
             // Nothing is started: others need not wait until its health is known.
             drop(lock);
-            return already_running(&mut launch, record);
+            return match already_running(&mut launch, record)? {
+                Told::ThatItRuns => Ok(()),
+                Told::ItIsGone => start(launch),
+            };
         }
         Holder::Instance(record) if record.supervisor.is_none() => replace(&mut launch, &folder, record)?,
         Holder::Other(record, _) if record.supervisor.is_none() && service.replace == Replace::Any => {
@@ -223,9 +227,21 @@ fn not_ready(message: &str, log: &Log) -> Error {
     })
 }
 
+/// What was said of an instance that runs already.
+enum Told {
+    ThatItRuns,
+    /// Nothing: it has ended while its health was asked for.
+    ItIsGone,
+}
+
 /// Says that the service runs, and whether it is healthy.
-fn already_running(launch: &mut Launch, record: &Record) -> Result<(), Error> {
+fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> {
     let service = launch.service;
+    let watch = ExitWatch::new(record.process.pid);
+    let is_gone = |launch: &Launch| record.process.life(&launch.host) == Life::Dead;
+    if is_gone(launch) {
+        return Ok(Told::ItIsGone);
+    }
     // One that was started a moment ago by its supervisor is given the rest of its time.
     let age = sys::age(record.process.start).unwrap_or(service.health_timeout);
     let left = service.health_timeout.saturating_sub(age).max(STILL_HEALTHY.min(service.health_timeout));
@@ -235,7 +251,10 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<(), Error> {
         probe.timeout = left;
         let job = if age_is_over { Job::require(probe) } else { Job::wait(probe) };
         let label = job.label.clone();
-        let progress = launch.room().run(vec![job])?.remove(0);
+        let progress = launch.room().run_until(vec![job], watch.descriptor())?.remove(0);
+        if is_gone(launch) {
+            return Ok(Told::ItIsGone);
+        }
         if !progress.holds() {
             return Err(Error::NotReady(format!(
                 "{} is already running as {where_it_runs}, but is not healthy: {}: {}",
@@ -263,7 +282,7 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<(), Error> {
     if service.open {
         open_url(service.url.as_deref());
     }
-    Ok(())
+    Ok(Told::ThatItRuns)
 }
 
 /// A detached start that was killed before it was done left its server behind.
@@ -273,14 +292,17 @@ fn was_abandoned(record: &Record, launch: &Launch) -> bool {
 }
 
 /// Waits for a server that was left behind as for one of our own, and makes it an instance where it gets healthy.
-fn adopt(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<(), Error> {
+fn adopt(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<Told, Error> {
     let starter = ourselves().map(|us| Identity::new(&us, &launch.host));
     let failed = |e| Error::State(unwritten(folder, &e));
     Record { starter, ..record.clone() }.write(folder).map_err(failed)?;
-    already_running(launch, record)?;
-    let executable = sys::executable(record.process.pid).map(|path| Text::from(path.as_os_str()));
-    let adopted = Record { phase: Phase::Running, starter: None, executable, ..record.clone() };
-    adopted.write(folder).map_err(failed)
+    let told = already_running(launch, record)?;
+    if let Told::ThatItRuns = told {
+        let executable = sys::executable(record.process.pid).map(|path| Text::from(path.as_os_str()));
+        let adopted = Record { phase: Phase::Running, starter: None, executable, ..record.clone() };
+        adopted.write(folder).map_err(failed)?;
+    }
+    Ok(told)
 }
 
 /// Writes down that an instance has to end: whoever comes next, where we are killed, goes on with it.
