@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Room, eventually, fixture, free_port};
 use crate::harness::{Kind, Service, Supervisor, unit};
-use crate::{FORERUN, signals, skip_unless};
+use crate::{FORERUN, serving, signals, skip_unless};
 
 /// A private systemd without services.
 fn boot(room: &Room) -> Supervisor {
@@ -52,6 +52,14 @@ fn server(systemd: &Supervisor, unit: &str, comm: &str) -> i32 {
     pid
 }
 
+/// Starts a detached instance of a service next to the units, in the folder that those start in.
+fn start_detached(systemd: &Supervisor, room: &Room, name: &str, port: u16) -> i32 {
+    let service = serving(name, port);
+    let words: Vec<_> = service.split(' ').collect();
+    systemd.forerun(room, &[&["--detach"], &words[..]].concat()).expect_code(0);
+    crate::answer(port).expect("it serves")
+}
+
 #[test]
 fn a_stop_while_it_waits_is_a_clean_end() {
     needs!(Kind::Systemd);
@@ -75,6 +83,166 @@ fn a_stop_while_it_waits_is_a_clean_end() {
         assert_eq!(fs::read_to_string(&ended).expect("it has ended"), "success killed TERM\n", "{name}");
         assert!(!room.state().join(&name).join("record.json").exists(), "its record is still there");
     }
+}
+
+#[test]
+fn a_stop_while_it_stands_by_is_a_clean_end() {
+    needs!(Kind::Systemd);
+    let room = Room::new();
+    let systemd = boot(&room);
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = holder.local_addr().expect("its address").port();
+    let port = free_port();
+    let detached = start_detached(&systemd, &room, "ready", port);
+    for (name, more, command) in [
+        ("simple", "", format!("--name simple --port {taken} -- /bin/sleep 1000")),
+        ("notify", "Type=notify", format!("--name notify --port {taken} -- /bin/sleep 1000")),
+        ("ready", "Type=notify", serving("ready", port)),
+    ] {
+        let ended = room.path().join(format!("{name}.ended"));
+        let note = format!("echo $$SERVICE_RESULT $$EXIT_CODE $$EXIT_STATUS >{}", ended.display());
+        let more = format!("{more}\nExecStopPost=/bin/sh -c '{note}'");
+        journalled(&systemd, &room, name, &format!("{FORERUN} {command}"), &more);
+        systemd.systemctl(&["start", "--no-block", name]);
+        assert_eq!(priority(&systemd, name, "standby: "), "6");
+        let before = if name == "notify" { "activating" } else { "active" };
+        eventually("systemd knows", || systemd.property(name, "ActiveState") == before);
+        let begun = Instant::now();
+        systemd.systemctl(&["stop", name]);
+        assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+        assert_eq!(["ActiveState", "Result"].map(|p| systemd.property(name, p)), ["inactive", "success"], "{name}");
+        assert_eq!(fs::read_to_string(&ended).expect("it has ended"), "success killed TERM\n", "{name}");
+    }
+    assert_eq!(crate::answer(port), Some(detached));
+}
+
+#[test]
+fn a_stranger_on_the_port_fails_the_start_after_the_wait_timeout() {
+    needs!(Kind::Systemd);
+    let room = Room::new();
+    let systemd = boot(&room);
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = holder.local_addr().expect("its address").port();
+    let command = format!("{FORERUN} --name web --port {port} --wait-timeout 3s -- /bin/sleep 1000");
+    journalled(&systemd, &room, "web", &command, "Type=notify\nTimeoutStartSec=1\nRestart=no");
+    let begun = Instant::now();
+    let start = systemd.done_inside(&["systemctl", "start", "web"]);
+    let took = begun.elapsed();
+    assert_eq!(start.code, Some(1), "{}", start.stderr);
+    assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(10), "{took:?}");
+    let state = ["ActiveState", "Result", "ExecMainStatus"].map(|p| systemd.property("web", p));
+    assert_eq!(state, ["failed", "exit-code", "75"]);
+    assert_eq!(priority(&systemd, "web", "standby: port "), "6");
+    assert_eq!(priority(&systemd, "web", "gave up standing by after 3"), "3");
+}
+
+#[test]
+fn a_unit_that_is_started_while_a_detached_instance_serves_stands_by_and_says_whom_to_stop() {
+    needs!(Kind::Systemd);
+    let room = Room::new();
+    let systemd = boot(&room);
+    for (name, more) in [
+        ("notify", "Type=notify\nTimeoutStartSec=3"),
+        ("simple", "Type=simple\nNotifyAccess=main"),
+        ("silent", "Type=simple"),
+    ] {
+        let port = free_port();
+        let holder = start_detached(&systemd, &room, name, port);
+        journalled(&systemd, &room, name, &format!("{FORERUN} {}", serving(name, port)), more);
+        systemd.systemctl(&["start", name]);
+        assert_eq!(priority(&systemd, name, "standby: "), "6");
+        let standby = systemd.pid(name).expect("it runs");
+        if name != "silent" {
+            let who = format!("standby: the name '{name}' is held by pid {holder} ({} serve", fixture().display());
+            let what_to_do = format!(", detached; stop it: forerun stop {name}");
+            eventually("the status says so", || {
+                let status = systemd.property(name, "StatusText");
+                status.starts_with(&who) && status.ends_with(&what_to_do)
+            });
+        }
+        let state = ["ActiveState", "SubState", "NRestarts"].map(|p| systemd.property(name, p));
+        assert_eq!(state, ["active", "running", "0"], "{name}");
+        systemd.forerun(&room, &["stop", name]).expect_code(0);
+        assert_eq!(crate::serves(&systemd, name, port), standby);
+        assert_eq!(systemd.property(name, "NRestarts"), "0", "{name}");
+        if name != "silent" {
+            let status = systemd.property(name, "StatusText");
+            assert!(status.starts_with("starting "), "{status}");
+        }
+        let lines = journal(&systemd, name);
+        let ours = lines.iter().filter(|e| e["MESSAGE"].as_str().is_some_and(|m| m.starts_with("forerun: ")));
+        assert_eq!(ours.count(), 2, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_watchdog_ends_neither_a_standby_nor_a_wait() {
+    needs!(Kind::Systemd);
+    let room = Room::new();
+    let systemd = boot(&room);
+    let stranger = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = stranger.local_addr().expect("its address").port();
+    let ports = [free_port(), free_port()];
+    let wait = format!("--wait tcp:127.0.0.1:{} -- /bin/sleep 1000", free_port());
+    let units = [
+        ("notify", "Type=notify", serving("notify", ports[0])),
+        ("simple", "Type=simple", serving("simple", ports[1])),
+        ("stranger", "Type=simple", format!("--name stranger --port {taken} -- /bin/sleep 1000")),
+        ("stranger-notify", "Type=notify", format!("--name stranger-notify --port {taken} -- /bin/sleep 1000")),
+        ("wait", "Type=simple", format!("--name wait {wait}")),
+        ("wait-notify", "Type=notify", format!("--name wait-notify {wait}")),
+    ];
+    start_detached(&systemd, &room, "notify", ports[0]);
+    start_detached(&systemd, &room, "simple", ports[1]);
+    for (name, more, command) in &units {
+        journalled(&systemd, &room, name, &format!("{FORERUN} {command}"), &format!("{more}\nWatchdogSec=1s"));
+        systemd.systemctl(&["start", "--no-block", name]);
+        let part = if name.starts_with("wait") { "waiting for " } else { "standby: " };
+        assert_eq!(priority(&systemd, name, part), "6");
+    }
+    let pids = units.each_ref().map(|(name, ..)| systemd.pid(name));
+    let begun = Instant::now();
+    // Without a word from us it ends after one second, and again after the next.
+    eventually("several periods are over", || begun.elapsed() > Duration::from_millis(4500));
+    for ((name, ..), pid) in units.iter().zip(pids) {
+        let state = ["Result", "NRestarts"].map(|p| systemd.property(name, p));
+        assert_eq!((state, systemd.pid(name)), (["success".to_owned(), "0".to_owned()], pid), "{name}");
+    }
+}
+
+#[test]
+fn a_watchdog_ends_a_standby_that_hangs() {
+    needs!(Kind::Systemd);
+    let room = Room::new();
+    let systemd = boot(&room);
+    let port = free_port();
+    start_detached(&systemd, &room, "web", port);
+    journalled(&systemd, &room, "web", &format!("{FORERUN} {}", serving("web", port)), "Type=notify\nWatchdogSec=1s");
+    systemd.systemctl(&["start", "web"]);
+    let standby = systemd.pid("web").expect("it runs").to_string();
+    assert_eq!(systemd.inside(&["kill", "-STOP", &standby]), "");
+    eventually("it is started anew", || systemd.property("web", "NRestarts") != "0");
+}
+
+#[test]
+fn logs_of_a_unit_are_its_journal() {
+    needs!(Kind::Systemd);
+    let room = Room::new();
+    let systemd = boot(&room);
+    let port = free_port();
+    journalled(&systemd, &room, "web", &format!("{FORERUN} {}", serving("web", port)), "");
+    systemd.systemctl(&["start", "web"]);
+    crate::serves(&systemd, "web", port);
+    eventually("the journal has it", || !journal(&systemd, "web").is_empty());
+    let mut logs = None;
+    eventually("its output is shown", || {
+        let done = systemd.forerun(&room, &["logs", "web", "-n", "20"]).expect_code(0);
+        let shown = done.stdout.contains(": listening ");
+        logs = Some(done);
+        shown
+    });
+    let said = logs.expect("shown").stderr;
+    assert_eq!(said, "forerun: its output is in the journal: journalctl -u web.service -n 20 --no-pager\n");
 }
 
 #[test]
