@@ -18,13 +18,11 @@ use crate::sys::{ExitWatch, Woken};
 use crate::text::elapsed;
 
 /// How often the port is bound where its holder cannot be seen: soon enough to take over within 100 ms.
-const UNSEEN: Duration = Duration::from_millis(80);
+const UNSEEN: Duration = Duration::from_millis(60);
 /// How often where it can: it may give up the port and live on.
 const SEEN: Duration = Duration::from_secs(1);
 /// How often it is looked at who has the place: that a holder ends is seen at once.
 const AGAIN: Duration = Duration::from_secs(10);
-/// How often while a start is waited for: its timeout has to be extended.
-const EXTENDED: Duration = Duration::from_secs(5);
 /// How often an instance that is not healthy yet is asked again, while a start is waited for.
 const UNHEALTHY: Duration = Duration::from_secs(1);
 /// How often the log is reminded.
@@ -76,31 +74,42 @@ impl Standby {
             }
         }
         let mut longest = AGAIN;
-        if self.ready {
-            longest = longest.min(launch.teller.stands_by(&status));
-        } else if start_is_waited_for {
+        if start_is_waited_for && !self.ready {
             let waited = self.begun.elapsed();
             let left = launch.service.wait_timeout.saturating_sub(waited);
             if left.is_zero() {
                 let message = format!("gave up standing by after {}: {}", elapsed(waited), conflict.message);
                 return Err(Error::Conflict(message));
             }
-            longest = left.min(if is_ours { UNHEALTHY } else { EXTENDED });
+            longest = left.min(if is_ours { UNHEALTHY } else { AGAIN });
         }
-        let port = (conflict.kind == Kind::Stranger).then_some(if ends.is_some() { SEEN } else { UNSEEN });
+        let often = match conflict.kind {
+            Kind::Stranger if ends.is_none() => UNSEEN,
+            Kind::Stranger => SEEN,
+            _ => longest,
+        };
         let until = Instant::now() + longest;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let woken = launch.wake.wait(ends, port.map_or(left, |often| often.min(left)));
+            let woken = launch.wake.wait(ends, left.min(often).min(self.notify(launch, &status)));
             if let Some(signal) = launch.signals.signal() {
                 return Err(Error::Interrupted(signal));
             }
             // To bind costs next to nothing; to look who has the port does not.
-            let is_free = port.is_some() && !place::is_port_held(launch.service);
+            let is_free = conflict.kind == Kind::Stranger && !place::is_port_held(launch.service);
             if is_free || woken == Woken::Other || Instant::now() >= until {
                 return Ok(());
             }
         }
+    }
+
+    /// Tells the service manager that we stand by. How long until it must hear again.
+    fn notify(&self, launch: &mut Launch, status: &str) -> Duration {
+        if self.ready {
+            return launch.teller.stands_by(status);
+        }
+        launch.teller.status(status);
+        launch.teller.patience()
     }
 
     /// Says that the place is free.
@@ -148,7 +157,7 @@ struct Repeats<'a> {
 
 impl Observer for Repeats<'_> {
     fn interval(&self) -> Duration {
-        UNHEALTHY
+        UNHEALTHY.min(self.teller.patience())
     }
 
     fn look(&mut self, _: &[Job], _: &[Progress], _: Duration) {

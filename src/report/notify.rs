@@ -15,6 +15,10 @@ use crate::environment::NOTIFY_SOCKET;
 /// How long one message extends the start timeout, and how often it is sent.
 const EXTENSION: Duration = Duration::from_secs(15);
 const INTERVAL: Duration = Duration::from_secs(5);
+/// The watchdog hears of us at most this often, however short its period.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// How often another status is sent.
+const NEWS: Duration = Duration::from_secs(1);
 /// The longest status, in bytes.
 const LONGEST: usize = 2000;
 
@@ -27,13 +31,19 @@ pub struct Notifier {
 }
 
 impl Notifier {
+    /// How often [`Self::waiting`] is to be called at least. A unit that is no `Type=notify` has its watchdog from
+    /// the first moment, and a request for more time that comes with that moment does not move it.
+    pub fn interval(&self) -> Duration {
+        watchdog().map_or(INTERVAL, |period| (period / 4).clamp(SHORTEST, INTERVAL))
+    }
+
     /// Says what is waited for, and asks for more time. Repeats itself only as often as that needs.
     pub fn waiting(&mut self, status: &str) {
         // After a standby the watchdog counts, and must hear at once that this takes time.
         let after_standby = self.standby.take().is_some();
         let due = match &self.last {
             _ if after_standby => true,
-            Some((sent, said)) => sent.elapsed() >= INTERVAL || (said != status && sent.elapsed() >= INTERVAL / 5),
+            Some((sent, said)) => sent.elapsed() >= self.interval() || (said != status && sent.elapsed() >= NEWS),
             None => true,
         };
         if due {
@@ -45,7 +55,7 @@ impl Notifier {
     /// The service is there and we stand by for it: the start is over, and from now on the watchdog counts. Returns
     /// how long until that must hear from us again.
     pub fn standing_by(&mut self, status: &str) -> Duration {
-        let interval = watchdog().map_or(Duration::MAX, |period| period / 2);
+        let interval = watchdog().map_or(Duration::MAX, |period| (period / 2).max(SHORTEST));
         let since = self.standby.as_ref().filter(|(_, said)| said == status).map(|(sent, _)| sent.elapsed());
         if since.is_none_or(|since| since >= interval) {
             post_all(&[NotifyState::Ready, NotifyState::Status(cut(status)), NotifyState::Watchdog]);
@@ -65,7 +75,9 @@ impl Notifier {
 
 fn send(status: &str, time: Duration) {
     let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-    post_all(&[NotifyState::Status(cut(status)), NotifyState::ExtendTimeoutUsec(micros)]);
+    let mut states = vec![NotifyState::Status(cut(status)), NotifyState::ExtendTimeoutUsec(micros)];
+    states.extend(watchdog().map(|_| NotifyState::Watchdog));
+    post_all(&states);
 }
 
 /// A message of more than 4096 bytes is dropped as a whole (sd_notify(3)).

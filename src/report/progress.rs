@@ -53,6 +53,11 @@ impl Teller {
         self.notifier.is_some()
     }
 
+    /// How long the service manager may be told nothing while we wait.
+    pub fn patience(&self) -> Duration {
+        self.notifier.as_ref().map_or(Duration::MAX, Notifier::interval)
+    }
+
     /// Says to the service manager that we stand by while the service is there. How long until it must hear again.
     pub fn stands_by(&mut self, status: &str) -> Duration {
         self.notifier.as_mut().map_or(Duration::MAX, |notifier| notifier.standing_by(status))
@@ -129,7 +134,8 @@ impl Teller {
 
 impl Observer for Teller {
     fn interval(&self) -> Duration {
-        if self.on_terminal { Duration::from_millis(100) } else { NOTEWORTHY }
+        let interval = if self.on_terminal { Duration::from_millis(100) } else { NOTEWORTHY };
+        interval.min(self.patience())
     }
 
     fn look(&mut self, jobs: &[Job], progress: &[Progress], waited: Duration) {
