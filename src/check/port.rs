@@ -50,10 +50,15 @@ pub fn guard(host: Option<&str>, port: u16) -> Port {
     }
 }
 
-/// Whether one of the addresses is in use, or may be, and no more: cheap.
+/// Whether one of the addresses is in use, and no more: cheap.
 pub fn is_held(host: Option<&str>, port: u16) -> bool {
-    let unavailable = |e: io::Error| matches!(e.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied);
-    addresses(host, port).is_ok_and(|all| all.into_iter().any(|address| bind(address).is_err_and(unavailable)))
+    let is_held = |address| match bind(address).map_err(|e| e.kind()) {
+        Err(io::ErrorKind::AddrInUse) => true,
+        // Below 1024: the kernel's table knows. Where it cannot be read there is nothing new.
+        Err(io::ErrorKind::PermissionDenied) => sys::is_listened_on(port).unwrap_or(true),
+        _ => false,
+    };
+    addresses(host, port).is_ok_and(|all| all.into_iter().any(is_held))
 }
 
 fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, String> {

@@ -91,7 +91,8 @@ impl Standby {
         let until = Instant::now() + longest;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let woken = launch.wake.wait(ends, left.min(often).min(self.notify(launch, &status)));
+            let patience = self.notify(launch, &status);
+            let woken = launch.wake.wait(ends, left.min(often).min(patience));
             if let Some(signal) = launch.signals.signal() {
                 return Err(Error::Interrupted(signal));
             }

@@ -133,7 +133,7 @@ pub fn cgroup() -> Option<String> {
 /// # Errors
 /// When neither sock_diag nor /proc answers.
 pub fn listeners(port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
-    let sockets = listening::on_port(port).map_or_else(|| from_proc(port), Ok)?;
+    let sockets = sockets_on(port)?;
     let mut everybody = None;
     let listeners = sockets.into_iter().map(|(address, inode)| {
         let mut owners = holders(likely, inode);
@@ -143,6 +143,18 @@ pub fn listeners(port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
         Listener { address, owners }
     });
     Ok(listeners.collect())
+}
+
+/// Whether any socket listens on a TCP port. Whose it is, which takes a look at all processes, is not asked.
+///
+/// # Errors
+/// As [`listeners`].
+pub fn is_listened_on(port: u16) -> io::Result<bool> {
+    sockets_on(port).map(|sockets| !sockets.is_empty())
+}
+
+fn sockets_on(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
+    listening::on_port(port).map_or_else(|| from_proc(port), Ok)
 }
 
 fn from_proc(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {

@@ -251,6 +251,14 @@ pub fn listeners(port: u16, _likely: &[i32]) -> io::Result<Vec<Listener>> {
     Ok(sockets.into_iter().map(|(address, owners)| Listener { address, owners }).collect())
 }
 
+/// Whether any socket that we can see listens on a TCP port.
+///
+/// # Errors
+/// As [`listeners`].
+pub fn is_listened_on(port: u16) -> io::Result<bool> {
+    listeners(port, &[]).map(|all| !all.is_empty())
+}
+
 /// Watches a process for its end (kqueue), and signals it.
 pub struct ExitWatch {
     pid: i32,
