@@ -505,11 +505,19 @@ fn a_holder_that_cannot_be_seen_is_followed_within_100_ms() {
 #[test]
 fn a_process_that_it_may_not_look_into_is_followed_within_100_ms() {
     skip_unless!(is_root() && has("setpriv"), "it needs root, and setpriv (util-linux)");
-    let room = Room::new();
-    let port = free_port();
-    let next = || (stranger(port), Forerun::start(&room, &mut as_nobody(&room, port, &[]).0));
-    let program = room.path().join("nobody's/witness");
-    takeovers("another user's", &program, next, |holder| signalled(holder.0.id() as i32, libc::SIGKILL));
+    for (what, port) in [("another user's", free_port()), ("another user's, privileged", privileged_port())] {
+        let room = Room::new();
+        let next = || (stranger(port), Forerun::start(&room, &mut as_nobody(&room, port, &[]).0));
+        let program = room.path().join("nobody's/witness");
+        takeovers(what, &program, next, |holder| signalled(holder.0.id() as i32, libc::SIGKILL));
+    }
+}
+
+/// A free port that only root may bind.
+fn privileged_port() -> u16 {
+    let first = 600 + std::process::id() as u16 % 300;
+    let mut ports = first..1024;
+    ports.find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).expect("a free port below 1024")
 }
 
 #[test]
@@ -612,8 +620,12 @@ fn a_standby_uses_no_processor_time() {
             command.env("NOTIFY_SOCKET", &manager.path);
         }
     }
+    let mut strangers = Vec::new();
     if is_root() && has("setpriv") {
         commands.push(("another user's", as_nobody(&guarded, ports[1], &[]).0));
+        let port = privileged_port();
+        strangers.push(stranger(port));
+        commands.push(("another user's, privileged", as_nobody(&guarded, port, &[]).0));
     }
     let mut standbys: Vec<_> = commands
         .iter_mut()
@@ -621,11 +633,19 @@ fn a_standby_uses_no_processor_time() {
         .collect();
     standbys.iter_mut().for_each(|(_, standby)| drop(standby.stands_by()));
     // Nobody reads what the manager gets: a queue that is full is not waited for either.
-    let before: Vec<_> = standbys.iter().map(|(_, standby)| ticks(standby.pid())).collect();
-    std::thread::sleep(Duration::from_secs(5));
-    let used: Vec<_> =
-        standbys.iter().zip(before).map(|((what, standby), before)| (*what, ticks(standby.pid()) - before)).collect();
-    eprintln!("processor time in 5 s, in ticks of 10 ms: {used:?}");
+    let mut used = standbys.iter().map(|(what, _)| (*what, i64::MAX)).collect::<Vec<_>>();
+    // What it uses all the time it uses in each of three periods; a machine that is busy may add something to one.
+    for _ in 0..3 {
+        let before: Vec<_> = standbys.iter().map(|(_, standby)| ticks(standby.pid())).collect();
+        std::thread::sleep(Duration::from_secs(5));
+        for ((least, (_, standby)), before) in used.iter_mut().zip(&standbys).zip(before) {
+            least.1 = least.1.min(ticks(standby.pid()) - before);
+        }
+        eprintln!("processor time in 5 s, in ticks of 10 ms: {used:?}");
+        if used.iter().all(|(_, ticks)| *ticks <= 2) {
+            break;
+        }
+    }
     standbys.iter_mut().for_each(|(_, standby)| drop(standby.stands_by()));
     assert!(used.iter().all(|(_, ticks)| *ticks <= 2), "{used:?}");
 }
