@@ -118,7 +118,12 @@ pub fn stranger(
 
 /// A process for a message: its pid and its command.
 pub fn describe(pid: i32) -> String {
-    let words = sys::command_line(pid).filter(|words| words.iter().any(|w| !w.is_empty()));
+    // Servers write over their command line (nginx, PostgreSQL), and leave what they do not fill empty.
+    let words = sys::command_line(pid).and_then(|mut words| {
+        let length = words.iter().rposition(|w| !w.is_empty())? + 1;
+        words.truncate(length);
+        Some(words)
+    });
     match words.map(|words| one_line(&shell_words(&words))).or_else(|| sys::process_name(pid)) {
         Some(command) => format!("pid {pid} ({})", shorten(&command)),
         None => format!("pid {pid}"),
