@@ -338,6 +338,39 @@ fn logs_survive_faults() {
     survives_faults("logs");
 }
 
+#[test]
+fn a_stop_that_cannot_see_all_processes_does_not_take_them_for_gone() {
+    skip_unless!(has("strace"), "there is no strace");
+    let web = Web::new();
+    for words in ["stop", "restart", REPLACE] {
+        web.run(START).expect_code(0);
+        let server = web.pid();
+        let fails = "inject=getdents64:error=ENOMEM:when=1+";
+        let hit = done(&mut web.traced(words, &["-o", "/dev/null", "-e", fails])).expect_code(69);
+        assert_eq!(errors(&hit).len(), 1, "{words}: {}", hit.stderr);
+        hit.expect_stderr(&["cannot look at the system's processes", "try again"]);
+        assert!(alive(server), "{words}");
+        // It is known that it was to end.
+        web.run("stop").expect_code(0);
+        assert!(!alive(server), "{words}");
+    }
+    web.stops("unseen processes");
+}
+
+#[test]
+fn a_start_that_cannot_read_which_machine_it_is_on_starts_nothing() {
+    skip_unless!(has("strace"), "there is no strace");
+    let web = Web::new();
+    for (call, file) in [("openat", "/etc/machine-id"), ("openat", "/proc/sys/kernel/random/boot_id")] {
+        let fails = format!("inject={call}:error=EMFILE");
+        let hit = done(&mut web.traced(START, &["-o", "/dev/null", "-P", file, "-e", &fails]));
+        hit.expect_code(69).expect_line(&["Too many open files", "raise the limits"]);
+        assert!(web.left().is_empty());
+    }
+    web.serves("an unknown machine");
+    web.stops("an unknown machine");
+}
+
 // Many at once.
 
 #[test]
@@ -733,8 +766,19 @@ fn a_full_and_a_read_only_state_folder_are_named_and_start_nothing() {
         mount -o remount,ro state; "$0" "$@"; code=$?; ls state/web; exit $code"#;
     for (script, part) in [(full, "No space left"), (read_only, "Read-only file system")] {
         let mut command = Command::new("unshare");
-        command.args(["-m", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script]);
-        command.arg(start.get_program()).args(start.get_args()).current_dir(web.room.path());
+        // The shell that is pid 1 is not the caller: that would be a container.
+        command.args([
+            "-m",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "sh",
+            "-c",
+            "sh -c \"$@\"; exit $?",
+            "sh",
+        ]);
+        command.arg(script).arg(start.get_program()).args(start.get_args()).current_dir(web.room.path());
         command.env("FORERUN_STATE_DIR", web.room.state()).stdin(Stdio::null());
         let hit = done(&mut command).expect_code(73);
         assert!(!accepts(web.port) && !hit.stdout.contains("record.json"), "{}", hit.stdout);

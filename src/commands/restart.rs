@@ -12,6 +12,7 @@ use crate::cli::{self, Options, Task};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::supervisor::Verb;
+use crate::launch::unseen;
 use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 
@@ -21,7 +22,7 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
     let Some(record) = place.record()? else {
         return Err(Error::NotReady(format!("{name} is not running, and no record says how it was started; start it")));
     };
-    refuse_supervised(&record, &sys::host(), Verb::Restart)?;
+    refuse_supervised(&record, &sys::host().map_err(unseen)?, Verb::Restart)?;
     outside::go(&record, environment)?;
     let folder = PathBuf::from(OsString::from(&record.called_in));
     std::env::set_current_dir(&folder)

@@ -14,7 +14,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
-use crate::launch::{Launch, checks, log_file};
+use crate::launch::{Launch, checks, log_file, unseen};
 use crate::mode::{Decision, Mode};
 use crate::report::line::{print_result, say};
 use crate::report::plan::Plan;
@@ -145,7 +145,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start, called_in: P
         arguments: start.arguments,
         dispositions: start.dispositions,
         stop_grace: start.stop_grace.unwrap_or(service.grace),
-        host: sys::host(),
+        host: sys::host().map_err(unseen)?,
         state: start.state.clone(),
         called_in,
         nofile,

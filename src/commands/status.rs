@@ -18,7 +18,7 @@ use crate::instance::members::{self, Found, Marks};
 use crate::instance::record::{Phase, Record, Unreadable};
 use crate::instance::state::{self, Folder};
 use crate::instance::supervisor;
-use crate::launch::{place, readiness};
+use crate::launch::{place, readiness, unseen};
 use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
 use crate::service::{self, Service, is_name};
 use crate::sys::{self, Account, Host, Process, Wake};
@@ -33,7 +33,8 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let (roots, scope) = roots(environment, &here)?;
     let exhausted = |e| Error::Exhausted(format!("cannot open a pipe: {e}; raise the limits or try again"));
     let wake = Arc::new(Wake::new().map_err(exhausted)?);
-    let view = View { host: sys::host(), table: sys::processes(), wake: Arc::clone(&wake) };
+    let view =
+        View { host: sys::host().map_err(unseen)?, table: sys::processes().map_err(unseen)?, wake: Arc::clone(&wake) };
     let mut instances = Vec::new();
     for (root, account) in &roots {
         let names = match &asked {

@@ -16,14 +16,14 @@ use crate::instance::record::{Phase, Record};
 use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{SIGKILL, SIGTERM, Signalled, Stop, Stopped, send};
 use crate::instance::supervisor::{self, Verb};
-use crate::launch::{LockDesk, place};
+use crate::launch::{LockDesk, place, unseen};
 use crate::report::line::{print_result, say};
 use crate::sys::{self, Caught, Host, Wake};
 use crate::text::{elapsed, quoted};
 
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let place = Place::find(options, environment)?;
-    let here = sys::host();
+    let here = sys::host().map_err(unseen)?;
     if let Some(record) = place.record()? {
         refuse_supervised(&record, &here, Verb::Stop)?;
         outside::go(&record, environment)?;
@@ -63,7 +63,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         wake: &wake,
         signals: &signals,
     };
-    let stopped = stop.run(|| {});
+    let stopped = stop.run(|| {}).map_err(unseen)?;
     complain(&stopped, &signals)?;
     forget(folder, &record, &stopped);
     place::tell_escaped(&place.name, &stopped.escaped);

@@ -30,7 +30,10 @@ impl Identity {
 
     /// Whether it still runs, as seen from `here`.
     pub fn life(&self, here: &Host) -> Life {
-        self.judge(here, sys::process(self.pid))
+        match sys::look_up(self.pid) {
+            Ok(now) => self.judge(here, now),
+            Err(_) => Life::Unknown("there is no descriptor or memory left to look with"),
+        }
     }
 
     /// The process, where it is still there, running or not: looked at before it is signalled.

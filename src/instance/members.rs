@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -59,7 +60,7 @@ impl Marks {
     /// the session and the group that it led, or at the cookies in the session that it shared.
     pub fn may_have_remains(&self) -> bool {
         let group = self.leads_group().then_some(self.main.group);
-        let there = sys::in_session_or_group(self.main.session, group);
+        let Ok(there) = sys::in_session_or_group(self.main.session, group) else { return true };
         match self.leads_session() || self.leads_group() {
             true => !there.is_empty(),
             false => there.into_iter().any(|pid| shows_cookie(pid, &self.cookie)),
@@ -131,8 +132,11 @@ pub struct Found {
 }
 
 /// The processes of an instance, as the system has them now.
-pub fn look(marks: &Marks) -> Found {
-    look_at(marks, &sys::processes())
+///
+/// # Errors
+/// When the table of processes cannot be read.
+pub fn look(marks: &Marks) -> io::Result<Found> {
+    Ok(look_at(marks, &sys::processes()?))
 }
 
 /// The same from a table that was read already.

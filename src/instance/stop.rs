@@ -51,7 +51,10 @@ pub struct Stopped {
 
 impl Stop<'_> {
     /// Stops the instance. `meanwhile` is called as long as something is left.
-    pub fn run(&self, mut meanwhile: impl FnMut()) -> Stopped {
+    ///
+    /// # Errors
+    /// When processes cannot be looked at: who is not seen may still be there.
+    pub fn run(&self, mut meanwhile: impl FnMut()) -> io::Result<Stopped> {
         let signals_before = self.signals.count();
         let started = Instant::now();
         let sight = Sight::default();
@@ -60,11 +63,11 @@ impl Stop<'_> {
         let mut known = HashSet::new();
         // Once an ancestor of ours, always one, for the same reason.
         let us = std::process::id() as i32;
-        let spared = spared(&sys::processes(), us, &self.marks.main);
+        let spared = spared(&sys::processes()?, us, &self.marks.main);
         let (mut kill_from, mut refused) = (None, None);
         loop {
             let _ = sys::wait_for(self.marks.main.pid);
-            let table = sys::processes();
+            let table = sys::processes()?;
             let mut found = find(self.marks, &table, us, &spared, &sight);
             if self.all {
                 found.members.append(&mut found.escaped);
@@ -77,7 +80,7 @@ impl Stop<'_> {
             let given_up = kill_from.is_some_and(|at: Instant| at.elapsed() > AFTER_KILL);
             let leave = interrupted && !terminated.is_empty();
             if left.is_empty() || given_up || leave {
-                return Stopped { count: known.len(), left, refused, escaped: found.escaped };
+                return Ok(Stopped { count: known.len(), left, refused, escaped: found.escaped });
             }
             if kill_from.is_none() && !terminated.is_empty() && (hurried || started.elapsed() >= self.grace) {
                 kill_from = Some(Instant::now());
@@ -97,10 +100,10 @@ impl Stop<'_> {
 /// Signals one process: the watch is opened first, then the process is looked at again.
 ///
 /// # Errors
-/// Those of kill(2). That it has ended is none.
+/// Those of kill(2), and when it cannot be looked at. That it has ended is none.
 pub fn send(process: Process, signal: i32) -> io::Result<()> {
     let watch = ExitWatch::new(process.pid);
-    if sys::process(process.pid).is_none_or(|now| now.start != process.start) {
+    if sys::look_up(process.pid)?.is_none_or(|now| now.start != process.start) {
         return Ok(());
     }
     watch.signal(signal).or_else(|e| if e.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(e) })

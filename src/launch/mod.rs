@@ -109,7 +109,7 @@ impl Launch<'_> {
 
     /// Stops what is left of an instance.
     fn clear(&mut self, marks: &Marks) -> Result<(), Error> {
-        let found = members::look(marks);
+        let found = members::look(marks).map_err(unseen)?;
         let Some(first) = found.members.first() else { return Ok(()) };
         let what = match found.members.len() {
             1 => port::describe(first.pid),
@@ -133,6 +133,7 @@ impl Launch<'_> {
                 teller.status(status);
             }
         });
+        let stopped = stopped.map_err(unseen)?;
         match (place::failure(&stopped), self.signals.signal()) {
             (None, _) => Ok(stopped),
             (_, Some(signal)) if signalled == Signalled::EndsTheWait => Err(Error::Interrupted(signal)),
@@ -235,6 +236,11 @@ pub fn readiness(service: &Service) -> Option<Probe> {
     }
     let check = Check::Tcp { host: "localhost".to_owned(), port: service.port? };
     Some(Probe { check, timeout: service.health_timeout, expect: Expectation::default() })
+}
+
+/// The error of a look at processes.
+pub fn unseen(e: std::io::Error) -> Error {
+    Error::Exhausted(format!("cannot look at the system's processes: {e}; raise the limits or try again"))
 }
 
 /// This process.

@@ -173,14 +173,14 @@ pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<
 pub fn stranger(service: &Service, marks: &Marks) -> Option<String> {
     let mut members = None;
     port::stranger(service.host.as_deref(), service.port?, Some(&marks.main), |pid| {
-        members.get_or_insert_with(|| members::look(marks).members).iter().any(|p| p.pid == pid)
+        members.get_or_insert_with(|| members::look(marks).unwrap_or_default().members).iter().any(|p| p.pid == pid)
     })
 }
 
 /// Whether a process is of our own instance: a worker of a server that starts itself again.
 fn is_of_us(holder: &Holder, pid: i32) -> bool {
     let Holder::Ourselves(record) = holder else { return false };
-    members::look(&Marks::of(record)).members.iter().any(|p| p.pid == pid)
+    members::look(&Marks::of(record)).is_ok_and(|found| found.members.iter().any(|p| p.pid == pid))
 }
 
 /// Where an instance runs, in a few words.

@@ -26,20 +26,38 @@ pub use listening::Listening;
 /// Where this process's descriptors are listed.
 pub const DESCRIPTORS: &str = "/proc/self/fd";
 
-/// This boot of this machine, and our pid namespace. What cannot be read is empty.
-pub fn host() -> Host {
-    let line = |path: &str| fs::read_to_string(path).map(|s| s.trim().to_owned()).unwrap_or_default();
-    Host {
-        machine: line("/etc/machine-id"),
-        boot: line("/proc/sys/kernel/random/boot_id"),
-        pid_namespace: fs::read_link("/proc/self/ns/pid").map(|p| p.to_string_lossy().into_owned()).unwrap_or_default(),
+/// This boot of this machine, and our pid namespace. What is not there is empty.
+///
+/// # Errors
+/// When the system has nothing left to look with: what is there would seem to be missing.
+pub fn host() -> io::Result<Host> {
+    let line = |path: &str| unless_exhausted(fs::read_to_string(path)).map(|s| s.unwrap_or_default().trim().to_owned());
+    let namespace = unless_exhausted(fs::read_link("/proc/self/ns/pid"))?.unwrap_or_default();
+    Ok(Host {
+        machine: line("/etc/machine-id")?,
+        boot: line("/proc/sys/kernel/random/boot_id")?,
+        pid_namespace: namespace.to_string_lossy().into_owned(),
+    })
+}
+
+/// Nothing where something is not there or not ours to see. That we have no descriptor or memory left to look with
+/// says nothing of it.
+fn unless_exhausted<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => Err(e),
+        Err(_) => Ok(None),
     }
 }
 
 /// The process with this pid, if there is one that we can see.
-pub fn process(pid: i32) -> Option<Process> {
-    let stat = Stat::from_file(format!("/proc/{pid}/stat")).ok()?;
-    Some(Process {
+///
+/// # Errors
+/// When the system has nothing left to look with.
+pub fn look_up(pid: i32) -> io::Result<Option<Process>> {
+    let bytes = unless_exhausted(fs::read(format!("/proc/{pid}/stat")))?;
+    let stat = bytes.and_then(|bytes| Stat::from_read(&bytes[..]).ok());
+    Ok(stat.map(|stat| Process {
         pid: stat.pid,
         parent: stat.ppid,
         group: stat.pgrp,
@@ -47,7 +65,7 @@ pub fn process(pid: i32) -> Option<Process> {
         start: stat.starttime,
         // Where only the first thread has ended (pthread_exit), the others go on.
         zombie: matches!(stat.state, 'Z' | 'X') && stat.num_threads <= 1,
-    })
+    }))
 }
 
 /// The most bytes of a process's name that the kernel keeps.
@@ -138,7 +156,7 @@ pub fn listeners(port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
     let listeners = sockets.into_iter().map(|(address, inode)| {
         let mut owners = holders(likely, inode);
         if owners.is_empty() {
-            owners = holders(everybody.get_or_insert_with(pids), inode);
+            owners = holders(everybody.get_or_insert_with(|| pids().unwrap_or_default()), inode);
         }
         Listener { address, owners }
     });
@@ -173,14 +191,20 @@ fn holders(pids: &[i32], inode: u64) -> Vec<i32> {
 }
 
 /// The numbers of all processes that we can see.
-pub fn pids() -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
+///
+/// # Errors
+/// When the table cannot be read to its end.
+pub fn pids() -> io::Result<Vec<i32>> {
+    let entries: Vec<_> = fs::read_dir("/proc")?.collect::<Result<_, _>>()?;
+    Ok(entries.into_iter().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// All processes that we can see.
-pub fn processes() -> Vec<Process> {
-    pids().into_iter().filter_map(process).collect()
+///
+/// # Errors
+/// When the table cannot be read: who is not in it might be there all the same.
+pub fn processes() -> io::Result<Vec<Process>> {
+    pids()?.into_iter().filter_map(|pid| look_up(pid).transpose()).collect()
 }
 
 /// Watches a process for its end, and signals it and nothing else: a pidfd. Without one (before Linux 5.3, or
@@ -233,7 +257,7 @@ fn thread_that_waits(pid: i32) -> Option<OwnedFd> {
         let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
         while waitid(Id::Pid(Pid::from_raw(pid)), ended) == Err(Errno::EINTR) {}
         // No child of ours: looked at until it is gone.
-        while process(pid).is_some_and(|p| !p.zombie) {
+        while look_up(pid).is_ok_and(|p| p.is_some_and(|p| !p.zombie)) {
             std::thread::sleep(Duration::from_millis(50));
         }
     };

@@ -15,18 +15,18 @@ use nix::errno::Errno;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use socket2::{SockAddr, Socket};
 
-use super::process::{Host, Listener, Process};
+use super::process::{Host, Listener, Process, process};
 
 /// Where this process's descriptors are listed.
 pub const DESCRIPTORS: &str = "/dev/fd";
 
 /// This boot of this machine. macOS has no pid namespaces. What cannot be read is empty.
-pub fn host() -> Host {
+pub fn host() -> io::Result<Host> {
     let text = |name: &CStr| {
         let bytes = sysctl(name).unwrap_or_default();
         String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(&bytes)).into_owned()
     };
-    Host { machine: machine(), boot: text(c"kern.bootsessionuuid"), pid_namespace: String::new() }
+    Ok(Host { machine: machine(), boot: text(c"kern.bootsessionuuid"), pid_namespace: String::new() })
 }
 
 /// The number of this machine. (`kern.uuid` is the kernel's: all machines of a version have it, until an update.)
@@ -79,23 +79,27 @@ impl KinfoProc {
 
 /// The process with this pid, if there is one. Not from libproc: PROC_PIDTBSDINFO has no zombies, and of other
 /// users' processes (our server, where it is `sudo`) nothing at all. Those would be taken for dead.
-pub fn process(pid: i32) -> Option<Process> {
+///
+/// # Errors
+/// When the kernel has no memory left to look with.
+pub fn look_up(pid: i32) -> io::Result<Option<Process>> {
     if pid <= 0 {
-        return None;
+        return Ok(None);
     }
-    kernel_processes(libc::KERN_PROC_PID, pid, 1).ok()?.first().map(KinfoProc::process)
+    Ok(kernel_processes(libc::KERN_PROC_PID, pid, 1)?.first().map(KinfoProc::process))
 }
 
 /// All processes.
-pub fn processes() -> Vec<Process> {
-    let mut room = pids().len() + 64;
+///
+/// # Errors
+/// When the table cannot be read: who is not in it might be there all the same.
+pub fn processes() -> io::Result<Vec<Process>> {
+    let mut room = pids()?.len() + 64;
     loop {
         match kernel_processes(libc::KERN_PROC_ALL, 0, room) {
             // More have been started meanwhile.
             Err(e) if e.raw_os_error() == Some(libc::ENOMEM) && room < MOST_PROCESSES => room *= 2,
-            table => {
-                return table.unwrap_or_default().iter().filter(|p| p.pid > 0).map(KinfoProc::process).collect();
-            }
+            table => return Ok(table?.iter().filter(|p| p.pid > 0).map(KinfoProc::process).collect()),
         }
     }
 }
@@ -120,16 +124,19 @@ fn kernel_processes(table: i32, of: i32, room: usize) -> io::Result<Vec<KinfoPro
 }
 
 /// The numbers of all processes. Not 0, which is the kernel here, and means ourselves to getsid and getpgid.
-pub fn pids() -> Vec<i32> {
+///
+/// # Errors
+/// When the system does not tell.
+pub fn pids() -> io::Result<Vec<i32>> {
     // SAFETY: with a null buffer the call only returns how many processes there are.
     let count = unsafe { libc::proc_listallpids(std::ptr::null_mut(), 0) };
     let mut pids = vec![0i32; usize::try_from(count).unwrap_or(0) + 64];
     let size = (pids.len() * size_of::<i32>()) as i32;
     // SAFETY: the buffer is as large as said.
     let count = unsafe { libc::proc_listallpids(pids.as_mut_ptr().cast(), size) };
-    pids.truncate(usize::try_from(count).unwrap_or(0));
+    pids.truncate(usize::try_from(count).ok().filter(|&count| count > 0).ok_or_else(io::Error::last_os_error)?);
     pids.retain(|&pid| pid > 0);
-    pids
+    Ok(pids)
 }
 
 /// The name of the program that a process runs.

@@ -48,14 +48,22 @@ pub struct Listener {
     pub owners: Vec<i32>,
 }
 
+/// The process with this pid, if there is one that we can see, and be it that we can look at none.
+pub fn process(pid: i32) -> Option<Process> {
+    os::look_up(pid).ok().flatten()
+}
+
 /// The processes of a session or of a process group, without a look into each: cheap where there are none.
-pub fn in_session_or_group(session: i32, group: Option<i32>) -> Vec<i32> {
+///
+/// # Errors
+/// As [`processes`].
+pub fn in_session_or_group(session: i32, group: Option<i32>) -> io::Result<Vec<i32>> {
     let is_in = |&pid: &i32| {
         let number = Some(Pid::from_raw(pid));
         getsid(number).is_ok_and(|s| s.as_raw() == session)
             || (group.is_some() && getpgid(number).is_ok_and(|g| Some(g.as_raw()) == group))
     };
-    os::pids().into_iter().filter(is_in).collect()
+    Ok(os::pids()?.into_iter().filter(is_in).collect())
 }
 
 /// How a child ended.
