@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use common::process::{pids, send};
+use common::process::{in_own_session, pids, send};
 use common::{Done, Room, accepts, alive, collect, done, eventually, free_port, holds_within, is_root};
 
 /// A server and how forerun is told of it.
@@ -34,6 +34,12 @@ impl Server {
         let done = done(&mut self.forerun(&[&["--detach", "--json"], options].concat())).expect_code(0);
         assert!(accepts(self.port));
         answer(&done)["pid"].as_i64().expect("a pid") as i32
+    }
+
+    fn stop(&self) -> Command {
+        let mut command = self.room.forerun();
+        command.args(["stop", "server"]);
+        command
     }
 
     /// Its processes. Not by their environment, which most of these overwrite: by the folder that they run in.
@@ -114,6 +120,81 @@ fn is_the_process_that_was_started_in_the_foreground(server: &Server) {
     server.assert_gone();
 }
 
+/// Kills a process and waits until its number is free: a zombie still answers to it.
+#[track_caller]
+fn kill(pid: i32) {
+    send(pid, libc::SIGKILL);
+    eventually("it is gone", || !Path::new(&format!("/proc/{pid}")).exists());
+}
+
+/// After a SIGKILL of main: `remains` is what is found, told, and cleared by the next start, and by a stop.
+fn is_cleared_when_main_was_killed(server: &Server, remain: bool) {
+    let mut main = server.detach(&[]);
+    for next in ["start", "stop"] {
+        let before = server.processes();
+        kill(main);
+        if remain {
+            assert!(accepts(server.port), "the workers hold the port");
+            let status = done(server.room.forerun().args(["status", "server"])).expect_code(1);
+            let left = format!("left    {} processes of it left", before.len() - 1);
+            assert!(status.stdout.contains(&left), "{}", status.stdout);
+        } else {
+            server.assert_gone();
+        }
+        let command = if next == "start" { &mut server.forerun(&["--detach", "--json"]) } else { &mut server.stop() };
+        let done = done(command).expect_code(0);
+        assert!(before.iter().all(|pid| !alive(*pid)), "{next}: {before:?}");
+        if next == "start" {
+            assert_eq!(
+                done.stderr.contains(&format!("stopping what pid {main} left behind")),
+                remain,
+                "{}",
+                done.stderr
+            );
+            main = answer(&done)["pid"].as_i64().expect("a pid") as i32;
+            assert!(accepts(server.port) && alive(main));
+        } else {
+            let said = if remain { "server was not running; stopped " } else { "server is not running" };
+            assert!(done.stdout.starts_with(said), "{}", done.stdout);
+            assert!(!accepts(server.port));
+        }
+    }
+}
+
+fn is_cleared_in_the_foreground(server: &Server) {
+    let start = || -> common::Killed {
+        let mut command = server.forerun(&["--foreground"]);
+        let child = in_own_session(&mut command).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        common::Killed(child.expect("spawned"))
+    };
+    let serves = |child: &common::Killed| {
+        let recorded = || server.room.record("server")["process"]["pid"] == child.0.id();
+        let status = || done(server.room.forerun().args(["status", "server"])).code == Some(0);
+        eventually("it serves", || accepts(server.port) && recorded() && status());
+    };
+    let first = start();
+    serves(&first);
+    let before = server.processes();
+    drop(first);
+    let second = start();
+    serves(&second);
+    assert!(before.iter().all(|pid| !alive(*pid)), "{before:?}");
+    // By hand, so it obeys.
+    let stopped = done(&mut server.stop()).expect_code(0);
+    assert!(stopped.stdout.starts_with(&format!("stopped server: pid {} and ", second.0.id())), "{}", stopped.stdout);
+    assert_eq!(server.processes(), Vec::<i32>::new());
+}
+
+fn is_stopped_with_its_workers(server: &Server) {
+    let main = server.detach(&[]);
+    let stopped = done(&mut server.stop()).expect_code(0);
+    let workers = stopped.stdout.strip_prefix(&format!("stopped server: pid {main} and ")).unwrap_or_default();
+    let workers: usize = workers.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or_default();
+    assert!(workers > 1, "{}", stopped.stdout);
+    assert_eq!(server.processes(), Vec::<i32>::new());
+    assert!(!accepts(server.port));
+}
+
 // nginx.
 
 fn nginx(daemon: &str) -> Option<Server> {
@@ -184,6 +265,41 @@ fn a_second_nginx_on_the_port_is_told_of_the_first() {
             "{}",
             done.stderr
         );
+    }
+}
+
+#[test]
+fn nginx_is_stopped_with_its_workers() {
+    let server = nginx("off");
+    skip_unless!(server.is_some(), "nginx is not installed");
+    server.iter().for_each(is_stopped_with_its_workers);
+}
+
+#[test]
+fn nginx_workers_that_keep_the_port_are_cleared() {
+    let server = nginx("off");
+    skip_unless!(server.is_some(), "nginx is not installed");
+    server.iter().for_each(|server| is_cleared_when_main_was_killed(server, true));
+}
+
+#[test]
+fn nginx_workers_that_keep_the_port_are_cleared_in_the_foreground() {
+    let server = nginx("off");
+    skip_unless!(server.is_some(), "nginx is not installed");
+    server.iter().for_each(is_cleared_in_the_foreground);
+}
+
+#[test]
+fn an_nginx_worker_that_hears_nothing_is_killed_after_the_grace() {
+    let server = nginx("off");
+    skip_unless!(server.is_some(), "nginx is not installed");
+    for server in server.iter() {
+        let main = server.detach(&[]);
+        let workers: Vec<_> = server.processes().into_iter().filter(|pid| *pid != main).collect();
+        send(workers[0], libc::SIGSTOP);
+        kill(main);
+        server.detach(&["--grace", "300ms"]);
+        assert!(workers.iter().all(|pid| !alive(*pid)), "{workers:?}");
     }
 }
 
@@ -281,6 +397,23 @@ fn postgresql_is_the_process_that_was_started_in_the_foreground() {
 }
 
 #[test]
+fn postgresql_is_stopped_with_its_workers_and_starts_again_when_main_was_killed() {
+    let server = postgres();
+    skip_unless!(server.is_some(), "PostgreSQL is not installed");
+    for server in server.iter() {
+        is_stopped_with_its_workers(server);
+        // They see that it is gone, and end by themselves: nothing is left to be cleared.
+        is_cleared_when_main_was_killed(server, false);
+        // One that hears nothing. It is in a session of its own: while main lives, it is found as its child.
+        let main = server.detach(&[]);
+        let worker = server.processes().into_iter().find(|pid| *pid != main).expect("a worker");
+        send(worker, libc::SIGSTOP);
+        done(server.stop().args(["--grace", "300ms"])).expect_code(0);
+        assert_eq!(server.processes(), Vec::<i32>::new());
+    }
+}
+
+#[test]
 fn a_server_is_started_when_the_postgresql_that_it_waits_for_answers() {
     let database = postgres();
     skip_unless!(database.is_some(), "PostgreSQL is not installed");
@@ -295,6 +428,59 @@ fn a_server_is_started_when_the_postgresql_that_it_waits_for_answers() {
         let output = collect(child);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+// tmux, from inside a server.
+
+/// A server whose child starts a tmux server: that is a person's, and left alone, unless all is to end.
+#[test]
+fn a_tmux_server_from_inside_is_left_alone_and_named_until_all_is_to_end() {
+    skip_unless!(find("tmux").is_some(), "tmux is not installed");
+    let (room, port) = (Room::new(), free_port());
+    let socket = text(&room.path().join("tmux"));
+    let command = format!(
+        "tmux -S '{socket}' -f /dev/null has-session 2>/dev/null || tmux -S '{socket}' -f /dev/null new-session -d 'exec sleep 300'
+         exec '{}' serve {port}",
+        common::fixture().display()
+    );
+    let forerun = |options: &[&str]| {
+        let mut forerun = room.forerun();
+        let url = format!("http://127.0.0.1:{port}/");
+        forerun.args(["--detach", "--json", "--name", "web", "--health", &url]).args(options);
+        done(forerun.args(["--", "/bin/sh", "-c", &command])).expect_code(0)
+    };
+    let server = |done: &Done| answer(done)["pid"].as_i64().expect("a pid") as i32;
+    let first = server(&forerun(&[]));
+    let find_tmux = || -> i32 {
+        let said =
+            Command::new("tmux").args(["-S", &socket, "display-message", "-p", "#{pid}"]).output().expect("tmux");
+        String::from_utf8_lossy(&said.stdout).trim().parse().expect("a pid")
+    };
+    let tmux = find_tmux();
+    let is_well = |what: &str| assert!(alive(tmux), "{what}");
+    // A SIGKILL of main, and a start.
+    kill(first);
+    is_well("main was killed");
+    let second = server(&forerun(&[]));
+    is_well("a start");
+    assert!(second != first && accepts(port));
+    // A replacement, and a stop.
+    forerun(&["--replace"]);
+    is_well("a replacement");
+    // It was started by the first instance; this one's own is another.
+    done(room.forerun().args(["stop", "web"])).expect_code(0);
+    is_well("a stop");
+    send(tmux, libc::SIGKILL);
+    eventually("it is gone", || !alive(tmux));
+    // One of this very instance.
+    forerun(&[]);
+    let tmux = find_tmux();
+    let stopped = done(room.forerun().args(["stop", "web"])).expect_code(0);
+    let said = stopped.stderr;
+    assert!(said.contains("left alone") && said.contains(&format!("pid {tmux} (")) && said.contains("--all"), "{said}");
+    assert!(alive(tmux) && !accepts(port));
+    done(room.forerun().args(["stop", "web", "--all"])).expect_code(0);
+    eventually("all is gone", || !alive(tmux));
 }
 
 // Python.
