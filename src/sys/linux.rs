@@ -29,15 +29,22 @@ pub const DESCRIPTORS: &str = "/proc/self/fd";
 /// This boot of this machine, and our pid namespace. What is not there is empty.
 ///
 /// # Errors
-/// When the system has nothing left to look with: what is there would seem to be missing.
+/// When it cannot be read this time: a record would be of another machine the next time.
 pub fn host() -> io::Result<Host> {
-    let line = |path: &str| unless_exhausted(fs::read_to_string(path)).map(|s| s.unwrap_or_default().trim().to_owned());
-    let namespace = unless_exhausted(fs::read_link("/proc/self/ns/pid"))?.unwrap_or_default();
+    let line = |path: &str| lasting(fs::read_to_string(path)).map(|text| text.trim().to_owned());
     Ok(Host {
         machine: line("/etc/machine-id")?,
         boot: line("/proc/sys/kernel/random/boot_id")?,
-        pid_namespace: namespace.to_string_lossy().into_owned(),
+        pid_namespace: lasting(fs::read_link("/proc/self/ns/pid"))?.to_string_lossy().into_owned(),
     })
+}
+
+/// Empty where it is not there or not ours to read: the next one who asks gets the same answer.
+fn lasting<T: Default>(result: io::Result<T>) -> io::Result<T> {
+    match result {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(T::default()),
+        result => result,
+    }
 }
 
 /// Nothing where something is not there or not ours to see. That we have no descriptor or memory left to look with
