@@ -114,9 +114,12 @@ fn ended_well(done: &Done, after: &str) {
     assert!(!done.stderr.contains("internal error") && !done.stderr.contains("panicked"), "{after}: {}", done.stderr);
 }
 
-/// Errors, not warnings nor the lines of a log.
+/// Errors, not warnings, nor the lines of a log, nor what was done before.
 fn errors(done: &Done) -> Vec<&str> {
-    let is_error = |line: &&str| line.starts_with("forerun: ") && !line.starts_with("forerun: warning");
+    let others = ["warning: ", "stopped pid ", "stopping what "];
+    let is_error = |line: &&str| {
+        line.strip_prefix("forerun: ").is_some_and(|said| others.iter().all(|other| !said.starts_with(other)))
+    };
     done.stderr.lines().filter(is_error).collect()
 }
 
@@ -135,7 +138,7 @@ fn is_killed_at_any_moment(words: &str) {
     let mut whole = begin();
     assert!(whole.wait().expect("waited").success());
     let length = begun.elapsed().min(Duration::from_millis(60));
-    const MOMENTS: u32 = 14;
+    const MOMENTS: u32 = 10;
     for moment in 0..=MOMENTS {
         let mut forerun = begin();
         let begun = Instant::now();
@@ -226,9 +229,15 @@ fn system_calls(words: &str) -> BTreeMap<String, (usize, usize)> {
         *first = if *last == 0 { mine.0 } else { (*first).max(mine.0) };
         *last = (*last).max(mine.1);
     }
-    ranges.retain(|name, _| !OF_THE_C_LIBRARY.contains(&name.as_str()));
+    ranges.retain(|name, (from, to)| from <= to && !OF_THE_C_LIBRARY.contains(&name.as_str()));
     assert!(ranges.len() > 10, "{text}");
     ranges
+}
+
+/// Some of a call that is made often, as that which reads the table of processes.
+fn numbers((from, to): (usize, usize)) -> Vec<usize> {
+    const OFTEN: usize = 40;
+    (from..=to).step_by(((to - from + 1) / OFTEN).max(1)).collect()
 }
 
 /// All of them, or as many as a test has the time for, spread over the names and the numbers.
@@ -236,16 +245,18 @@ fn sample<T: Clone>(all: Vec<T>, count: usize) -> Vec<T> {
     if std::env::var_os("FORERUN_TEST_WHOLE").is_some() {
         return all;
     }
+    // No multiple of how many errors there are: each has its turn.
     let step = (all.len() / count).max(1);
+    let step = if step % 5 == 0 { step + 1 } else { step };
     all.into_iter().step_by(step).collect()
 }
 
 fn is_killed_at_each_system_call(words: &str) {
     skip_unless!(has("strace"), "there is no strace");
     let calls = system_calls(words).into_iter();
-    let all = calls.flat_map(|(name, (from, to))| (from..=to).map(move |number| (name.clone(), number))).collect();
+    let all = calls.flat_map(|(name, range)| numbers(range).into_iter().map(move |number| (name.clone(), number)));
     let web = Web::new();
-    for (name, number) in sample(all, 14) {
+    for (name, number) in sample(all.collect(), 11) {
         if words != START {
             web.run(START).expect_code(0);
         }
@@ -277,22 +288,24 @@ fn a_restart_that_is_killed_at_a_system_call_leaves_the_next_start_its_place() {
     is_killed_at_each_system_call("restart");
 }
 
+/// A folder that cannot be told makes another service of it, and a machine-id that is not ours to read another machine.
+/// The last one is asserted on by a library of systemd's that reads the user database.
+fn tells_who_we_are(call: &str, error: &str) -> bool {
+    matches!(call, "getcwd" | "rt_sigprocmask") || (error == "EACCES" && matches!(call, "openat" | "read" | "readlink"))
+}
+
 /// Each system call fails in turn.
 fn survives_faults(words: &str) {
     skip_unless!(has("strace"), "there is no strace");
     let calls = system_calls(words).into_iter();
-    let errors_of = ["EMFILE", "ENOSPC", "EACCES", "EINTR", "ENOMEM"];
-    let all = calls.flat_map(|(name, (from, to))| {
-        (from..=to).flat_map(move |number| errors_of.map(|error| (name.clone(), number, error)))
+    const ERRORS: [&str; 5] = ["EMFILE", "ENOSPC", "EACCES", "EINTR", "ENOMEM"];
+    let all = calls.flat_map(|(name, range)| {
+        numbers(range).into_iter().flat_map(move |number| ERRORS.map(|error| (name.clone(), number, error)))
     });
-    // Two strides that share no factor, so that every error meets every call in the long run.
-    let all: Vec<_> = all.collect();
+    let all = all.filter(|(name, _, error)| !tells_who_we_are(name, error));
     let web = Web::new();
-    for (name, number, error) in sample(all, 14) {
-        // Where it was started says which service it is; that nobody can say so makes another one.
-        if name == "getcwd" {
-            continue;
-        }
+    let changes_nothing = matches!(words, "status" | "logs");
+    for (name, number, error) in sample(all.collect(), 11) {
         if words != START {
             web.run(START).expect_code(0);
         }
@@ -304,8 +317,12 @@ fn survives_faults(words: &str) {
             assert_eq!(errors(&hit).len(), 1, "{after}: {:?} {}", hit.code, hit.stderr);
         }
         web.serves(&after);
-        web.stops(&after);
+        if !changes_nothing {
+            web.stops(&after);
+        }
     }
+    web.serves("all faults");
+    web.stops("all faults");
 }
 
 #[test]
@@ -428,7 +445,7 @@ const COMMANDS: [&str; 4] = ["status", "logs", "restart", "stop"];
 #[test]
 fn few_descriptors_are_an_error_or_none() {
     let web = Web::new();
-    for limit in (3..16).chain([20]) {
+    for limit in [3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16] {
         for words in COMMANDS {
             web.run(START).expect_code(0);
             let mut command = web.command(words);
@@ -858,12 +875,15 @@ fn a_bystander_that_got_the_servers_pid_survives_everything() {
     // runs the server's own program.
     let script = r#"
         web() { "$FORERUN" "$@"; }
+        ticks() { cut -d' ' -f1 /proc/uptime | tr -d .; }
         start() { web --detach --name web --port "$PORT" "$@" -- "$FIXTURE" serve "$PORT"; }
         try() {
             start >/dev/null || { echo "no start before $*"; exit 1; }
             pid=$(sed 's/.*"process":{"pid":\([0-9]*\).*/\1/' "$FORERUN_STATE_DIR/web/record.json")
             kill -9 "$pid"
             while [ -e /proc/$pid ]; do sleep 0.01; done
+            # Start times are clock ticks: the bystander's is another one than the server's.
+            begun=$(ticks); while [ $(($(ticks) - begun)) -lt 3 ]; do sleep 0.01; done
             echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid
             case $kind in
                 plain) sleep 300 & ;;
