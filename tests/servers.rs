@@ -136,7 +136,7 @@ fn is_cleared_when_main_was_killed(server: &Server, remain: bool) {
         if remain {
             assert!(accepts(server.port), "the workers hold the port");
             let status = done(server.room.forerun().args(["status", "server"])).expect_code(1);
-            let left = format!("left    {} processes of it left", before.len() - 1);
+            let left = format!("left    {} processes of it; to stop it: forerun stop server", before.len() - 1);
             assert!(status.stdout.contains(&left), "{}", status.stdout);
         } else {
             server.assert_gone();

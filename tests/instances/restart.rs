@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::common::process;
 use crate::common::{Room, accepts, alive, collect, done, eventually, fixture, free_port};
 use crate::{
-    Owned, assert_nothing_left, begun, bytes, detached, files, in_foreground, in_own_session, json, kill, left, pid,
-    recorded, serve, serving,
+    Owned, begun, bytes, detached, files, in_foreground, in_own_session, json, kill, left, pid, recorded, serve,
+    serving,
 };
 
 #[test]
