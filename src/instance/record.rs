@@ -117,6 +117,11 @@ impl Record {
         let _ = folder.remove(FILE);
     }
 
+    /// Removes what a forerun that was killed over a write left. Only with the lock: it is how the next one begins.
+    pub fn tidy(folder: &Folder) {
+        folder.forget_replacement(FILE);
+    }
+
     /// Reads the record of a service. What cannot be trusted is set aside, with a warning, and is as good as
     /// no record; what cannot be read is an error.
     ///

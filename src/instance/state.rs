@@ -168,7 +168,7 @@ impl Folder {
     /// # Errors
     /// Those of the file; nothing is left over.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let temporary = format!("{name}.new");
+        let temporary = replacement(name);
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = match openat(&self.handle, temporary.as_str(), flags, private()) {
             // Left over from a forerun that was killed: we have the lock.
@@ -190,6 +190,11 @@ impl Folder {
         written
     }
 
+    /// Removes what is left of a [`Folder::replace`] that was killed.
+    pub fn forget_replacement(&self, name: &str) {
+        let _ = self.remove(&replacement(name));
+    }
+
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(renameat(self.handle.as_fd(), from, self.handle.as_fd(), to)?)
     }
@@ -206,6 +211,11 @@ impl Folder {
         let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(openat(&self.handle, name, flags | OFlag::O_NONBLOCK, private())?.into())
     }
+}
+
+/// What a file is called before it is in the place of `name`.
+fn replacement(name: &str) -> String {
+    format!("{name}.new")
 }
 
 fn unusable(path: &Path, e: &io::Error) -> String {

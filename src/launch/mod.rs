@@ -215,6 +215,7 @@ impl LockDesk<'_> {
             let failed =
                 |e| Error::State(format!("cannot lock the state folder {folder_name}: {e}; set FORERUN_STATE_DIR"));
             if let Some(lock) = folder.try_lock().map_err(failed)? {
+                Record::tidy(folder);
                 return Ok(lock);
             }
             if !said && waited >= NOTEWORTHY {
