@@ -3,9 +3,9 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::process::{children, send};
+use crate::common::process::children;
 use crate::common::{Room, accepts, alive, collect, done, eventually, free_port};
-use crate::{assert_nothing_left, begun, files, json, left, number, recorded, script, serve, serving};
+use crate::{assert_nothing_left, begun, files, json, left, number, recorded, script, serve, serving, suspend};
 
 /// The server that is recorded serves, with its one worker, and there is nothing else.
 #[track_caller]
@@ -121,7 +121,7 @@ fn a_stop_after_a_stop_that_was_killed_at_any_moment_leaves_nothing() {
 fn a_server_that_is_suspended_is_killed_after_the_grace() {
     let room = Room::new();
     let server = serve(&room, free_port(), &[], &["--workers", "1"]);
-    send(server, libc::SIGSTOP);
+    suspend(server);
     let stopped = room.run(&["stop", "web", "--grace", "300ms"]).expect_code(0);
     assert!(!alive(server) && stopped.took >= Duration::from_millis(300));
     assert_nothing_left(&room);

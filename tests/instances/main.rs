@@ -118,6 +118,13 @@ fn kill(pid: i32) {
     eventually("it is gone", || !alive(pid));
 }
 
+/// Suspends a process, and waits until it is: SIGTERM would overtake the signal.
+#[track_caller]
+fn suspend(pid: i32) {
+    send(pid, libc::SIGSTOP);
+    eventually("it is suspended", || process::status(pid, "State").starts_with('T'));
+}
+
 /// The names in the state folder of the service.
 fn files(room: &Room) -> Vec<String> {
     let entries = std::fs::read_dir(room.state().join("web")).expect("a folder").flatten();

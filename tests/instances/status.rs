@@ -119,7 +119,7 @@ fn what_is_not_healthy_exits_1_and_says_why() {
 fn a_server_that_hangs_is_not_waited_for_without_end() {
     let room = Room::new();
     let pid = serve(&room, free_port(), &[], &[]);
-    crate::send(pid, libc::SIGSTOP);
+    crate::suspend(pid);
     let is = room.run(&["status", "web", "--json"]).expect_code(1);
     crate::send(pid, libc::SIGCONT);
     assert_eq!((&json(&is)["running"], &json(&is)["healthy"]), (&true.into(), &false.into()));
