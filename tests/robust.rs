@@ -217,7 +217,9 @@ fn a_restarted_container_is_not_kept_out_by_its_own_last_record() {
         common::done(&mut command).expect_code(0)
     };
     assert_eq!(run().stderr, "");
-    run().expect_line(&["cannot tell whether pid 1 under a container runs: it was recorded in another pid namespace"]);
+    // The kernel may give the new namespace the number of the last one, which is gone: then there is nothing to say.
+    let warning = "cannot tell whether pid 1 under a container runs: it was recorded in another pid namespace";
+    assert!((0..50).any(|_| run().stderr.contains(warning)));
 }
 
 #[test]

@@ -38,8 +38,7 @@ pub fn run(
     if options.dry_run && options.task != Task::Start {
         return Err(Error::Usage("'--dry-run' is of a start; 'forerun check' starts nothing".to_owned()));
     }
-    let here = std::env::current_dir().unwrap_or_default();
-    let state = state::root(environment, &here);
+    let state = state::root(environment, &current_directory()?);
     start(&Start {
         options,
         caller: environment,
@@ -71,7 +70,7 @@ pub struct Start<'a> {
 /// # Errors
 /// As [`run`].
 pub fn start(start: &Start) -> Result<(), Error> {
-    let called_in = std::env::current_dir().unwrap_or_default();
+    let called_in = current_directory()?;
     let service = Service::resolve(start.options, &called_in)?;
     let decision = situation::decide(start.options, start.caller, service.asked_mode)?;
     log::info!("{} mode: {}", decision.mode, decision.reason);
@@ -90,6 +89,11 @@ pub fn start(start: &Start) -> Result<(), Error> {
         sys::die_of(*signal);
     }
     result
+}
+
+fn current_directory() -> Result<PathBuf, Error> {
+    std::env::current_dir()
+        .map_err(|e| Error::Config(format!("cannot tell the current directory: {e}; change to one that is there")))
 }
 
 /// Where we are of the instance that is to be replaced, we would go down with it.
@@ -154,6 +158,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start, called_in: P
         signals,
         teller,
         json: options.json,
+        former: Vec::new(),
     }
     .start()
 }

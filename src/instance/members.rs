@@ -24,6 +24,8 @@ pub struct Marks {
     /// The main process as it was launched.
     pub main: Process,
     pub cookie: String,
+    /// The cookies of the instances before it.
+    pub former: Vec<String>,
     /// What it runs, where that is known.
     pub executable: Option<PathBuf>,
     pub port: Option<u16>,
@@ -42,6 +44,7 @@ impl Marks {
                 zombie: false,
             },
             cookie: record.cookie.clone(),
+            former: record.former.clone(),
             executable: record.executable.as_ref().map(|path| OsString::from(path).into()),
             port: record.port,
         }
@@ -73,6 +76,8 @@ impl Marks {
 pub enum Says {
     /// It has the cookie.
     Ours,
+    /// It has the cookie of an instance before this one.
+    Former,
     /// It is whole, and has another cookie or none.
     NotOurs,
     /// It cannot be read, or was overwritten.
@@ -81,7 +86,7 @@ pub enum Says {
 
 /// What is asked about a single process.
 pub trait Look {
-    fn environment(&self, process: &Process, cookie: &str) -> Says;
+    fn environment(&self, process: &Process, marks: &Marks) -> Says;
     fn executable(&self, pid: i32) -> Option<PathBuf>;
     fn listens(&self, pid: i32, port: u16) -> bool;
 }
@@ -93,9 +98,9 @@ pub struct Sight {
 }
 
 impl Look for Sight {
-    fn environment(&self, process: &Process, cookie: &str) -> Says {
-        let mut seen = self.seen.borrow_mut();
-        *seen.entry((process.pid, process.start)).or_insert_with(|| says(sys::environment_of(process.pid), cookie))
+    fn environment(&self, process: &Process, marks: &Marks) -> Says {
+        let look = || says(sys::environment_of(process.pid), &marks.cookie, &marks.former);
+        *self.seen.borrow_mut().entry((process.pid, process.start)).or_insert_with(look)
     }
 
     fn executable(&self, pid: i32) -> Option<PathBuf> {
@@ -109,15 +114,16 @@ impl Look for Sight {
 
 /// Whether a process shows the cookie.
 pub fn shows_cookie(pid: i32, cookie: &str) -> bool {
-    says(sys::environment_of(pid), cookie) == Says::Ours
+    says(sys::environment_of(pid), cookie, &[]) == Says::Ours
 }
 
 /// What is left of an overwritten environment is empty entries, or a title.
-fn says(environment: Option<Vec<OsString>>, cookie: &str) -> Says {
+fn says(environment: Option<Vec<OsString>>, cookie: &str, former: &[String]) -> Says {
     let Some(entries) = environment else { return Says::Nothing };
     let is_whole = entries.iter().all(|entry| entry.as_bytes().contains(&b'='));
     match Environment::new(entries).get(COOKIE) {
         Some(value) if value == cookie => Says::Ours,
+        Some(value) if former.iter().any(|former| value == former.as_str()) => Says::Former,
         _ if is_whole => Says::NotOurs,
         _ => Says::Nothing,
     }
@@ -157,7 +163,7 @@ pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, lo
     let led =
         |p: &Process| (marks.leads_session() && p.session == main.pid) || (marks.leads_group() && p.group == main.pid);
     // Its number can have been somebody else's since, who is gone, too, and left a session behind.
-    let may_be_its = |p: &Process| look.environment(p, &marks.cookie) != Says::NotOurs;
+    let may_be_its = |p: &Process| look.environment(p, marks) != Says::NotOurs;
     let same_program = |p: &Process| marks.executable.is_some() && look.executable(p.pid) == marks.executable;
     let session_of_us = table.iter().find(|p| p.pid == us).map(|p| p.session);
     // What a server of ours left behind came to us, where we asked for that. A child that our caller had before it
@@ -166,8 +172,7 @@ pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, lo
         let is_child = main.parent == us && p.parent == us && p.start >= main.start;
         is_child && Some(p.session) != session_of_us && may_be_its(p)
     };
-    let shows_cookie = |p: &Process| look.environment(p, &marks.cookie) == Says::Ours;
-    let stayed_with_cookie = |p: &Process| p.session == main.session && shows_cookie(p);
+    let stayed_with_cookie = |p: &Process| p.session == main.session && look.environment(p, marks) == Says::Ours;
     let is_root = |p: &&Process| {
         let by_number = !recycled && led(p) && (lives || (same_program(p) && may_be_its(p)));
         (lives && p.pid == main.pid) || by_number || came_to_us(p) || stayed_with_cookie(p)
@@ -175,6 +180,7 @@ pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, lo
     // What descends from the main process through ancestors of ours descends from it all the same.
     let family: HashSet<i32> = table.iter().filter(may_be).filter(is_root).map(|p| p.pid).collect();
     let mut family = descendants(table, family);
+    let shows_cookie = |p: &Process| matches!(look.environment(p, marks), Says::Ours | Says::Former);
     let has_left = |p: &&Process| !family.contains(&p.pid) && shows_cookie(p);
     let (holding, escaped): (Vec<&Process>, Vec<&Process>) = table
         .iter()
@@ -233,7 +239,7 @@ mod tests {
     }
 
     impl Look for Fake {
-        fn environment(&self, process: &Process, _: &str) -> Says {
+        fn environment(&self, process: &Process, _: &Marks) -> Says {
             match process.pid {
                 pid if self.cookies.contains(&pid) => Says::Ours,
                 pid if self.others.contains(&pid) => Says::NotOurs,
@@ -251,7 +257,8 @@ mod tests {
     }
 
     fn marks(main: Process) -> Marks {
-        Marks { main, cookie: "web/1".into(), executable: Some("/server".into()), port: Some(80) }
+        let executable = Some("/server".into());
+        Marks { main, cookie: "web/1".into(), former: vec![], executable, port: Some(80) }
     }
 
     fn found(marks: &Marks, table: &[Process], us: i32, look: &Fake) -> (Vec<i32>, Vec<i32>) {
@@ -305,13 +312,16 @@ mod tests {
 
     #[test]
     fn an_environment_speaks_only_where_it_is_whole() {
-        let says = |entries: &[&str]| super::says(Some(entries.iter().map(OsString::from).collect()), "web/1");
+        let says = |entries: &[&str]| {
+            super::says(Some(entries.iter().map(OsString::from).collect()), "web/1", &["web/0".into()])
+        };
         assert_eq!(says(&["A=1", "FORERUN_INSTANCE=web/1"]), Says::Ours);
+        assert_eq!(says(&["A=1", "FORERUN_INSTANCE=web/0"]), Says::Former);
         assert_eq!(says(&["A=1", "FORERUN_INSTANCE=web/2"]), Says::NotOurs);
         assert_eq!(says(&["A=1"]), Says::NotOurs);
         assert_eq!(says(&["server: worker", "", ""]), Says::Nothing);
         assert_eq!(says(&[""]), Says::Nothing);
-        assert_eq!(super::says(None, "web/1"), Says::Nothing);
+        assert_eq!(super::says(None, "web/1", &[]), Says::Nothing);
     }
 
     #[test]

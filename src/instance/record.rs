@@ -16,6 +16,8 @@ use crate::text::{one_line, quoted};
 
 const FILE: &str = "record.json";
 const VERSION: u32 = 1;
+/// How many instances back what left them is still told.
+const MOST_FORMER: usize = 16;
 
 /// How far the start is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -64,6 +66,9 @@ pub struct Record {
     pub session: i32,
     pub group: i32,
     pub cookie: String,
+    /// The cookies of the instances before it, the latest first: what left those is told by them.
+    #[serde(default)]
+    pub former: Vec<String>,
     pub mode: String,
     /// The supervisor that was recognised.
     pub supervisor: Option<String>,
@@ -91,6 +96,11 @@ pub struct Record {
 
 impl Record {
     pub const VERSION: u32 = VERSION;
+
+    /// The cookies of this instance and of those before it, for the record of the next one.
+    pub fn cookies(&self) -> Vec<String> {
+        [&self.cookie].into_iter().chain(&self.former).take(MOST_FORMER).cloned().collect()
+    }
 
     /// Writes the record.
     ///
@@ -161,7 +171,9 @@ impl Record {
                 Ok(record) if record.version != VERSION => untrusted(format!("it has version {}", record.version)),
                 Ok(record) if record.name != name => untrusted(format!("it is of {}", quoted(&record.name))),
                 Ok(record) if record.process.pid <= 0 => untrusted(format!("it has pid {}", record.process.pid)),
-                Ok(record) if !cookie::is_of(name, &record.cookie) => untrusted("its cookie is none".to_owned()),
+                Ok(record) if !record.cookies().iter().all(|cookie| cookie::is_of(name, cookie)) => {
+                    untrusted("its cookie is none".to_owned())
+                }
                 Ok(record) if !record.is_printable() => untrusted("it has control characters".to_owned()),
                 Ok(record) => Ok(Some(record)),
                 Err(e) => untrusted(one_line(&e.to_string())),

@@ -76,7 +76,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     })?;
     write(&launch, &folder, Phase::Starting, &us, &cookie, &log)?;
     let started = launch_server(&mut launch, &folder, &cookie, &log);
-    let server = started.inspect_err(|_| give_up(&folder, replaced.as_ref()))?;
+    let server = started.inspect_err(|_| give_up(&folder, &service.name, replaced.as_ref()))?;
     if let Err(e) = write(&launch, &folder, Phase::Running, &server.process, &cookie, &log) {
         log::warn!("{e}; continuing");
     }
@@ -89,9 +89,13 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     Ok(())
 }
 
-/// Nothing is left of a start that failed; what it replaced can still be restarted.
-fn give_up(folder: &Folder, replaced: Option<&Record>) {
-    if replaced.is_none_or(|record| record.told_to_end().write(folder).is_err()) {
+/// Nothing is left of a start that failed; what it replaced can still be restarted. Where the server could not be
+/// stopped, its record stays for whoever can.
+fn give_up(folder: &Folder, name: &str, replaced: Option<&Record>) {
+    let us = std::process::id() as i32;
+    let runs = |record: &Record| record.process.pid != us && record.process.verified().is_some_and(|p| !p.zombie);
+    let left = Record::look(folder, name).ok().flatten().filter(runs);
+    if left.as_ref().or(replaced).is_none_or(|record| record.told_to_end().write(folder).is_err()) {
         Record::remove(folder);
     }
 }
@@ -209,7 +213,8 @@ fn lives_on(launch: &Launch, server: &Server) -> Result<Waited, Error> {
 
 fn marks(launch: &Launch, server: &Server, cookie: &str) -> Marks {
     let (main, port) = (server.process, launch.service.port);
-    Marks { main, cookie: cookie.to_owned(), executable: sys::executable(main.pid), port }
+    let executable = sys::executable(main.pid);
+    Marks { main, cookie: cookie.to_owned(), former: Vec::new(), executable, port }
 }
 
 fn unhealthy(launch: &Launch, label: &str, progress: &Progress) -> Error {

@@ -103,7 +103,8 @@ impl Held {
     /// That of its execve, with the errno that it met.
     pub fn let_go(mut self) -> io::Result<()> {
         if let Some(gate) = self.gate.take() {
-            nix::unistd::write(&gate, &[1])?;
+            nix::unistd::write(&gate, &[1])
+                .map_err(|_| io::Error::other("it was killed before it could be executed"))?;
         }
         let mut errno = [0; 4];
         match self.errors.read_exact(&mut errno) {

@@ -227,3 +227,20 @@ fn a_tmux_server_survives_a_restart() {
     assert!(alive(server), "{}{}", restarted.stdout, restarted.stderr);
     send(server, libc::SIGKILL);
 }
+
+#[test]
+fn what_left_an_instance_before_this_one_is_named_and_ended_by_all() {
+    let room = Room::new();
+    let port = free_port();
+    let file = room.path().join("escaped");
+    serve(&room, port, &[], &["--escape", file.to_str().expect("UTF-8")]);
+    let first = pid_in(file.clone());
+    std::fs::remove_file(&file).expect("removed");
+    room.run(&["restart", "web"]).expect_code(0).expect_stderr(&[&format!("left alone: pid {first} (")]);
+    let second = pid_in(file);
+    assert!(alive(first) && alive(second));
+    room.run(&["stop", "web"]).expect_code(0).expect_stderr(&[&format!("pid {first} ("), &format!("pid {second} (")]);
+    room.run(&["stop", "web", "--all"]).expect_code(0);
+    assert!(!alive(first) && !alive(second));
+    assert_nothing_left(&room);
+}
