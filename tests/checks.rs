@@ -46,7 +46,8 @@ fn start_that_waits(room: &Room, mode: &str) -> (Child, Vec<i32>) {
     let check = "exec:sleep 300 & echo $$ $! > pids.new; mv pids.new pids; wait";
     let mut command = room.forerun();
     command.args([mode, "--wait", check, "--", "true"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().expect("spawned");
+    // Whatever runs the tests may ignore some (nohup, a shell's background).
+    let child = common::process::with_plain_signals(&mut command).spawn().expect("spawned");
     eventually("the check runs", || room.path().join("pids").exists());
     (child, pids(room, "pids"))
 }
@@ -828,7 +829,8 @@ fn pid_1_exits_128_and_the_signal() {
     command.args(unshare).arg(room.forerun().get_program()).current_dir(room.path());
     command.args(["--foreground", "--wait", "exec:touch tried; sleep 300", "--", "true"]);
     command.env("FORERUN_STATE_DIR", room.state()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().expect("spawned");
+    // Whatever runs the tests may ignore some (nohup, a shell's background).
+    let child = common::process::with_plain_signals(&mut command).spawn().expect("spawned");
     eventually("the check runs", || room.path().join("tried").exists());
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).expect("its child");
     signal(children.trim().parse().expect("a pid"), libc::SIGTERM);
