@@ -24,6 +24,8 @@ use crate::text::{elapsed, quoted};
 
 /// Without health and without a port: a server that has lived for this long is taken for ready.
 const LIVED: Duration = Duration::from_millis(300);
+/// One that is ready sooner is watched for this long: it may listen first, and then put itself into the background.
+const SETTLED: Duration = Duration::from_millis(50);
 /// How long a health check of a server that runs for a while may take.
 const STILL_HEALTHY: Duration = Duration::from_secs(5);
 
@@ -104,6 +106,7 @@ fn give_up(folder: &Folder, name: &str, replaced: Option<&Record>) {
 struct Server {
     process: Process,
     watch: ExitWatch,
+    started: Instant,
 }
 
 /// Checks, starts, waits. On an error nothing is left of what was started.
@@ -132,7 +135,7 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     let process = Process { session: pid, group: pid, ..forked };
     write(launch, folder, Phase::Starting, &process, cookie, log)?;
     held.let_go().map_err(failed)?;
-    let server = Server { process, watch: ExitWatch::new(pid) };
+    let server = Server { process, watch: ExitWatch::new(pid), started: Instant::now() };
     let ready = wait_until_ready(launch, &server, cookie, log);
     match ready {
         Ok(()) => Ok(server),
@@ -165,7 +168,7 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
         Error::NotReady(format!("the server {name} {how} before it was ready{hint}"))
     };
     let Some(probe) = readiness(service) else {
-        return match lives_on(launch, server)? {
+        return match lives_on(launch, server, server.started + LIVED)? {
             Waited::Running => Ok(()),
             how => Err(died(how)),
         };
@@ -181,26 +184,28 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
     drop(run);
     match sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0)) {
         // It has ended, but its status is not there yet: it cannot be long.
-        Waited::Running if ended == Ended::Other => Err(died(lives_on(launch, server)?)),
+        Waited::Running if ended == Ended::Other => Err(died(lives_on(launch, server, Instant::now() + LIVED)?)),
         Waited::Running => match place::stranger(service, &marks(launch, server, cookie)) {
             Some(who) => Err(Error::Conflict(format!(
                 "port {} is held by {who}, not by the server {name}, which was stopped; its log is {}",
                 quoted(&service.port.unwrap_or_default().to_string()),
                 quoted(&log.path)
             ))),
-            None if progress.holds() => Ok(()),
+            None if progress.holds() => match lives_on(launch, server, server.started + SETTLED)? {
+                Waited::Running => Ok(()),
+                how => Err(died(how)),
+            },
             None => Err(unhealthy(launch, &label, &progress)),
         },
         how => Err(died(how)),
     }
 }
 
-/// Waits for a server that says nothing of itself: how it ended, or that it runs.
-fn lives_on(launch: &Launch, server: &Server) -> Result<Waited, Error> {
-    let begun = Instant::now();
+/// Waits until then for the end of a server: how it ended, or that it runs.
+fn lives_on(launch: &Launch, server: &Server, until: Instant) -> Result<Waited, Error> {
     loop {
         let status = sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0));
-        let left = LIVED.saturating_sub(begun.elapsed());
+        let left = until.saturating_duration_since(Instant::now());
         if status != Waited::Running || left.is_zero() {
             return Ok(status);
         }
