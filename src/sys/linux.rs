@@ -2,14 +2,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::dir::Dir;
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use procfs::FromRead;
@@ -31,7 +34,7 @@ pub const DESCRIPTORS: &str = "/proc/self/fd";
 /// # Errors
 /// When it cannot be read this time: a record would be of another machine the next time.
 pub fn host() -> io::Result<Host> {
-    let line = |path: &str| lasting(fs::read_to_string(path)).map(|text| text.trim().to_owned());
+    let line = |path| lasting(read(path)).map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
     Ok(Host {
         machine: line("/etc/machine-id")?,
         boot: line("/proc/sys/kernel/random/boot_id")?,
@@ -57,12 +60,19 @@ fn unless_exhausted<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+/// A file of /proc, in two calls: such files have no size that could be asked for.
+fn read(path: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(8 << 10);
+    fs::File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// The process with this pid, if there is one that we can see.
 ///
 /// # Errors
 /// When the system has nothing left to look with.
 pub fn look_up(pid: i32) -> io::Result<Option<Process>> {
-    let bytes = unless_exhausted(fs::read(format!("/proc/{pid}/stat")))?;
+    let bytes = unless_exhausted(read(&format!("/proc/{pid}/stat")))?;
     let stat = bytes.and_then(|bytes| Stat::from_read(&bytes[..]).ok());
     Ok(stat.map(|stat| Process {
         pid: stat.pid,
@@ -100,9 +110,14 @@ pub fn command_line(pid: i32) -> Option<Vec<OsString>> {
     Some(bytes.split(|&b| b == 0).map(|a| OsString::from_vec(a.to_vec())).collect())
 }
 
+/// Whether a process was started with this entry in its environment, and still shows it.
+pub fn has_entry(pid: i32, entry: &[u8]) -> bool {
+    read(&format!("/proc/{pid}/environ")).is_ok_and(|bytes| bytes.split(|&b| b == 0).any(|e| e == entry))
+}
+
 /// The environment that a process was started with, as far as it shows it: a server may have overwritten it.
 pub fn environment_of(pid: i32) -> Option<Vec<OsString>> {
-    let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let bytes = read(&format!("/proc/{pid}/environ")).ok()?;
     let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
     Some(bytes.split(|&b| b == 0).map(|entry| OsStr::from_bytes(entry).to_owned()).collect())
 }
@@ -202,8 +217,13 @@ fn holders(pids: &[i32], inode: u64) -> Vec<i32> {
 /// # Errors
 /// When the table cannot be read to its end.
 pub fn pids() -> io::Result<Vec<i32>> {
-    let entries: Vec<_> = fs::read_dir("/proc")?.collect::<Result<_, _>>()?;
-    Ok(entries.into_iter().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
+    // Not std's, which allocates each name: this is in the way of every start after one that was killed.
+    let mut proc = Dir::open("/proc", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let mut pids = Vec::with_capacity(256);
+    for entry in proc.iter() {
+        pids.extend(entry?.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok()));
+    }
+    Ok(pids)
 }
 
 /// All processes that we can see.

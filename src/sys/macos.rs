@@ -157,6 +157,11 @@ pub fn command_line(pid: i32) -> Option<Vec<OsString>> {
     arguments_and_environment(pid).map(|(arguments, _)| arguments)
 }
 
+/// Whether a process was started with this entry in its environment, and shows it.
+pub fn has_entry(pid: i32, entry: &[u8]) -> bool {
+    environment_of(pid).is_some_and(|entries| entries.iter().any(|e| e.as_bytes() == entry))
+}
+
 /// The environment that a process was started with, as far as it shows it.
 pub fn environment_of(pid: i32) -> Option<Vec<OsString>> {
     arguments_and_environment(pid).map(|(_, environment)| environment)

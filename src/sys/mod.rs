@@ -27,8 +27,8 @@ pub use fd::{close_on_exec_from, inherits_listener, open_descriptors, stderr_is_
 pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use os::{
     ExitWatch, Listening, REFUSED_SOCKETS_STAY_GOOD, age, cgroup, command_line, connect, descriptor_count,
-    environment_of, exchange, executable, file_of, free_ptys, host, is_listened_on, listeners, look_up, process_name,
-    processes, set_subreaper, working_directory,
+    environment_of, exchange, executable, file_of, free_ptys, has_entry, host, is_listened_on, listeners, look_up,
+    process_name, processes, set_subreaper, working_directory,
 };
 pub use pipe::{Cancel, Wake, Woken, wait_readable};
 pub use process::{Host, Listener, Process, Waited, in_session_or_group, kill_group, process, reap_group, wait_for};
