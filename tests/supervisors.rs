@@ -239,7 +239,8 @@ fn refusals(kind: Kind) {
     };
     let refuses = |verb: &str, command: &str| {
         let done = supervisor.forerun(&room, &[verb, "web"]).expect_code(75);
-        let line = format!("forerun: 'web' is of {name} ({unit}), which starts it; {verb} it: {command}");
+        let line =
+            format!("forerun: 'web' is run by {name} ({unit}), which would start it again; {verb} it: {command}");
         assert_eq!(done.stderr.trim_end(), line);
     };
     refuses("restart", restart);

@@ -58,13 +58,13 @@ fn log_of(place: &Place, record: Option<&Record>) -> Result<PathBuf, Error> {
         Some((record, Some(log))) => {
             let path = PathBuf::from(OsString::from(log));
             if let Some(supervised) = supervisor::of(record) {
-                say(&format!("{name} is of {}; its output goes to {}", supervised.describe(), quoted(&path)));
+                say(&format!("{name} is run by {}; its output goes to {}", supervised.describe(), quoted(&path)));
             }
             Ok(path)
         }
         Some((record, None)) => {
             let whose = match supervisor::of(record) {
-                Some(supervised) => format!("of {}, which takes its output", supervised.describe()),
+                Some(supervised) => format!("run by {}, which takes its output", supervised.describe()),
                 None => "in the foreground, where its output goes".to_owned(),
             };
             Err(Error::State(format!("{name} has no log file: it is {whose}; look there")))

@@ -80,7 +80,10 @@ pub fn refuse_supervised(record: &Record, here: &Host, verb: Verb) -> Result<(),
         return Ok(());
     }
     let (name, supervisor) = (quoted(&record.name), supervised.describe());
-    Err(Error::Conflict(format!("{name} is of {supervisor}, which starts it; {}", supervised.advice(verb))))
+    Err(Error::Conflict(format!(
+        "{name} is run by {supervisor}, which would start it again; {}",
+        supervised.advice(verb)
+    )))
 }
 
 /// Takes the lock. A start that has it is ended first: by SIGTERM, which makes it clean up, and after the grace by

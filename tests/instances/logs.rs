@@ -364,7 +364,7 @@ fn of_a_supervised_one_the_file_is_named_and_shown() {
     append(&output, b"said\n");
     let seen = room.run(&["logs", "web", "-n", "1"]).expect_code(0);
     assert_eq!(seen.stdout, "said\n");
-    seen.expect_line(&["'web' is of supervisord (web)", &output.display().to_string()]);
+    seen.expect_line(&["'web' is run by supervisord (web)", &output.display().to_string()]);
 }
 
 #[test]

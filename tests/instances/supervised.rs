@@ -90,7 +90,7 @@ fn it_is_left_alone_and_the_supervisors_own_command_is_named() {
             (&["restart", "web"], restart),
         ] {
             let refused = room.run(args).expect_code(75);
-            refused.expect_line(&["'web' is of ", name, &command.replace("HERE", &here)]);
+            refused.expect_line(&["'web' is run by ", name, &command.replace("HERE", &here)]);
         }
         assert!(alive(server) && left(&room).len() >= 3, "{name}");
         assert_eq!(recorded(&room), Some(server));
@@ -159,7 +159,7 @@ fn a_start_that_waits_below_a_supervisor_is_the_supervisors_to_end() {
     command.env("INVOCATION_ID", "0123456789abcdef").args(["--name", "web", "--wait", "file:never", "--", "true"]);
     let mut starting = Owned(crate::begun(&mut command));
     crate::eventually("it is recorded", || recorded(&room) == Some(starting.pid()));
-    room.run(&["stop", "web"]).expect_code(75).expect_line(&["'web' is of systemd"]);
+    room.run(&["stop", "web"]).expect_code(75).expect_line(&["'web' is run by systemd"]);
     assert!(starting.is_well());
 }
 
