@@ -57,7 +57,8 @@ impl Stop<'_> {
     pub fn run(&self, mut meanwhile: impl FnMut()) -> io::Result<Stopped> {
         let signals_before = self.signals.count();
         let started = Instant::now();
-        let sight = Sight::default();
+        let mut sight = Sight::default();
+        let mut seen_empty = false;
         let (mut terminated, mut killed) = (HashSet::new(), HashSet::new());
         // Once seen, a member stays one: when its parent dies first, nothing else says so.
         let mut known = HashSet::new();
@@ -74,6 +75,13 @@ impl Stop<'_> {
             }
             known.extend(found.members.iter().map(|p| (p.pid, p.start)));
             let left: Vec<_> = table.into_iter().filter(|p| !p.zombie && known.contains(&(p.pid, p.start))).collect();
+            // The table is not read in a moment, and an environment is not there while its process executes another
+            // program: what the last member started as it ended is seen by a look that begins after that.
+            if left.is_empty() && !seen_empty {
+                (seen_empty, sight) = (true, Sight::default());
+                continue;
+            }
+            seen_empty = left.is_empty();
             let hurried = self.signalled == Signalled::EndsTheGrace && self.signals.count() > signals_before;
             // By one that came before this, too: everything is told to end all the same, once.
             let interrupted = self.signalled == Signalled::EndsTheWait && self.signals.signal().is_some();
