@@ -18,6 +18,7 @@ mod situation;
 mod sys;
 mod text;
 
+use cli::Task;
 use environment::Environment;
 use error::Error;
 use report::line;
@@ -31,23 +32,25 @@ fn run(started: sys::Started) -> i32 {
     let options = match cli::parse(started.args.clone()) {
         Ok(options) => options,
         Err(e) if !e.use_stderr() => {
-            return end(line::print_result(e.to_string().as_bytes()), &environment);
+            return end(line::print_result(e.to_string().as_bytes()), false);
         }
         Err(e) => {
             line::init(&environment, 0, false);
-            return end(Err(Error::Usage(usage(&e))), &environment);
+            return end(Err(Error::Usage(usage(&e))), situation::is_recognised(&environment));
         }
     };
     line::init(&environment, options.verbose, options.quiet);
     let result = commands::run(&options, &environment, &started.args, started.dispositions);
-    end(result, &environment)
+    // A unit names the code of a start; whoever types `forerun stop` below one is no supervisor.
+    let starts = matches!(options.task, Task::Start | Task::Check);
+    end(result, starts && situation::is_recognised(&environment))
 }
 
 /// Says why it failed, and with which code.
-fn end(result: Result<(), Error>, environment: &Environment) -> i32 {
+fn end(result: Result<(), Error>, recognised: bool) -> i32 {
     let Err(error) = result else { return 0 };
     line::fail(&error);
-    i32::from(error.exit_code(situation::is_recognised(environment)))
+    i32::from(error.exit_code(recognised))
 }
 
 /// clap's message on one line: what is wrong, and its tips.

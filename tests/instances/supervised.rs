@@ -187,3 +187,11 @@ fn standby_takes_over_after_a_stop() {
     let status = json(&room.run(&["status", "web", "--json"]).expect_code(0));
     assert_eq!((number(&status["pid"]), &status["supervisor"]), (standby.pid(), &"systemd".into()));
 }
+
+#[test]
+fn a_supervisors_variables_change_no_exit_code_of_who_asks() {
+    let room = Room::new();
+    for (words, code) in [(["stop", "../a"], 2), (["status", "web"], 1), (["logs", "web"], 73)] {
+        done(room.forerun().env("INVOCATION_ID", "0123").args(words)).expect_code(code);
+    }
+}
