@@ -72,9 +72,9 @@ fn log_of(place: &Place, record: Option<&Record>) -> Result<PathBuf, Error> {
         None => {
             let path = log_file::default(&place.root, &place.name);
             let is_there = path.symlink_metadata().is_ok_and(|m| m.is_file());
-            is_there
-                .then_some(path)
-                .ok_or_else(|| Error::State(format!("{name} has no log: no instance of it is known")))
+            is_there.then_some(path).ok_or_else(|| {
+                Error::State(format!("{name} has no log: no instance of it is known; see 'forerun status'"))
+            })
         }
     }
 }

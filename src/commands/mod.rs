@@ -17,8 +17,8 @@ use crate::error::Error;
 use crate::instance::record::{Record, Unreadable};
 use crate::instance::state::{self, Folder};
 use crate::service;
-use crate::sys::Dispositions;
-use crate::text::quoted;
+use crate::sys::{self, Account, Dispositions};
+use crate::text::{one_line, quoted};
 
 /// Does what the command line asks for.
 ///
@@ -37,6 +37,15 @@ pub fn run(
         Task::Restart => restart::run(options, environment, dispositions),
         Task::Logs => logs::run(options, environment),
     }
+}
+
+/// The user who has an instance of this name: root sees all, and stops its own.
+fn whose(name: &str) -> Option<String> {
+    let has = |account: &Account| {
+        let folder = Folder::existing(&state::home_root(&account.home), name, account.uid);
+        folder.ok().flatten().is_some_and(|folder| matches!(Record::look(&folder, name), Ok(Some(_))))
+    };
+    sys::accounts().into_iter().filter(|account| account.home.is_absolute()).find(has).map(|account| account.name)
 }
 
 /// What a subcommand is about.
@@ -60,7 +69,18 @@ impl Place {
             ));
         };
         let root = state::root(environment, &here).map_err(Error::State)?;
-        let folder = Folder::existing(&root, &name, nix::unistd::geteuid().as_raw()).map_err(Error::State)?;
+        let us = nix::unistd::geteuid();
+        let folder = Folder::existing(&root, &name, us.as_raw()).map_err(Error::State)?;
+        if folder.is_none() && us.is_root() && state::chosen_root(environment, &here).is_none() {
+            if let Some(user) = whose(&name) {
+                let what_to_do = format!("do it as that user: sudo -u {} forerun", one_line(&user));
+                return Err(Error::Conflict(format!(
+                    "{} is an instance of {}; {what_to_do}",
+                    quoted(&name),
+                    quoted(&user)
+                )));
+            }
+        }
         Ok(Place { name, root, folder })
     }
 

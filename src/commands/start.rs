@@ -158,7 +158,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start, called_in: P
         signals,
         teller,
         json: options.json,
-        former: Vec::new(),
+        before: None,
     }
     .start()
 }

@@ -97,9 +97,10 @@ pub struct Record {
 impl Record {
     pub const VERSION: u32 = VERSION;
 
-    /// The cookies of this instance and of those before it, for the record of the next one.
-    pub fn cookies(&self) -> Vec<String> {
-        [&self.cookie].into_iter().chain(&self.former).take(MOST_FORMER).cloned().collect()
+    /// The cookies of this instance and of those before it, for the record of the next one, which has `cookie`.
+    pub fn cookies_but(&self, cookie: &str) -> Vec<String> {
+        let all = [&self.cookie].into_iter().chain(&self.former);
+        all.filter(|former| *former != cookie).take(MOST_FORMER).cloned().collect()
     }
 
     /// Writes the record.
@@ -125,6 +126,13 @@ impl Record {
     /// Removes the record of an instance that is gone.
     pub fn remove(folder: &Folder) {
         let _ = folder.remove(FILE);
+    }
+
+    /// Undoes the record of a start that failed: what is left of the instance before it is still told by its own.
+    pub fn undo(folder: &Folder, before: Option<&Record>) {
+        if before.is_none_or(|before| before.write(folder).is_err()) {
+            Self::remove(folder);
+        }
     }
 
     /// Removes what a forerun that was killed over a write left. Only with the lock: it is how the next one begins.
@@ -171,7 +179,7 @@ impl Record {
                 Ok(record) if record.version != VERSION => untrusted(format!("it has version {}", record.version)),
                 Ok(record) if record.name != name => untrusted(format!("it is of {}", quoted(&record.name))),
                 Ok(record) if record.process.pid <= 0 => untrusted(format!("it has pid {}", record.process.pid)),
-                Ok(record) if !record.cookies().iter().all(|cookie| cookie::is_of(name, cookie)) => {
+                Ok(record) if !record.cookies_but("").iter().all(|cookie| cookie::is_of(name, cookie)) => {
                     untrusted("its cookie is none".to_owned())
                 }
                 Ok(record) if !record.is_printable() => untrusted("it has control characters".to_owned()),

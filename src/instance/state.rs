@@ -110,14 +110,14 @@ impl Folder {
     pub fn existing(root: &Path, name: &str, owner: u32) -> Result<Option<Self>, String> {
         match open(root, FOLDER, Mode::empty()) {
             Err(Errno::ENOENT) => Ok(None),
-            Err(e) => Err(unusable(&root.join(name), &e.into())),
+            Err(e) => Err(unreadable(&root.join(name), &e.into())),
             Ok(parent) => Self::within(&parent, root, name, owner),
         }
     }
 
     fn within(parent: &OwnedFd, root: &Path, name: &str, owner: u32) -> Result<Option<Self>, String> {
         let path = root.join(name);
-        let failed = |e: io::Error| unusable(&path, &e);
+        let failed = |e: io::Error| unreadable(&path, &e);
         let handle = match openat(parent, name, FOLDER | OFlag::O_NOFOLLOW, Mode::empty()) {
             Err(Errno::ENOENT) => return Ok(None),
             handle => handle.map_err(|e| failed(e.into()))?,
@@ -220,6 +220,13 @@ fn replacement(name: &str) -> String {
 
 fn unusable(path: &Path, e: &io::Error) -> String {
     format!("cannot use the state folder {}: {e}; set FORERUN_STATE_DIR", quoted(path))
+}
+
+fn unreadable(path: &Path, e: &io::Error) -> String {
+    format!(
+        "cannot use the state folder {}: {e}; set FORERUN_STATE_DIR rightly, or run forerun as its user",
+        quoted(path)
+    )
 }
 
 fn private_folder() -> Mode {

@@ -45,6 +45,10 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
             holder = end(&launch, &folder, record);
         }
     }
+    if service.replace != Replace::No {
+        // What runs is not stopped for a command that is not there.
+        launch.find_command(&service.variables.added_to(launch.inherited.for_detached()))?;
+    }
     match &holder {
         Holder::Instance(record) if service.replace == Replace::No => {
             // Nothing is started: others need not wait until its health is known.
@@ -60,11 +64,6 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         }
         _ => {}
     }
-    let replaced = match &holder {
-        Holder::Instance(record) | Holder::Other(record, _) | Holder::Remains(record) => Some((**record).clone()),
-        _ => None,
-    };
-    let replaced = replaced.filter(|_| service.replace != Replace::No);
     // Whoever was there has been stopped, or is in the way.
     let holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
     if let Some(conflict) = launch.conflict(&holder, Some(&folder))? {
@@ -78,7 +77,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     })?;
     write(&launch, &folder, Phase::Starting, &us, &cookie, &log)?;
     let started = launch_server(&mut launch, &folder, &cookie, &log);
-    let server = started.inspect_err(|_| give_up(&folder, &service.name, replaced.as_ref()))?;
+    let server = started.inspect_err(|_| give_up(&launch, &folder))?;
     if let Err(e) = write(&launch, &folder, Phase::Running, &server.process, &cookie, &log) {
         log::warn!("{e}; continuing");
     }
@@ -93,12 +92,12 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
 
 /// Nothing is left of a start that failed; what it replaced can still be restarted. Where the server could not be
 /// stopped, its record stays for whoever can.
-fn give_up(folder: &Folder, name: &str, replaced: Option<&Record>) {
+fn give_up(launch: &Launch, folder: &Folder) {
     let us = std::process::id() as i32;
     let runs = |record: &Record| record.process.pid != us && record.process.verified().is_some_and(|p| !p.zombie);
-    let left = Record::look(folder, name).ok().flatten().filter(runs);
-    if left.as_ref().or(replaced).is_none_or(|record| record.told_to_end().write(folder).is_err()) {
-        Record::remove(folder);
+    match Record::look(folder, &launch.service.name).ok().flatten().filter(runs) {
+        Some(left) if left.told_to_end().write(folder).is_ok() => {}
+        _ => Record::undo(folder, launch.before.as_deref()),
     }
 }
 

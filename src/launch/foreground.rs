@@ -31,13 +31,13 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         write_record(&launch, folder.as_ref(), Phase::Starting, &cookie, None);
         let result = checks::ensure(service, &mut launch.room());
         if result.is_err() {
-            folder.as_ref().map(Record::remove);
+            undo(folder.as_ref(), launch.before.as_deref());
         }
         result?;
     }
     let environment = server_environment(service, launch.inherited, &cookie);
     let path = launch.find_command(&environment).inspect_err(|_| {
-        folder.as_ref().map(Record::remove);
+        undo(folder.as_ref(), launch.before.as_deref());
     })?;
     let runs = program::of(&path, &service.command, &environment, &service.directory);
     write_record(&launch, folder.as_ref(), Phase::Running, &cookie, runs);
@@ -45,17 +45,23 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     if service.close_fds {
         sys::close_on_exec_from(first_to_close(launch.inherited));
     }
-    let Launch { nofile, dispositions, signals, .. } = launch;
+    let Launch { nofile, dispositions, signals, before, .. } = launch;
     nofile.map(sys::set_nofile);
     // From here on a signal ends us as if forerun had never been there.
     if let Some(signal) = signals.release() {
-        folder.as_ref().map(Record::remove);
+        undo(folder.as_ref(), before.as_deref());
         return Err(Error::Interrupted(signal));
     }
     let error = sys::become_command(&path, &service.command, environment.entries(), dispositions);
-    folder.as_ref().map(Record::remove);
+    undo(folder.as_ref(), before.as_deref());
     drop(lock);
     Err(exec_error(&service.command, &error))
+}
+
+fn undo(folder: Option<&Folder>, before: Option<&Record>) {
+    if let Some(folder) = folder {
+        Record::undo(folder, before);
+    }
 }
 
 /// Makes sure that name and port are free, and keeps the lock. The cookie is kept where we are the instance.

@@ -55,8 +55,8 @@ pub struct Launch<'a> {
     pub signals: Caught,
     pub teller: Teller,
     pub json: bool,
-    /// The cookies of the instances that had the place before.
-    pub former: Vec<String>,
+    /// The record of the instance that had the place before, or that we are.
+    pub before: Option<Box<Record>>,
 }
 
 impl Launch<'_> {
@@ -86,10 +86,9 @@ impl Launch<'_> {
 
     /// Who is in the way of this start, after what is left of an instance that is gone has been stopped.
     fn conflict(&mut self, holder: &Holder, folder: Option<&Folder>) -> Result<Option<Conflict>, Error> {
-        self.former = match holder {
-            Holder::Remains(record) => record.cookies(),
-            Holder::Ourselves(record) => record.former.clone(),
-            _ => Vec::new(),
+        self.before = match holder {
+            Holder::Remains(record) | Holder::Ourselves(record) => Some(record.clone()),
+            _ => None,
         };
         if let Some(conflict) = place::name_conflict(self.service, holder, folder) {
             return Ok(Some(conflict));
@@ -171,7 +170,7 @@ impl Launch<'_> {
             process: Identity::new(process, &self.host),
             starter: starter.map(|us| Identity::new(&us, &self.host)),
             cookie: work.cookie.to_owned(),
-            former: self.former.clone(),
+            former: self.before.as_ref().map(|before| before.cookies_but(work.cookie)).unwrap_or_default(),
             mode: self.decision.mode.to_string(),
             supervisor: self.decision.recognised.filter(|_| self.decision.mode == Mode::Foreground).map(str::to_owned),
             cgroup: sys::cgroup(),

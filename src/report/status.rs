@@ -235,7 +235,7 @@ impl State {
             "fds": self.descriptors.map(|(open, limit)| json!({ "open": open, "limit": limit })),
             "workers": self.workers,
             "left_alone": self.escaped,
-            "stop": self.stop,
+            "stop": self.stop.as_ref().filter(|_| self.user.is_none()),
         })
     }
 }
@@ -251,7 +251,8 @@ pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Res
     };
     let text = match states.first() {
         None => none(),
-        Some(state) if json => format!("{}\n", state.json()),
+        Some(state) if json && states.len() == 1 => format!("{}\n", state.json()),
+        Some(_) if json => format!("{}\n", states.iter().map(State::json).collect::<Value>()),
         Some(_) => states.iter().map(State::text).collect(),
     };
     print_result(text.as_bytes())

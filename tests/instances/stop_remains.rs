@@ -244,3 +244,19 @@ fn what_left_an_instance_before_this_one_is_named_and_ended_by_all() {
     assert!(!alive(first) && !alive(second));
     assert_nothing_left(&room);
 }
+
+#[test]
+fn what_left_is_still_known_after_a_start_that_failed() {
+    let room = Room::new();
+    let file = room.path().join("escaped");
+    let port = free_port();
+    serve(&room, port, &[], &["--escape", file.to_str().expect("UTF-8")]);
+    let escaped = pid_in(file);
+    room.run(&["stop", "web"]).expect_code(0);
+    let failing = ["--name", "web", "--require", "file:/nonexistent", "--", "true"];
+    room.run(&[&["--detach"], &failing[..]].concat()).expect_code(78);
+    room.run(&[&["--foreground", "--on-conflict", "fail"], &failing[..]].concat()).expect_code(78);
+    room.run(&["stop", "web", "--all"]).expect_code(0);
+    assert!(!alive(escaped));
+    assert_nothing_left(&room);
+}
