@@ -173,9 +173,23 @@ pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, lo
         is_child && Some(p.session) != session_of_us && may_be_its(p)
     };
     let stayed_with_cookie = |p: &Process| p.session == main.session && look.environment(p, marks) == Says::Ours;
+    // Below a supervisor that shares its session (runit) there is no number of ours, and a worker that overwrote its
+    // environment shows nothing: an orphan of the same program that listens on our port is one.
+    let is_orphan = |p: &Process| {
+        !lives
+            && !recycled
+            && (p.session, p.group) == (main.session, main.group)
+            && p.start >= main.start
+            && !table.iter().any(|q| q.pid == p.parent && q.session == p.session)
+            && same_program(p)
+            && look.environment(p, marks) == Says::Nothing
+            && marks.port.is_some_and(|port| look.listens(p.pid, port))
+    };
     let is_root = |p: &&Process| {
-        let by_number = !recycled && led(p) && (lives || (same_program(p) && may_be_its(p)));
-        (lives && p.pid == main.pid) || by_number || came_to_us(p) || stayed_with_cookie(p)
+        // What a shell put into our group (`forerun ... | tee log`) is none of the server's.
+        let is_neighbour = !marks.leads_session() && look.environment(p, marks) == Says::NotOurs;
+        let by_number = !recycled && led(p) && !is_neighbour && (lives || (same_program(p) && may_be_its(p)));
+        (lives && p.pid == main.pid) || by_number || is_orphan(p) || came_to_us(p) || stayed_with_cookie(p)
     };
     // What descends from the main process through ancestors of ours descends from it all the same.
     let family: HashSet<i32> = table.iter().filter(may_be).filter(is_root).map(|p| p.pid).collect();

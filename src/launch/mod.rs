@@ -101,7 +101,11 @@ impl Launch<'_> {
         }
         let conflict = self.port_conflict(holder);
         let holds = conflict.as_ref().and_then(|conflict| conflict.awaited.as_ref());
-        if holds.is_none_or(|process| !shows_cookie(process.pid, &marks.cookie)) {
+        let is_its = |process: &Identity| {
+            shows_cookie(process.pid, &marks.cookie)
+                || members::look(&marks).is_ok_and(|found| found.members.iter().any(|p| p.pid == process.pid))
+        };
+        if holds.is_none_or(|process| !is_its(process)) {
             return Ok(conflict);
         }
         // What left the instance's session belongs to a person, unless it holds the port.
