@@ -87,7 +87,12 @@ pub fn elapsed(duration: Duration) -> String {
 
 /// A number of attempts, in words.
 pub fn attempts(count: u32) -> String {
-    if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") }
+    counted(count as usize, "attempt", "attempts")
+}
+
+/// A number of things, in words.
+pub fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// The name in `known` that is nearest to `name`.

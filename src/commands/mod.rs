@@ -10,6 +10,7 @@ mod stop;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::cli::{Options, Task};
 use crate::environment::Environment;
@@ -17,7 +18,7 @@ use crate::error::Error;
 use crate::instance::record::{Record, Unreadable};
 use crate::instance::state::{self, Folder};
 use crate::service;
-use crate::sys::{self, Account, Dispositions};
+use crate::sys::{self, Account, Dispositions, Wake};
 use crate::text::{one_line, quoted};
 
 /// Does what the command line asks for.
@@ -41,11 +42,23 @@ pub fn run(
 
 /// The user who has an instance of this name: root sees all, and stops its own.
 fn whose(name: &str) -> Option<String> {
-    let has = |account: &Account| {
-        let folder = Folder::existing(&state::home_root(&account.home), name, account.uid);
+    let has = |(root, account): &(PathBuf, Account)| {
+        let folder = Folder::existing(root, name, account.uid);
         folder.ok().flatten().is_some_and(|folder| matches!(Record::look(&folder, name), Ok(Some(_))))
     };
-    sys::accounts().into_iter().filter(|account| account.home.is_absolute()).find(has).map(|account| account.name)
+    homes().find(has).map(|(_, account)| account.name)
+}
+
+/// Where the folders of everybody's services are.
+fn homes() -> impl Iterator<Item = (PathBuf, Account)> {
+    let accounts = sys::accounts().into_iter().filter(|account| account.home.is_absolute());
+    accounts.map(|account| (state::home_root(&account.home), account))
+}
+
+/// What a command waits on.
+fn new_wake() -> Result<Arc<Wake>, Error> {
+    let failed = |e| Error::Exhausted(format!("cannot open a pipe: {e}; raise the limits or try again"));
+    Wake::new().map(Arc::new).map_err(failed)
 }
 
 /// What a subcommand is about.
@@ -90,12 +103,9 @@ impl Place {
     /// [`Error::State`] when it cannot be read or trusted.
     fn record(&self) -> Result<Option<Record>, Error> {
         let Some(folder) = &self.folder else { return Ok(None) };
-        Record::look(folder, &self.name).map_err(|e| match e {
-            Unreadable::File(message) => Error::State(message),
-            Unreadable::Untrusted(why) => Error::State(format!(
-                "the record {} cannot be trusted: {why}; remove it",
-                quoted(&Record::path(folder))
-            )),
+        Record::look(folder, &self.name).map_err(|e| {
+            let what_to_do = if matches!(e, Unreadable::Untrusted(_)) { "; remove it" } else { "" };
+            Error::State(e.message(folder) + what_to_do)
         })
     }
 }

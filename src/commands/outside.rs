@@ -9,7 +9,7 @@ use crate::instance::record::Record;
 use crate::sys::{self, ExitWatch, Waited, Wake};
 
 /// What a person sends from the keyboard.
-const KEYS: [i32; 2] = [2, 3];
+const KEYS: [i32; 2] = [libc::SIGINT, libc::SIGQUIT];
 
 /// Goes on in a process of a session of its own where this one is of the instance. Returns there; what is left
 /// behind waits for it, and ends with its exit code.

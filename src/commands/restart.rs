@@ -11,6 +11,7 @@ use super::{Place, outside};
 use crate::cli::{self, Options, Task};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::record::os_strings;
 use crate::instance::supervisor::Verb;
 use crate::launch::unseen;
 use crate::sys::{self, Dispositions};
@@ -27,7 +28,7 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
     let folder = PathBuf::from(OsString::from(&record.called_in));
     std::env::set_current_dir(&folder)
         .map_err(|e| Error::Config(format!("cannot change to {}, where {name} was started: {e}", quoted(&folder))))?;
-    let arguments: Vec<_> = record.arguments.iter().map(OsString::from).collect();
+    let arguments = os_strings(&record.arguments);
     let recorded = cli::parse(arguments.clone()).map_err(|_| {
         Error::Config(format!("cannot understand the flags that {name} was started with; start it anew"))
     })?;
@@ -44,7 +45,7 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
         no_progress: options.no_progress,
         ..recorded
     };
-    let inherited = Environment::new(record.environment.iter().map(OsString::from).collect());
+    let inherited = Environment::new(os_strings(&record.environment));
     start::start(&Start {
         options: &options,
         caller: environment,
@@ -52,6 +53,7 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
         arguments: &arguments,
         dispositions,
         stop_grace,
+        called_in: folder,
         state: Ok(place.root),
     })
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::outside;
+use super::{new_wake, outside};
 use crate::check::{self, Context, Lookup};
 use crate::cli::{Options, Task};
 use crate::environment::Environment;
@@ -22,7 +22,7 @@ use crate::report::progress::Teller;
 use crate::report::result::{Checked, print_checks};
 use crate::service::{Replace, Service};
 use crate::situation;
-use crate::sys::{self, Dispositions, Wake};
+use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 
 /// Starts, or checks, as the command line says.
@@ -38,7 +38,9 @@ pub fn run(
     if options.dry_run && options.task != Task::Start {
         return Err(Error::Usage("'--dry-run' is of a start; 'forerun check' starts nothing".to_owned()));
     }
-    let state = state::root(environment, &current_directory()?);
+    let called_in = std::env::current_dir()
+        .map_err(|e| Error::Config(format!("cannot tell the current directory: {e}; change to one that is there")))?;
+    let state = state::root(environment, &called_in);
     start(&Start {
         options,
         caller: environment,
@@ -46,6 +48,7 @@ pub fn run(
         arguments,
         dispositions,
         stop_grace: None,
+        called_in,
         state,
     })
 }
@@ -61,6 +64,8 @@ pub struct Start<'a> {
     pub dispositions: Dispositions,
     /// How long the instance that is replaced may take to stop, where that is not the new one's grace.
     pub stop_grace: Option<Duration>,
+    /// The current directory.
+    pub called_in: PathBuf,
     /// Where the folders of all services are.
     pub state: Result<PathBuf, String>,
 }
@@ -70,8 +75,7 @@ pub struct Start<'a> {
 /// # Errors
 /// As [`run`].
 pub fn start(start: &Start) -> Result<(), Error> {
-    let called_in = current_directory()?;
-    let service = Service::resolve(start.options, &called_in)?;
+    let service = Service::resolve(start.options, &start.called_in)?;
     let decision = situation::decide(start.options, start.caller, service.asked_mode)?;
     log::info!("{} mode: {}", decision.mode, decision.reason);
     for key in &service.without_effect {
@@ -83,17 +87,12 @@ pub fn start(start: &Start) -> Result<(), Error> {
     if service.replace == Replace::Same && decision.mode == Mode::Detached {
         leave_instance(&service.name, start)?;
     }
-    let result = carry_out(&service, &decision, start, called_in);
+    let result = carry_out(&service, &decision, start);
     if let (Err(Error::Interrupted(signal)), Mode::Foreground) = (&result, decision.mode) {
         // What a supervisor sends is a clean end only when it is what we die of.
         sys::die_of(*signal);
     }
     result
-}
-
-fn current_directory() -> Result<PathBuf, Error> {
-    std::env::current_dir()
-        .map_err(|e| Error::Config(format!("cannot tell the current directory: {e}; change to one that is there")))
 }
 
 /// Where we are of the instance that is to be replaced, we would go down with it.
@@ -107,17 +106,15 @@ fn leave_instance(name: &str, start: &Start) -> Result<(), Error> {
 }
 
 /// Runs the checks, and starts the server unless it is they that were asked for.
-fn carry_out(service: &Service, decision: &Decision, start: &Start, called_in: PathBuf) -> Result<(), Error> {
+fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<(), Error> {
     let Start { options, inherited, .. } = *start;
     let (limits, clamped) = service.server_nofile();
-    if service.directory != called_in {
+    if service.directory != start.called_in {
         std::env::set_current_dir(&service.directory).map_err(|e| {
             Error::Config(format!("cannot change to the directory {}: {e}", quoted(&service.directory)))
         })?;
     }
-    let wake =
-        Wake::new().map_err(|e| Error::Exhausted(format!("cannot open a pipe: {e}; raise the limits or try again")))?;
-    let wake = Arc::new(wake);
+    let wake = new_wake()?;
     let signals = sys::catch_signals(wake.bell());
     let on_terminal = io::stderr().is_terminal() && !options.no_progress && !options.quiet;
     let notify = decision.may_notify && decision.mode == Mode::Foreground && options.task == Task::Start;
@@ -151,7 +148,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start, called_in: P
         stop_grace: start.stop_grace.unwrap_or(service.grace),
         host: sys::host().map_err(unseen)?,
         state: start.state.clone(),
-        called_in,
+        called_in: start.called_in.clone(),
         nofile,
         context,
         wake,

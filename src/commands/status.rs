@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::unistd::{User, geteuid};
 
+use super::{homes, new_wake};
 use crate::check::run::{Desk, Job, Observer, Progress, Run};
 use crate::check::{Context, port};
 use crate::cli::{self, Options};
@@ -15,7 +16,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::identity::Life;
 use crate::instance::members::{self, Found, Marks};
-use crate::instance::record::{Phase, Record, Unreadable};
+use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{self, Folder};
 use crate::instance::supervisor;
 use crate::launch::{place, readiness, unseen};
@@ -31,8 +32,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let here = std::env::current_dir().unwrap_or_default();
     let asked = service::named(options, &here)?;
     let (roots, scope) = roots(environment, &here)?;
-    let exhausted = |e| Error::Exhausted(format!("cannot open a pipe: {e}; raise the limits or try again"));
-    let wake = Arc::new(Wake::new().map_err(exhausted)?);
+    let wake = new_wake()?;
     let view =
         View { host: sys::host().map_err(unseen)?, table: sys::processes().map_err(unseen)?, wake: Arc::clone(&wake) };
     let mut instances = Vec::new();
@@ -78,8 +78,7 @@ fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Accoun
     if !us.is_root() {
         return Ok((roots, Scope::User(name)));
     }
-    for account in sys::accounts().into_iter().filter(|account| account.home.is_absolute()) {
-        let root = state::home_root(&account.home);
+    for (root, account) in homes() {
         if root.is_dir() && roots.iter().all(|(known, _)| *known != root) {
             roots.push((root, account));
         }
@@ -108,10 +107,7 @@ impl View {
         let record = match Record::look(&folder, name) {
             Ok(Some(record)) => record,
             Ok(None) => return Ok(None),
-            Err(Unreadable::File(why)) => return broken(why),
-            Err(Unreadable::Untrusted(why)) => {
-                return broken(format!("the record {} cannot be trusted: {why}", quoted(&Record::path(&folder))));
-            }
+            Err(e) => return broken(e.message(&folder)),
         };
         // Nothing of somebody else's is opened or run with our rights.
         let service = own.then(|| service_of(&record));
@@ -185,7 +181,7 @@ impl View {
             return Ok(None);
         };
         probe.timeout = PATIENCE;
-        let inherited = Environment::new(record.environment.iter().map(OsString::from).collect());
+        let inherited = Environment::new(os_strings(&record.environment));
         let context = Arc::new(Context {
             environment: service.variables.added_to(inherited.for_checks()),
             directory: service.directory.clone(),
@@ -199,9 +195,9 @@ impl View {
 
 /// The service as its start had it; forerun.toml is as it is now.
 fn service_of(record: &Record) -> Result<Service, String> {
-    let arguments = record.arguments.iter().map(OsString::from).collect();
     let here = PathBuf::from(OsString::from(&record.called_in));
-    let options = cli::parse(arguments).map_err(|_| "the recorded flags make no sense".to_owned())?;
+    let options =
+        cli::parse(os_strings(&record.arguments)).map_err(|_| "the recorded flags make no sense".to_owned())?;
     Service::resolve(&options, &here).map_err(|e| e.to_string())
 }
 

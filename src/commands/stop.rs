@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Place, outside};
+use super::{Place, new_wake, outside};
 use crate::check::port;
 use crate::cli::Options;
 use crate::environment::Environment;
@@ -14,12 +14,12 @@ use crate::instance::identity::Life;
 use crate::instance::members::Marks;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::{Folder, Lock};
-use crate::instance::stop::{SIGKILL, SIGTERM, Signalled, Stop, Stopped, send};
+use crate::instance::stop::{Signalled, Stop, Stopped, send};
 use crate::instance::supervisor::{self, Verb};
 use crate::launch::{LockDesk, place, unseen};
 use crate::report::line::{print_result, say};
-use crate::sys::{self, Caught, Host, Wake};
-use crate::text::{elapsed, quoted};
+use crate::sys::{self, Caught, Host};
+use crate::text::{counted, elapsed, quoted};
 
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let place = Place::find(options, environment)?;
@@ -29,8 +29,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         outside::go(&record, environment)?;
     }
     let Some(folder) = &place.folder else { return not_running(&place.name, options.json) };
-    let exhausted = |e| Error::Exhausted(format!("cannot open a pipe: {e}; raise the limits or try again"));
-    let wake = std::sync::Arc::new(Wake::new().map_err(exhausted)?);
+    let wake = new_wake()?;
     let signals = sys::catch_signals(wake.bell());
     let _lock = lock(&place, folder, &LockDesk { wake: &wake, signals: &signals }, &here, options.grace)?;
     let Some(record) = Record::read(folder, &place.name).map_err(Error::State)? else {
@@ -103,13 +102,13 @@ fn lock(place: &Place, folder: &Folder, desk: &LockDesk, here: &Host, grace: Opt
             Some((start, at)) if start == starter.start => {
                 // It stops its server, which may take all of the grace, before it ends itself.
                 if !killed && at.elapsed() > grace.unwrap_or(record.grace) + Duration::from_secs(5) {
-                    let _ = send(starter, SIGKILL);
+                    let _ = send(starter, libc::SIGKILL);
                     killed = true;
                 }
             }
             _ => {
                 say(&format!("ending the start of {} by pid {}", quoted(&place.name), starter.pid));
-                let _ = send(starter, SIGTERM);
+                let _ = send(starter, libc::SIGTERM);
                 told = Some((starter.start, Instant::now()));
             }
         }
@@ -142,19 +141,15 @@ fn not_running(name: &str, json: bool) -> Result<(), Error> {
 
 fn report(record: &Record, ran: bool, stopped: &Stopped, took: Duration, json: bool) -> Result<(), Error> {
     let (name, pid, took) = (&record.name, record.process.pid, elapsed(took));
-    let processes = |count: usize, one: &str, many: &str| match count {
-        1 => format!("1 {one}"),
-        count => format!("{count} {many}"),
-    };
     let text = match (ran, stopped.count) {
         (true, 0 | 1) => format!("stopped {name}: pid {pid}, after {took}\n"),
         (true, count) => {
-            format!("stopped {name}: pid {pid} and {}, after {took}\n", processes(count - 1, "worker", "workers"))
+            format!("stopped {name}: pid {pid} and {}, after {took}\n", counted(count - 1, "worker", "workers"))
         }
         (false, 0) => format!("{name} is not running\n"),
         (false, count) => format!(
             "{name} was not running; stopped {} of it, after {took}\n",
-            processes(count, "process that was left", "processes that were left")
+            counted(count, "process that was left", "processes that were left")
         ),
     };
     print(name, json, ran.then_some(pid), stopped, text)

@@ -194,8 +194,8 @@ pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, lo
     // What descends from the main process through ancestors of ours descends from it all the same.
     let family: HashSet<i32> = table.iter().filter(may_be).filter(is_root).map(|p| p.pid).collect();
     let mut family = descendants(table, family);
-    let shows_cookie = |p: &Process| matches!(look.environment(p, marks), Says::Ours | Says::Former);
-    let has_left = |p: &&Process| !family.contains(&p.pid) && shows_cookie(p);
+    let shows_any_cookie = |p: &Process| matches!(look.environment(p, marks), Says::Ours | Says::Former);
+    let has_left = |p: &&Process| !family.contains(&p.pid) && shows_any_cookie(p);
     let (holding, escaped): (Vec<&Process>, Vec<&Process>) = table
         .iter()
         .filter(may_be)

@@ -53,6 +53,11 @@ impl From<&Text> for OsString {
     }
 }
 
+/// A list of them, as the system takes it.
+pub fn os_strings(list: &[Text]) -> Vec<OsString> {
+    list.iter().map(OsString::from).collect()
+}
+
 /// Everything that is written down of an instance.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Record {
@@ -86,8 +91,6 @@ pub struct Record {
     /// How long it may take to stop.
     #[serde(default = "default_grace")]
     pub grace: Duration,
-    /// Seconds since 1970.
-    pub started: u64,
     /// forerun's own arguments, folder and environment, to do the same again.
     pub arguments: Vec<Text>,
     pub called_in: Text,
@@ -188,9 +191,7 @@ impl Record {
             },
         }
     }
-}
 
-impl Record {
     /// What is shown as it stands has nothing in it that a terminal would take for a command.
     fn is_printable(&self) -> bool {
         let texts = [Some(&self.mode), self.supervisor.as_ref(), self.cgroup.as_ref()];
@@ -205,6 +206,18 @@ pub enum Unreadable {
     File(String),
     /// It is none that we wrote.
     Untrusted(String),
+}
+
+impl Unreadable {
+    /// The message that says so, of the record in `folder`.
+    pub fn message(self, folder: &Folder) -> String {
+        match self {
+            Unreadable::File(message) => message,
+            Unreadable::Untrusted(why) => {
+                format!("the record {} cannot be trusted: {why}", quoted(&Record::path(folder)))
+            }
+        }
+    }
 }
 
 fn default_grace() -> Duration {

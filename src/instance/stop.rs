@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 use super::members::{Marks, Sight, find, spared};
 use crate::sys::{self, Caught, ExitWatch, Process, Wake};
 
-pub const SIGTERM: i32 = libc::SIGTERM;
-pub const SIGKILL: i32 = libc::SIGKILL;
 /// How often the table of processes is read while they end.
 const TICK: Duration = Duration::from_millis(20);
 /// How long after SIGKILL a process is waited for that the kernel does not let go of (a dead disk).
@@ -93,7 +91,8 @@ impl Stop<'_> {
             if kill_from.is_none() && !terminated.is_empty() && (hurried || started.elapsed() >= self.grace) {
                 kill_from = Some(Instant::now());
             }
-            let (signal, done) = if kill_from.is_some() { (SIGKILL, &mut killed) } else { (SIGTERM, &mut terminated) };
+            let (signal, done) =
+                if kill_from.is_some() { (libc::SIGKILL, &mut killed) } else { (libc::SIGTERM, &mut terminated) };
             for process in left {
                 if done.insert((process.pid, process.start)) {
                     refused = send(process, signal).err().or(refused);

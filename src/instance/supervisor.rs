@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use super::record::Record;
+use super::record::{Record, os_strings};
 use crate::environment::Environment;
 use crate::sys;
 use crate::text::shell_words;
@@ -39,7 +39,7 @@ pub struct Supervised {
 /// The supervisor of a recorded instance, where one was recognised.
 pub fn of(record: &Record) -> Option<Supervised> {
     let kind = record.supervisor.clone()?;
-    let environment = Environment::new(record.environment.iter().map(OsString::from).collect());
+    let environment = Environment::new(os_strings(&record.environment));
     let get = |name: &str| environment.filled(name).map(OsStr::to_owned);
     let parent = || record.process.verified().map(|p| p.parent);
     // runsv and s6-supervise work in the folder of their service; so does their ./run, at first.

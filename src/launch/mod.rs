@@ -12,7 +12,7 @@ mod standby;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::check::{self, Check, Context, Expectation, Lookup, Probe, port};
 use crate::environment::Environment;
@@ -186,7 +186,6 @@ impl Launch<'_> {
             url: service.url.clone(),
             log: work.log.map(|l| Text::from(l.as_os_str())),
             grace: service.grace,
-            started: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs(),
             arguments: texts(self.arguments),
             called_in: Text::from(self.called_in.as_os_str()),
             environment: texts(self.inherited.entries()),

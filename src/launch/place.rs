@@ -7,7 +7,7 @@ use crate::check::port::{self, Port};
 use crate::error::Error;
 use crate::instance::identity::{Identity, Life};
 use crate::instance::members::{self, Marks};
-use crate::instance::record::{Phase, Record};
+use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::Folder;
 use crate::instance::stop::Stopped;
 use crate::instance::supervisor::{self, Verb};
@@ -61,14 +61,13 @@ fn judge(service: &Service, record: Box<Record>, life: Life, is_us: bool, same_b
 /// What makes the recorded service another one.
 fn difference(service: &Service, record: &Record) -> Option<&'static str> {
     let config = record.config.as_ref().map(OsString::from);
-    let command: Vec<_> = record.command.iter().map(OsString::from).collect();
     if config.as_deref() != service.config.as_ref().map(|c| c.as_os_str()) {
         return Some("config file");
     }
     if OsString::from(&record.cwd) != service.directory {
         return Some("working directory");
     }
-    if command != service.command {
+    if os_strings(&record.command) != service.command {
         return Some("command");
     }
     (record.port != service.port).then_some("port")
@@ -119,7 +118,7 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
         Holder::Other(record, what) => Some(Conflict {
             message: format!(
                 "the name {name} is held by another service with another {what}: {} runs as {}, this is {}; give one of them another --name",
-                quoted(&shell_words(&record.command.iter().map(OsString::from).collect::<Vec<_>>())),
+                quoted(&shell_words(&os_strings(&record.command))),
                 whereabouts(record),
                 quoted(&shell_words(&service.command)),
             ),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::line::print_result;
 use crate::error::Error;
-use crate::text::{one_line, quoted};
+use crate::text::{counted, one_line, quoted};
 
 /// Whether it runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,6 +117,11 @@ impl State {
         self.condition == Condition::Running && !matches!(self.health, Health::Fails { .. } | Health::Unknown(_))
     }
 
+    /// Its process is there.
+    fn runs(&self) -> bool {
+        !matches!(self.condition, Condition::NotRunning | Condition::Unknown(_))
+    }
+
     fn word(&self) -> &'static str {
         match self.condition {
             Condition::NotRunning => "not running",
@@ -169,11 +174,10 @@ impl State {
         if let Condition::Unknown(why) = &self.condition {
             line("reason", Some(why.clone()));
         }
-        let runs = !matches!(self.condition, Condition::NotRunning | Condition::Unknown(_));
+        let runs = self.runs();
         let workers = match self.workers {
             0 => String::new(),
-            1 => ", 1 worker".to_owned(),
-            count => format!(", {count} workers"),
+            count => format!(", {}", counted(count, "worker", "workers")),
         };
         line("user", self.user.as_ref().map(one_line));
         if runs {
@@ -185,12 +189,9 @@ impl State {
             line("fds", self.fds());
         } else if self.pid > 0 {
             line("was", Some(format!("pid {}, {}", self.pid, self.place())));
-            let left = match self.workers {
-                0 => None,
-                1 => Some("1 process of it".to_owned()),
-                count => Some(format!("{count} processes of it")),
-            };
-            line("left", left.map(|left| format!("{left}; to stop it: forerun stop {}", self.name)));
+            let left = counted(self.workers, "process", "processes");
+            let left = format!("{left} of it; to stop it: forerun stop {}", self.name);
+            line("left", (self.workers > 0).then_some(left));
         }
         line("log", self.log.as_ref().map(one_line));
         let port = self.port.map(|port| port.to_string()).unwrap_or_default();
@@ -240,6 +241,10 @@ impl State {
     }
 }
 
+fn all_json(states: &[State]) -> Value {
+    states.iter().map(State::json).collect()
+}
+
 /// Prints one instance; as root several, where several users have one of that name.
 ///
 /// # Errors
@@ -252,7 +257,7 @@ pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Res
     let text = match states.first() {
         None => none(),
         Some(state) if json && states.len() == 1 => format!("{}\n", state.json()),
-        Some(_) if json => format!("{}\n", states.iter().map(State::json).collect::<Value>()),
+        Some(_) if json => format!("{}\n", all_json(states)),
         Some(_) => states.iter().map(State::text).collect(),
     };
     print_result(text.as_bytes())
@@ -264,8 +269,7 @@ pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Res
 /// When stdout cannot be written.
 pub fn print_all(states: &[State], scope: &Scope, json: bool) -> Result<(), Error> {
     if json {
-        let all: Vec<_> = states.iter().map(State::json).collect();
-        return print_result(format!("{}\n", Value::from(all)).as_bytes());
+        return print_result(format!("{}\n", all_json(states)).as_bytes());
     }
     if states.is_empty() {
         return print_result(format!("no instance is running ({})\n", scope.text()).as_bytes());
@@ -280,7 +284,7 @@ pub fn print_all(states: &[State], scope: &Scope, json: bool) -> Result<(), Erro
     table.set_header(header);
     for state in states {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        let runs = !matches!(state.condition, Condition::NotRunning | Condition::Unknown(_));
+        let runs = state.runs();
         let mut row = vec![
             state.name.clone(),
             state.word().to_owned(),
