@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use common::process::{self, in_own_session, let_a_tick_pass, prepared, send, with_entry, with_plain_signals};
+use common::process::{self, in_own_session, let_a_tick_pass, prepared, send, with_plain_signals};
 use common::terminal::Terminal;
 use common::{
-    Done, Room, UNEXECUTABLE, accepts, alive, collect, done, eventually, fixture, free_port, unexecutable, witness,
+    Done, Killed, Room, UNEXECUTABLE, accepts, alive, collect, done, eventually, fixture, free_port, left,
+    unexecutable, witness,
 };
 
 /// `forerun --detach --name web OPTIONS -- PROGRAM ARGS`.
@@ -35,11 +36,6 @@ fn serving(room: &Room, port: u16, options: &[&str], args: &[&str]) -> Command {
 /// `/bin/sh -c SCRIPT`.
 fn script(room: &Room, options: &[&str], text: &str) -> Command {
     detached(room, options, "/bin/sh", &["-c", text])
-}
-
-/// Everything that still runs of what this room started.
-fn left(room: &Room) -> Vec<i32> {
-    with_entry(&format!("FORERUN_STATE_DIR={}", room.state().display()))
 }
 
 #[track_caller]
@@ -82,38 +78,18 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).expect("there").permissions().mode() & 0o7777
 }
 
-/// A process that is none of forerun's business. Killed when dropped.
-struct Stranger(Child);
-
-impl Stranger {
-    fn start(command: &mut Command) -> Self {
-        let mut child = Stranger(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("spawned"));
-        assert_eq!(child.0.try_wait().expect("waited"), None);
-        child
-    }
-
-    /// One that listens.
-    fn on(port: u16) -> Self {
-        let stranger = Stranger::start(Command::new(fixture()).args(["serve", &port.to_string()]));
-        eventually("the stranger listens", || accepts(port));
-        stranger
-    }
-
-    fn pid(&self) -> i32 {
-        self.0.id() as i32
-    }
-
-    /// Whether nobody has signalled it.
-    fn is_well(&mut self) -> bool {
-        self.0.try_wait().expect("waited").is_none()
-    }
+/// A process that is none of forerun's business.
+fn stranger(command: &mut Command) -> Killed {
+    let mut child = Killed(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("spawned"));
+    assert!(child.is_well());
+    child
 }
 
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// One that listens.
+fn stranger_on(port: u16) -> Killed {
+    let stranger = stranger(Command::new(fixture()).args(["serve", &port.to_string()]));
+    eventually("the stranger listens", || accepts(port));
+    stranger
 }
 
 // What the server gets.
@@ -184,7 +160,7 @@ fn every_signal_is_as_it_came() {
         let mut command = detached(&room, &["--json", "--wait", "exec:true"], witness(), &[&file(0)]);
         let server = pid(&done(prepared(&mut command, prepare)).expect_code(0));
         let mut plain = Command::new(witness());
-        let plain = Stranger::start(prepared(plain.arg(file(1)), prepare));
+        let plain = stranger(prepared(plain.arg(file(1)), prepare));
         files.iter().for_each(|file| {
             process::appears(file);
         });
@@ -487,7 +463,7 @@ fn a_server_without_health_and_port_is_ready_when_it_has_lived_for_300_ms() {
 fn a_stranger_on_the_port_is_named_and_exits_75() {
     let room = Room::new();
     let port = free_port();
-    let mut stranger = Stranger::on(port);
+    let mut stranger = stranger_on(port);
     let done = done(&mut serving(&room, port, &[], &[])).expect_code(75);
     let program: String = fixture().display().to_string().chars().take(60).collect();
     done.expect_line(&[&format!("port '{port}' is held by pid {} ({program}", stranger.pid())]);
@@ -500,7 +476,7 @@ fn overtaken(readiness: &str) {
     let room = Room::new();
     let port = free_port();
     let seen = room.path().join("seen").display().to_string();
-    let mut stranger = Stranger::start(Command::new(fixture()).args(["serve", &port.to_string(), "--when", &seen]));
+    let mut stranger = stranger(Command::new(fixture()).args(["serve", &port.to_string(), "--when", &seen]));
     let_a_tick_pass(stranger.pid());
     let value = if readiness == "--health" { format!("http://127.0.0.1:{port}/") } else { port.to_string() };
     let done = done(&mut detached(&room, &[readiness, &value], witness(), &[&seen])).expect_code(75);
@@ -530,7 +506,7 @@ fn a_younger_process_that_listens_for_the_server_is_no_stranger() {
     process::appears(&seen);
     let server = recorded(&room, &child);
     let_a_tick_pass(server);
-    let _proxy = Stranger::on(port);
+    let _proxy = stranger_on(port);
     let output = collect(child);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(alive(server));
@@ -747,7 +723,7 @@ fn a_start_of_what_runs_in_the_foreground_says_so_and_exits_0() {
     let seen = room.path().join("seen");
     let mut command = room.forerun();
     command.args(["--foreground", "--name", "web", "--"]).arg(witness()).arg(&seen);
-    let server = Stranger::start(in_own_session(&mut command));
+    let server = stranger(in_own_session(&mut command));
     process::appears(&seen);
     let again = done(&mut detached(&room, &["--json"], witness(), &[&seen.display().to_string()])).expect_code(0);
     assert_eq!(pid(&again), server.pid());
@@ -759,7 +735,7 @@ fn a_start_of_what_runs_under_a_supervisor_names_it_and_replaces_nothing() {
     let seen = room.path().join("seen");
     let mut command = room.forerun();
     command.env("INVOCATION_ID", "0123").args(["--name", "web", "--"]).arg(witness()).arg(&seen);
-    let mut server = Stranger::start(in_own_session(&mut command));
+    let mut server = stranger(in_own_session(&mut command));
     process::appears(&seen);
     let args = [&*seen.display().to_string()];
     let again = done(&mut detached(&room, &[], witness(), &args)).expect_code(0);
@@ -887,7 +863,7 @@ fn a_server_whose_forerun_was_killed_while_it_waited_is_found_again() {
     let port = free_port();
     let go = room.path().join("go");
     let args = ["--when", &go.display().to_string()];
-    let mut first = Stranger::start(&mut serving(&room, port, &[], &args));
+    let mut first = stranger(&mut serving(&room, port, &[], &args));
     let server = recorded(&room, &first.0);
     // Recorded a moment before it executes: killed between the two, forerun leaves nothing.
     let executable = PathBuf::from(format!("/proc/{server}/exe"));
@@ -903,7 +879,7 @@ fn a_server_whose_forerun_was_killed_while_it_waited_is_found_again() {
 fn a_forerun_that_was_killed_before_its_server_ran_is_in_nobodys_way() {
     let room = Room::new();
     let port = free_port();
-    let mut first = Stranger::start(&mut serving(&room, port, &["--wait", "exec:touch tried; exit 1"], &[]));
+    let mut first = stranger(&mut serving(&room, port, &["--wait", "exec:touch tried; exit 1"], &[]));
     eventually("the wait begins", || room.path().join("tried").exists());
     assert_eq!(room.record("web")["process"]["pid"], first.pid());
     first.0.kill().expect("killed");
@@ -1008,7 +984,7 @@ fn the_record_of_a_recycled_pid_is_of_nobody_and_the_bystander_is_left_alone() {
         let room = Room::new();
         let port = free_port();
         let seen = room.path().join("seen");
-        let mut bystander = Stranger::start(Command::new(witness()).arg(&seen).env_clear());
+        let mut bystander = stranger(Command::new(witness()).arg(&seen).env_clear());
         process::appears(&seen);
         let number = bystander.pid();
         with_record(&room, port, |record| {
@@ -1026,7 +1002,7 @@ fn the_record_of_a_recycled_pid_is_of_nobody_and_the_bystander_is_left_alone() {
 fn a_record_of_another_boot_is_of_nobody() {
     let room = Room::new();
     let port = free_port();
-    let mut bystander = Stranger::start(Command::new("sleep").arg("100"));
+    let mut bystander = stranger(Command::new("sleep").arg("100"));
     let number = bystander.pid();
     with_record(&room, port, |record| {
         record["process"]["pid"] = number.into();

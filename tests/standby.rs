@@ -2,8 +2,7 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -11,10 +10,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::process::{self, in_own_session, send, variable, with_entry, with_plain_signals};
+use common::process::{self, in_own_session, send, variable, with_plain_signals};
 use common::terminal::Terminal;
 use common::{
-    DEADLINE, Manager, Room, accepts, alive, done, eventually, fixture, free_port, has, holds_within, is_root, witness,
+    DEADLINE, Manager, Room, accepts, alive, answer, done, eventually, fixture, free_port, has, holds_within, is_root,
+    left, witness,
 };
 
 const FORERUN: &str = env!("CARGO_BIN_EXE_forerun");
@@ -184,21 +184,6 @@ fn bound(port: u16) -> socket2::Socket {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into()).expect("bound");
     socket
-}
-
-/// The pid of who serves on the port.
-fn answer(port: u16) -> Option<i32> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    text.split_once("\r\n\r\n")?.1.parse().ok()
-}
-
-/// Everything that runs of what this room started.
-fn left(room: &Room) -> Vec<i32> {
-    with_entry(&format!("FORERUN_STATE_DIR={}", room.state().display()))
 }
 
 /// Waits for a message that has all of `parts`; those before it.

@@ -16,12 +16,11 @@ macro_rules! needs {
 mod systemd;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{Room, eventually, fixture, free_port, holds_within};
+use common::{Room, answer, eventually, fixture, free_port, holds_within};
 use harness::{Kind, Service, Supervisor, lines, script};
 
 const FORERUN: &str = env!("CARGO_BIN_EXE_forerun");
@@ -66,16 +65,6 @@ macro_rules! under {
 }
 
 under!(under_systemd Kind::Systemd, under_runit Kind::Runit, under_s6 Kind::S6, under_supervisord Kind::Supervisord);
-
-/// What a server answers: with `--answer-pid` the pid of who listens.
-fn answer(port: u16) -> Option<i32> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    text.split_once("\r\n\r\n")?.1.parse().ok()
-}
 
 /// Waits for an answer from another process than `before`.
 fn next_answer(port: u16, before: i32) -> i32 {

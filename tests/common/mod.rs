@@ -205,6 +205,21 @@ pub fn free_port() -> u16 {
     panic!("no free port");
 }
 
+/// What a server answers: with `--answer-pid` the pid of who listens.
+pub fn answer(port: u16) -> Option<i32> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    std::io::Write::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    text.split_once("\r\n\r\n")?.1.parse().ok()
+}
+
+/// Everything that still runs of what this room started, and shows its environment.
+pub fn left(room: &Room) -> Vec<i32> {
+    process::with_entry(&format!("FORERUN_STATE_DIR={}", room.state().display()))
+}
+
 pub fn accepts(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
@@ -364,8 +379,19 @@ impl Web {
     }
 }
 
-/// A child that is killed in the end.
+/// A child that is killed and reaped in the end.
 pub struct Killed(pub Child);
+
+impl Killed {
+    pub fn pid(&self) -> i32 {
+        self.0.id() as i32
+    }
+
+    /// Whether nobody has ended it.
+    pub fn is_well(&mut self) -> bool {
+        self.0.try_wait().expect("waited").is_none()
+    }
+}
 
 impl Drop for Killed {
     fn drop(&mut self) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::common::process::{in_own_session, send, with_plain_signals};
 use crate::common::{DEADLINE, Room, alive, collect, done, eventually, free_port, holds_within};
-use crate::{Owned, detached, in_foreground, kill, left, serve, serving};
+use crate::{Killed, detached, in_foreground, kill, left, serve, serving};
 
 /// A service whose log is this.
 #[track_caller]
@@ -270,7 +270,7 @@ fn a_log_that_is_removed_and_comes_again_is_followed() {
 fn a_reader_of_what_follows_that_goes_away_is_no_failure() {
     let room = Room::new();
     let path = with_log(&room, b"old\n");
-    let mut following = Owned(
+    let mut following = Killed(
         with_plain_signals(room.forerun().args(["logs", "web", "-f"])).stdout(Stdio::piped()).spawn().expect("spawned"),
     );
     let mut pipe = following.0.stdout.take().expect("a pipe");
@@ -413,7 +413,7 @@ fn following_holds_up_nobody() {
     serve(&room, free_port(), &[], &[]);
     let mut command = room.forerun();
     let mut following =
-        Owned(in_own_session(command.args(["logs", "web", "-f"]).stdout(Stdio::null())).spawn().expect("spawned"));
+        Killed(in_own_session(command.args(["logs", "web", "-f"]).stdout(Stdio::null())).spawn().expect("spawned"));
     room.run(&["restart", "web"]).expect_code(0);
     room.run(&["stop", "web"]).expect_code(0);
     assert!(following.is_well());

@@ -19,8 +19,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use common::process::{self, in_own_session, pids, send, with_entry, with_plain_signals};
-use common::{Done, Room, accepts, alive, done, eventually, fixture, holds_within};
+use common::process::{self, in_own_session, pids, send, with_plain_signals};
+use common::{Done, Killed, Room, accepts, alive, done, eventually, fixture, holds_within, left};
 
 /// `forerun --detach --name web OPTIONS -- PROGRAM ARGS`.
 fn detached(room: &Room, options: &[&str], program: impl AsRef<OsStr>, args: &[&str]) -> Command {
@@ -52,18 +52,13 @@ fn script(room: &Room, options: &[&str], text: &str) -> i32 {
 /// A service in the foreground, in a session of its own and without a terminal, started by `starter` (forerun itself,
 /// or what runs it), with `stderr` for its output. It is listening.
 #[track_caller]
-fn in_foreground(starter: &mut Command, port: u16, stderr: impl Into<Stdio>) -> Owned {
+fn in_foreground(starter: &mut Command, port: u16, stderr: impl Into<Stdio>) -> Killed {
     starter.args(["--name", "web", "--port", &port.to_string(), "--"]).arg(fixture());
     starter.args(["serve", &port.to_string(), "--workers", "2"]).stderr(stderr);
     let child = in_own_session(with_plain_signals(starter)).stdin(Stdio::null()).stdout(Stdio::null());
-    let owned = Owned(child.spawn().expect("spawned"));
+    let owned = Killed(child.spawn().expect("spawned"));
     eventually("it listens", || accepts(port));
     owned
-}
-
-/// Everything that still runs of what this room started and shows its environment.
-fn left(room: &Room) -> Vec<i32> {
-    with_entry(&format!("FORERUN_STATE_DIR={}", room.state().display()))
 }
 
 /// Everything that runs in the room's folder, whatever it shows of its environment.
@@ -138,27 +133,6 @@ fn files(room: &Room) -> Vec<String> {
 fn assert_nothing_left(room: &Room) {
     assert_eq!(left(room), Vec::<i32>::new());
     assert_eq!(files(room), ["lock", "server.log"]);
-}
-
-/// A child that is killed and reaped in the end.
-struct Owned(Child);
-
-impl Owned {
-    fn pid(&self) -> i32 {
-        self.0.id() as i32
-    }
-
-    /// Whether nobody has ended it.
-    fn is_well(&mut self) -> bool {
-        self.0.try_wait().expect("waited").is_none()
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// A command that is not the test's to wait for at once, with the signals that a terminal would give it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::common::process;
 use crate::common::{Room, accepts, alive, collect, done, eventually, fixture, free_port};
 use crate::{
-    Owned, begun, bytes, detached, files, in_foreground, in_own_session, json, kill, left, pid, recorded, serve,
+    Killed, begun, bytes, detached, files, in_foreground, in_own_session, json, kill, left, pid, recorded, serve,
     serving,
 };
 
@@ -271,7 +271,7 @@ fn a_standby_does_not_slip_in_between() {
     let mut standby = room.forerun();
     standby.args(["--foreground", "--on-conflict", "standby"]).args(start.get_args().skip(1));
     standby.stderr(std::fs::File::create(&log).expect("a file")).stdout(Stdio::null());
-    let mut standby = Owned(in_own_session(&mut standby).spawn().expect("spawned"));
+    let mut standby = Killed(in_own_session(&mut standby).spawn().expect("spawned"));
     let said = || std::fs::read_to_string(&log).unwrap_or_default();
     eventually("it stands by", || said().contains("standby: "));
     for _ in 0..3 {

@@ -10,7 +10,8 @@ use crate::common::process::prepared;
 use crate::common::{Done, Room, alive, done, eventually, fixture, free_port, has, is_root};
 use crate::skip_unless;
 use crate::{
-    Owned, begun, detached, in_foreground, in_own_session, json, kill, number, pid_in, recorded, script, serve, serving,
+    Killed, begun, detached, in_foreground, in_own_session, json, kill, number, pid_in, recorded, script, serve,
+    serving,
 };
 
 /// `status web --json`, and its exit code.
@@ -141,7 +142,7 @@ fn without_a_check_it_is_healthy_as_long_as_it_runs() {
 fn what_is_starting_is_said_to_and_exits_1() {
     let room = Room::new();
     let never = room.path().join("never").display().to_string();
-    let mut starting = Owned(begun(&mut serving(&room, free_port(), &[], &["--when", &never])));
+    let mut starting = Killed(begun(&mut serving(&room, free_port(), &[], &["--when", &never])));
     eventually("the server is recorded", || recorded(&room).is_some_and(|pid| pid != starting.pid()));
     assert_eq!(room.run(&["status", "web"]).expect_code(1).stdout.lines().next(), Some("web is starting"));
     let is = status(&room, 1);
@@ -153,7 +154,7 @@ fn what_is_starting_is_said_to_and_exits_1() {
 fn what_was_told_to_end_is_stopping() {
     let room = Room::new();
     serve(&room, free_port(), &[], &["--ignore-term"]);
-    let stopping = Owned(begun(room.forerun().args(["stop", "web", "--grace", "10m"])));
+    let stopping = Killed(begun(room.forerun().args(["stop", "web", "--grace", "10m"])));
     eventually("it is told to end", || room.record("web")["phase"] == "stopping");
     assert_eq!(status(&room, 1)["state"], "stopping");
     drop(stopping);
@@ -200,7 +201,7 @@ fn somebody_else_on_the_port_is_named_and_is_not_health() {
     let there = room.path().join("there");
     let mut stranger = Command::new(fixture());
     stranger.args(["serve", &port.to_string(), "--when", there.to_str().expect("UTF-8")]).stdout(Stdio::null());
-    let stranger = Owned(in_own_session(&mut stranger).spawn().expect("spawned"));
+    let stranger = Killed(in_own_session(&mut stranger).spawn().expect("spawned"));
     crate::process::let_a_tick_pass(stranger.pid());
     let url = format!("http://127.0.0.1:{port}/health");
     let is_up = format!("exec:test -e '{}'", room.path().join("up").display());

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::common::process::{self, children, in_own_session, send};
 use crate::common::{Room, accepts, alive, collect, done, eventually, fixture, free_port};
 use crate::{
-    Owned, assert_nothing_left, begun, files, in_foreground, json, kill, left, number, recorded, script, serve, serving,
+    Killed, assert_nothing_left, begun, files, in_foreground, json, kill, left, number, recorded, script, serve,
+    serving,
 };
 
 #[test]
@@ -135,7 +136,7 @@ fn one_that_was_started_in_the_foreground_by_hand_obeys() {
     let room = Room::new();
     let port = free_port();
     // A shell with job control gives it a process group; its session is somebody else's.
-    let mut bystander = Owned(
+    let mut bystander = Killed(
         in_own_session(Command::new(fixture()).args(["serve", &free_port().to_string()])).spawn().expect("spawned"),
     );
     let mut server = in_foreground(room.forerun().arg("--foreground"), port, Stdio::null());
@@ -171,7 +172,7 @@ fn bystanders_survive() {
     let room = Room::new();
     let port = free_port();
     serve(&room, port, &[], &["--workers", "1"]);
-    let stranger = |command: &mut Command| Owned(command.spawn().expect("spawned"));
+    let stranger = |command: &mut Command| Killed(command.spawn().expect("spawned"));
     // The same program, as the same user; in the test's own session, and in another.
     let other_ports = [free_port(), free_port()].map(|port| port.to_string());
     let mut same = stranger(Command::new(fixture()).args(["serve", &other_ports[0]]));
@@ -199,7 +200,7 @@ fn a_recycled_pid_is_nobody_of_ours() {
     let server = serve(&room, free_port(), &[], &[]);
     process::let_a_tick_pass(server);
     kill(server);
-    let mut bystander = Owned(in_own_session(Command::new("sleep").arg("300")).spawn().expect("spawned"));
+    let mut bystander = Killed(in_own_session(Command::new("sleep").arg("300")).spawn().expect("spawned"));
     let mut record = room.record("web");
     record["process"]["pid"] = bystander.pid().into();
     record["session"] = bystander.pid().into();

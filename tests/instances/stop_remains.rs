@@ -6,7 +6,7 @@ use crate::common::process::{children, in_own_session, send};
 use crate::common::{Room, accepts, alive, done, eventually, free_port, has};
 use crate::skip_unless;
 use crate::{
-    Cleared, Owned, assert_nothing_left, files, in_folder, json, kill, left, number, pid_in, script, serve, serving,
+    Cleared, Killed, assert_nothing_left, files, in_folder, json, kill, left, number, pid_in, script, serve, serving,
 };
 
 #[test]
@@ -53,7 +53,7 @@ fn the_next_start_clears_what_a_dead_main_left_behind_without_a_readable_environ
     let other = free_port();
     let mut bystander = in_own_session(Command::new(crate::fixture()).args(["serve", &other.to_string()]))
         .spawn()
-        .map(Owned)
+        .map(Killed)
         .expect("spawned");
     let started = done(&mut serving(&room, port, &["--json"], &["--overwrite", "--prefork", "2"])).expect_code(0);
     let started = started.expect_stderr(&["stopping what pid ", "left behind"]);

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use crate::common::process::send;
 use crate::common::{Room, accepts, alive, done, free_port};
-use crate::{Owned, files, in_foreground, json, left, number, recorded, serving};
+use crate::{Killed, files, in_foreground, json, left, number, recorded, serving};
 
 /// A supervised instance: the variables that tell of it, or the name of what started it.
 enum By {
@@ -16,7 +16,7 @@ const SYSTEMD: By = By::Variables(&[("INVOCATION_ID", "0123456789abcdef")]);
 
 /// Starts one. What is returned is forerun, or its parent.
 #[track_caller]
-fn supervised(room: &Room, by: &By, port: u16) -> Owned {
+fn supervised(room: &Room, by: &By, port: u16) -> Killed {
     let mut forerun = room.forerun();
     match by {
         By::Variables(list) => in_foreground(forerun.envs(list.iter().copied()), port, Stdio::null()),
@@ -157,7 +157,7 @@ fn a_start_that_waits_below_a_supervisor_is_the_supervisors_to_end() {
     let room = Room::new();
     let mut command = room.forerun();
     command.env("INVOCATION_ID", "0123456789abcdef").args(["--name", "web", "--wait", "file:never", "--", "true"]);
-    let mut starting = Owned(crate::begun(&mut command));
+    let mut starting = Killed(crate::begun(&mut command));
     crate::eventually("it is recorded", || recorded(&room) == Some(starting.pid()));
     room.run(&["stop", "web"]).expect_code(75).expect_line(&["'web' is run by systemd"]);
     assert!(starting.is_well());
@@ -174,7 +174,7 @@ fn standby_takes_over_after_a_stop() {
     command.env("INVOCATION_ID", "0123456789abcdef").args(words);
     let log = room.path().join("standby");
     command.stderr(std::fs::File::create(&log).expect("a file")).stdout(Stdio::null());
-    let mut standby = Owned(crate::in_own_session(&mut command).spawn().expect("spawned"));
+    let mut standby = Killed(crate::in_own_session(&mut command).spawn().expect("spawned"));
     let said = || std::fs::read_to_string(&log).unwrap_or_default();
     crate::eventually("it stands by", || said().contains("standby: the name 'web' is held by"));
     assert!(said().contains("stop it: forerun stop web"), "{}", said());
