@@ -49,6 +49,9 @@ pub struct Options {
     pub log: Option<PathBuf>,
     pub open: bool,
     pub grace: Option<Duration>,
+    pub notify: Option<String>,
+    pub ready_fd: Option<i32>,
+    pub watch: bool,
     pub verbose: u8,
     pub quiet: bool,
     pub json: bool,
@@ -137,6 +140,7 @@ fn command() -> Command {
         .args(check_args())
         .args(health_args())
         .args(detached_args())
+        .args(sidecar_args())
         .args(output_args())
         .arg(command_arg())
         .subcommands([check, status, stop, restart, logs])
@@ -256,6 +260,18 @@ fn detached_args() -> [Arg; 5] {
     ]
 }
 
+fn sidecar_args() -> [Arg; 3] {
+    [
+        option("notify", "WHO", "Who speaks to NOTIFY_SOCKET: auto, sidecar or server [default: auto]")
+            .value_parser(["auto", "sidecar", "server"])
+            .hide_possible_values(true),
+        option("ready-fd", "N", "Write a newline to descriptor N once the server is healthy (s6, dinit)")
+            .value_parser(value_parser!(i32)),
+        flag("watch", "Watch the server's health, descriptors, terminals and processes"),
+    ]
+    .map(|a| a.help_heading("Sidecar"))
+}
+
 fn output_args() -> [Arg; 4] {
     [
         Arg::new("verbose").short('v').action(ArgAction::Count).help("Say more; twice for debugging"),
@@ -312,6 +328,9 @@ impl Options {
         one(m, "log", &mut self.log);
         self.open |= has(m, "open");
         one(m, "grace", &mut self.grace);
+        one(m, "notify", &mut self.notify);
+        one(m, "ready-fd", &mut self.ready_fd);
+        self.watch |= has(m, "watch");
         self.verbose += m.try_get_one("verbose").ok().flatten().copied().unwrap_or(0);
         self.quiet |= has(m, "quiet");
         self.json |= has(m, "json");

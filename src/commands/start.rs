@@ -78,8 +78,8 @@ pub fn start(start: &Start) -> Result<(), Error> {
     let service = Service::resolve(start.options, &start.called_in)?;
     let decision = situation::decide(start.options, start.caller, service.asked_mode)?;
     log::info!("{} mode: {}", decision.mode, decision.reason);
-    for key in &service.without_effect {
-        log::warn!("'{key}' in the file has no effect in this version of forerun; continuing");
+    for why in &service.without_effect {
+        log::warn!("{why}; continuing");
     }
     if start.options.dry_run {
         return dry_run(&service, &decision, start);

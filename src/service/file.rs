@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use toml::Spanned;
 
-use super::OnConflict;
+use super::{Action, OnConflict, Share, Speaker};
 use crate::sys;
 use crate::text::{duration, elapsed, nearest, one_line, quoted};
 
@@ -50,7 +50,9 @@ pub struct File {
     pub health: Option<CheckTable>,
     #[serde(default)]
     pub limits: Limits,
-    pub watch: Option<Spanned<Watch>>,
+    pub watch: Option<WatchTable>,
+    pub notify: Option<Speaker>,
+    pub ready_fd: Option<Spanned<i32>>,
 }
 
 /// A `[[require]]`, a `[[wait]]` or `[health]`.
@@ -75,26 +77,18 @@ pub struct Limits {
     pub nofile: Option<Text<super::NofileWish>>,
 }
 
-/// `[watch]` is for the sidecar.
-#[derive(serde::Deserialize)]
+/// `[watch]`.
+#[derive(serde::Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[expect(dead_code, reason = "its values are validated; the sidecar that acts on them is not there yet")]
-pub struct Watch {
-    interval: Option<Text<Duration>>,
-    unhealthy_after: Option<u32>,
-    grace: Option<Text<Duration>>,
-    on_unhealthy: Option<Action>,
-    max_fds: Option<Text<Share>>,
-    max_ptys: Option<u64>,
-    max_processes: Option<u64>,
-    on_leak: Option<Action>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Action {
-    Restart,
-    Warn,
+pub struct WatchTable {
+    pub interval: Option<Spanned<Text<Duration>>>,
+    pub unhealthy_after: Option<Spanned<u32>>,
+    pub grace: Option<Text<Duration>>,
+    pub on_unhealthy: Option<Action>,
+    pub max_fds: Option<Text<Share>>,
+    pub max_ptys: Option<u64>,
+    pub max_processes: Option<u64>,
+    pub on_leak: Option<Action>,
 }
 
 /// What is wrong with a file, and in which line.
@@ -247,17 +241,6 @@ impl FromText for Statuses {
         };
         let ranges: Option<Vec<_>> = text.split(',').map(range).collect();
         ranges.map(Statuses).ok_or_else(|| format!("'{text}' is no status such as \"200\", \"200-399\" or \"200,401\""))
-    }
-}
-
-/// A count, or a percentage.
-struct Share;
-
-impl FromText for Share {
-    fn from_text(text: &str) -> Result<Self, String> {
-        let number = text.strip_suffix('%').unwrap_or(text).parse::<u32>().ok();
-        let right = number.is_some_and(|n| n > 0 && (!text.ends_with('%') || n <= 100));
-        right.then_some(Share).ok_or_else(|| format!("'{text}' is neither a count nor a percentage"))
     }
 }
 

@@ -5,10 +5,12 @@ mod file;
 mod name;
 mod probes;
 mod variables;
+mod watch;
 
 pub use name::is_name;
 pub use probes::{Awaited, Fix, Requirement};
 pub use variables::Variables;
+pub use watch::{Action, Share, Speaker, Watch};
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -81,7 +83,13 @@ pub struct Service {
     pub log: Option<PathBuf>,
     pub open: bool,
     pub grace: Duration,
-    /// Keys that are understood and have no effect yet.
+    pub notify: Speaker,
+    /// The descriptor that gets a newline once the server is ready.
+    pub ready_fd: Option<i32>,
+    /// Whether `[watch]` or `--watch` was given.
+    pub watches: bool,
+    pub watch: Watch,
+    /// Keys that have no effect as things are, and why.
     pub without_effect: Vec<&'static str>,
 }
 
@@ -164,6 +172,18 @@ impl Service {
         let url = file.url.clone().or_else(|| url(health.as_ref(), port));
         let name = name::resolve(options, &file, &directory, &command)?;
         let variables = variables::resolve(options, &file, folder, here)?;
+        let watch = file.watch.as_ref().map(watch::resolve).transpose()?.unwrap_or_default();
+        let notify = notify(options, &file);
+        let has_health = health.is_some();
+        for (what, given) in [
+            ("'--notify sidecar'", notify == Speaker::Sidecar),
+            ("'--ready-fd'", options.ready_fd.is_some() || file.ready_fd.is_some()),
+        ] {
+            if given && !has_health {
+                let message = format!("{what} needs a health check, which says when the server is ready: --health");
+                return Err(Fault::Usage(message));
+            }
+        }
         Ok(Service {
             name,
             config: config.map(Path::to_owned),
@@ -201,7 +221,14 @@ impl Service {
             // A restart has its browser already.
             open: (options.open || file.open == Some(true)) && options.task != Task::Restart,
             grace: options.grace.or(file.grace.as_ref().map(|t| t.0)).unwrap_or(GRACE),
-            without_effect: file.watch.is_some().then_some("watch").into_iter().collect(),
+            notify,
+            ready_fd: ready_fd(options, &file)?,
+            watches: options.watch || file.watch.is_some(),
+            without_effect: (!has_health && watch.on_unhealthy == Action::Restart)
+                .then_some("'on-unhealthy' has no effect without a health check")
+                .into_iter()
+                .collect(),
+            watch,
         })
     }
 
@@ -293,6 +320,25 @@ fn asked_mode(options: &Options, file: &File) -> Result<Option<(Mode, &'static s
         (true, None) => Ok(Some((Mode::Foreground, "'foreground' in the file"))),
         (false, Some(_)) => Ok(Some((Mode::Detached, "'detach' in the file"))),
         (false, None) => Ok(None),
+    }
+}
+
+fn notify(options: &Options, file: &File) -> Speaker {
+    match options.notify.as_deref() {
+        Some("sidecar") => Speaker::Sidecar,
+        Some("server") => Speaker::Server,
+        Some(_) => Speaker::Auto,
+        None => file.notify.unwrap_or_default(),
+    }
+}
+
+/// Not one of the three that everybody has: what else is written there would be taken for the word.
+fn ready_fd(options: &Options, file: &File) -> Result<Option<i32>, Fault> {
+    let wrong = |number: i32| format!("{number} is no descriptor for readiness: they are from 3 on");
+    match (options.ready_fd, &file.ready_fd) {
+        (Some(number), _) if number < 3 => Err(Fault::Usage(format!("invalid '--ready-fd': {}", wrong(number)))),
+        (None, Some(number)) if *number.get_ref() < 3 => Err(Wrong::at(number, wrong(*number.get_ref())).into()),
+        (given, in_file) => Ok(given.or(in_file.as_ref().map(|number| *number.get_ref()))),
     }
 }
 
