@@ -17,6 +17,7 @@ use crate::instance::state::{self, Folder};
 use crate::launch::{Launch, checks, log_file, unseen};
 use crate::mode::{Decision, Mode};
 use crate::report::line::{print_result, say};
+use crate::report::notify::Manager;
 use crate::report::plan::Plan;
 use crate::report::progress::Teller;
 use crate::report::result::{Checked, print_checks};
@@ -118,7 +119,8 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
     let signals = sys::catch_signals(wake.bell());
     let on_terminal = io::stderr().is_terminal() && !options.no_progress && !options.quiet;
     let notify = decision.may_notify && decision.mode == Mode::Foreground && options.task == Task::Start;
-    let teller = Teller::new(start.caller, on_terminal, notify);
+    let manager = Manager::of(start.caller).filter(|_| notify);
+    let teller = Teller::new(start.caller, on_terminal, manager);
     let context = Arc::new(Context {
         environment: service.variables.added_to(inherited.for_checks()),
         directory: service.directory.clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::line::say;
-use super::notify::Notifier;
+use super::notify::{Manager, Notifier};
 use crate::check::run::{Job, Observer, Progress, Work};
 use crate::environment::Environment;
 use crate::text::{attempts, elapsed, quoted};
@@ -27,10 +27,10 @@ pub struct Teller {
 
 impl Teller {
     /// `on_terminal`: stderr is one, and progress lines are wanted.
-    pub fn new(environment: &Environment, on_terminal: bool, notify: bool) -> Self {
+    pub fn new(environment: &Environment, on_terminal: bool, manager: Option<Manager>) -> Self {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| environment.filled(name));
         let utf8 = locale.is_some_and(|l| l.to_string_lossy().to_ascii_lowercase().replace('-', "").contains("utf8"));
-        Teller { on_terminal, utf8, bars: None, lines: Vec::new(), notifier: notify.then(Notifier::default) }
+        Teller { on_terminal, utf8, bars: None, lines: Vec::new(), notifier: manager.map(Notifier::new) }
     }
 
     /// Ends a set of jobs: the cursor is left behind the last line that was drawn.
@@ -51,6 +51,11 @@ impl Teller {
     /// Whether a service manager listens.
     pub fn notifies(&self) -> bool {
         self.notifier.is_some()
+    }
+
+    /// The service manager, where one listens.
+    pub fn manager(&self) -> Option<&Manager> {
+        self.notifier.as_ref().map(|notifier| &notifier.manager)
     }
 
     /// How long the service manager may be told nothing while we wait.

@@ -30,7 +30,7 @@ pub use os::{
     environment_of, exchange, executable, file_of, free_ptys, has_entry, host, is_listened_on, listeners, look_up,
     process_name, processes, set_subreaper, working_directory,
 };
-pub use pipe::{Cancel, Wake, Woken, wait_readable};
+pub use pipe::{Cancel, Wake, Woken, blocking_pipe, wait_readable};
 pub use process::{Host, Listener, Process, Waited, in_session_or_group, kill_group, process, reap_group, wait_for};
 pub use signal::{Caught, Dispositions, catch_signals, die_of};
 pub use terminal::{Account, accounts, has_controlling_terminal, home_directory};
