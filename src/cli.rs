@@ -19,6 +19,7 @@ pub enum Task {
     Stop,
     Restart,
     Logs,
+    Fds,
 }
 
 /// The command line, parsed but not yet understood.
@@ -80,6 +81,7 @@ pub fn parse(args: Vec<OsString>) -> Result<Options, clap::Error> {
         "status" => Task::Status,
         "stop" => Task::Stop,
         "restart" => Task::Restart,
+        "fds" => Task::Fds,
         _ => Task::Logs,
     };
     if options.task != Task::Check {
@@ -129,6 +131,13 @@ fn command() -> Command {
                 .arg(follow.help("Go on as it grows, also when it is rotated"))
                 .args(output_args_without(&["json", "no-progress"]))
         });
+    let fds = subcommand("fds", "Show what the file descriptors of a server are, by kind and by path")
+        .after_help("Example:\n  forerun fds webui --json")
+        .defer(|c| {
+            let [name, config] = instance_args();
+            let name = name.value_name("NAME|PID").help("The service, or any process [default: ./forerun.toml's]");
+            c.args([name, config]).args(output_args_without(&["no-progress"]))
+        });
     Command::new("forerun")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Checks what a server needs, then becomes it: exec under a supervisor, detach in a terminal.")
@@ -143,7 +152,7 @@ fn command() -> Command {
         .args(sidecar_args())
         .args(output_args())
         .arg(command_arg())
-        .subcommands([check, status, stop, restart, logs])
+        .subcommands([check, status, stop, restart, logs, fds])
 }
 
 fn subcommand(name: &'static str, about: &'static str) -> Command {
@@ -153,7 +162,8 @@ fn subcommand(name: &'static str, about: &'static str) -> Command {
 const USAGE: &str = "\
 forerun [OPTIONS] [-- COMMAND [ARG]...]
        forerun check [OPTIONS]
-       forerun status|stop|restart|logs [NAME]";
+       forerun status|stop|restart|logs [NAME]
+       forerun fds [NAME|PID]";
 
 const AFTER_HELP: &str = "\
 CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...

@@ -13,6 +13,8 @@ pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 /// a setting of many servers.
 const NOTIFICATION: [&str; 7] =
     [NOTIFY_SOCKET, "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID", "WATCHDOG_USEC", "WATCHDOG_PID"];
+/// What the one who speaks to the service manager has, and nobody else.
+const SPEAKERS: [&str; 3] = [NOTIFY_SOCKET, "WATCHDOG_USEC", "WATCHDOG_PID"];
 /// What says which unit a process belongs to.
 const UNIT: [&str; 3] = ["INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID"];
 /// What is said to forerun alone.
@@ -63,12 +65,18 @@ impl Environment {
         self.without(&OURS)
     }
 
+    /// For a server that does not speak to the service manager: the sidecar does.
+    pub fn for_silent_server(&self) -> Self {
+        self.without(&SPEAKERS)
+    }
+
     /// For a detached server: also without what says that it is of somebody else's unit.
     pub fn for_detached(&self) -> Self {
         self.for_checks().without(&UNIT).without(&OURS)
     }
 
-    fn without(&self, names: &[&str]) -> Self {
+    /// Less these variables.
+    pub fn without(&self, names: &[&str]) -> Self {
         let goes = |entry: &OsString| names.iter().any(|name| value_of(entry, name.as_bytes()).is_some());
         Environment(self.0.iter().filter(|e| !goes(e)).cloned().collect())
     }

@@ -13,6 +13,7 @@ mod launch;
 mod mode;
 mod report;
 mod service;
+mod sidecar;
 mod situation;
 #[allow(unsafe_code)]
 mod sys;
@@ -29,6 +30,9 @@ fn run(started: sys::Started) -> i32 {
         line::fail(&Error::NotReady(format!("internal error, please report it: {panic}").replace('\n', ": ")));
     }));
     let environment = Environment::new(started.environment);
+    if started.args.get(1).is_some_and(|word| word == sidecar::WORD) {
+        return end(sidecar::run(&environment), false);
+    }
     let options = match cli::parse(started.args.clone()) {
         Ok(options) => options,
         Err(e) if !e.use_stderr() => {

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Context, Reason};
+use super::{Context, Reason, port};
 use crate::environment::Environment;
 use crate::sys;
 use crate::text::quoted;
@@ -97,9 +97,11 @@ pub fn descriptors(count: u64, context: &Context) -> Result<(), String> {
 }
 
 pub fn ptys(count: u64) -> Result<(), String> {
-    let free = sys::free_ptys().map_err(|e| e.to_string())?;
-    match free >= count {
-        true => Ok(()),
-        false => Err(format!("{free} pseudo-terminals are free")),
+    let (used, most) = sys::ptys().map_err(|e| e.to_string())?;
+    let free = most.saturating_sub(used);
+    if free >= count {
+        return Ok(());
     }
+    let holder = sys::most_ptys().map(|(pid, held)| format!("; {} holds {held}", port::describe(pid)));
+    Err(format!("{free} pseudo-terminals of {most} are free{}", holder.unwrap_or_default()))
 }

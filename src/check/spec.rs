@@ -98,26 +98,35 @@ impl Check {
     }
 }
 
-impl fmt::Display for Check {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Check {
+    /// What [`Check::parse`] makes this check of, with its secrets.
+    pub fn spec(&self) -> OsString {
         let address = |host: &str, port: &u16| match host.contains(':') {
             true => format!("[{host}]:{port}"),
             false => format!("{host}:{port}"),
         };
+        let text = |kind: &str, operand: &OsStr| [OsStr::new(kind), operand].into_iter().collect::<OsString>();
         match self {
-            Check::Command(name) => write!(f, "cmd:{}", one_line(name)),
-            Check::File(path) => write!(f, "file:{}", one_line(path)),
-            Check::Directory(path) => write!(f, "dir:{}", one_line(path)),
-            Check::Variable(name) => write!(f, "env:{}", one_line(name)),
-            Check::Tcp { host, port } => write!(f, "tcp:{}", address(host, port)),
-            Check::Unix(path) => write!(f, "unix:{}", one_line(path)),
-            Check::Http(uri) => f.write_str(&one_line(&uri.to_string())),
-            Check::Exec(script) => write!(f, "exec:{}", one_line(script)),
-            Check::Free { host: Some(host), port } => write!(f, "free:{}", address(host, port)),
-            Check::Free { host: None, port } => write!(f, "free:{port}"),
-            Check::Descriptors(count) => write!(f, "fds:{count}"),
-            Check::Ptys(count) => write!(f, "ptys:{count}"),
+            Check::Command(name) => text("cmd:", name),
+            Check::File(path) => text("file:", path.as_os_str()),
+            Check::Directory(path) => text("dir:", path.as_os_str()),
+            Check::Variable(name) => text("env:", name.as_ref()),
+            Check::Tcp { host, port } => format!("tcp:{}", address(host, port)).into(),
+            Check::Unix(path) => text("unix:", path.as_os_str()),
+            Check::Http(uri) => uri.to_string().into(),
+            Check::Exec(script) => text("exec:", script),
+            Check::Free { host: Some(host), port } => format!("free:{}", address(host, port)).into(),
+            Check::Free { host: None, port } => format!("free:{port}").into(),
+            Check::Descriptors(count) => format!("fds:{count}").into(),
+            Check::Ptys(count) => format!("ptys:{count}").into(),
         }
+    }
+}
+
+/// As it was written, but for what is secret in it.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&one_line(&self.spec()))
     }
 }
 

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! The commands: a start, its dry run and `check`, and what is asked of instances.
 
+mod fds;
 mod logs;
 mod outside;
 mod restart;
@@ -37,6 +38,7 @@ pub fn run(
         Task::Stop => stop::run(options, environment),
         Task::Restart => restart::run(options, environment, dispositions),
         Task::Logs => logs::run(options, environment),
+        Task::Fds => fds::run(options, environment),
     }
 }
 

@@ -158,6 +158,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         teller,
         json: options.json,
         before: None,
+        sidecar: None,
     }
     .start()
 }

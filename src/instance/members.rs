@@ -210,7 +210,7 @@ pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, lo
 }
 
 /// A set of processes with all that descend from them.
-fn descendants(table: &[Process], mut family: HashSet<i32>) -> HashSet<i32> {
+pub fn descendants(table: &[Process], mut family: HashSet<i32>) -> HashSet<i32> {
     loop {
         let before = family.len();
         let children: Vec<_> = table.iter().filter(|p| family.contains(&p.parent)).map(|p| p.pid).collect();

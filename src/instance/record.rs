@@ -68,6 +68,9 @@ pub struct Record {
     /// The forerun that is at work on the start. Not of a record that issue 2's wrote.
     #[serde(default)]
     pub starter: Option<Identity>,
+    /// The sidecar, where there is one.
+    #[serde(default)]
+    pub sidecar: Option<Identity>,
     pub session: i32,
     pub group: i32,
     pub cookie: String,

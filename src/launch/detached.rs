@@ -2,6 +2,7 @@
 //! Detached: the server gets a session of its own and a log, and forerun waits until it is ready. If it does not
 //! get ready, nothing of it is left.
 
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::log_file::Log;
@@ -19,6 +20,7 @@ use crate::instance::stop::Signalled;
 use crate::report::line::say;
 use crate::report::result::{self, Ready};
 use crate::service::Replace;
+use crate::sidecar::{self, Role};
 use crate::sys::{self, Detached, ExitWatch, Process, Waited};
 use crate::text::{elapsed, quoted};
 
@@ -84,6 +86,9 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     drop(lock);
     let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, server.process.pid) };
     result::print_ready(&ready, launch.json)?;
+    if let Some(Err(e)) = service.ready_fd.map(sys::write_ready) {
+        log::warn!("cannot write to the descriptor of --ready-fd: {e}; the server runs");
+    }
     if service.open {
         open_url(service.url.as_deref());
     }
@@ -132,6 +137,12 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     };
     // It leads both, or will in a moment.
     let process = Process { session: pid, group: pid, ..forked };
+    let role = Role::detached(service, launch.decision);
+    if role.is_needed() {
+        let sidecar = sidecar::start(&role, &process, cookie, &launch.context, log.file.as_fd());
+        launch.sidecar =
+            sidecar.map_err(|why| log::warn!("cannot start the sidecar: {why}; continuing without it")).ok();
+    }
     write(launch, folder, Phase::Starting, &process, cookie, log)?;
     held.let_go().map_err(failed)?;
     let server = Server { process, watch: ExitWatch::new(pid), started: Instant::now() };

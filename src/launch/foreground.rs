@@ -15,7 +15,9 @@ use crate::error::Error;
 use crate::instance::cookie;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::{Folder, Lock};
+use crate::report::notify::NotifyState;
 use crate::service::{OnConflict, Service};
+use crate::sidecar::{self, Role};
 use crate::sys;
 use crate::text::quoted;
 
@@ -25,6 +27,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let folder = launch.state.clone().and_then(|root| Folder::open(&root, &service.name));
     let folder = folder.map_err(|e| log::warn!("{e}; continuing without a record")).ok();
     let (lock, kept) = take_place(&mut launch, folder.as_ref())?;
+    ready_fd_is_open(service, kept.is_some()).inspect_err(|_| undo(folder.as_ref(), launch.before.as_deref()))?;
     let cookie = kept.unwrap_or_else(|| cookie::new(&service.name));
 
     if !(service.requirements.is_empty() && service.waits.is_empty()) {
@@ -35,16 +38,21 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         }
         result?;
     }
-    let environment = server_environment(service, launch.inherited, &cookie);
+    let mut environment = server_environment(service, launch.inherited, &cookie);
     let path = launch.find_command(&environment).inspect_err(|_| {
         undo(folder.as_ref(), launch.before.as_deref());
     })?;
     let runs = program::of(&path, &service.command, &environment, &service.directory);
+    let ready = start_sidecar(&mut launch, &cookie, &mut environment);
     write_record(&launch, folder.as_ref(), Phase::Running, &cookie, runs);
     launch.teller.starting(&format!("starting {}", quoted(&service.command[0])), service.health_timeout);
     if service.close_fds {
         sys::close_on_exec_from(first_to_close(launch.inherited));
     }
+    if ready == Ready::IsOursToSay {
+        say_ready(&launch);
+    }
+    service.ready_fd.into_iter().for_each(sys::close_on_exec);
     let Launch { nofile, dispositions, signals, before, .. } = launch;
     nofile.map(sys::set_nofile);
     // From here on a signal ends us as if forerun had never been there.
@@ -56,6 +64,72 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     undo(folder.as_ref(), before.as_deref());
     drop(lock);
     Err(exec_error(&service.command, &error))
+}
+
+/// Who says that the server is ready.
+#[derive(PartialEq, Eq)]
+enum Ready {
+    /// The sidecar, or the server itself.
+    IsSaid,
+    /// Nobody else will.
+    IsOursToSay,
+}
+
+/// Starts the sidecar, where there is something for it to do, and takes from the server's environment what is the
+/// sidecar's.
+fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environment) -> Ready {
+    let role = Role::in_foreground(launch.service, launch.decision, launch.teller.manager());
+    let before = launch.before.as_ref().filter(|before| before.cookie == cookie);
+    let there = before.and_then(|before| before.sidecar.clone());
+    // A server that executes its start script again has one, which knows whom to speak to.
+    if let Some(sidecar) = there.filter(|sidecar| sidecar.verified().is_some_and(|p| !p.zombie)) {
+        launch.sidecar = Some(sidecar);
+        return Ready::IsSaid;
+    }
+    if !role.is_needed() {
+        return Ready::IsSaid;
+    }
+    if let Some(manager) = role.manager {
+        // Only we can say it: we are still the main process. Systemd before 254 does not know it.
+        manager.tell(&[NotifyState::Custom("NOTIFYACCESS=all")]);
+    }
+    let main = ourselves().ok_or_else(|| "this process's own start time cannot be read".to_owned());
+    let stderr = std::io::stderr();
+    match main.and_then(|main| sidecar::start(&role, &main, cookie, &launch.context, stderr.as_fd())) {
+        Ok(sidecar) => {
+            if role.manager.is_some() {
+                *environment = environment.for_silent_server();
+            }
+            launch.sidecar = Some(sidecar);
+            Ready::IsSaid
+        }
+        Err(why) => {
+            log::warn!("cannot start the sidecar: {why}; continuing without it");
+            Ready::IsOursToSay
+        }
+    }
+}
+
+/// Says that the server is ready, where no sidecar can: it is started as if it were.
+fn say_ready(launch: &Launch) {
+    let role = Role::in_foreground(launch.service, launch.decision, launch.teller.manager());
+    if let Some(manager) = role.manager {
+        manager.tell(&[NotifyState::Ready, NotifyState::Status("started; nobody checks its health")]);
+    }
+    if let Some(Err(e)) = role.ready_fd.map(sys::write_ready) {
+        log::warn!("cannot write to the descriptor of --ready-fd: {e}; continuing");
+    }
+}
+
+/// A server that executes its start script again has said that it is ready, and has the descriptor no more.
+fn ready_fd_is_open(service: &Service, is_ourselves: bool) -> Result<(), Error> {
+    match service.ready_fd.filter(|&number| !sys::is_inheritable(number)) {
+        Some(number) if !is_ourselves => Err(Error::Config(format!(
+            "cannot write to the descriptor '{number}' of --ready-fd: it is not open; \
+             name the one that the supervisor opens (s6: ./notification-fd)"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn undo(folder: Option<&Folder>, before: Option<&Record>) {

@@ -57,6 +57,8 @@ pub struct Launch<'a> {
     pub json: bool,
     /// The record of the instance that had the place before, or that we are.
     pub before: Option<Box<Record>>,
+    /// The sidecar, once there is one.
+    pub sidecar: Option<Identity>,
 }
 
 impl Launch<'_> {
@@ -173,6 +175,7 @@ impl Launch<'_> {
             group: process.group,
             process: Identity::new(process, &self.host),
             starter: starter.map(|us| Identity::new(&us, &self.host)),
+            sidecar: self.sidecar.clone(),
             cookie: work.cookie.to_owned(),
             former: self.before.as_ref().map(|before| before.cookies_but(work.cookie)).unwrap_or_default(),
             mode: self.decision.mode.to_string(),

@@ -24,6 +24,7 @@ enum Priority {
 
 struct Lines {
     journal: bool,
+    verbose: u8,
     quiet: bool,
     level: LevelFilter,
     /// FORERUN_LOG, where it is set.
@@ -46,9 +47,14 @@ pub fn init(environment: &Environment, verbose: u8, quiet: bool) {
         _ => LevelFilter::Trace,
     };
     let most = filter.as_ref().map_or(level, |f| f.filter().max(level));
-    if log::set_logger(LINES.get_or_init(|| Lines { journal, quiet, level, filter })).is_ok() {
+    if log::set_logger(LINES.get_or_init(|| Lines { journal, verbose, quiet, level, filter })).is_ok() {
         log::set_max_level(most);
     }
+}
+
+/// How many `-v` and whether `-q` were given.
+pub fn loudness() -> (u8, bool) {
+    LINES.get().map_or((0, false), |lines| (lines.verbose, lines.quiet))
 }
 
 impl Log for Lines {

@@ -19,7 +19,7 @@ use super::pipe::blocking_pipe;
 use super::signal::Dispositions;
 
 /// An execve that is ready to run: everything that needs memory is done.
-struct Execve {
+pub struct Execve {
     path: CString,
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
@@ -32,7 +32,7 @@ unsafe impl Send for Execve {}
 unsafe impl Sync for Execve {}
 
 impl Execve {
-    fn new(path: &Path, args: &[OsString], environment: &[OsString]) -> io::Result<Self> {
+    pub fn new(path: &Path, args: &[OsString], environment: &[OsString]) -> io::Result<Self> {
         let strings = |list: &[OsString]| -> Result<Vec<CString>, NulError> {
             list.iter().map(|s| CString::new(s.as_bytes())).collect()
         };
@@ -47,7 +47,7 @@ impl Execve {
     }
 
     /// Runs it. Safe between fork and exec. Returns only with the reason why it could not.
-    fn run(&self) -> io::Error {
+    pub fn run(&self) -> io::Error {
         // SAFETY: the path is a C string, both arrays end with a null pointer, and what they point to is alive.
         unsafe { libc::execve(self.path.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
         io::Error::last_os_error()

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{SockaddrStorage, getsockname, getsockopt, sockopt};
@@ -59,11 +59,23 @@ pub fn close_on_exec_from(first: i32) {
     if os::close_range_on_exec(first) {
         return;
     }
-    for number in first..limits::open_max().min(MOST) {
-        // SAFETY: sets a flag; a number that is not open is answered with EBADF.
-        let fd = unsafe { BorrowedFd::borrow_raw(number) };
-        let _ = fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
-    }
+    (first..limits::open_max().min(MOST)).for_each(close_on_exec);
+}
+
+/// Keeps a descriptor that came in from what is executed.
+pub fn close_on_exec(number: i32) {
+    // SAFETY: sets a flag; a number that is not open is answered with EBADF.
+    let _ = fcntl(unsafe { BorrowedFd::borrow_raw(number) }, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+}
+
+/// Says on a descriptor that came in that the server is ready, by a newline, and closes it.
+///
+/// # Errors
+/// Those of write(2).
+pub fn write_ready(number: i32) -> io::Result<()> {
+    // SAFETY: whoever calls this was told to write there, and does not use it again.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    nix::unistd::write(&fd, b"\n").map(drop).map_err(io::Error::from)
 }
 
 /// Takes an exclusive lock that ends with the file's descriptor. False when somebody else has it. (nix's own panics
@@ -90,7 +102,8 @@ pub fn stderr_is_journal(journal_stream: &OsStr) -> bool {
     fstat(stderr).is_ok_and(|s| device.parse() == Ok(s.st_dev) && inode.parse() == Ok(s.st_ino))
 }
 
-fn is_inheritable(number: i32) -> bool {
+/// Whether an exec would hand on a descriptor: one that came in, and not one of ours.
+pub fn is_inheritable(number: i32) -> bool {
     // SAFETY: only asks for the flags; a number that is not open is answered with EBADF.
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
     fcntl(fd, FcntlArg::F_GETFD).is_ok_and(|flags| flags & libc::FD_CLOEXEC == 0)

@@ -24,6 +24,9 @@ use super::process::{Host, Listener, Process};
 
 #[path = "listening.rs"]
 mod listening;
+#[path = "descriptors.rs"]
+mod descriptors;
+pub use descriptors::{descriptors, pty_masters};
 pub use listening::Listening;
 
 /// Where this process's descriptors are listed.
@@ -303,13 +306,12 @@ pub fn most_descriptors() -> Option<u64> {
     number("/proc/sys/fs/nr_open").ok()
 }
 
-/// How many pseudo-terminals are free in the system's pool.
+/// How many pseudo-terminals of the system's pool are in use, and how many there are at most.
 ///
 /// # Errors
 /// When the kernel's counters cannot be read.
-pub fn free_ptys() -> io::Result<u64> {
-    let (most, used) = (number("/proc/sys/kernel/pty/max")?, number("/proc/sys/kernel/pty/nr")?);
-    Ok(most.saturating_sub(used))
+pub fn ptys() -> io::Result<(u64, u64)> {
+    Ok((number("/proc/sys/kernel/pty/nr")?, number("/proc/sys/kernel/pty/max")?))
 }
 
 /// Makes this process the parent of its descendants' orphans, so that a server that puts itself into the
@@ -317,6 +319,23 @@ pub fn free_ptys() -> io::Result<u64> {
 pub fn set_subreaper() -> bool {
     // SAFETY: prctl with this option takes one integer and changes only this process's attribute.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 }
+}
+
+/// Has this child of ours told to end when we do.
+pub fn end_with_parent() {
+    // SAFETY: prctl with this option takes one integer and changes only this process's attribute.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM, 0, 0, 0) };
+}
+
+/// What `ps` calls this process: the kernel takes the name of the link that was executed.
+pub fn set_name(name: &std::ffi::CStr) {
+    // SAFETY: the name is a C string, of which the kernel copies 16 bytes at most.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
+}
+
+/// The file that this process runs, also after an upgrade has replaced it.
+pub fn own_executable() -> io::Result<PathBuf> {
+    Ok("/proc/self/exe".into())
 }
 
 fn number(path: &str) -> io::Result<u64> {

@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use socket2::{SockAddr, Socket};
 
+use super::descriptor::{Descriptor, Kind};
 use super::process::{Host, Listener, Process, process};
 
 /// Where this process's descriptors are listed.
@@ -231,13 +232,97 @@ pub fn age(start: u64) -> Option<Duration> {
 
 /// How many descriptors a process has open. macOS does not tell another process's limit of them.
 pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
+    Some((list(pid).ok()?.len() as u64, None))
+}
+
+/// `struct proc_fdinfo` (sys/proc_info.h): a descriptor and what it is open on, PROX_FDTYPE_*.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct FdInfo {
+    number: i32,
+    kind: u32,
+}
+
+fn list(pid: i32) -> io::Result<Vec<FdInfo>> {
     // SAFETY: with a null buffer the call only returns how many bytes the list would need, with room to spare.
     let room = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDLISTFDS, 0, std::ptr::null_mut(), 0) };
-    let mut list = vec![0u8; usize::try_from(room).ok().filter(|&r| r > 0)?];
+    let room = usize::try_from(room).ok().filter(|&room| room > 0).ok_or_else(io::Error::last_os_error)?;
+    let mut list = vec![FdInfo::default(); room / size_of::<FdInfo>()];
+    let size = size_of_val(list.as_slice()) as i32;
     // SAFETY: the buffer is as large as said; the call returns how many bytes it wrote.
-    let got = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDLISTFDS, 0, list.as_mut_ptr().cast(), room) };
-    let open = u64::try_from(got).ok().filter(|&g| g > 0)? / size_of::<libc::proc_fdinfo>() as u64;
-    Some((open, None))
+    let got = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDLISTFDS, 0, list.as_mut_ptr().cast(), size) };
+    let got = usize::try_from(got).ok().filter(|&got| got > 0).ok_or_else(io::Error::last_os_error)?;
+    list.truncate(got / size_of::<FdInfo>());
+    Ok(list)
+}
+
+unsafe extern "C" {
+    /// libproc.h; not in the libc crate.
+    fn proc_pidfdinfo(pid: i32, fd: i32, flavor: i32, buffer: *mut libc::c_void, size: i32) -> i32;
+}
+
+/// `struct vnode_fdinfowithpath` (sys/proc_info.h): `struct proc_fileinfo`, then `struct vnode_info_path`.
+#[repr(C)]
+struct VnodeInfo {
+    _file: [u64; 3],
+    vnode: libc::vnode_info_path,
+}
+
+/// The path of a descriptor that is open on a vnode.
+fn vnode_path(pid: i32, number: i32) -> Option<OsString> {
+    const PROC_PIDFDVNODEPATHINFO: i32 = 2;
+    // SAFETY: it has only integers and arrays of them, for which zero is a value.
+    let mut info: VnodeInfo = unsafe { std::mem::zeroed() };
+    let size = size_of::<VnodeInfo>() as i32;
+    // SAFETY: the buffer is as large as said.
+    let got = unsafe { proc_pidfdinfo(pid, number, PROC_PIDFDVNODEPATHINFO, (&raw mut info).cast(), size) };
+    if got != size {
+        return None;
+    }
+    let bytes: Vec<u8> = info.vnode.vip_path.as_flattened().iter().map(|&c| c as u8).collect();
+    let path = bytes.split(|&b| b == 0).next().filter(|path| !path.is_empty())?;
+    Some(OsString::from_vec(path.to_vec()))
+}
+
+/// The open descriptors of a process. Which sockets listen is not told apart.
+///
+/// # Errors
+/// When there is no such process, or it is not ours to look into.
+pub fn descriptors(pid: i32) -> io::Result<Vec<Descriptor>> {
+    Ok(list(pid)?.into_iter().map(|fd| descriptor(pid, fd)).collect())
+}
+
+/// How many pseudo-terminals a process holds the master side of.
+///
+/// # Errors
+/// As [`descriptors`].
+pub fn pty_masters(pid: i32) -> io::Result<u64> {
+    let is_master = |fd: &FdInfo| descriptor(pid, *fd).kind == Kind::PtyMaster;
+    Ok(list(pid)?.iter().filter(|fd| is_master(fd)).count() as u64)
+}
+
+fn descriptor(pid: i32, fd: FdInfo) -> Descriptor {
+    // PROX_FDTYPE_* of sys/proc_info.h.
+    let (kind, what) = match fd.kind {
+        1 => {
+            let path = vnode_path(pid, fd.number);
+            (path.as_deref().map_or(Kind::File, kind_of_path), path)
+        }
+        2 => (Kind::Socket, None),
+        5 => (Kind::Epoll, None),
+        6 => (Kind::Pipe, None),
+        _ => (Kind::Other, None),
+    };
+    Descriptor { number: fd.number, kind, what }
+}
+
+fn kind_of_path(path: &OsStr) -> Kind {
+    match path.as_bytes() {
+        b"/dev/ptmx" => Kind::PtyMaster,
+        path if path.starts_with(b"/dev/ttys") => Kind::Terminal,
+        path if path.starts_with(b"/dev/") => Kind::Device,
+        _ => Kind::File,
+    }
 }
 
 /// macOS has no control groups.
@@ -326,24 +411,38 @@ pub fn most_descriptors() -> Option<u64> {
     number(c"kern.maxfilesperproc")
 }
 
-/// How many pseudo-terminals are free in the system's pool. A slot in use has a node /dev/ttysNNN, until both
-/// of its sides are closed.
+/// How many pseudo-terminals of the system's pool are in use, and how many there are at most. A slot in use has a
+/// node /dev/ttysNNN, until both of its sides are closed.
 ///
 /// # Errors
 /// When the limit or /dev cannot be read.
-pub fn free_ptys() -> io::Result<u64> {
+pub fn ptys() -> io::Result<(u64, u64)> {
     let most = number(c"kern.tty.ptmx_max").ok_or_else(io::Error::last_os_error)?;
     let used = fs::read_dir("/dev")?.flatten().filter(|e| {
         let name = e.file_name();
         let digits = name.as_bytes().strip_prefix(b"ttys").unwrap_or_default();
         digits.len() == 3 && digits.iter().all(u8::is_ascii_digit)
     });
-    Ok(most.saturating_sub(used.count() as u64))
+    Ok((used.count() as u64, most))
 }
 
 /// macOS gives every orphan to launchd.
 pub fn set_subreaper() -> bool {
     false
+}
+
+/// macOS has nothing that would tell a child: it ends with its errand.
+pub fn end_with_parent() {}
+
+/// Not needed here: the name is the executable's.
+pub fn set_name(_name: &CStr) {}
+
+/// The file that this process runs.
+///
+/// # Errors
+/// When it cannot be told.
+pub fn own_executable() -> io::Result<PathBuf> {
+    std::env::current_exe()
 }
 
 fn number(name: &CStr) -> Option<u64> {

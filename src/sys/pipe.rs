@@ -42,6 +42,23 @@ impl Wake {
         let _ = nix::unistd::write(&self.write, &[0]);
     }
 
+    fn drain(&self) {
+        let mut bytes = [0; 64];
+        while matches!(nix::unistd::read(&self.read, &mut bytes), Ok(64)) {}
+    }
+
+    /// Waits until rung, until one of `others` has something, or until `timeout`. Says which ones have.
+    pub fn wait_for<const N: usize>(&self, others: [Option<BorrowedFd>; N], timeout: Duration) -> [bool; N] {
+        let mut polled = vec![PollFd::new(self.read.as_fd(), PollFlags::POLLIN)];
+        polled.extend(others.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
+        let ready = poll(&mut polled, millis(timeout)).is_ok_and(|n| n > 0);
+        if ready && polled[0].any() == Some(true) {
+            self.drain();
+        }
+        let mut answers = polled[1..].iter().map(|fd| ready && fd.any() == Some(true));
+        others.map(|fd| fd.is_some() && answers.next() == Some(true))
+    }
+
     /// Waits until rung, until `other` has something, or until `timeout`.
     pub fn wait(&self, other: Option<BorrowedFd>, timeout: Duration) -> Woken {
         let mut fds = vec![PollFd::new(self.read.as_fd(), PollFlags::POLLIN)];
@@ -49,8 +66,7 @@ impl Wake {
         match poll(&mut fds, millis(timeout)) {
             Ok(0) => Woken::Timeout,
             Ok(_) if fds[0].any() == Some(true) => {
-                let mut bytes = [0; 64];
-                while matches!(nix::unistd::read(&self.read, &mut bytes), Ok(64)) {}
+                self.drain();
                 Woken::Rung
             }
             Ok(_) => Woken::Other,
@@ -94,7 +110,7 @@ pub fn wait_readable<const N: usize>(fds: [Option<BorrowedFd>; N], timeout: Dura
 
 /// Rounded up: rounded down, the last millisecond before a deadline would be spent polling.
 fn millis(duration: Duration) -> PollTimeout {
-    PollTimeout::try_from((duration + Duration::from_micros(999)).as_millis()).unwrap_or(PollTimeout::MAX)
+    PollTimeout::try_from(duration.saturating_add(Duration::from_micros(999)).as_millis()).unwrap_or(PollTimeout::MAX)
 }
 
 /// A pipe, both ends non-blocking and close-on-exec.

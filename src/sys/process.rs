@@ -11,7 +11,7 @@ use nix::unistd::{Pid, getpgid, getsid};
 use super::os;
 
 /// One process, as the system's table has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Process {
     pub pid: i32,
     pub parent: i32,
@@ -64,6 +64,12 @@ pub fn in_session_or_group(session: i32, group: Option<i32>) -> io::Result<Vec<i
             || (group.is_some() && getpgid(number).is_ok_and(|g| Some(g.as_raw()) == group))
     };
     Ok(os::pids()?.into_iter().filter(is_in).collect())
+}
+
+/// The process that holds the most pseudo-terminals, of those that we may look into, and how many.
+pub fn most_ptys() -> Option<(i32, u64)> {
+    let held = |pid: i32| os::pty_masters(pid).ok().filter(|&count| count > 0).map(|count| (pid, count));
+    os::pids().ok()?.into_iter().filter_map(held).max_by_key(|(_, count)| *count)
 }
 
 /// How a child ended.

@@ -122,6 +122,16 @@ impl Caught {
     }
 }
 
+/// Gives every signal its default. Safe between fork and exec.
+pub fn reset_all() {
+    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
+        set(signal, SigHandler::SigDfl);
+    }
+    for number in [&CAUGHT, &COUNT] {
+        number.store(0, Ordering::SeqCst);
+    }
+}
+
 /// Ends this process by `signal`, as if it had never been caught. Returns only where the kernel does not
 /// allow that: pid 1 ignores the default action.
 pub fn die_of(signal: i32) {

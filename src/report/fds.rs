@@ -1,0 +1,161 @@
+#![forbid(unsafe_code)]
+//! What the descriptors of a server are: by kind and by path, as a table, as JSON, and in a few words.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::line::print_result;
+use crate::error::Error;
+use crate::sys::{Descriptor, Kind};
+use crate::text::one_line;
+
+/// How many paths a person is shown.
+const PATHS: usize = 10;
+/// A path that is open this often is worth its name.
+const NOTEWORTHY: u64 = 4;
+
+/// Descriptors, counted. Both lists have the most first.
+pub struct Breakdown {
+    open: u64,
+    kinds: Vec<(Kind, u64)>,
+    paths: Vec<(OsString, Kind, u64)>,
+}
+
+impl Breakdown {
+    pub fn of(descriptors: &[Descriptor]) -> Self {
+        let (mut kinds, mut paths) = (BTreeMap::<Kind, u64>::new(), BTreeMap::<(OsString, Kind), u64>::new());
+        for Descriptor { kind, what, .. } in descriptors {
+            *kinds.entry(*kind).or_default() += 1;
+            if let Some(path) = what {
+                *paths.entry((path.clone(), *kind)).or_default() += 1;
+            }
+        }
+        let mut kinds: Vec<_> = kinds.into_iter().collect();
+        let mut paths: Vec<_> = paths.into_iter().map(|((path, kind), count)| (path, kind, count)).collect();
+        kinds.sort_by_key(|(_, count)| Reverse(*count));
+        paths.sort_by_key(|(_, _, count)| Reverse(*count));
+        Breakdown { open: descriptors.len() as u64, kinds, paths }
+    }
+
+    /// The largest groups, at most so many: files by their name where one is open often, the rest by its kind.
+    pub fn top(&self, most: usize) -> String {
+        let has_name = |kind: &Kind| matches!(kind, Kind::File | Kind::Device | Kind::Memfd | Kind::Fifo);
+        let named = self.paths.iter().filter(|(_, kind, count)| *count >= NOTEWORTHY && has_name(kind));
+        let mut kinds: BTreeMap<Kind, u64> = self.kinds.iter().copied().collect();
+        let mut groups = Vec::new();
+        for (path, kind, count) in named {
+            if let Some(left) = kinds.get_mut(kind) {
+                *left -= count;
+            }
+            let name = Path::new(path).file_name().unwrap_or(path);
+            groups.push((*count, one_line(name)));
+        }
+        groups.extend(kinds.iter().filter(|(_, n)| **n > 0).map(|(kind, n)| (*n, kind.counted(*n).to_owned())));
+        groups.sort_by_key(|(count, _)| Reverse(*count));
+        let more = if groups.len() > most { ", ..." } else { "" };
+        let words: Vec<_> = groups.iter().take(most).map(|(count, name)| format!("{count} {name}")).collect();
+        words.join(", ") + more
+    }
+}
+
+/// The descriptors of one process.
+pub struct Report {
+    /// The instance, where it is one.
+    pub name: Option<String>,
+    pub pid: i32,
+    /// What it runs, for people.
+    pub command: String,
+    /// Its soft limit, where the system tells.
+    pub limit: Option<u64>,
+    pub breakdown: Breakdown,
+}
+
+impl Report {
+    /// Prints it.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn print(&self, json: bool) -> Result<(), Error> {
+        let text = if json { format!("{}\n", self.json()) } else { self.text() };
+        print_result(text.as_bytes())
+    }
+
+    fn text(&self) -> String {
+        let Breakdown { open, kinds, paths } = &self.breakdown;
+        let who = match &self.name {
+            Some(name) => format!("{name}, pid {}", self.pid),
+            None => self.command.clone(),
+        };
+        let of = match self.limit {
+            Some(limit) if limit > 0 => {
+                format!(" of {limit} descriptors ({}%)", u128::from(*open) * 100 / u128::from(limit))
+            }
+            _ => " descriptors".to_owned(),
+        };
+        let mut out = format!("{who}: {open}{of}\n  by kind\n");
+        let width = kinds.iter().map(|(kind, _)| kind.to_string().len()).max().unwrap_or(0);
+        kinds.iter().for_each(|(kind, count)| out += &format!("    {:<width$}  {count:>5}\n", kind.to_string()));
+        if !paths.is_empty() {
+            out += "  by path\n";
+        }
+        paths.iter().take(PATHS).for_each(|(path, _, count)| out += &format!("    {count:>5}  {}\n", one_line(path)));
+        if paths.len() > PATHS {
+            out += &format!("           and {} more\n", paths.len() - PATHS);
+        }
+        out
+    }
+
+    fn json(&self) -> Value {
+        let Breakdown { open, kinds, paths } = &self.breakdown;
+        let kinds: Map<_, _> = kinds.iter().map(|(kind, count)| (kind.to_string(), json!(count))).collect();
+        let path = |(path, kind, count): &(OsString, Kind, u64)| {
+            json!({ "path": path.to_string_lossy(), "kind": kind.to_string(), "count": count })
+        };
+        json!({
+            "name": self.name,
+            "pid": self.pid,
+            "open": open,
+            "limit": self.limit,
+            "kinds": kinds,
+            "paths": paths.iter().map(path).collect::<Vec<_>>(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn many(count: usize, kind: Kind, what: Option<&str>) -> Vec<Descriptor> {
+        vec![Descriptor { number: 3, kind, what: what.map(OsString::from) }; count]
+    }
+
+    #[test]
+    fn the_largest_groups_come_first_and_files_have_their_names() {
+        let all = [
+            many(318, Kind::File, Some("/srv/web/state.db")),
+            many(2, Kind::File, Some("/srv/web/log")),
+            many(61, Kind::Connected, None),
+            many(20, Kind::Pipe, None),
+            many(1, Kind::Listening, None),
+        ]
+        .concat();
+        let breakdown = Breakdown::of(&all);
+        assert_eq!(breakdown.top(3), "318 state.db, 61 sockets connected, 20 pipes, ...");
+        assert_eq!(
+            breakdown.top(9),
+            "318 state.db, 61 sockets connected, 20 pipes, 2 files, 1 socket listening"
+        );
+        assert_eq!(Breakdown::of(&[]).top(3), "");
+    }
+
+    #[test]
+    fn a_hostile_name_stays_on_its_line() {
+        let all = many(9, Kind::File, Some("/a/b\nc"));
+        assert_eq!(Breakdown::of(&all).top(3), "9 b\\nc");
+    }
+}

@@ -1,0 +1,119 @@
+#![forbid(unsafe_code)]
+//! Counts what a server can leak: its descriptors, its terminals, its processes, and what is left of the system's
+//! pool of terminals.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use super::leaks::{Gauge, Turn};
+use super::plan::Plan;
+use crate::check::port::describe;
+use crate::instance::members::descendants;
+use crate::report::fds::Breakdown;
+use crate::service::Share;
+use crate::sys;
+use crate::text::{counted, one_line};
+
+/// How much of the system's terminals may be in use.
+const POOL: Share = Share::Percent(90);
+/// How many groups a breakdown names.
+const GROUPS: usize = 5;
+
+/// The gauges.
+#[derive(Default)]
+pub struct Counts {
+    descriptors: Gauge,
+    ptys: Gauge,
+    processes: Gauge,
+    pool: Gauge,
+    /// It was said that the descriptors cannot be counted.
+    blind: bool,
+}
+
+/// What a look has to say.
+pub enum Line {
+    Crossed(String),
+    Recovered(String),
+    /// Something cannot be looked at.
+    Blind(String),
+}
+
+impl Counts {
+    /// Looks once.
+    pub fn look(&mut self, plan: &Plan, now: Duration) -> Vec<Line> {
+        let looks = [self.descriptors(plan, now), self.ptys(plan, now), self.processes(plan, now), self.pool(now)];
+        looks.into_iter().flatten().collect()
+    }
+
+    /// Since when the server has had more than it may; the system's pool is not its alone.
+    pub fn over_since(&self) -> Option<Duration> {
+        [&self.descriptors, &self.ptys, &self.processes].into_iter().filter_map(Gauge::over_since).min()
+    }
+
+    fn descriptors(&mut self, plan: &Plan, now: Duration) -> Option<Line> {
+        let pid = plan.main.pid;
+        let Some((open, soft)) = sys::descriptor_count(pid) else {
+            let told = std::mem::replace(&mut self.blind, true);
+            let why = "its descriptors cannot be counted by this user; they are not watched";
+            return (!told && sys::process(pid).is_some_and(|p| !p.zombie)).then(|| Line::Blind(why.to_owned()));
+        };
+        let most = soft.unwrap_or(plan.nofile.soft);
+        let turn = self.descriptors.look(open, plan.watch.max_fds.is_crossed(open, Some(most)), now);
+        let what = format!("{open} of {most} descriptors");
+        line(turn, &what, self.descriptors.growth(open), || {
+            sys::descriptors(pid).map(|all| Breakdown::of(&all).top(GROUPS)).unwrap_or_default()
+        })
+    }
+
+    fn ptys(&mut self, plan: &Plan, now: Duration) -> Option<Line> {
+        let (count, most) = (sys::pty_masters(plan.main.pid).ok()?, plan.watch.max_ptys);
+        let turn = self.ptys.look(count, Share::Count(most).is_crossed(count, None), now);
+        let what = format!("{}, of {most} that it may have", counted(count as usize, "terminal", "terminals"));
+        line(turn, &what, self.ptys.growth(count), String::new)
+    }
+
+    fn processes(&mut self, plan: &Plan, now: Duration) -> Option<Line> {
+        let table = sys::processes().ok()?;
+        let main = plan.main;
+        let led = |p: &&sys::Process| p.session == main.pid || p.group == main.pid;
+        let roots: HashSet<i32> = table.iter().filter(led).map(|p| p.pid).chain([main.pid]).collect();
+        let family = descendants(&table, roots);
+        let (count, most) = (family.len() as u64 - 1, plan.watch.max_processes);
+        let turn = self.processes.look(count, Share::Count(most).is_crossed(count, None), now);
+        let what = format!("{}, of {most} that it may have", counted(count as usize, "process", "processes"));
+        line(turn, &what, self.processes.growth(count), || {
+            let mut names = BTreeMap::<String, usize>::new();
+            for process in table.iter().filter(|p| p.pid != main.pid && family.contains(&p.pid)) {
+                let name = match process.zombie {
+                    true => "not reaped".to_owned(),
+                    false => sys::process_name(process.pid).map_or_else(|| "unknown".to_owned(), |name| one_line(&name)),
+                };
+                *names.entry(name).or_default() += 1;
+            }
+            let mut names: Vec<_> = names.into_iter().collect();
+            names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+            names.iter().take(GROUPS).map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+        })
+    }
+
+    fn pool(&mut self, now: Duration) -> Option<Line> {
+        let (used, most) = sys::ptys().ok()?;
+        let turn = self.pool.look(used, POOL.is_crossed(used, Some(most)), now);
+        line(turn, &format!("{used} of {most} terminals of the whole system are in use"), 0, || {
+            let most = sys::most_ptys().map(|(pid, count)| format!("{} holds {count}", describe(pid)));
+            most.unwrap_or_default()
+        })
+    }
+}
+
+fn line(turn: Turn, what: &str, growth: u64, breakdown: impl FnOnce() -> String) -> Option<Line> {
+    match turn {
+        Turn::None => None,
+        Turn::Recovered => Some(Line::Recovered(what.to_owned())),
+        Turn::Crossed => {
+            let breakdown = Some(breakdown()).filter(|b| !b.is_empty()).map(|b| format!(": {b}"));
+            let growth = if growth > 0 { format!("; {growth} more than at first") } else { String::new() };
+            Some(Line::Crossed(format!("{what}{}{growth}", breakdown.unwrap_or_default())))
+        }
+    }
+}

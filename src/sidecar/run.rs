@@ -1,0 +1,423 @@
+#![forbid(unsafe_code)]
+//! What a sidecar does: it waits, for the server's end, a signal, an attempt, or its next turn.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::access;
+use super::attempt::{Attempt, Attempter, Outcome};
+use super::clock::Clock;
+use super::counts::{Counts, Line};
+use super::health::{Judge, Turn};
+use super::plan::Plan;
+use crate::check::{Context, Probe};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::instance::identity::Identity;
+use crate::instance::stop::{Signalled, Stop};
+use crate::report::line::{self, say};
+use crate::report::notify::{EXTENSION, Manager, NotifyState, cut};
+use crate::service::Action;
+use crate::sys::{self, Caught, Errand, ExitWatch, Nofile, Wake};
+use crate::text::{attempts, counted, elapsed, quoted};
+
+/// How often is looked where nothing says it.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// And at most, where the watchdog's period says it.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// As many descriptors as we ever need.
+const DESCRIPTORS: u64 = 64;
+/// How long systemd may take to answer.
+const ACCESS: Duration = Duration::from_secs(5);
+
+/// Becomes the sidecar that the plan on stdin asks for.
+///
+/// # Errors
+/// [`Error::Usage`] where a person typed it.
+pub fn run(environment: &Environment) -> Result<(), Error> {
+    let typed = || Error::Usage("'sidecar' is what forerun starts beside a server; to have one: --watch".to_owned());
+    let stdin = sys::take_stdin().map_err(|_| typed())?;
+    let is_socket = |fd: &OwnedFd| {
+        let copy = fd.try_clone().map(File::from);
+        copy.and_then(|file| file.metadata()).is_ok_and(|m| m.file_type().is_socket())
+    };
+    if !is_socket(&stdin) {
+        return Err(typed());
+    }
+    let mut stream = UnixStream::from(stdin);
+    let mut plan = Plan::read(&stream).map_err(|_| typed())?;
+    line::init(environment, plan.verbose, plan.quiet);
+    sys::set_name(c"forerun");
+    let watch = ExitWatch::new(plan.main.pid);
+    let wake = Wake::new().map(Arc::new);
+    let identity = identity(&plan);
+    let probe = plan.health.take().map(super::plan::Health::probe).transpose();
+    let (Ok(wake), Ok(identity), Ok(probe)) = (&wake, &identity, &probe) else {
+        let why = [wake.err().map(|e| e.to_string()), identity.err(), probe.err()];
+        let _ = stream.write_all(why.into_iter().flatten().next().unwrap_or_default().as_bytes());
+        return Err(Error::Said(1));
+    };
+    let signals = sys::catch_signals(wake.bell());
+    sys::set_nofile(Nofile { soft: DESCRIPTORS.min(plan.checks_nofile.soft), hard: plan.checks_nofile.hard });
+    if stream.write_all(format!("ok {identity}").as_bytes()).is_err() {
+        // Nobody waits for us any more.
+        return Err(Error::Said(1));
+    }
+    drop(stream);
+    Sidecar::new(plan, probe.clone(), environment, watch, Arc::clone(wake), signals).run();
+    Ok(())
+}
+
+/// Who we are, as JSON, where the server is who the plan says and is not our parent.
+fn identity(plan: &Plan) -> Result<String, String> {
+    let us = sys::process(std::process::id() as i32).ok_or("its own start time cannot be read")?;
+    if us.parent == plan.main.pid {
+        return Err("the server would become its parent, as one that adopts orphans (a subreaper)".to_owned());
+    }
+    if sys::process(plan.main.pid).is_none_or(|main| main.start != plan.main.start) {
+        return Err("the server has ended already".to_owned());
+    }
+    let host = sys::host().map_err(|e| e.to_string())?;
+    serde_json::to_string(&Identity::new(&us, &host)).map_err(|e| e.to_string())
+}
+
+struct Sidecar {
+    plan: Plan,
+    manager: Option<Manager>,
+    watch: ExitWatch,
+    wake: Arc<Wake>,
+    signals: Caught,
+    clock: Clock,
+    interval: Duration,
+    /// Where there is a health check.
+    attempter: Option<Attempter>,
+    /// What it is called, and how long it may take at first.
+    check: String,
+    health_timeout: Duration,
+    judge: Judge,
+    attempt: Option<Attempt>,
+    next_attempt: Duration,
+    /// It was not healthy in time.
+    is_late: bool,
+    /// When the service manager has to hear of us.
+    next_word: Duration,
+    counts: Option<Counts>,
+    next_look: Duration,
+    access: Option<(Errand, Duration)>,
+    /// What the server runs: what is left of it is told by that.
+    executable: Option<PathBuf>,
+}
+
+impl Sidecar {
+    fn new(
+        plan: Plan,
+        probe: Option<Probe>,
+        environment: &Environment,
+        watch: ExitWatch,
+        wake: Arc<Wake>,
+        signals: Caught,
+    ) -> Self {
+        let manager = plan.manager.as_ref().map(super::plan::Speaks::manager);
+        let by_watchdog = manager.as_ref().and_then(Manager::watchdog_interval);
+        let by_watchdog = by_watchdog.map(|half| half.clamp(SHORTEST, INTERVAL));
+        let context = Arc::new(Context {
+            environment: environment.clone(),
+            directory: std::ffi::OsString::from(&plan.directory).into(),
+            nofile: plan.nofile,
+        });
+        let interval = plan.watch.interval.or(by_watchdog).unwrap_or(INTERVAL);
+        Sidecar {
+            manager,
+            watch,
+            wake,
+            signals,
+            clock: Clock::new(),
+            interval,
+            check: probe.as_ref().map(|probe| quoted(&probe.check.to_string())).unwrap_or_default(),
+            health_timeout: probe.as_ref().map(|probe| probe.timeout).unwrap_or_default(),
+            attempter: probe.map(|probe| Attempter { probe, context, nofile: plan.checks_nofile }),
+            judge: Judge::new(plan.watch.unhealthy_after, plan.watch.grace),
+            attempt: None,
+            next_attempt: Duration::ZERO,
+            is_late: false,
+            next_word: Duration::ZERO,
+            counts: plan.watches.then(Counts::default),
+            next_look: interval,
+            access: None,
+            executable: None,
+            plan,
+        }
+    }
+
+    fn run(mut self) {
+        loop {
+            if self.signals.signal().is_some() {
+                return self.leave();
+            }
+            let now = self.clock.now();
+            if !self.turn(now) {
+                return self.leave();
+            }
+            let planned = self.next_turn().saturating_sub(now);
+            let spoke = self.attempt.as_ref().map(|attempt| attempt.errand.descriptor());
+            let answered = self.access.as_ref().map(|(errand, _)| errand.descriptor());
+            let [ended, spoke, answered] = self.wake.wait_for([self.watch.descriptor(), spoke, answered], planned);
+            self.clock.woke(planned);
+            if ended {
+                return self.reap();
+            }
+            let now = self.clock.now();
+            if spoke || self.attempt.as_ref().is_some_and(|attempt| now >= attempt.late) {
+                self.take_outcome(now);
+            }
+            if answered || self.access.as_ref().is_some_and(|(_, late)| now >= *late) {
+                self.take_access(answered);
+            }
+        }
+    }
+
+    /// What is due now. False when nothing will ever be.
+    fn turn(&mut self, now: Duration) -> bool {
+        self.make_attempt(now);
+        self.speak(now);
+        self.look(now);
+        let has_watchdog = self.manager.as_ref().is_some_and(|manager| manager.watchdog.is_some());
+        let has_to_tell = self.attempter.is_some() && !self.judge.was_healthy();
+        has_to_tell || has_watchdog || self.counts.is_some() || self.access.is_some()
+    }
+
+    fn next_turn(&self) -> Duration {
+        let attempt = match &self.attempt {
+            Some(attempt) => Some(attempt.late),
+            None => self.attempter.as_ref().map(|_| self.next_attempt),
+        };
+        let look = self.counts.as_ref().map(|_| self.next_look);
+        let word = self.manager.as_ref().map(|_| self.next_word);
+        let access = self.access.as_ref().map(|(_, late)| *late);
+        [attempt, look, word, access].into_iter().flatten().min().unwrap_or(Duration::MAX)
+    }
+
+    /// Starts the next attempt: the first goes on until it holds, or for as long as a start may take.
+    fn make_attempt(&mut self, now: Duration) {
+        let Some(attempter) = self.attempter.as_ref().filter(|_| self.attempt.is_none() && now >= self.next_attempt)
+        else {
+            return;
+        };
+        let begun = match now {
+            Duration::ZERO => attempter.until_it_holds(now),
+            _ => attempter.once(now, self.interval),
+        };
+        self.next_attempt = now + self.interval;
+        match begun {
+            Ok(attempt) => self.attempt = Some(attempt),
+            Err(e) => log::warn!("cannot check the health of {}: {e}; trying again", quoted(&self.plan.name)),
+        }
+    }
+
+    fn take_outcome(&mut self, now: Duration) {
+        let Some(attempt) = self.attempt.take() else { return };
+        let outcome = attempt.outcome(now);
+        self.executable = sys::executable(self.plan.main.pid).or(self.executable.take());
+        if let Outcome::Unknown(why) = &outcome {
+            log::warn!("cannot check the health of {}: {why}; trying again", quoted(&self.plan.name));
+        }
+        let name = quoted(&self.plan.name);
+        let reason = if let Outcome::Fails(reason) = &outcome { reason.as_str() } else { "" };
+        let check = &self.check;
+        let failing = format!("{name} is not healthy: {check}: {reason}");
+        match self.judge.judge(&outcome, now) {
+            Turn::Ready => self.ready(now),
+            Turn::Recovered(after) => {
+                say(&format!("{name} is healthy again after {}", elapsed(after)));
+                self.next_word = now;
+                self.tell_status(&format!("healthy: {check} holds again"));
+            }
+            // The first attempt has used up the whole time of the start.
+            Turn::Failing(_) | Turn::Unhealthy if !self.judge.was_healthy() => {
+                if !std::mem::replace(&mut self.is_late, true) {
+                    log::warn!("{failing}, {} after its start; trying on", elapsed(now));
+                }
+                self.tell_status(&format!("not healthy: {check}: {reason}"));
+            }
+            Turn::Failing(count) => {
+                log::info!("{failing} ({count} of {})", self.plan.watch.unhealthy_after);
+            }
+            Turn::Unhealthy => {
+                let row = attempts(self.plan.watch.unhealthy_after);
+                log::warn!("{failing}, {row} in a row; {}", self.consequence());
+                self.tell_status(&format!("not healthy: {check}: {reason}"));
+            }
+            Turn::None => {}
+        }
+        let acts_at = self.judge.acts_at().filter(|_| self.ends_unhealthy());
+        if let Some(at) = acts_at.filter(|_| matches!(outcome, Outcome::Fails(_))) {
+            if now >= at {
+                let grace = elapsed(self.plan.watch.grace);
+                self.end(&format!("it has not been healthy for {grace} ({reason})"));
+            }
+            self.next_attempt = self.next_attempt.min(at.max(now));
+        }
+    }
+
+    /// What follows from it not being healthy.
+    fn consequence(&self) -> String {
+        let has_watchdog = self.manager.as_ref().is_some_and(|manager| manager.watchdog.is_some());
+        match self.plan.watch.on_unhealthy {
+            _ if has_watchdog => "the watchdog is told no more".to_owned(),
+            Action::Restart if self.plan.supervised => {
+                format!("it is ended in {} unless it recovers", elapsed(self.plan.watch.grace))
+            }
+            Action::Restart => "no supervisor would start it again: nothing is done".to_owned(),
+            Action::Warn => "on-unhealthy is \"warn\": nothing is done".to_owned(),
+        }
+    }
+
+    fn ends_unhealthy(&self) -> bool {
+        let has_watchdog = self.manager.as_ref().is_some_and(|manager| manager.watchdog.is_some());
+        !has_watchdog && self.plan.supervised && self.plan.watch.on_unhealthy == Action::Restart
+    }
+
+    fn ready(&mut self, now: Duration) {
+        log::info!("{} is healthy after {}", quoted(&self.plan.name), elapsed(now));
+        if let Some(manager) = &self.manager {
+            let status = format!("healthy: {} holds", self.check);
+            let mut states = vec![NotifyState::Ready, NotifyState::Status(cut(&status))];
+            states.extend(manager.watchdog.map(|_| NotifyState::Watchdog));
+            manager.tell_surely(&states);
+            self.next_word = now + manager.watchdog_interval().unwrap_or(Duration::MAX - now);
+        }
+        if let Some(number) = self.plan.ready_fd.take() {
+            if let Err(e) = sys::write_ready(number) {
+                log::warn!("cannot write to the descriptor {number} of --ready-fd: {e}");
+            }
+        }
+        let unit = self.plan.manager.as_ref().and_then(|speaks| speaks.unit.as_ref());
+        self.access = unit.and_then(|(unit, of_user)| Some((access::ask(unit, *of_user).ok()?, now + ACCESS)));
+        // What it has once it serves is what it has at first.
+        self.next_look = now;
+    }
+
+    fn take_access(&mut self, answered: bool) {
+        let Some((errand, _)) = self.access.take() else { return };
+        if !answered {
+            return errand.kill();
+        }
+        let unit = self.plan.manager.as_ref().and_then(|speaks| speaks.unit.as_ref());
+        if let Some(line) = unit.and_then(|(unit, _)| access::verdict(&errand.finish(), unit)) {
+            log::warn!("{line}");
+        }
+    }
+
+    /// Asks for more time while it starts; feeds the watchdog while it is well.
+    fn speak(&mut self, now: Duration) {
+        let Some(manager) = self.manager.as_ref().filter(|_| now >= self.next_word) else { return };
+        let left = self.health_timeout.saturating_sub(now);
+        if self.judge.was_healthy() {
+            if self.judge.is_well() && manager.watchdog.is_some() {
+                manager.tell(&[NotifyState::Watchdog]);
+            }
+            self.next_word = now + manager.watchdog_interval().unwrap_or(Duration::MAX - now);
+        } else if !left.is_zero() && !self.is_late {
+            manager.extend(&format!("starting: waiting for {}", self.check), EXTENSION.min(left));
+            self.next_word = now + manager.interval().min(left);
+        } else {
+            self.next_word = Duration::MAX;
+        }
+    }
+
+    fn tell_status(&self, status: &str) {
+        if let Some(manager) = &self.manager {
+            manager.tell(&[NotifyState::Status(cut(status))]);
+        }
+    }
+
+    /// Counts what can leak.
+    fn look(&mut self, now: Duration) {
+        let Some(counts) = self.counts.as_mut().filter(|_| now >= self.next_look) else { return };
+        let lines = counts.look(&self.plan, now);
+        let over_since = counts.over_since();
+        let acts = self.plan.supervised && self.plan.watch.on_leak == Action::Restart;
+        let acts_at = over_since.map(|since| since + self.plan.watch.grace).filter(|_| acts);
+        self.next_look = now + self.interval;
+        let name = quoted(&self.plan.name);
+        for line in lines {
+            match line {
+                Line::Crossed(what) => {
+                    let then = match acts_at {
+                        Some(at) => format!("; it is ended in {} unless that recovers", elapsed(at - now)),
+                        None => String::new(),
+                    };
+                    log::warn!("{name} leaks: {what}{then}");
+                    self.tell_status(&what);
+                }
+                Line::Recovered(what) => {
+                    say(&format!("{name} is within its limits again: {what}"));
+                    self.tell_status(&what);
+                }
+                Line::Blind(why) => log::warn!("{name}: {why}"),
+            }
+        }
+        if let Some(at) = acts_at {
+            if now >= at {
+                return self.end(&format!("it has leaked for {}", elapsed(self.plan.watch.grace)));
+            }
+            self.next_look = self.next_look.min(at);
+        }
+    }
+
+    /// Ends the server, for its supervisor to start it again.
+    fn end(&mut self, why: &str) {
+        let (name, pid) = (quoted(&self.plan.name), self.plan.main.pid);
+        log::warn!("ending {name}, pid {pid}: {why}; its supervisor starts it again");
+        self.tell_status(&format!("ending: {why}"));
+        let is_systemd = self.plan.manager.as_ref().is_some_and(|speaks| speaks.is_systemd);
+        if let Some(manager) = self.manager.as_ref().filter(|_| is_systemd) {
+            // A SIGTERM of ours would be a clean end, after which Restart=on-failure does nothing. The watchdog's
+            // signal is the unit's to choose (WatchdogSignal=).
+            manager.tell_surely(&[NotifyState::WatchdogTrigger]);
+            let [ended] = self.wake.wait_for([self.watch.descriptor()], self.plan.grace);
+            if ended || self.signals.signal().is_some() {
+                return;
+            }
+        }
+        self.stop();
+    }
+
+    /// Stops what is there of the instance.
+    fn stop(&self) {
+        let marks = self.plan.marks(self.executable.clone());
+        let stop = Stop {
+            marks: &marks,
+            grace: self.plan.grace,
+            all: false,
+            signalled: Signalled::EndsTheWait,
+            wake: &self.wake,
+            signals: &self.signals,
+        };
+        match stop.run(|| ()) {
+            Ok(stopped) if stopped.count > 0 => {
+                let what = counted(stopped.count, "process", "processes");
+                say(&format!("stopped {what} of {}, pid {}", quoted(&self.plan.name), self.plan.main.pid));
+            }
+            Ok(_) => {}
+            Err(e) => log::warn!("cannot stop what is left of {}: {e}", quoted(&self.plan.name)),
+        }
+    }
+
+    /// The server has ended: so does what is left of it, and so do we.
+    fn reap(self) {
+        self.stop();
+        self.leave();
+    }
+
+    fn leave(self) {
+        self.attempt.into_iter().for_each(|attempt| attempt.errand.abandon());
+        self.access.into_iter().for_each(|(errand, _)| errand.abandon());
+    }
+}

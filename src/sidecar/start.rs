@@ -1,0 +1,131 @@
+#![forbid(unsafe_code)]
+//! Starts a sidecar, and knows that it is there before the server is executed.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use super::WORD;
+use super::plan::{Health, Plan, Speaks};
+use crate::check::Context;
+use crate::environment::{COOKIE, Environment};
+use crate::instance::identity::Identity;
+use crate::instance::record::Text;
+use crate::instance::supervisor::unit_of_cgroup;
+use crate::mode::Decision;
+use crate::report::line;
+use crate::report::notify::Manager;
+use crate::service::{Service, Speaker};
+use crate::sys::{self, Beside, Process};
+use crate::text::one_line;
+
+/// How long a sidecar may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What there is for a sidecar to do.
+pub struct Role<'a> {
+    pub service: &'a Service,
+    pub decision: &'a Decision,
+    /// The service manager, where the sidecar is to speak to it.
+    pub manager: Option<&'a Manager>,
+    pub ready_fd: Option<i32>,
+    /// A supervisor would start the server again.
+    pub supervised: bool,
+}
+
+impl<'a> Role<'a> {
+    /// In the foreground: speaks where it is asked to, or where there is a health check to speak of.
+    pub fn in_foreground(service: &'a Service, decision: &'a Decision, manager: Option<&'a Manager>) -> Self {
+        let speaks = match service.notify {
+            Speaker::Auto => service.health.is_some(),
+            Speaker::Sidecar => true,
+            Speaker::Server => false,
+        };
+        let manager = manager.filter(|_| speaks);
+        Role { service, decision, manager, ready_fd: service.ready_fd, supervised: decision.supervised }
+    }
+
+    /// Detached it only watches: nobody starts the server again, and readiness is forerun's own to tell.
+    pub fn detached(service: &'a Service, decision: &'a Decision) -> Self {
+        Role { service, decision, manager: None, ready_fd: None, supervised: false }
+    }
+
+    /// Whether there is anything to do.
+    pub fn is_needed(&self) -> bool {
+        self.manager.is_some() || self.ready_fd.is_some() || self.service.watches
+    }
+}
+
+/// Starts the sidecar of `main`, which is this process or a child of it, and waits until it is there.
+///
+/// # Errors
+/// Why there is none.
+pub fn start(
+    role: &Role,
+    main: &Process,
+    cookie: &str,
+    context: &Context,
+    stderr: BorrowedFd,
+) -> Result<Identity, String> {
+    if main.pid == 1 {
+        return Err("as pid 1 the server would become its parent; run the container with an init (docker --init)".into());
+    }
+    let Role { service, decision, manager, ready_fd, supervised } = *role;
+    let is_systemd = decision.recognised == Some("systemd");
+    let unit = || {
+        let unit = sys::cgroup().and_then(|path| unit_of_cgroup(&path).map(str::to_owned))?;
+        Some((unit, context.environment.filled("MANAGERPID").is_some()))
+    };
+    let (verbose, quiet) = line::loudness();
+    let plan = Plan {
+        name: service.name.clone(),
+        main: *main,
+        cookie: cookie.to_owned(),
+        port: service.port,
+        grace: service.grace,
+        directory: Text::from(context.directory.as_os_str()),
+        nofile: context.nofile,
+        checks_nofile: sys::nofile(),
+        health: service.health.as_ref().map(|health| Health::of(&health.probe)),
+        watch: service.watch.clone(),
+        watches: service.watches,
+        manager: manager.map(|manager| Speaks::new(manager, is_systemd, unit().filter(|_| is_systemd))),
+        ready_fd,
+        supervised,
+        verbose,
+        quiet,
+    };
+    spawn(&plan, &context.environment, stderr)
+}
+
+fn spawn(plan: &Plan, environment: &Environment, stderr: BorrowedFd) -> Result<Identity, String> {
+    let failed = |e: std::io::Error| e.to_string();
+    let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let args = ["forerun".into(), WORD.into(), OsString::from(&plan.name), plan.main.pid.to_string().into()];
+    let environment = environment.without(&[COOKIE]);
+    Beside {
+        path: &sys::own_executable().map_err(failed)?,
+        args: &args,
+        environment: environment.entries(),
+        stdin: theirs.as_fd(),
+        stderr,
+        keep: plan.ready_fd,
+    }
+    .start()
+    .map_err(failed)?;
+    drop(theirs);
+    ours.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    ours.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+    let plan = serde_json::to_vec(plan).map_err(|e| e.to_string())?;
+    let mut answer = String::new();
+    let told = ours.write_all(&plan).and_then(|()| ours.shutdown(Shutdown::Write));
+    told.and_then(|()| ours.read_to_string(&mut answer)).map_err(failed)?;
+    match answer.split_once(' ') {
+        Some(("ok", identity)) => serde_json::from_str(identity).map_err(|e| e.to_string()),
+        _ if answer.is_empty() => Err("it could not be executed".to_owned()),
+        _ => Err(one_line(&answer)),
+    }
+}
