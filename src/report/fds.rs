@@ -112,9 +112,7 @@ impl Report {
     fn json(&self) -> Value {
         let Breakdown { open, kinds, paths } = &self.breakdown;
         let kinds: Map<_, _> = kinds.iter().map(|(kind, count)| (kind.to_string(), json!(count))).collect();
-        let path = |(path, kind, count): &(OsString, Kind, u64)| {
-            json!({ "path": path.to_string_lossy(), "kind": kind.to_string(), "count": count })
-        };
+        let path = |(path, kind, count): &(OsString, Kind, u64)| json!({ "path": path.to_string_lossy(), "kind": kind.to_string(), "count": count });
         json!({
             "name": self.name,
             "pid": self.pid,
@@ -146,10 +144,7 @@ mod tests {
         .concat();
         let breakdown = Breakdown::of(&all);
         assert_eq!(breakdown.top(3), "318 state.db, 61 sockets connected, 20 pipes, ...");
-        assert_eq!(
-            breakdown.top(9),
-            "318 state.db, 61 sockets connected, 20 pipes, 2 files, 1 socket listening"
-        );
+        assert_eq!(breakdown.top(9), "318 state.db, 61 sockets connected, 20 pipes, 2 files, 1 socket listening");
         assert_eq!(Breakdown::of(&[]).top(3), "");
     }
 

@@ -35,7 +35,9 @@ mod tests {
 
     #[test]
     fn only_what_systemd_surely_drops_is_told() {
-        assert!(verdict(b"main\n", "web.service").is_some_and(|line| line.contains("'web.service' has NotifyAccess=main")));
+        assert!(
+            verdict(b"main\n", "web.service").is_some_and(|line| line.contains("'web.service' has NotifyAccess=main"))
+        );
         for fine in ["all\n", "", "\n", "\u{fffd}"] {
             assert_eq!(verdict(fine.as_bytes(), "web.service"), None);
         }

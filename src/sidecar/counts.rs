@@ -86,7 +86,9 @@ impl Counts {
             for process in table.iter().filter(|p| p.pid != main.pid && family.contains(&p.pid)) {
                 let name = match process.zombie {
                     true => "not reaped".to_owned(),
-                    false => sys::process_name(process.pid).map_or_else(|| "unknown".to_owned(), |name| one_line(&name)),
+                    false => {
+                        sys::process_name(process.pid).map_or_else(|| "unknown".to_owned(), |name| one_line(&name))
+                    }
                 };
                 *names.entry(name).or_default() += 1;
             }

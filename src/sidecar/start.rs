@@ -71,7 +71,9 @@ pub fn start(
     stderr: BorrowedFd,
 ) -> Result<Identity, String> {
     if main.pid == 1 {
-        return Err("as pid 1 the server would become its parent; run the container with an init (docker --init)".into());
+        return Err(
+            "as pid 1 the server would become its parent; run the container with an init (docker --init)".into()
+        );
     }
     let Role { service, decision, manager, ready_fd, supervised } = *role;
     let is_systemd = decision.recognised == Some("systemd");

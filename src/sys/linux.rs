@@ -22,10 +22,10 @@ use socket2::{SockAddr, Socket};
 
 use super::process::{Host, Listener, Process};
 
-#[path = "listening.rs"]
-mod listening;
 #[path = "descriptors.rs"]
 mod descriptors;
+#[path = "listening.rs"]
+mod listening;
 pub use descriptors::{descriptors, pty_masters};
 pub use listening::Listening;
 

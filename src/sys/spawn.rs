@@ -39,13 +39,13 @@ impl Beside<'_> {
         let execve = Execve::new(self.path, self.args, self.environment)?;
         let null = File::options().write(true).open("/dev/null")?;
         // SAFETY: neither child returns, and both call nothing that is not async-signal-safe.
-        let between = match unsafe { libc::fork() } {
+        let fork = || unsafe { libc::fork() };
+        let between = match fork() {
             -1 => return Err(io::Error::last_os_error()),
-            0 => unsafe {
-                match libc::fork() {
-                    0 => self.run(&execve, &null),
-                    child => libc::_exit(i32::from(child < 0)),
-                }
+            0 => match fork() {
+                0 => self.run(&execve, &null),
+                // SAFETY: ends this process, without what `exit` runs.
+                child => unsafe { libc::_exit(i32::from(child < 0)) },
             },
             between => between,
         };
