@@ -103,5 +103,5 @@ pub fn ptys(count: u64) -> Result<(), String> {
         return Ok(());
     }
     let holder = sys::most_ptys().map(|(pid, held)| format!("; {} holds {held}", port::describe(pid)));
-    Err(format!("{free} pseudo-terminals of {most} are free{}", holder.unwrap_or_default()))
+    Err(format!("{free} pseudo-terminals are free, of {most}{}", holder.unwrap_or_default()))
 }

@@ -22,6 +22,7 @@ use crate::report::plan::Plan;
 use crate::report::progress::Teller;
 use crate::report::result::{Checked, print_checks};
 use crate::service::{Replace, Service};
+use crate::sidecar::Role;
 use crate::situation;
 use crate::sys::{self, Dispositions};
 use crate::text::quoted;
@@ -118,9 +119,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
     let wake = new_wake()?;
     let signals = sys::catch_signals(wake.bell());
     let on_terminal = io::stderr().is_terminal() && !options.no_progress && !options.quiet;
-    let notify = decision.may_notify && decision.mode == Mode::Foreground && options.task == Task::Start;
-    let manager = Manager::of(start.caller).filter(|_| notify);
-    let teller = Teller::new(start.caller, on_terminal, manager);
+    let teller = Teller::new(start.caller, on_terminal, manager(decision, start));
     let context = Arc::new(Context {
         environment: service.variables.added_to(inherited.for_checks()),
         directory: service.directory.clone(),
@@ -180,6 +179,12 @@ fn explain(decision: &Decision) {
     }
 }
 
+/// The service manager that is ours to speak to.
+fn manager(decision: &Decision, start: &Start) -> Option<Manager> {
+    let speaks = decision.may_notify && decision.mode == Mode::Foreground && start.options.task == Task::Start;
+    Manager::of(start.caller).filter(|_| speaks)
+}
+
 fn dry_run(service: &Service, decision: &Decision, start: &Start) -> Result<(), Error> {
     let environment = service.variables.added_to(start.inherited.clone());
     let executable = check::find(&service.command[0], &environment, &service.directory).map_err(|e| match e {
@@ -188,7 +193,12 @@ fn dry_run(service: &Service, decision: &Decision, start: &Start) -> Result<(), 
     });
     let log = service.log.clone().or_else(|| Some(log_file::default(start.state.as_ref().ok()?, &service.name)));
     let nofile = service.nofile.map(|_| service.server_nofile().0);
-    let plan = Plan { service, decision, executable, nofile, log };
+    let manager = manager(decision, start);
+    let role = match decision.mode {
+        Mode::Foreground => Role::in_foreground(service, decision, manager.as_ref()),
+        Mode::Detached => Role::detached(service, decision),
+    };
+    let plan = Plan { service, decision, executable, nofile, log, sidecar: role.tasks() };
     print_result(if start.options.json { plan.json() } else { plan.text() }.as_bytes())
 }
 

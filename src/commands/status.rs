@@ -14,7 +14,7 @@ use crate::check::{Context, port};
 use crate::cli::{self, Options};
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::instance::identity::Life;
+use crate::instance::identity::{Identity, Life};
 use crate::instance::members::{self, Found, Marks};
 use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{self, Folder};
@@ -157,6 +157,7 @@ impl View {
             log: record.log.as_ref().map(|log| OsString::from(log).into()),
             descriptors: if alive { sys::descriptor_count(pid) } else { None },
             workers: found.members.iter().filter(|p| p.pid != pid).count(),
+            sidecar: record.sidecar.as_ref().and_then(Identity::verified).filter(|p| !p.zombie).map(|p| p.pid),
             escaped: found.escaped.iter().map(|p| port::describe(p.pid)).collect(),
             stranger,
         }

@@ -18,6 +18,8 @@ pub struct Plan<'a> {
     pub executable: Result<PathBuf, String>,
     pub nofile: Option<crate::sys::Nofile>,
     pub log: Option<PathBuf>,
+    /// What the sidecar would do.
+    pub sidecar: Vec<&'static str>,
 }
 
 impl Plan<'_> {
@@ -62,6 +64,9 @@ impl Plan<'_> {
         if let Some(log) = self.log.as_ref().filter(|_| decision.mode == Mode::Detached) {
             line("log", one_line(log));
         }
+        if !self.sidecar.is_empty() {
+            line("sidecar", self.sidecar.join(", "));
+        }
         out
     }
 
@@ -85,6 +90,7 @@ impl Plan<'_> {
             "url": service.url.as_ref().map(one_line),
             "nofile": self.nofile.map(|n| [n.soft, n.hard]),
             "log": self.log.as_ref().map(|l| l.to_string_lossy()),
+            "sidecar": self.sidecar,
         });
         format!("{plan}\n")
     }

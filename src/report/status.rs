@@ -62,6 +62,8 @@ pub struct State {
     pub descriptors: Option<(u64, Option<u64>)>,
     /// Its processes but the main one.
     pub workers: usize,
+    /// The process that watches it.
+    pub sidecar: Option<i32>,
     /// What left into a session of its own.
     pub escaped: Vec<String>,
     /// Who else listens on its port.
@@ -106,6 +108,7 @@ impl State {
             log: None,
             descriptors: None,
             workers: 0,
+            sidecar: None,
             escaped: Vec::new(),
             stranger: None,
             stop: None,
@@ -187,6 +190,7 @@ impl State {
             line("under", self.supervisor.as_ref().map(|_| self.place()));
             line("uptime", self.uptime.map(uptime));
             line("fds", self.fds());
+            line("watched", self.sidecar.map(|pid| format!("by the sidecar, pid {pid}")));
         } else if self.pid > 0 {
             line("was", Some(format!("pid {}, {}", self.pid, self.place())));
             let left = counted(self.workers, "process", "processes");
@@ -235,6 +239,7 @@ impl State {
             "log": self.log.as_ref().map(|log| log.to_string_lossy()),
             "fds": self.descriptors.map(|(open, limit)| json!({ "open": open, "limit": limit })),
             "workers": self.workers,
+            "sidecar": self.sidecar,
             "left_alone": self.escaped,
             "stop": self.stop.as_ref().filter(|_| self.user.is_none()),
         })

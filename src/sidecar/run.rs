@@ -33,6 +33,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(100);
 /// As many descriptors as we ever need.
 const DESCRIPTORS: u64 = 64;
+/// A sleep in which memory is not needed.
+const LONG: Duration = Duration::from_secs(1);
 /// How long systemd may take to answer.
 const ACCESS: Duration = Duration::from_secs(5);
 
@@ -165,6 +167,9 @@ impl Sidecar {
                 return self.leave();
             }
             let planned = self.next_turn().saturating_sub(now);
+            if planned >= LONG {
+                sys::trim();
+            }
             let spoke = self.attempt.as_ref().map(|attempt| attempt.errand.descriptor());
             let answered = self.access.as_ref().map(|(errand, _)| errand.descriptor());
             let [ended, spoke, answered] = self.wake.wait_for([self.watch.descriptor(), spoke, answered], planned);

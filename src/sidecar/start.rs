@@ -55,7 +55,19 @@ impl<'a> Role<'a> {
 
     /// Whether there is anything to do.
     pub fn is_needed(&self) -> bool {
-        self.manager.is_some() || self.ready_fd.is_some() || self.service.watches
+        !self.tasks().is_empty()
+    }
+
+    /// What there is to do, for people.
+    pub fn tasks(&self) -> Vec<&'static str> {
+        let has_watchdog = self.manager.is_some_and(|manager| manager.watchdog.is_some());
+        let tasks = [
+            ("READY=1", self.manager.is_some()),
+            ("watchdog", has_watchdog),
+            ("--ready-fd", self.ready_fd.is_some()),
+            ("health and leaks", self.service.watches),
+        ];
+        tasks.into_iter().filter_map(|(task, is_ours)| is_ours.then_some(task)).collect()
     }
 }
 

@@ -142,8 +142,8 @@ fn a_unit_that_is_started_while_a_detached_instance_serves_stands_by_and_says_wh
     let room = Room::new();
     let systemd = boot(&room);
     for (name, more) in [
-        ("notify", "Type=notify\nTimeoutStartSec=3"),
-        ("simple", "Type=simple\nNotifyAccess=main"),
+        ("notify", "Type=notify\nNotifyAccess=all\nTimeoutStartSec=3"),
+        ("simple", "Type=simple\nNotifyAccess=all"),
         ("silent", "Type=simple"),
     ] {
         let port = free_port();
@@ -166,8 +166,9 @@ fn a_unit_that_is_started_while_a_detached_instance_serves_stands_by_and_says_wh
         assert_eq!(crate::serves(&systemd, name, port), standby);
         assert_eq!(systemd.property(name, "NRestarts"), "0", "{name}");
         if name != "silent" {
-            let status = systemd.property(name, "StatusText");
-            assert!(status.starts_with("starting "), "{status}");
+            eventually("the status is the server's", || {
+                systemd.property(name, "StatusText").starts_with("healthy: 'http")
+            });
         }
         let lines = journal(&systemd, name);
         let ours = lines.iter().filter(|e| e["MESSAGE"].as_str().is_some_and(|m| m.starts_with("forerun: ")));
