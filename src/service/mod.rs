@@ -175,10 +175,9 @@ impl Service {
         let watch = file.watch.as_ref().map(watch::resolve).transpose()?.unwrap_or_default();
         let notify = notify(options, &file);
         let has_health = health.is_some();
-        for (what, given) in [
-            ("'--notify sidecar'", notify == Speaker::Sidecar),
-            ("'--ready-fd'", options.ready_fd.is_some() || file.ready_fd.is_some()),
-        ] {
+        let ready_fd = ready_fd(options, &file)?;
+        for (what, given) in [("'--notify sidecar'", notify == Speaker::Sidecar), ("'--ready-fd'", ready_fd.is_some())]
+        {
             if given && !has_health {
                 let message = format!("{what} needs a health check, which says when the server is ready: --health");
                 return Err(Fault::Usage(message));
@@ -222,7 +221,7 @@ impl Service {
             open: (options.open || file.open == Some(true)) && options.task != Task::Restart,
             grace: options.grace.or(file.grace.as_ref().map(|t| t.0)).unwrap_or(GRACE),
             notify,
-            ready_fd: ready_fd(options, &file)?,
+            ready_fd,
             watches: options.watch || file.watch.is_some(),
             without_effect: (!has_health && watch.on_unhealthy == Action::Restart)
                 .then_some("'on-unhealthy' has no effect without a health check")

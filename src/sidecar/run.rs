@@ -33,8 +33,6 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(100);
 /// As many descriptors as we ever need.
 const DESCRIPTORS: u64 = 64;
-/// A sleep in which memory is not needed.
-const LONG: Duration = Duration::from_secs(1);
 /// How long systemd may take to answer.
 const ACCESS: Duration = Duration::from_secs(5);
 
@@ -167,9 +165,6 @@ impl Sidecar {
                 return self.leave();
             }
             let planned = self.next_turn().saturating_sub(now);
-            if planned >= LONG {
-                sys::trim();
-            }
             let spoke = self.attempt.as_ref().map(|attempt| attempt.errand.descriptor());
             let answered = self.access.as_ref().map(|(errand, _)| errand.descriptor());
             let [ended, spoke, answered] = self.wake.wait_for([self.watch.descriptor(), spoke, answered], planned);
@@ -304,8 +299,9 @@ impl Sidecar {
         }
         let unit = self.plan.manager.as_ref().and_then(|speaks| speaks.unit.as_ref());
         self.access = unit.and_then(|(unit, of_user)| Some((access::ask(unit, *of_user).ok()?, now + ACCESS)));
-        // What it has once it serves is what it has at first.
+        // What it has once it serves is what it has at first. From here on both turns come at once.
         self.next_look = now;
+        self.next_attempt = now + self.interval;
     }
 
     fn take_access(&mut self, answered: bool) {

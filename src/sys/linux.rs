@@ -327,31 +327,6 @@ pub fn end_with_parent() {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM, 0, 0, 0) };
 }
 
-/// Gives back the pages of programs and libraries that were read so far: they come again from their files, page by
-/// page, where they are needed. A process that sleeps for most of its life needs none.
-pub fn trim() {
-    // SAFETY: the callback is called for each object that is loaded, with what the loader knows of it.
-    unsafe { libc::dl_iterate_phdr(Some(trim_object), std::ptr::null_mut()) };
-}
-
-/// Of the segments that nobody can have written to.
-unsafe extern "C" fn trim_object(info: *mut libc::dl_phdr_info, _: usize, _: *mut libc::c_void) -> i32 {
-    // SAFETY: the loader's own, which is alive during the call; page sizes are known to sysconf.
-    let (headers, base, page) = unsafe {
-        let info = &*info;
-        let headers = std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum));
-        (headers, info.dlpi_addr as usize, libc::sysconf(libc::_SC_PAGESIZE) as usize)
-    };
-    for header in headers.iter().filter(|h| h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_W == 0) {
-        let start = base + header.p_vaddr as usize;
-        let (first, end) = (start & !(page - 1), start + header.p_memsz as usize);
-        // SAFETY: the whole pages of a mapping of a file that is not writable: what is dropped is read again. Where it
-        // is no such mapping (the vDSO) the kernel refuses.
-        unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_DONTNEED) };
-    }
-    0
-}
-
 /// What `ps` calls this process: the kernel takes the name of the link that was executed.
 pub fn set_name(name: &std::ffi::CStr) {
     // SAFETY: the name is a C string, of which the kernel copies 16 bytes at most.

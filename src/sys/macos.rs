@@ -434,9 +434,6 @@ pub fn set_subreaper() -> bool {
 /// macOS has nothing that would tell a child: it ends with its errand.
 pub fn end_with_parent() {}
 
-/// Not needed here: such pages are shared, and are no process's own.
-pub fn trim() {}
-
 /// Not needed here: the name is the executable's.
 pub fn set_name(_name: &CStr) {}
 

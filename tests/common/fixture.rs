@@ -19,6 +19,8 @@
 //!         --kills N        when it gets SIGTERM it sends signal N to the group of that script before it ends
 //!         --background     puts itself into the background first, as old daemons do
 //!         --ignore-term    ignores SIGTERM
+//!         --leak FILE      does what FILE says as soon as it is there, and removes it, over and over; a line each:
+//!                          files N PATH, ptys N, workers N, zombies N (which nobody reaps), close (the files and ptys)
 //!     fixture describe FILE [ms]       writes what it was started with to FILE, then sleeps (300 s)
 //!     fixture run COMMAND [ARG]...     runs it as a child, with its exit code: a parent of any name
 //!
@@ -96,6 +98,9 @@ fn serve(words: &[String]) {
         }
         std::thread::spawn(move || run_script(&script, &place));
     }
+    if let Some(file) = value("--leak").map(PathBuf::from) {
+        std::thread::spawn(move || leak(&file));
+    }
     println!("listening {}", SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_nanos());
     for stream in listener.incoming().flatten() {
         let mut stream = stream;
@@ -125,6 +130,35 @@ fn fork_workers(count: u64, in_sessions: bool) {
 fn sleep_on() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Opens and forks as told.
+fn leak(file: &Path) {
+    let mut open = Vec::<OwnedFd>::new();
+    loop {
+        std::thread::sleep(Duration::from_millis(2));
+        let Ok(text) = std::fs::read_to_string(file) else { continue };
+        for line in text.lines() {
+            let words: Vec<_> = line.split(' ').collect();
+            let times = 0..words.get(1).map_or(0, |n| n.parse().expect("a number"));
+            let device = |path: &str| OwnedFd::from(std::fs::File::options().read(true).open(path).expect("opened"));
+            match words[0] {
+                "files" => open.extend(times.map(|_| device(words[2]))),
+                "ptys" => open.extend(times.map(|_| device("/dev/ptmx"))),
+                "workers" => fork_workers(times.end, false),
+                "zombies" => times.for_each(|_| {
+                    // SAFETY: the child calls nothing but _exit.
+                    unsafe {
+                        if libc::fork() == 0 {
+                            libc::_exit(0);
+                        }
+                    }
+                }),
+                _ => open.clear(),
+            }
+        }
+        std::fs::remove_file(file).expect("removed");
     }
 }
 
