@@ -25,6 +25,7 @@ fn main() {
     bench.noticing();
     bench.burning();
     bench.waiting_for_many();
+    bench.watching();
 }
 
 struct Bench {
@@ -141,6 +142,43 @@ impl Bench {
                 (children_cpu() - before).as_secs_f64() * 1e3
             );
         }
+    }
+
+    /// A sidecar beside a server that does nothing, for ten minutes.
+    fn watching(&self) {
+        const MINUTES: u32 = 10;
+        let own = std::env::current_exe().expect("our own path");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        let health = format!("http://127.0.0.1:{port}/");
+        let mut command =
+            self.command(FORERUN, &["--detach", "--name", "watched", "--watch", "--health", &health, "--"]);
+        command.arg(&own).args(["serve", &port.to_string()]);
+        assert!(command.status().expect("run").success());
+        let folder = self.state.join("watched");
+        let text = std::fs::read(folder.join("record.json")).expect("a record");
+        let record: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let sidecar = record["sidecar"]["pid"].as_i64().expect("a sidecar");
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{sidecar}/{file}")).expect("it runs");
+        let number = |file: &str, key: &str| -> f64 {
+            let text = read(file);
+            let line = text.lines().find_map(|line| line.strip_prefix(key)).expect("a line");
+            line.split_whitespace().find_map(|word| word.parse().ok()).expect("a number")
+        };
+        // Its own and its children's user and system time, in ticks of 10 ms (proc_pid_stat(5), fields 14 to 17).
+        let cpu = || -> f64 {
+            let text = read("stat");
+            let fields = text.rsplit(')').next().expect("fields").split_whitespace();
+            fields.skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() * 10.0
+        };
+        let wakes = || number("status", "voluntary_ctxt_switches:");
+        let (cpu_before, wakes_before) = (cpu(), wakes());
+        std::thread::sleep(Duration::from_secs(60) * MINUTES);
+        let hours = f64::from(MINUTES) / 60.0;
+        println!("A sidecar that watches health and leaks each 10 s, for {MINUTES} minutes");
+        println!("  {:<36} {:>6.0} KiB", "private memory (Anonymous)", number("smaps_rollup", "Anonymous:"));
+        println!("  {:<36} {:>6.2} s", "CPU time in an hour, with attempts", (cpu() - cpu_before) / 1e3 / hours);
+        println!("  {:<36} {:>6.2}", "wake-ups in a minute", (wakes() - wakes_before) / f64::from(MINUTES));
+        kill_recorded(&folder);
     }
 
     /// Fifty waits that come up at random, and ten that never do.

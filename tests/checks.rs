@@ -177,7 +177,12 @@ fn fds_counts_under_the_limit_that_the_server_will_have() {
 fn ptys_counts_what_is_free() {
     let room = Room::new();
     holds(&room, "ptys:1");
-    fails(&room, "ptys:99999999", "pseudo-terminals are free");
+    fails(&room, "ptys:99999999", "pseudo-terminals are free, of ");
+    // Who holds the most is named: nobody has more than this.
+    let held: Vec<_> =
+        (0..200).map(|_| fs::File::options().read(true).open("/dev/ptmx").expect("a terminal")).collect();
+    fails(&room, "ptys:99999999", &format!("; pid {} (", std::process::id()));
+    fails(&room, "ptys:99999999", &format!(") holds {}", held.len()));
 }
 
 #[test]

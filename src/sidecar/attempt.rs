@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::run::{Desk, Job, Observer, Progress, Run};
-use crate::check::{Context, Probe};
+use crate::check::{Context, Probe, port};
 use crate::error::Error;
+use crate::instance::members::{self, Marks};
 use crate::sys::{self, Errand, Wake};
 use crate::text::elapsed;
 
@@ -38,6 +39,9 @@ pub struct Attempter {
     pub context: Arc<Context>,
     /// The limits that commands keep.
     pub nofile: sys::Nofile,
+    /// The server, and the host and port that nobody else may answer on.
+    pub marks: Marks,
+    pub host: Option<String>,
 }
 
 impl Attempter {
@@ -46,30 +50,42 @@ impl Attempter {
     /// # Errors
     /// When there is no process or descriptor to be had.
     pub fn until_it_holds(&self, now: Duration) -> io::Result<Attempt> {
-        self.start(Job::wait(self.probe.clone()), now)
+        self.start(Job::wait(self.probe.clone()), now, true)
     }
 
-    /// Attempts once, for at most `limit`.
+    /// Attempts once, for at most `limit`. `is_first`: it has not held yet, and who answers is not known.
     ///
     /// # Errors
     /// As [`Self::until_it_holds`].
-    pub fn once(&self, now: Duration, limit: Duration) -> io::Result<Attempt> {
+    pub fn once(&self, now: Duration, limit: Duration, is_first: bool) -> io::Result<Attempt> {
         // The http client's own limit is a part of a whole wait: this is the part.
         let probe = Probe { timeout: limit.saturating_mul(3), ..self.probe.clone() };
-        self.start(Job { deadline: limit, ..Job::require(probe) }, now)
+        self.start(Job { deadline: limit, ..Job::require(probe) }, now, is_first)
     }
 
-    fn start(&self, job: Job, now: Duration) -> io::Result<Attempt> {
+    fn start(&self, job: Job, now: Duration, is_first: bool) -> io::Result<Attempt> {
         let limit = job.deadline;
         let errand = Errand::start(|| {
             sys::set_nofile(self.nofile);
             match attempt(job, &self.context) {
-                Ok(progress) if progress.holds() => b"+".to_vec(),
+                Ok(progress) if progress.holds() => match self.stranger().filter(|_| is_first) {
+                    Some(who) => format!("-{who} answers, and not the server").into_bytes(),
+                    None => b"+".to_vec(),
+                },
                 Ok(progress) => format!("-{}", progress.reason).into_bytes(),
                 Err(error) => format!("?{error}").into_bytes(),
             }
         })?;
         Ok(Attempt { errand, late: now + limit + SLACK, limit })
+    }
+
+    /// Who listens on the server's port, where that is somebody who was there before it.
+    fn stranger(&self) -> Option<String> {
+        let mut members = None;
+        port::stranger(self.host.as_deref(), self.marks.port?, Some(&self.marks.main), |pid| {
+            let look = || members::look(&self.marks).unwrap_or_default().members;
+            members.get_or_insert_with(look).iter().any(|p| p.pid == pid)
+        })
     }
 }
 

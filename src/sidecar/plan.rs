@@ -24,6 +24,8 @@ pub struct Plan {
     pub main: Process,
     pub cookie: String,
     pub port: Option<u16>,
+    /// The host that the port is guarded on.
+    pub host: Option<String>,
     pub grace: Duration,
     pub directory: Text,
     /// The limits that the server has, and those that checks have.

@@ -42,7 +42,8 @@ const ACCESS: Duration = Duration::from_secs(5);
 /// [`Error::Usage`] where a person typed it.
 pub fn run(environment: &Environment) -> Result<(), Error> {
     let typed = || Error::Usage("'sidecar' is what forerun starts beside a server; to have one: --watch".to_owned());
-    let stdin = sys::take_stdin().map_err(|_| typed())?;
+    // Whoever started us says why there is no sidecar.
+    let stdin = sys::take_stdin().map_err(|_| Error::Said(1))?;
     let is_socket = |fd: &OwnedFd| {
         let copy = fd.try_clone().map(File::from);
         copy.and_then(|file| file.metadata()).is_ok_and(|m| m.file_type().is_socket())
@@ -51,7 +52,7 @@ pub fn run(environment: &Environment) -> Result<(), Error> {
         return Err(typed());
     }
     let mut stream = UnixStream::from(stdin);
-    let mut plan = Plan::read(&stream).map_err(|_| typed())?;
+    let mut plan = Plan::read(&stream).map_err(|_| Error::Said(1))?;
     line::init(environment, plan.verbose, plan.quiet);
     sys::set_name(c"forerun");
     let watch = ExitWatch::new(plan.main.pid);
@@ -141,7 +142,13 @@ impl Sidecar {
             interval,
             check: probe.as_ref().map(|probe| quoted(&probe.check.to_string())).unwrap_or_default(),
             health_timeout: probe.as_ref().map(|probe| probe.timeout).unwrap_or_default(),
-            attempter: probe.map(|probe| Attempter { probe, context, nofile: plan.checks_nofile }),
+            attempter: probe.map(|probe| Attempter {
+                probe,
+                context,
+                nofile: plan.checks_nofile,
+                marks: plan.marks(None),
+                host: plan.host.clone(),
+            }),
             judge: Judge::new(plan.watch.unhealthy_after, plan.watch.grace),
             attempt: None,
             next_attempt: Duration::ZERO,
@@ -211,7 +218,7 @@ impl Sidecar {
         };
         let begun = match now {
             Duration::ZERO => attempter.until_it_holds(now),
-            _ => attempter.once(now, self.interval),
+            _ => attempter.once(now, self.interval, !self.judge.was_healthy()),
         };
         self.next_attempt = now + self.interval;
         match begun {

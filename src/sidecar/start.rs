@@ -99,6 +99,7 @@ pub fn start(
         main: *main,
         cookie: cookie.to_owned(),
         port: service.port,
+        host: service.host.clone(),
         grace: service.grace,
         directory: Text::from(context.directory.as_os_str()),
         nofile: context.nofile,

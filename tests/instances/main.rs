@@ -1,9 +1,10 @@
-//! What is asked of instances: stop, restart, status and logs, of real servers, from outside and from within.
+//! What is asked of instances: stop, restart, status, logs and fds, of real servers, from outside and from within.
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod at_once;
+mod fds;
 mod inside;
 mod logs;
 mod restart;
