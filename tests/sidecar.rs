@@ -487,6 +487,36 @@ fn refused_silent_wrong_status_and_wrong_body_are_told_apart() {
 }
 
 #[test]
+fn readiness_is_never_told_of_a_stranger() {
+    let scene = Scene::new();
+    let (manager, go) = (Manager::new(&scene.room), scene.path("go"));
+    // Who is as old as the server, as far as the kernel tells, could be its own.
+    process::let_a_tick_pass(std::process::id() as i32);
+    let mut command = scene.room.forerun();
+    command.args(["--foreground", "--name", "web", "--health", &scene.health(), "--health-timeout", "2s"]);
+    command
+        .args(["--wait", &format!("file:{}", go.display()), "--", "sleep", "1000"])
+        .env("NOTIFY_SOCKET", &manager.path);
+    command.stdout(Stdio::null()).stderr(std::fs::File::create(scene.path("log")).expect("a log"));
+    let _child = Killed(in_own_session(&mut command).spawn().expect("spawned"));
+    eventually("it waits", || {
+        manager.message(SECOND).is_some_and(|message| message.contains("STATUS=waiting for file:"))
+    });
+    // We are older than the server, and take its port behind its back.
+    let listener = std::net::TcpListener::bind(("127.0.0.1", scene.port)).expect("bound");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = std::io::Read::read(&mut stream, &mut [0; 1024]);
+            let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    std::fs::write(&go, "").expect("written");
+    let us = format!("pid {} (", std::process::id());
+    scene.says(&["'web' is not healthy: 'http", &us, ") answers, and not the server"]);
+    assert!(!hears(&manager, "READY=1", Duration::from_secs(3)));
+}
+
+#[test]
 fn as_pid_1_there_is_none_and_forerun_says_ready_itself() {
     skip_unless!(common::is_root(), "it needs root for a pid namespace");
     let scene = Scene::new();

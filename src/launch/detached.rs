@@ -139,7 +139,8 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     let process = Process { session: pid, group: pid, ..forked };
     let role = Role::detached(service, launch.decision);
     if role.is_needed() {
-        let sidecar = sidecar::start(&role, &process, cookie, &launch.context, log.file.as_fd());
+        let state = launch.state.as_deref().ok();
+        let sidecar = sidecar::start(&role, &process, cookie, &launch.context, state, log.file.as_fd());
         launch.sidecar =
             sidecar.map_err(|why| log::warn!("cannot start the sidecar: {why}; continuing without it")).ok();
     }

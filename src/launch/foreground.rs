@@ -94,8 +94,8 @@ fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environmen
         manager.tell(&[NotifyState::Custom("NOTIFYACCESS=all")]);
     }
     let main = ourselves().ok_or_else(|| "this process's own start time cannot be read".to_owned());
-    let stderr = std::io::stderr();
-    match main.and_then(|main| sidecar::start(&role, &main, cookie, &launch.context, stderr.as_fd())) {
+    let (stderr, state) = (std::io::stderr(), launch.state.as_deref().ok());
+    match main.and_then(|main| sidecar::start(&role, &main, cookie, &launch.context, state, stderr.as_fd())) {
         Ok(sidecar) => {
             if role.manager.is_some() {
                 *environment = environment.for_silent_server();

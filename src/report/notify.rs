@@ -65,21 +65,18 @@ impl Manager {
 
     /// Sends a message, or drops it: one that is stuck must not hold up the start.
     pub fn tell(&self, states: &[NotifyState]) {
-        self.log(self.post(states, Duration::ZERO));
+        log(self.post(states, Duration::ZERO));
     }
 
-    /// Sends a message that must not be lost. True when the manager has read it: where it knows no BARRIER=1 (before
-    /// systemd 246) nobody can tell.
+    /// Sends a message that must not be lost, and waits until it has been read, where the manager knows BARRIER=1
+    /// (systemd 246). False when it should be tried again: the manager is busy.
     pub fn tell_surely(&self, states: &[NotifyState]) -> bool {
-        let sent = self.post(states, PATIENCE).and_then(|()| self.barrier());
-        self.log(sent)
-    }
-
-    fn log(&self, sent: io::Result<()>) -> bool {
-        if let Err(e) = &sent {
-            log::debug!("cannot notify the service manager: {e}");
-        }
-        sent.is_ok()
+        let sent = self.post(states, PATIENCE);
+        let is_busy = sent.as_ref().is_err_and(|e| {
+            matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+        });
+        log(sent.and_then(|()| self.barrier()));
+        !is_busy
     }
 
     fn post(&self, states: &[NotifyState], patience: Duration) -> io::Result<()> {
@@ -126,6 +123,12 @@ impl Manager {
             false => socket.set_write_timeout(Some(patience))?,
         }
         Ok(socket)
+    }
+}
+
+fn log(sent: io::Result<()>) {
+    if let Err(e) = sent {
+        log::debug!("cannot notify the service manager: {e}");
     }
 }
 

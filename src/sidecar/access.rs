@@ -1,24 +1,58 @@
 #![forbid(unsafe_code)]
 //! Whether systemd listens to a sidecar: its unit may let only the main process speak, and drops the rest silently.
 
-use std::process::{Command, Stdio};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use crate::sys::Errand;
 use crate::text::quoted;
 
-/// Asks systemd how the unit has it, in a child. (Before systemd 254 what forerun sent, NOTIFYACCESS=all, is unknown.)
-pub fn ask(unit: &str, of_user: bool) -> std::io::Result<Errand> {
+/// How long systemd may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A question to systemd.
+pub struct Question {
+    unit: String,
+    systemctl: Child,
+    /// When it is given up.
+    pub late: Duration,
+}
+
+/// Asks systemd how the unit has it. (Before systemd 254 what forerun sent, NOTIFYACCESS=all, is unknown.)
+///
+/// # Errors
+/// When there is no systemctl, no process or no descriptor to be had.
+pub fn ask(unit: &str, of_user: bool, now: Duration) -> io::Result<Question> {
     let mut command = Command::new("systemctl");
     if of_user {
         command.arg("--user");
     }
     command.args(["show", "--property=NotifyAccess", "--value", "--", unit]);
-    command.stdin(Stdio::null()).stderr(Stdio::null());
-    Errand::start(move || command.output().map(|output| output.stdout).unwrap_or_default())
+    let systemctl = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    Ok(Question { unit: unit.to_owned(), systemctl, late: now + PATIENCE })
 }
 
-/// What is to be said of the answer, where our messages are dropped.
-pub fn verdict(answer: &[u8], unit: &str) -> Option<String> {
+impl Question {
+    /// Readable once there is an answer.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.systemctl.stdout.as_ref().map(AsFd::as_fd)
+    }
+
+    /// What is to be said of the answer, where our messages are dropped.
+    pub fn line(self) -> Option<String> {
+        let answer = self.systemctl.wait_with_output().ok()?.stdout;
+        verdict(&answer, &self.unit)
+    }
+
+    /// Nobody waits for the answer any more.
+    pub fn give_up(mut self) {
+        let _ = self.systemctl.kill();
+        let _ = self.systemctl.wait();
+    }
+}
+
+fn verdict(answer: &[u8], unit: &str) -> Option<String> {
     let access = std::str::from_utf8(answer).ok()?.trim();
     matches!(access, "none" | "main" | "exec").then(|| {
         format!(

@@ -23,6 +23,8 @@ pub struct Plan {
     /// The server, as it is before it is executed.
     pub main: Process,
     pub cookie: String,
+    /// Where the folders of all services are.
+    pub state: Option<Text>,
     pub port: Option<u16>,
     /// The host that the port is guarded on.
     pub host: Option<String>,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::access;
+use super::access::{self, Question};
 use super::attempt::{Attempt, Attempter, Outcome};
 use super::clock::Clock;
 use super::counts::{Counts, Line};
@@ -20,11 +20,13 @@ use crate::check::{Context, Probe};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::identity::Identity;
+use crate::instance::record::{Phase, Record};
+use crate::instance::state::Folder;
 use crate::instance::stop::{Signalled, Stop};
 use crate::report::line::{self, say};
 use crate::report::notify::{EXTENSION, Manager, NotifyState, cut};
 use crate::service::Action;
-use crate::sys::{self, Caught, Errand, ExitWatch, Nofile, Wake};
+use crate::sys::{self, Caught, ExitWatch, Nofile, Wake};
 use crate::text::{attempts, counted, elapsed, quoted};
 
 /// How often is looked where nothing says it.
@@ -33,8 +35,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(100);
 /// As many descriptors as we ever need.
 const DESCRIPTORS: u64 = 64;
-/// How long systemd may take to answer.
-const ACCESS: Duration = Duration::from_secs(5);
+/// How soon readiness is told again where the service manager did not take it.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Becomes the sidecar that the plan on stdin asks for.
 ///
@@ -106,11 +108,13 @@ struct Sidecar {
     next_attempt: Duration,
     /// It was not healthy in time.
     is_late: bool,
+    /// The service manager, where there is one, knows that it is ready.
+    is_told: bool,
     /// When the service manager has to hear of us.
     next_word: Duration,
     counts: Option<Counts>,
     next_look: Duration,
-    access: Option<(Errand, Duration)>,
+    access: Option<Question>,
     /// What the server runs: what is left of it is told by that.
     executable: Option<PathBuf>,
 }
@@ -134,7 +138,6 @@ impl Sidecar {
         });
         let interval = plan.watch.interval.or(by_watchdog).unwrap_or(INTERVAL);
         Sidecar {
-            manager,
             watch,
             wake,
             signals,
@@ -153,11 +156,13 @@ impl Sidecar {
             attempt: None,
             next_attempt: Duration::ZERO,
             is_late: false,
+            is_told: manager.is_none(),
             next_word: Duration::ZERO,
             counts: plan.watches.then(Counts::default),
             next_look: interval,
             access: None,
             executable: None,
+            manager,
             plan,
         }
     }
@@ -173,7 +178,7 @@ impl Sidecar {
             }
             let planned = self.next_turn().saturating_sub(now);
             let spoke = self.attempt.as_ref().map(|attempt| attempt.errand.descriptor());
-            let answered = self.access.as_ref().map(|(errand, _)| errand.descriptor());
+            let answered = self.access.as_ref().and_then(Question::descriptor);
             let [ended, spoke, answered] = self.wake.wait_for([self.watch.descriptor(), spoke, answered], planned);
             self.clock.woke(planned);
             if ended {
@@ -183,7 +188,7 @@ impl Sidecar {
             if spoke || self.attempt.as_ref().is_some_and(|attempt| now >= attempt.late) {
                 self.take_outcome(now);
             }
-            if answered || self.access.as_ref().is_some_and(|(_, late)| now >= *late) {
+            if answered || self.access.as_ref().is_some_and(|question| now >= question.late) {
                 self.take_access(answered);
             }
         }
@@ -195,7 +200,7 @@ impl Sidecar {
         self.speak(now);
         self.look(now);
         let has_watchdog = self.manager.as_ref().is_some_and(|manager| manager.watchdog.is_some());
-        let has_to_tell = self.attempter.is_some() && !self.judge.was_healthy();
+        let has_to_tell = self.attempter.is_some() && !(self.judge.was_healthy() && self.is_told);
         has_to_tell || has_watchdog || self.counts.is_some() || self.access.is_some()
     }
 
@@ -206,7 +211,7 @@ impl Sidecar {
         };
         let look = self.counts.as_ref().map(|_| self.next_look);
         let word = self.manager.as_ref().map(|_| self.next_word);
-        let access = self.access.as_ref().map(|(_, late)| *late);
+        let access = self.access.as_ref().map(|question| question.late);
         [attempt, look, word, access].into_iter().flatten().min().unwrap_or(Duration::MAX)
     }
 
@@ -292,38 +297,45 @@ impl Sidecar {
 
     fn ready(&mut self, now: Duration) {
         log::info!("{} is healthy after {}", quoted(&self.plan.name), elapsed(now));
-        if let Some(manager) = &self.manager {
-            let status = format!("healthy: {} holds", self.check);
-            let mut states = vec![NotifyState::Ready, NotifyState::Status(cut(&status))];
-            states.extend(manager.watchdog.map(|_| NotifyState::Watchdog));
-            manager.tell_surely(&states);
-            self.next_word = now + manager.watchdog_interval().unwrap_or(Duration::MAX - now);
-        }
+        self.tell_ready(now);
         if let Some(number) = self.plan.ready_fd.take() {
             if let Err(e) = sys::write_ready(number) {
                 log::warn!("cannot write to the descriptor {number} of --ready-fd: {e}");
             }
         }
         let unit = self.plan.manager.as_ref().and_then(|speaks| speaks.unit.as_ref());
-        self.access = unit.and_then(|(unit, of_user)| Some((access::ask(unit, *of_user).ok()?, now + ACCESS)));
+        self.access = unit.and_then(|(unit, of_user)| access::ask(unit, *of_user, now).ok());
         // What it has once it serves is what it has at first. From here on both turns come at once.
         self.next_look = now;
         self.next_attempt = now + self.interval;
     }
 
+    /// Tells the service manager that the server is ready, until that takes it.
+    fn tell_ready(&mut self, now: Duration) {
+        let Some(manager) = &self.manager else { return };
+        let status = format!("healthy: {} holds", self.check);
+        let mut states = vec![NotifyState::Ready, NotifyState::Status(cut(&status))];
+        states.extend(manager.watchdog.map(|_| NotifyState::Watchdog));
+        self.is_told = manager.tell_surely(&states);
+        self.next_word = match self.is_told {
+            true => now + manager.watchdog_interval().unwrap_or(Duration::MAX - now),
+            false => now + AGAIN,
+        };
+    }
+
     fn take_access(&mut self, answered: bool) {
-        let Some((errand, _)) = self.access.take() else { return };
-        if !answered {
-            return errand.kill();
-        }
-        let unit = self.plan.manager.as_ref().and_then(|speaks| speaks.unit.as_ref());
-        if let Some(line) = unit.and_then(|(unit, _)| access::verdict(&errand.finish(), unit)) {
-            log::warn!("{line}");
+        let Some(question) = self.access.take() else { return };
+        match answered {
+            true => question.line().into_iter().for_each(|line| log::warn!("{line}")),
+            false => question.give_up(),
         }
     }
 
     /// Asks for more time while it starts; feeds the watchdog while it is well.
     fn speak(&mut self, now: Duration) {
+        if self.judge.was_healthy() && !self.is_told && now >= self.next_word {
+            return self.tell_ready(now);
+        }
         let Some(manager) = self.manager.as_ref().filter(|_| now >= self.next_word) else { return };
         let left = self.health_timeout.saturating_sub(now);
         if self.judge.was_healthy() {
@@ -420,12 +432,23 @@ impl Sidecar {
 
     /// The server has ended: so does what is left of it, and so do we.
     fn reap(self) {
-        self.stop();
+        // Where a person has it stopped, whoever does that sees to the rest: a second SIGTERM hurries some servers.
+        if !self.is_being_stopped() {
+            self.stop();
+        }
         self.leave();
+    }
+
+    fn is_being_stopped(&self) -> bool {
+        let root = self.plan.state.as_ref().map(|root| PathBuf::from(std::ffi::OsString::from(root)));
+        let us = nix::unistd::geteuid().as_raw();
+        let folder = root.and_then(|root| Folder::existing(&root, &self.plan.name, us).ok().flatten());
+        let record = folder.and_then(|folder| Record::look(&folder, &self.plan.name).ok().flatten());
+        record.is_some_and(|record| record.phase == Phase::Stopping && record.cookie == self.plan.cookie)
     }
 
     fn leave(self) {
         self.attempt.into_iter().for_each(|attempt| attempt.errand.abandon());
-        self.access.into_iter().for_each(|(errand, _)| errand.abandon());
+        self.access.into_iter().for_each(Question::give_up);
     }
 }

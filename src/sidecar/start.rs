@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use super::WORD;
@@ -80,6 +82,7 @@ pub fn start(
     main: &Process,
     cookie: &str,
     context: &Context,
+    state: Option<&Path>,
     stderr: BorrowedFd,
 ) -> Result<Identity, String> {
     if main.pid == 1 {
@@ -98,6 +101,7 @@ pub fn start(
         name: service.name.clone(),
         main: *main,
         cookie: cookie.to_owned(),
+        state: state.map(|root| Text::from(root.as_os_str())),
         port: service.port,
         host: service.host.clone(),
         grace: service.grace,
@@ -120,11 +124,13 @@ fn spawn(plan: &Plan, environment: &Environment, stderr: BorrowedFd) -> Result<I
     let failed = |e: std::io::Error| e.to_string();
     let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
     let args = ["forerun".into(), WORD.into(), OsString::from(&plan.name), plan.main.pid.to_string().into()];
-    let environment = environment.without(&[COOKIE]);
+    // An environment that is no list of pairs could be one that a server has overwritten: ours shows that it is none.
+    let pairs = environment.without(&[COOKIE]);
+    let pairs: Vec<_> = pairs.entries().iter().filter(|e| e.as_bytes().contains(&b'=')).cloned().collect();
     Beside {
         path: &sys::own_executable().map_err(failed)?,
         args: &args,
-        environment: environment.entries(),
+        environment: &pairs,
         stdin: theirs.as_fd(),
         stderr,
         keep: plan.ready_fd,
