@@ -45,12 +45,12 @@ pub struct Attempter {
 }
 
 impl Attempter {
-    /// Attempts over and over until one holds, for the time that the check has.
+    /// Attempts over and over until one holds, for at most `limit`.
     ///
     /// # Errors
     /// When there is no process or descriptor to be had.
-    pub fn until_it_holds(&self, now: Duration) -> io::Result<Attempt> {
-        self.start(Job::wait(self.probe.clone()), now, true)
+    pub fn until_it_holds(&self, now: Duration, limit: Duration) -> io::Result<Attempt> {
+        self.start(Job::wait(Probe { timeout: limit, ..self.probe.clone() }), now, true)
     }
 
     /// Attempts once, for at most `limit`. `is_first`: it has not held yet, and who answers is not known.

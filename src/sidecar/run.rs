@@ -108,6 +108,8 @@ struct Sidecar {
     next_attempt: Duration,
     /// It was not healthy in time.
     is_late: bool,
+    /// Attempts cannot be made, which was said.
+    is_blind: bool,
     /// The service manager, where there is one, knows that it is ready.
     is_told: bool,
     /// When the service manager has to hear of us.
@@ -156,6 +158,7 @@ impl Sidecar {
             attempt: None,
             next_attempt: Duration::ZERO,
             is_late: false,
+            is_blind: false,
             is_told: manager.is_none(),
             next_word: Duration::ZERO,
             counts: plan.watches.then(Counts::default),
@@ -221,14 +224,24 @@ impl Sidecar {
         else {
             return;
         };
-        let begun = match now {
-            Duration::ZERO => attempter.until_it_holds(now),
-            _ => attempter.once(now, self.interval, !self.judge.was_healthy()),
+        let left = self.health_timeout.saturating_sub(now);
+        let starts = !self.judge.was_healthy() && !self.is_late && !left.is_zero();
+        let begun = match starts {
+            true => attempter.until_it_holds(now, left),
+            false => attempter.once(now, self.interval, !self.judge.was_healthy()),
         };
         self.next_attempt = now + self.interval;
         match begun {
             Ok(attempt) => self.attempt = Some(attempt),
-            Err(e) => log::warn!("cannot check the health of {}: {e}; trying again", quoted(&self.plan.name)),
+            Err(e) => self.cannot_attempt(&e.to_string(), now),
+        }
+    }
+
+    /// Says so once, and tries again: what cannot be asked says nothing of the server.
+    fn cannot_attempt(&mut self, why: &str, now: Duration) {
+        self.next_attempt = now + self.interval.min(AGAIN);
+        if !std::mem::replace(&mut self.is_blind, true) {
+            log::warn!("cannot check the health of {}: {why}; trying again", quoted(&self.plan.name));
         }
     }
 
@@ -236,8 +249,9 @@ impl Sidecar {
         let Some(attempt) = self.attempt.take() else { return };
         let outcome = attempt.outcome(now);
         self.executable = sys::executable(self.plan.main.pid).or(self.executable.take());
-        if let Outcome::Unknown(why) = &outcome {
-            log::warn!("cannot check the health of {}: {why}; trying again", quoted(&self.plan.name));
+        match &outcome {
+            Outcome::Unknown(why) => self.cannot_attempt(why, now),
+            _ => self.is_blind = false,
         }
         let name = quoted(&self.plan.name);
         let reason = if let Outcome::Fails(reason) = &outcome { reason.as_str() } else { "" };
@@ -378,7 +392,9 @@ impl Sidecar {
                 }
                 Line::Recovered(what) => {
                     say(&format!("{name} is within its limits again: {what}"));
-                    self.tell_status(&what);
+                    if self.judge.is_well() {
+                        self.tell_status(&format!("healthy: {} holds", self.check));
+                    }
                 }
                 Line::Blind(why) => log::warn!("{name}: {why}"),
             }
