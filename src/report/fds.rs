@@ -54,6 +54,9 @@ impl Breakdown {
             let name = Path::new(path).file_name().unwrap_or(path);
             groups.push((*count, one_line(name)));
         }
+        // In few words a socket is a socket, whoever is at its other end.
+        let sockets = [Kind::Listening, Kind::Connected].iter().filter_map(|kind| kinds.remove(kind)).sum::<u64>();
+        *kinds.entry(Kind::Socket).or_default() += sockets;
         groups.extend(kinds.iter().filter(|(_, n)| **n > 0).map(|(kind, n)| (*n, kind.counted(*n).to_owned())));
         groups.sort_by_key(|(count, _)| Reverse(*count));
         let more = if groups.len() > most { ", ..." } else { "" };
@@ -143,7 +146,7 @@ mod tests {
         ]
         .concat();
         let breakdown = Breakdown::of(&all);
-        assert_eq!(breakdown.top(3), "318 state.db, 61 sockets connected, 20 pipes, ...");
+        assert_eq!(breakdown.top(3), "318 state.db, 62 sockets, 20 pipes, ...");
         assert_eq!(breakdown.top(9), "318 state.db, 61 sockets connected, 20 pipes, 2 files, 1 socket listening");
         assert_eq!(Breakdown::of(&[]).top(3), "");
     }
