@@ -369,7 +369,7 @@ fn terminals_and_processes_that_leak_are_told() {
     let _child = scene.serve(&mut scene.command(&[], &["--leak", &scene.leak_option()]));
     scene.sidecar();
     scene.leak("ptys 4");
-    scene.says(&["'web' leaks: 4 terminals, of 3 that it may have"]);
+    scene.says(&["'web' leaks: 4 pseudo-terminals, of 3 that it may have"]);
     scene.leak("zombies 5\nworkers 2");
     scene.says(&["'web' leaks: ", " processes, of 5 that it may have: ", "not reaped"]);
 }

@@ -86,13 +86,23 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     drop(lock);
     let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, server.process.pid) };
     result::print_ready(&ready, launch.json)?;
-    if let Some(Err(e)) = service.ready_fd.map(sys::write_ready) {
-        log::warn!("cannot write to the descriptor of --ready-fd: {e}; the server runs");
-    }
+    service.ready_fd.into_iter().for_each(say_ready);
     if service.open {
         open_url(service.url.as_deref());
     }
     Ok(())
+}
+
+/// Says on the descriptor of --ready-fd that the server is ready. Whoever restarts one need not have it: the number
+/// may be one of ours.
+fn say_ready(number: i32) {
+    let said = match sys::is_inheritable(number) {
+        true => sys::write_ready(number),
+        false => Err(std::io::Error::from_raw_os_error(libc::EBADF)),
+    };
+    if let Err(e) = said {
+        log::warn!("cannot write to the descriptor '{number}' of --ready-fd: {e}; the server runs");
+    }
 }
 
 /// Nothing is left of a start that failed; what it replaced can still be restarted. Where the server could not be

@@ -147,7 +147,7 @@ mod tests {
         .concat();
         let breakdown = Breakdown::of(&all);
         assert_eq!(breakdown.top(3), "318 state.db, 62 sockets, 20 pipes, ...");
-        assert_eq!(breakdown.top(9), "318 state.db, 61 sockets connected, 20 pipes, 2 files, 1 socket listening");
+        assert_eq!(breakdown.top(9), "318 state.db, 62 sockets, 20 pipes, 2 files");
         assert_eq!(Breakdown::of(&[]).top(3), "");
     }
 

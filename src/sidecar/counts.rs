@@ -34,6 +34,8 @@ pub struct Counts {
 pub enum Line {
     Crossed(String),
     Recovered(String),
+    /// The system's pool of terminals is nearly empty, or is not any more.
+    Pool(String),
     /// Something cannot be looked at.
     Blind(String),
 }
@@ -68,7 +70,8 @@ impl Counts {
     fn ptys(&mut self, plan: &Plan, now: Duration) -> Option<Line> {
         let (count, most) = (sys::pty_masters(plan.main.pid).ok()?, plan.watch.max_ptys);
         let turn = self.ptys.look(count, Share::Count(most).is_crossed(count, None), now);
-        let what = format!("{}, of {most} that it may have", counted(count as usize, "terminal", "terminals"));
+        let what =
+            format!("{}, of {most} that it may have", counted(count as usize, "pseudo-terminal", "pseudo-terminals"));
         line(turn, &what, self.ptys.growth(count), String::new)
     }
 
@@ -100,11 +103,15 @@ impl Counts {
 
     fn pool(&mut self, now: Duration) -> Option<Line> {
         let (used, most) = sys::ptys().ok()?;
-        let turn = self.pool.look(used, POOL.is_crossed(used, Some(most)), now);
-        line(turn, &format!("{used} of {most} terminals of the whole system are in use"), 0, || {
-            let most = sys::most_ptys().map(|(pid, count)| format!("{} holds {count}", describe(pid)));
-            most.unwrap_or_default()
-        })
+        let words = format!("{used} of the system's {most} pseudo-terminals are in use");
+        match self.pool.look(used, POOL.is_crossed(used, Some(most)), now) {
+            Turn::None => None,
+            Turn::Recovered => Some(Line::Pool(words)),
+            Turn::Crossed => {
+                let holder = sys::most_ptys().map(|(pid, count)| format!("; {} holds {count}", describe(pid)));
+                Some(Line::Pool(format!("{words}{}", holder.unwrap_or_default())))
+            }
+        }
     }
 }
 

@@ -396,6 +396,10 @@ impl Sidecar {
                         self.tell_status(&format!("healthy: {} holds", self.check));
                     }
                 }
+                Line::Pool(what) => {
+                    log::warn!("{what}");
+                    self.tell_status(&what);
+                }
                 Line::Blind(why) => log::warn!("{name}: {why}"),
             }
         }

@@ -47,7 +47,9 @@ impl<'a> Role<'a> {
             Speaker::Server => false,
         };
         let manager = manager.filter(|_| speaks);
-        Role { service, decision, manager, ready_fd: service.ready_fd, supervised: decision.supervised }
+        // A number that did not come in may be one of our own by now.
+        let ready_fd = service.ready_fd.filter(|&number| sys::is_inheritable(number));
+        Role { service, decision, manager, ready_fd, supervised: decision.supervised }
     }
 
     /// Detached it only watches: nobody starts the server again, and readiness is forerun's own to tell.
