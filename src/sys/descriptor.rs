@@ -5,6 +5,7 @@ use std::fmt;
 
 /// What a descriptor is open on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[cfg_attr(target_os = "macos", allow(dead_code, reason = "some are of Linux alone"))]
 pub enum Kind {
     File,
     Directory,

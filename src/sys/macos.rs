@@ -256,11 +256,6 @@ fn list(pid: i32) -> io::Result<Vec<FdInfo>> {
     Ok(list)
 }
 
-unsafe extern "C" {
-    /// libproc.h; not in the libc crate.
-    fn proc_pidfdinfo(pid: i32, fd: i32, flavor: i32, buffer: *mut libc::c_void, size: i32) -> i32;
-}
-
 /// `struct vnode_fdinfowithpath` (sys/proc_info.h): `struct proc_fileinfo`, then `struct vnode_info_path`.
 #[repr(C)]
 struct VnodeInfo {
@@ -268,20 +263,33 @@ struct VnodeInfo {
     vnode: libc::vnode_info_path,
 }
 
-/// The path of a descriptor that is open on a vnode.
-fn vnode_path(pid: i32, number: i32) -> Option<OsString> {
+const _: () = assert!(size_of::<VnodeInfo>() == 1200);
+
+/// What a descriptor that is open on a vnode is, and its path.
+fn vnode(pid: i32, number: i32) -> Option<(Kind, OsString)> {
     const PROC_PIDFDVNODEPATHINFO: i32 = 2;
     // SAFETY: it has only integers and arrays of them, for which zero is a value.
     let mut info: VnodeInfo = unsafe { std::mem::zeroed() };
     let size = size_of::<VnodeInfo>() as i32;
     // SAFETY: the buffer is as large as said.
-    let got = unsafe { proc_pidfdinfo(pid, number, PROC_PIDFDVNODEPATHINFO, (&raw mut info).cast(), size) };
+    let got = unsafe { libc::proc_pidfdinfo(pid, number, PROC_PIDFDVNODEPATHINFO, (&raw mut info).cast(), size) };
     if got != size {
         return None;
     }
     let bytes: Vec<u8> = info.vnode.vip_path.as_flattened().iter().map(|&c| c as u8).collect();
     let path = bytes.split(|&b| b == 0).next().filter(|path| !path.is_empty())?;
-    Some(OsString::from_vec(path.to_vec()))
+    let kind = match path {
+        b"/dev/ptmx" => Kind::PtyMaster,
+        path if path.starts_with(b"/dev/ttys") => Kind::Terminal,
+        // enum vtype of sys/vnode.h.
+        _ => match info.vnode.vip_vi.vi_type {
+            2 => Kind::Directory,
+            3 | 4 => Kind::Device,
+            7 => Kind::Fifo,
+            _ => Kind::File,
+        },
+    };
+    Some((kind, OsString::from_vec(path.to_vec())))
 }
 
 /// The open descriptors of a process. Which sockets listen is not told apart.
@@ -304,25 +312,13 @@ pub fn pty_masters(pid: i32) -> io::Result<u64> {
 fn descriptor(pid: i32, fd: FdInfo) -> Descriptor {
     // PROX_FDTYPE_* of sys/proc_info.h.
     let (kind, what) = match fd.kind {
-        1 => {
-            let path = vnode_path(pid, fd.number);
-            (path.as_deref().map_or(Kind::File, kind_of_path), path)
-        }
+        1 => vnode(pid, fd.number).map_or((Kind::File, None), |(kind, path)| (kind, Some(path))),
         2 => (Kind::Socket, None),
         5 => (Kind::Epoll, None),
         6 => (Kind::Pipe, None),
         _ => (Kind::Other, None),
     };
     Descriptor { number: fd.number, kind, what }
-}
-
-fn kind_of_path(path: &OsStr) -> Kind {
-    match path.as_bytes() {
-        b"/dev/ptmx" => Kind::PtyMaster,
-        path if path.starts_with(b"/dev/ttys") => Kind::Terminal,
-        path if path.starts_with(b"/dev/") => Kind::Device,
-        _ => Kind::File,
-    }
 }
 
 /// macOS has no control groups.
