@@ -138,6 +138,7 @@ impl Sidecar {
             directory: std::ffi::OsString::from(&plan.directory).into(),
             nofile: plan.nofile,
         });
+        let unit = plan.manager.as_ref().and_then(|speaks| speaks.unit.as_ref());
         let interval = plan.watch.interval.or(by_watchdog).unwrap_or(INTERVAL);
         Sidecar {
             watch,
@@ -163,7 +164,7 @@ impl Sidecar {
             next_word: Duration::ZERO,
             counts: plan.watches.then(Counts::default),
             next_look: interval,
-            access: None,
+            access: unit.and_then(|(unit, of_user)| access::ask(unit, *of_user, Duration::ZERO).ok()),
             executable: None,
             manager,
             plan,
@@ -317,8 +318,6 @@ impl Sidecar {
                 log::warn!("cannot write to the descriptor {number} of --ready-fd: {e}");
             }
         }
-        let unit = self.plan.manager.as_ref().and_then(|speaks| speaks.unit.as_ref());
-        self.access = unit.and_then(|(unit, of_user)| access::ask(unit, *of_user, now).ok());
         // What it has once it serves is what it has at first. From here on both turns come at once.
         self.next_look = now;
         self.next_attempt = now + self.interval;
