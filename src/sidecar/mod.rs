@@ -9,13 +9,14 @@ mod access;
 mod attempt;
 mod clock;
 mod counts;
+mod entry;
 mod health;
 mod leaks;
 mod plan;
 mod run;
 mod start;
 
-pub use run::run;
+pub use entry::run;
 pub use start::{Role, start};
 
 /// The word that makes forerun a sidecar. Not in the help: nobody types it.

@@ -1,11 +1,6 @@
 #![forbid(unsafe_code)]
 //! What a sidecar does: it waits, for the server's end, a signal, an attempt, or its next turn.
 
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,79 +13,24 @@ use super::health::{Judge, Turn};
 use super::plan::Plan;
 use crate::check::{Context, Probe};
 use crate::environment::Environment;
-use crate::error::Error;
-use crate::instance::identity::Identity;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::Folder;
 use crate::instance::stop::{Signalled, Stop};
-use crate::report::line::{self, say};
+use crate::report::line::say;
 use crate::report::notify::{EXTENSION, Manager, NotifyState, cut};
 use crate::service::Action;
-use crate::sys::{self, Caught, ExitWatch, Nofile, Wake};
+use crate::sys::{self, Caught, ExitWatch, Wake};
 use crate::text::{attempts, counted, elapsed, quoted};
 
 /// How often is looked where nothing says it.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// And at most, where the watchdog's period says it.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// As many descriptors as we ever need.
-const DESCRIPTORS: u64 = 64;
 /// How soon readiness is told again where the service manager did not take it.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Becomes the sidecar that the plan on stdin asks for.
-///
-/// # Errors
-/// [`Error::Usage`] where a person typed it.
-pub fn run(environment: &Environment) -> Result<(), Error> {
-    let typed = || Error::Usage("'sidecar' is what forerun starts beside a server; to have one: --watch".to_owned());
-    // Whoever started us says why there is no sidecar.
-    let stdin = sys::take_stdin().map_err(|_| Error::Said(1))?;
-    let is_socket = |fd: &OwnedFd| {
-        let copy = fd.try_clone().map(File::from);
-        copy.and_then(|file| file.metadata()).is_ok_and(|m| m.file_type().is_socket())
-    };
-    if !is_socket(&stdin) {
-        return Err(typed());
-    }
-    let mut stream = UnixStream::from(stdin);
-    let mut plan = Plan::read(&stream).map_err(|_| Error::Said(1))?;
-    line::init(environment, plan.verbose, plan.quiet);
-    sys::set_name(c"forerun");
-    let watch = ExitWatch::new(plan.main.pid);
-    let wake = Wake::new().map(Arc::new);
-    let identity = identity(&plan);
-    let probe = plan.health.take().map(super::plan::Health::probe).transpose();
-    let (Ok(wake), Ok(identity), Ok(probe)) = (&wake, &identity, &probe) else {
-        let why = [wake.err().map(|e| e.to_string()), identity.err(), probe.err()];
-        let _ = stream.write_all(why.into_iter().flatten().next().unwrap_or_default().as_bytes());
-        return Err(Error::Said(1));
-    };
-    let signals = sys::catch_signals(wake.bell());
-    sys::set_nofile(Nofile { soft: DESCRIPTORS.min(plan.checks_nofile.soft), hard: plan.checks_nofile.hard });
-    if stream.write_all(format!("ok {identity}").as_bytes()).is_err() {
-        // Nobody waits for us any more.
-        return Err(Error::Said(1));
-    }
-    drop(stream);
-    Sidecar::new(plan, probe.clone(), environment, watch, Arc::clone(wake), signals).run();
-    Ok(())
-}
-
-/// Who we are, as JSON, where the server is who the plan says and is not our parent.
-fn identity(plan: &Plan) -> Result<String, String> {
-    let us = sys::process(std::process::id() as i32).ok_or("its own start time cannot be read")?;
-    if us.parent == plan.main.pid {
-        return Err("the server would become its parent, as one that adopts orphans (a subreaper)".to_owned());
-    }
-    if sys::process(plan.main.pid).is_none_or(|main| main.start != plan.main.start) {
-        return Err("the server has ended already".to_owned());
-    }
-    let host = sys::host().map_err(|e| e.to_string())?;
-    serde_json::to_string(&Identity::new(&us, &host)).map_err(|e| e.to_string())
-}
-
-struct Sidecar {
+/// A sidecar at work.
+pub struct Sidecar {
     plan: Plan,
     manager: Option<Manager>,
     watch: ExitWatch,
@@ -122,7 +62,7 @@ struct Sidecar {
 }
 
 impl Sidecar {
-    fn new(
+    pub fn new(
         plan: Plan,
         probe: Option<Probe>,
         environment: &Environment,
@@ -171,7 +111,8 @@ impl Sidecar {
         }
     }
 
-    fn run(mut self) {
+    /// Does everything that there is to do, and returns when the server has ended, or when nothing is left to do.
+    pub fn run(mut self) {
         loop {
             if self.signals.signal().is_some() {
                 return self.leave();
@@ -203,9 +144,8 @@ impl Sidecar {
         self.make_attempt(now);
         self.speak(now);
         self.look(now);
-        let has_watchdog = self.manager.as_ref().is_some_and(|manager| manager.watchdog.is_some());
         let has_to_tell = self.attempter.is_some() && !(self.judge.was_healthy() && self.is_told);
-        has_to_tell || has_watchdog || self.counts.is_some() || self.access.is_some()
+        has_to_tell || self.has_watchdog() || self.counts.is_some() || self.access.is_some()
     }
 
     fn next_turn(&self) -> Duration {
@@ -286,17 +226,16 @@ impl Sidecar {
         if let Some(at) = acts_at.filter(|_| matches!(outcome, Outcome::Fails(_))) {
             if now >= at {
                 let grace = elapsed(self.plan.watch.grace);
-                self.end(&format!("it has not been healthy for {grace} ({reason})"));
+                return self.end(&format!("it has not been healthy for {grace} ({reason})"));
             }
-            self.next_attempt = self.next_attempt.min(at.max(now));
+            self.next_attempt = self.next_attempt.min(at);
         }
     }
 
     /// What follows from it not being healthy.
     fn consequence(&self) -> String {
-        let has_watchdog = self.manager.as_ref().is_some_and(|manager| manager.watchdog.is_some());
         match self.plan.watch.on_unhealthy {
-            _ if has_watchdog => "the watchdog is told no more".to_owned(),
+            _ if self.has_watchdog() => "the watchdog is told no more".to_owned(),
             Action::Restart if self.plan.supervised => {
                 format!("it is ended in {} unless it recovers", elapsed(self.plan.watch.grace))
             }
@@ -305,9 +244,12 @@ impl Sidecar {
         }
     }
 
+    fn has_watchdog(&self) -> bool {
+        self.manager.as_ref().is_some_and(|manager| manager.watchdog.is_some())
+    }
+
     fn ends_unhealthy(&self) -> bool {
-        let has_watchdog = self.manager.as_ref().is_some_and(|manager| manager.watchdog.is_some());
-        !has_watchdog && self.plan.supervised && self.plan.watch.on_unhealthy == Action::Restart
+        !self.has_watchdog() && self.plan.supervised && self.plan.watch.on_unhealthy == Action::Restart
     }
 
     fn ready(&mut self, now: Duration) {
@@ -383,7 +325,9 @@ impl Sidecar {
             match line {
                 Line::Crossed(what) => {
                     let then = match acts_at {
-                        Some(at) => format!("; it is ended in {} unless that recovers", elapsed(at - now)),
+                        Some(at) => {
+                            format!("; it is ended in {} unless that recovers", elapsed(at.saturating_sub(now)))
+                        }
                         None => String::new(),
                     };
                     log::warn!("{name} leaks: {what}{then}");

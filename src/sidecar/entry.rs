@@ -1,0 +1,73 @@
+#![forbid(unsafe_code)]
+//! How a sidecar begins: it reads its plan, makes sure that it is nobody's child and that the server is there, says
+//! so, and is at work from then on.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use super::plan::{Health, Plan};
+use super::run::Sidecar;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::instance::identity::Identity;
+use crate::report::line;
+use crate::sys::{self, ExitWatch, Nofile, Wake};
+
+/// As many descriptors as we ever need.
+const DESCRIPTORS: u64 = 64;
+
+/// Becomes the sidecar that the plan on stdin asks for.
+///
+/// # Errors
+/// [`Error::Usage`] where a person typed it.
+pub fn run(environment: &Environment) -> Result<(), Error> {
+    let typed = || Error::Usage("'sidecar' is what forerun starts beside a server; to have one: --watch".to_owned());
+    // Whoever started us says why there is no sidecar.
+    let stdin = sys::take_stdin().map_err(|_| Error::Said(1))?;
+    let is_socket = |fd: &OwnedFd| {
+        let copy = fd.try_clone().map(File::from);
+        copy.and_then(|file| file.metadata()).is_ok_and(|m| m.file_type().is_socket())
+    };
+    if !is_socket(&stdin) {
+        return Err(typed());
+    }
+    let mut stream = UnixStream::from(stdin);
+    let mut plan = Plan::read(&stream).map_err(|_| Error::Said(1))?;
+    line::init(environment, plan.verbose, plan.quiet);
+    sys::set_name(c"forerun");
+    let watch = ExitWatch::new(plan.main.pid);
+    let wake = Wake::new().map(Arc::new);
+    let identity = identity(&plan);
+    let probe = plan.health.take().map(Health::probe).transpose();
+    let (Ok(wake), Ok(identity), Ok(probe)) = (&wake, &identity, &probe) else {
+        let why = [wake.err().map(|e| e.to_string()), identity.err(), probe.err()];
+        let _ = stream.write_all(why.into_iter().flatten().next().unwrap_or_default().as_bytes());
+        return Err(Error::Said(1));
+    };
+    let signals = sys::catch_signals(wake.bell());
+    sys::set_nofile(Nofile { soft: DESCRIPTORS.min(plan.checks_nofile.soft), hard: plan.checks_nofile.hard });
+    if stream.write_all(format!("ok {identity}").as_bytes()).is_err() {
+        // Nobody waits for us any more.
+        return Err(Error::Said(1));
+    }
+    drop(stream);
+    Sidecar::new(plan, probe.clone(), environment, watch, Arc::clone(wake), signals).run();
+    Ok(())
+}
+
+/// Who we are, as JSON, where the server is who the plan says and is not our parent.
+fn identity(plan: &Plan) -> Result<String, String> {
+    let us = sys::process(std::process::id() as i32).ok_or("its own start time cannot be read")?;
+    if us.parent == plan.main.pid {
+        return Err("the server would become its parent, as one that adopts orphans (a subreaper)".to_owned());
+    }
+    if sys::process(plan.main.pid).is_none_or(|main| main.start != plan.main.start) {
+        return Err("the server has ended already".to_owned());
+    }
+    let host = sys::host().map_err(|e| e.to_string())?;
+    serde_json::to_string(&Identity::new(&us, &host)).map_err(|e| e.to_string())
+}
