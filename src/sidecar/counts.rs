@@ -34,7 +34,7 @@ pub struct Counts {
 pub enum Line {
     Crossed(String),
     Recovered(String),
-    /// The system's pool of terminals is nearly empty, or is not any more.
+    /// The system's pool of terminals is nearly empty.
     Pool(String),
     /// Something cannot be looked at.
     Blind(String),
@@ -106,7 +106,7 @@ impl Counts {
         let words = format!("{used} of the system's {most} pseudo-terminals are in use");
         match self.pool.look(used, POOL.is_crossed(used, Some(most)), now) {
             Turn::None => None,
-            Turn::Recovered => Some(Line::Pool(words)),
+            Turn::Recovered => Some(Line::Recovered(words)),
             Turn::Crossed => {
                 let holder = sys::most_ptys().map(|(pid, count)| format!("; {} holds {count}", describe(pid)));
                 Some(Line::Pool(format!("{words}{}", holder.unwrap_or_default())))
