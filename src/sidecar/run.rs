@@ -26,7 +26,7 @@ use crate::text::{attempts, counted, elapsed, quoted};
 const INTERVAL: Duration = Duration::from_secs(10);
 /// And at most, where the watchdog's period says it.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// How soon readiness is told again where the service manager did not take it.
+/// How soon something is tried again that should not have failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// A sidecar at work.
@@ -299,7 +299,9 @@ impl Sidecar {
             }
             self.next_word = now + manager.watchdog_interval().unwrap_or(Duration::MAX - now);
         } else if !left.is_zero() && !self.is_late {
-            manager.extend(&format!("starting: waiting for {}", self.check), EXTENSION.min(left));
+            // A moment more: it is said why before the start is over.
+            let time = EXTENSION.min(left.saturating_add(AGAIN));
+            manager.extend(&format!("starting: waiting for {}", self.check), time);
             self.next_word = now + manager.interval().min(left);
         } else {
             self.next_word = Duration::MAX;
