@@ -192,12 +192,17 @@ pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
     assert!(holds_within(DEADLINE, condition), "never: {what}");
 }
 
-/// A TCP port that is free now. Below the ephemeral range, so that no client of another test gets it.
+/// A TCP port that is free now, and that no other test of this process gets. Below the ephemeral range, so that no
+/// client of another test gets it.
 pub fn free_port() -> u16 {
-    for _ in 0..1000 {
-        let mut bytes = [0; 2];
+    static NEXT: std::sync::OnceLock<std::sync::atomic::AtomicU32> = std::sync::OnceLock::new();
+    let next = NEXT.get_or_init(|| {
+        let mut bytes = [0; 4];
         std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes)).expect("random bytes");
-        let port = 10_000 + u16::from_ne_bytes(bytes) % 20_000;
+        u32::from_ne_bytes(bytes).into()
+    });
+    for _ in 0..1000 {
+        let port = 10_000 + (next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 20_000) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("::", port)).is_ok() {
             return port;
         }
