@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{NonEmptyStringValueParser, OsStringValueParser, PathBufValueParser};
+use clap::builder::{
+    NonEmptyStringValueParser, OsStringValueParser, PathBufValueParser, PossibleValuesParser, TypedValueParser,
+};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -20,10 +22,41 @@ pub enum Task {
     Restart,
     Logs,
     Fds,
+    Unit,
+    Doctor,
+    Man,
+    Completions,
+}
+
+/// A supervisor that units are made for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Systemd,
+    Launchd,
+    Supervisord,
+    Runit,
+    S6,
+}
+
+/// The words for them.
+pub const KINDS: [(&str, Kind); 5] = [
+    ("systemd", Kind::Systemd),
+    ("launchd", Kind::Launchd),
+    ("supervisord", Kind::Supervisord),
+    ("runit", Kind::Runit),
+    ("s6", Kind::S6),
+];
+
+/// A shell that completions are made for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 /// The command line, parsed but not yet understood.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Options {
     pub task: Task,
     pub foreground: bool,
@@ -63,7 +96,25 @@ pub struct Options {
     pub lines: Option<usize>,
     /// `logs -f`.
     pub follow: bool,
+    pub unit: UnitOptions,
+    /// `completions SHELL`.
+    pub shell: Option<Shell>,
     pub command: Vec<OsString>,
+}
+
+/// What is said to `forerun unit`.
+#[derive(Debug, Default, PartialEq)]
+pub struct UnitOptions {
+    pub kind: Option<Kind>,
+    pub user: bool,
+    pub system: bool,
+    pub dir: Option<PathBuf>,
+    pub harden: bool,
+    pub install: bool,
+    pub now: bool,
+    pub uninstall: bool,
+    pub diff: bool,
+    pub force: bool,
 }
 
 /// Parses the arguments, the program's name first.
@@ -82,10 +133,16 @@ pub fn parse(args: Vec<OsString>) -> Result<Options, clap::Error> {
         "stop" => Task::Stop,
         "restart" => Task::Restart,
         "fds" => Task::Fds,
+        "unit" => Task::Unit,
+        "doctor" => Task::Doctor,
+        "man" => Task::Man,
+        "completions" => Task::Completions,
         _ => Task::Logs,
     };
-    if options.task != Task::Check {
-        refuse_options_of_a_start(&mut definition, &matches, name)?;
+    match options.task {
+        Task::Check | Task::Doctor => {}
+        Task::Unit => refuse_what_no_unit_has(&mut definition, &matches)?,
+        _ => refuse_options_of_a_start(&mut definition, &matches, name)?,
     }
     options.take(of_subcommand);
     Ok(options)
@@ -104,7 +161,20 @@ fn refuse_options_of_a_start(definition: &mut Command, matches: &ArgMatches, nam
     }
 }
 
-fn command() -> Command {
+/// A unit says how its server is started under a supervisor, and never takes another one down.
+fn refuse_what_no_unit_has(definition: &mut Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let given = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    match ["foreground", "detach", "dry-run", "replace", "log", "open"].iter().find(given) {
+        None => Ok(()),
+        Some(id) => {
+            let message = format!("'--{id}' is of a start by hand; no unit has it");
+            Err(definition.error(clap::error::ErrorKind::ArgumentConflict, message))
+        }
+    }
+}
+
+/// The definitions.
+pub fn command() -> Command {
     let check = subcommand("check", "Run the requirements and waits, report, start nothing")
         .after_help("Example:\n  forerun check --require cmd:python3 --wait tcp:127.0.0.1:5432 --wait-timeout 5s")
         .defer(|c| c.args(service_args()).args(check_args()).args(output_args()).arg(command_arg()));
@@ -138,6 +208,53 @@ fn command() -> Command {
             let name = name.value_name("NAME|PID").help("The service, or any process [default: ./forerun.toml's]");
             c.args([name, config]).args(output_args_without(&["no-progress"]))
         });
+    let unit =
+        subcommand("unit", "Print a unit for the service that starts, restarts and stops it rightly; or install it")
+            .after_help(
+                "Examples:\n  forerun unit systemd\n  forerun unit launchd --install --now\n  \
+             forerun unit systemd --name web --health http://127.0.0.1:8080/ --install -- python3 server.py",
+            )
+            .override_usage("forerun unit systemd|launchd|supervisord|runit|s6 [OPTIONS] [-- COMMAND [ARG]...]")
+            .defer(|c| {
+                c.args(unit_args())
+                    .args(service_args())
+                    .args(check_args())
+                    .args(health_args())
+                    .args(
+                        detached_args()
+                            .into_iter()
+                            .filter(|arg| ["on-conflict", "grace"].contains(&arg.get_id().as_str())),
+                    )
+                    .args(sidecar_args())
+                    .args(output_args_without(&["no-progress"]))
+                    .arg(command_arg())
+            });
+    let doctor = subcommand(
+        "doctor",
+        "Explain this environment: mode, limits, pools, stale units, conflicts; exits 1 with a problem",
+    )
+    .after_help("Example:\n  forerun doctor --config /srv/web/forerun.toml")
+    .defer(|c| {
+        c.args(service_args())
+            .args(check_args())
+            .args(health_args())
+            .args(sidecar_args())
+            .args(output_args_without(&["no-progress"]))
+            .arg(command_arg())
+    });
+    let man = subcommand("man", "Print the manual page")
+        .after_help("Example:\n  forerun man >/usr/local/share/man/man1/forerun.1");
+    let completions = subcommand("completions", "Print completions for a shell")
+        .after_help("Example:\n  forerun completions bash >/etc/bash_completion.d/forerun")
+        .defer(|c| {
+            let shell = Arg::new("shell").value_name("SHELL").required(true);
+            c.arg(
+                shell
+                    .value_parser(one_of(&[("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)]))
+                    .hide_possible_values(true)
+                    .help("bash, zsh or fish"),
+            )
+        });
     Command::new("forerun")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Checks what a server needs, then becomes it: exec under a supervisor, detach in a terminal.")
@@ -152,20 +269,22 @@ fn command() -> Command {
         .args(sidecar_args())
         .args(output_args())
         .arg(command_arg())
-        .subcommands([check, status, stop, restart, logs, fds])
+        .subcommands([check, status, stop, restart, logs, fds, unit, doctor, man, completions])
 }
 
 fn subcommand(name: &'static str, about: &'static str) -> Command {
     Command::new(name).about(about).disable_version_flag(true)
 }
 
-const USAGE: &str = "\
+pub const USAGE: &str = "\
 forerun [OPTIONS] [-- COMMAND [ARG]...]
        forerun check [OPTIONS]
        forerun status|stop|restart|logs [NAME]
-       forerun fds [NAME|PID]";
+       forerun fds [NAME|PID]
+       forerun unit systemd|launchd|supervisord|runit|s6 [OPTIONS]
+       forerun doctor|man|completions";
 
-const AFTER_HELP: &str = "\
+pub const AFTER_HELP: &str = "\
 CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...
                  exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N
 DUR reads 500ms, 2s, 1m30s.
@@ -195,6 +314,13 @@ fn duration(name: &'static str, help: &'static str) -> Arg {
 
 fn repeated(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     option(name, value, help).action(ArgAction::Append).value_parser(OsStringValueParser::new())
+}
+
+/// One of some words, each with what it stands for.
+fn one_of<T: Copy + Send + Sync>(words: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T> {
+    let meaning = |word: String| words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
+    // Unknown words do not come this far.
+    PossibleValuesParser::new(words.iter().map(|(word, _)| *word)).try_map(move |word| meaning(word).ok_or("unknown"))
 }
 
 fn mode_args() -> [Arg; 3] {
@@ -268,6 +394,24 @@ fn detached_args() -> [Arg; 5] {
         flag("open", "Open the URL in a browser when ready").help_heading("Detached"),
         duration("grace", "How long a server may take to stop [default: 10s]").help_heading("Detached"),
     ]
+}
+
+fn unit_args() -> [Arg; 10] {
+    let kind = Arg::new("kind").value_name("KIND").required(true).value_parser(one_of(&KINDS));
+    [
+        kind.hide_possible_values(true).help("systemd, launchd, supervisord, runit or s6"),
+        flag("install", "Write it where KIND reads it, and print what is left to do")
+            .conflicts_with_all(["uninstall", "diff"]),
+        flag("now", "With --install: also start it, and see that it runs").requires("install"),
+        flag("uninstall", "Stop the service, and remove the unit").conflicts_with("diff"),
+        flag("diff", "Show how the installed unit differs"),
+        flag("force", "Also where the installed unit was edited or is not forerun's").conflicts_with("diff"),
+        flag("user", "A unit of this user").conflicts_with("system"),
+        flag("system", "A unit of the machine [default for root]"),
+        path("dir", "DIR", "Where KIND reads units [default: its usual folder]"),
+        flag("harden", "systemd: take rights away, each line with what it may break"),
+    ]
+    .map(|a| a.help_heading("Unit"))
 }
 
 fn sidecar_args() -> [Arg; 3] {
@@ -348,6 +492,17 @@ impl Options {
         self.all |= has(m, "all");
         one(m, "lines", &mut self.lines);
         self.follow |= has(m, "follow");
+        one(m, "shell", &mut self.shell);
+        one(m, "kind", &mut self.unit.kind);
+        self.unit.user |= has(m, "user");
+        self.unit.system |= has(m, "system");
+        one(m, "dir", &mut self.unit.dir);
+        self.unit.harden |= has(m, "harden");
+        self.unit.install |= has(m, "install");
+        self.unit.now |= has(m, "now");
+        self.unit.uninstall |= has(m, "uninstall");
+        self.unit.diff |= has(m, "diff");
+        self.unit.force |= has(m, "force");
         many(m, "command", &mut self.command);
     }
 }

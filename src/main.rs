@@ -18,6 +18,7 @@ mod situation;
 #[allow(unsafe_code)]
 mod sys;
 mod text;
+mod unit;
 
 use cli::Task;
 use environment::Environment;

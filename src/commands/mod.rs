@@ -1,13 +1,16 @@
 #![forbid(unsafe_code)]
 //! The commands: a start, its dry run and `check`, and what is asked of instances.
 
+mod doctor;
 mod fds;
 mod logs;
+mod manual;
 mod outside;
 mod restart;
 mod start;
 mod status;
 mod stop;
+mod unit;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,6 +42,10 @@ pub fn run(
         Task::Restart => restart::run(options, environment, dispositions),
         Task::Logs => logs::run(options, environment),
         Task::Fds => fds::run(options, environment),
+        Task::Unit => unit::run(options, environment, arguments),
+        Task::Doctor => doctor::run(options, environment, arguments),
+        Task::Man => manual::page(),
+        Task::Completions => manual::completions(options),
     }
 }
 

@@ -26,6 +26,7 @@ use crate::sidecar::Role;
 use crate::situation;
 use crate::sys::{self, Dispositions};
 use crate::text::quoted;
+use crate::unit::{Caller, refresh};
 
 /// Starts, or checks, as the command line says.
 ///
@@ -133,6 +134,10 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         );
     }
     explain(decision);
+    if decision.mode == Mode::Foreground {
+        let caller = Caller { options, environment: inherited, arguments: start.arguments, here: &start.called_in };
+        refresh::run(&caller, service, decision, start.state.as_deref().ok());
+    }
     if service.replace == Replace::Same && decision.mode == Mode::Foreground {
         log::warn!("--replace is of a detached start, and stops nothing in the foreground; continuing");
     }

@@ -130,6 +130,11 @@ impl Supervised {
         Some(words)
     }
 
+    /// Whether it is the user's own manager, not the system's.
+    pub fn is_of_user(&self) -> bool {
+        self.of_user
+    }
+
     /// Its name and unit, for people.
     pub fn describe(&self) -> String {
         match &self.unit {

@@ -17,12 +17,14 @@ use crate::instance::members::Marks;
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::Folder;
 use crate::instance::stop::Signalled;
+use crate::mode::Mode;
 use crate::report::line::say;
 use crate::report::result::{self, Ready};
 use crate::service::Replace;
 use crate::sidecar::{self, Role};
 use crate::sys::{self, Detached, ExitWatch, Process, Waited};
 use crate::text::{elapsed, quoted};
+use crate::unit;
 
 /// Without health and without a port: a server that has lived for this long is taken for ready.
 const LIVED: Duration = Duration::from_millis(300);
@@ -45,6 +47,13 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
                 done => return done.map(drop),
             }
             holder = end(&launch, &folder, record);
+        }
+    }
+    let asked = matches!(service.asked_mode, Some((Mode::Detached, _)));
+    if !asked && !matches!(holder, Holder::Instance(_)) {
+        // The supervised job would stand by behind ours.
+        if let Some(why) = unit::in_the_way(service, launch.inherited) {
+            return Err(Error::Conflict(why));
         }
     }
     if service.replace != Replace::No {

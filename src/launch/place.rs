@@ -2,6 +2,7 @@
 //! The place of a service: its name and its port. Who has them?
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use crate::check::port::{self, Port};
 use crate::error::Error;
@@ -12,7 +13,7 @@ use crate::instance::state::Folder;
 use crate::instance::stop::Stopped;
 use crate::instance::supervisor::{self, Verb};
 use crate::report::line::say;
-use crate::service::Service;
+use crate::service::{Service, is_same_file};
 use crate::sys::{self, Host, Process};
 use crate::text::{quoted, shell_words};
 
@@ -60,11 +61,15 @@ fn judge(service: &Service, record: Box<Record>, life: Life, is_us: bool, same_b
 
 /// What makes the recorded service another one.
 fn difference(service: &Service, record: &Record) -> Option<&'static str> {
-    let config = record.config.as_ref().map(OsString::from);
-    if config.as_deref() != service.config.as_ref().map(|c| c.as_os_str()) {
+    // A unit names both through symlinks (`current`), a shell where those lead to.
+    let same_config = match (&record.config, &service.config) {
+        (Some(theirs), Some(ours)) => is_same_file(Path::new(&OsString::from(theirs)), ours),
+        (theirs, ours) => theirs.is_none() && ours.is_none(),
+    };
+    if !same_config {
         return Some("config file");
     }
-    if OsString::from(&record.cwd) != service.directory {
+    if !is_same_file(Path::new(&OsString::from(&record.cwd)), &service.directory) {
         return Some("working directory");
     }
     if os_strings(&record.command) != service.command {

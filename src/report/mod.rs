@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! Everything that a person sees.
 
+pub mod doctor;
 pub mod fds;
 pub mod line;
 pub mod notify;

@@ -50,8 +50,8 @@ pub enum Replace {
 /// A limit of open descriptors that was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NofileWish {
-    soft: u64,
-    hard: Option<u64>,
+    pub soft: u64,
+    pub hard: Option<u64>,
 }
 
 /// The resolved description of one server.
@@ -59,7 +59,7 @@ pub struct NofileWish {
 pub struct Service {
     pub name: String,
     pub config: Option<PathBuf>,
-    /// Empty only for `forerun check`.
+    /// Empty only for `forerun check` and `forerun doctor`.
     pub command: Vec<OsString>,
     /// Where the server runs.
     pub directory: PathBuf,
@@ -102,12 +102,28 @@ pub fn named(options: &Options, here: &Path) -> Result<Option<String>, Error> {
     if let Some(name) = &options.name {
         return name::asked(name).map(Some).map_err(Fault::plain);
     }
+    Ok(named_in_file(options, here)?.map(|(name, _)| name))
+}
+
+/// The same, and the file that says it, where one does.
+///
+/// # Errors
+/// As [`named`].
+pub fn named_with_config(options: &Options, here: &Path) -> Result<Option<(String, Option<PathBuf>)>, Error> {
+    match &options.name {
+        Some(name) => name::asked(name).map(|name| Some((name, None))).map_err(Fault::plain),
+        None => Ok(named_in_file(options, here)?.map(|(name, path)| (name, Some(path)))),
+    }
+}
+
+fn named_in_file(options: &Options, here: &Path) -> Result<Option<(String, PathBuf)>, Error> {
     let Some((path, text, file)) = read_file(options, here)? else { return Ok(None) };
     let folder = path.parent().unwrap_or(here);
     let directory = file.cwd.as_ref().map_or(folder.to_owned(), |cwd| folder.join(cwd));
     let words = command(&Options { task: Task::Check, ..Options::default() }, &file);
     let name = words.and_then(|words| name::resolve(options, &file, &directory, &words));
-    name.map(Some).map_err(|fault| fault.in_file(&path, &text))
+    let name = name.map_err(|fault| fault.in_file(&path, &text))?;
+    Ok(Some((name, path)))
 }
 
 /// forerun.toml: its absolute path, its text and what it says, where there is one.
@@ -241,6 +257,11 @@ impl Service {
     }
 }
 
+/// Whether two paths name the same file or folder, and be it through symlinks.
+pub fn is_same_file(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
 /// What is wrong, and where: on the command line, or in a file.
 enum Fault {
     Usage(String),
@@ -299,7 +320,7 @@ fn command(options: &Options, file: &File) -> Result<Vec<OsString>, Fault> {
     }
     match words.first() {
         Some(name) if name.is_empty() => Err(Fault::Usage("the command's name is empty".to_owned())),
-        None if options.task != Task::Check => {
+        None if !matches!(options.task, Task::Check | Task::Doctor) => {
             Err(Fault::Usage("no command: write it after '--', or as 'command' in forerun.toml".to_owned()))
         }
         _ => Ok(words),

@@ -1,0 +1,451 @@
+#![forbid(unsafe_code)]
+//! `forerun doctor`: how things stand here, and what mends what is wrong. It looks, and changes nothing.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use nix::unistd::{AccessFlags, User, access, geteuid};
+
+use super::unit::{current_folder, lingers};
+use crate::check::port::{self, Port};
+use crate::check::{self, Lookup};
+use crate::cli::{Kind, Options};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::instance::identity::Life;
+use crate::instance::members::{self, Marks};
+use crate::instance::record::{Record, Unreadable};
+use crate::instance::state::{self, Folder};
+use crate::instance::supervisor::{self, Supervised};
+use crate::launch::{place, unseen};
+use crate::mode::{Decision, Mode};
+use crate::report::doctor::{Finding, Level, json, text};
+use crate::report::line::print_result;
+use crate::service::Service;
+use crate::situation;
+use crate::sys::{self, Host};
+use crate::text::{one_line, quoted, shell_words};
+use crate::unit::{self, Caller, Control, Draft, Installed, Runs, Scope, State};
+
+/// Of the pool of pseudo-terminals, in percent: from here on the next terminals may not open.
+const NEARLY_ALL: u64 = 90;
+/// What a server with less will run out of soon.
+const FEW: u64 = 1024;
+
+pub fn run(options: &Options, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
+    let here = current_folder(environment)?;
+    let mut findings = Vec::new();
+    let service = match Service::resolve(options, &here) {
+        Ok(service) => Some(service),
+        Err(e) => {
+            findings.push(Finding::problem("config", e.to_string(), "edit it, and look again: forerun check"));
+            None
+        }
+    };
+    let asked = service.as_ref().and_then(|service| service.asked_mode);
+    match situation::decide(options, environment, asked) {
+        Ok(decision) => findings.extend(mode(&decision, environment)),
+        Err(e) => findings.push(Finding::problem("mode", e.to_string(), "unset FORERUN_FOREGROUND")),
+    }
+    findings.extend(pools(service.as_ref()));
+    let root = state::root(environment, &here);
+    findings.push(state_folder(&root));
+    if let Some(service) = service.as_ref().filter(|service| !service.command.is_empty()) {
+        let room = Room {
+            service,
+            caller: Caller { options, environment, arguments, here: &here },
+            host: sys::host().map_err(unseen)?,
+            record: record(service, &root),
+        };
+        findings.extend(room.look());
+    } else if service.is_some() {
+        let what = "no service here: no forerun.toml, and no command after '--'";
+        findings.push(Finding::ok("service", what));
+    }
+    print_result(if options.json { json(&findings) } else { text(&findings) }.as_bytes())?;
+    match findings.iter().any(|finding| finding.level == Level::Problem) {
+        true => Err(Error::Said(1)),
+        false => Ok(()),
+    }
+}
+
+/// The mode, why, and how sure that is.
+fn mode(decision: &Decision, environment: &Environment) -> Vec<Finding> {
+    let exec_pid = environment.filled("SYSTEMD_EXEC_PID").map(|pid| pid.to_string_lossy().into_owned());
+    let is_us = exec_pid.as_deref() == Some(std::process::id().to_string().as_str());
+    let proof = match (decision.recognised, &exec_pid) {
+        (Some("systemd" | "a service manager"), Some(_)) if is_us => {
+            "; SYSTEMD_EXEC_PID, our own pid, proves it".to_owned()
+        }
+        (Some("systemd" | "a service manager"), Some(pid)) => {
+            format!("; there is no proof: SYSTEMD_EXEC_PID is {}, another process", one_line(pid))
+        }
+        (Some("systemd" | "a service manager"), None) => {
+            "; there is no proof: SYSTEMD_EXEC_PID is not set (systemd before 248, or not of systemd)".to_owned()
+        }
+        _ => String::new(),
+    };
+    let message = format!("{}: {}{proof}", decision.mode, decision.reason);
+    let inherited =
+        decision.mode == Mode::Foreground && exec_pid.is_some() && !is_us && decision.recognised == Some("systemd");
+    let mut findings = vec![match decision.parent_supervised || !inherited {
+        true => Finding::ok("mode", message),
+        false => Finding::warning("mode", message, "where this is no service: --detach, or FORERUN_FOREGROUND=0"),
+    }];
+    if decision.parent_supervised {
+        let parent = port::describe(std::os::unix::process::parent_id() as i32);
+        let message =
+            format!("systemd started our parent, {parent}, and not us: it watches the script, and not the server");
+        findings.push(Finding::problem("start.sh", message, "write 'exec' before forerun there"));
+    }
+    findings
+}
+
+/// Limits and pools.
+fn pools(service: Option<&Service>) -> Vec<Finding> {
+    let now = sys::nofile();
+    let (server, clamped) = service.map_or((now, false), Service::server_nofile);
+    let default =
+        if std::env::consts::OS == "macos" { "; a job of launchd has 256 unless its plist says more" } else { "" };
+    let message = format!(
+        "{}:{} descriptors here, soft:hard; the server gets {}:{}{default}",
+        now.soft, now.hard, server.soft, server.hard
+    );
+    let mut findings = vec![match (clamped, server.soft < FEW) {
+        (true, _) => Finding::warning(
+            "limits",
+            format!("{message}, less than was asked for"),
+            "raise the hard limit: ulimit -Hn, LimitNOFILE=",
+        ),
+        (_, true) => Finding::warning("limits", message, "--nofile 8192:16384, or [limits] in forerun.toml"),
+        _ => Finding::ok("limits", message),
+    }];
+    findings.push(match sys::ptys() {
+        Err(e) => Finding::warning("ptys", format!("cannot read the pool's counters: {e}"), "mount /proc"),
+        Ok((used, most)) if used * 100 >= most * NEARLY_ALL => {
+            let holder = sys::most_ptys();
+            let who = holder.map_or(String::new(), |(pid, count)| format!("; {} holds {count}", port::describe(pid)));
+            let mend = "end who holds most of them";
+            Finding::problem("ptys", format!("{used} of the system's {most} pseudo-terminals are in use{who}"), mend)
+        }
+        Ok((used, most)) => Finding::ok("ptys", format!("{used} of the system's {most} pseudo-terminals are in use")),
+    });
+    findings
+}
+
+/// Whether records can be kept, without making the folder.
+fn state_folder(root: &Result<std::path::PathBuf, String>) -> Finding {
+    let user = User::from_uid(geteuid()).ok().flatten().map_or_else(|| geteuid().to_string(), |user| user.name);
+    let whose = if geteuid().is_root() { "of everybody, for root" } else { "of this user" };
+    let root = match root {
+        Ok(root) => root,
+        Err(why) => return Finding::problem("state", why.clone(), "set FORERUN_STATE_DIR"),
+    };
+    let mut there: &Path = root;
+    while there.symlink_metadata().is_err() {
+        there = there.parent().unwrap_or(Path::new("/"));
+    }
+    let usable = match there.metadata() {
+        Ok(status) if !status.is_dir() => Err(format!("{} is no folder", quoted(there))),
+        Ok(_) => access(there, AccessFlags::W_OK | AccessFlags::X_OK)
+            .map_err(|e| format!("cannot write in {}: {e}", quoted(there))),
+        Err(e) => Err(format!("cannot look at {}: {e}", quoted(there))),
+    };
+    match usable {
+        Ok(()) => {
+            Finding::ok("state", format!("records of {user} are kept in {}; instances {whose} are seen", quoted(root)))
+        }
+        Err(why) => Finding::problem("state", why, "set FORERUN_STATE_DIR to a folder that can be written"),
+    }
+}
+
+/// The service's record, or what is wrong with it.
+fn record(service: &Service, root: &Result<std::path::PathBuf, String>) -> Result<Option<Record>, String> {
+    let Ok(root) = root else { return Ok(None) };
+    let Some(folder) = Folder::existing(root, &service.name, geteuid().as_raw())? else { return Ok(None) };
+    Record::look(&folder, &service.name).map_err(|e| {
+        let untrusted = matches!(e, Unreadable::Untrusted(_));
+        e.message(&folder) + if untrusted { "; remove it" } else { "" }
+    })
+}
+
+/// What there is to see of one service.
+struct Room<'a> {
+    service: &'a Service,
+    caller: Caller<'a>,
+    host: Host,
+    record: Result<Option<Record>, String>,
+}
+
+impl Room<'_> {
+    fn look(&self) -> Vec<Finding> {
+        let mut findings = vec![self.command()];
+        findings.extend(
+            self.service.without_effect.iter().map(|why| Finding::warning("config", *why, "edit forerun.toml")),
+        );
+        findings.extend(start_script(&self.service.directory));
+        findings.push(self.instance());
+        findings.extend(self.port());
+        findings.extend(self.units());
+        findings.extend(self.messages());
+        findings
+    }
+
+    fn record(&self) -> Option<&Record> {
+        self.record.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    fn command(&self) -> Finding {
+        let service = self.service;
+        let environment = service.variables.added_to(self.caller.environment.clone());
+        let from = service.config.as_ref().map_or("the command line".to_owned(), quoted);
+        let what = format!("{}, by {from}: {}", quoted(&service.name), quoted(&shell_words(&service.command)));
+        match check::find(&service.command[0], &environment, &service.directory) {
+            Ok(path) => Finding::ok("service", format!("{what}, {}", quoted(&path))),
+            Err(Lookup::NotFound(why)) => {
+                Finding::problem("service", format!("{what}: {why}"), "install it, or put it on PATH")
+            }
+            Err(Lookup::NotExecutable(e)) => Finding::problem("service", format!("{what}: {e}"), "chmod +x"),
+        }
+    }
+
+    fn instance(&self) -> Finding {
+        let name = &self.service.name;
+        let record = match &self.record {
+            Err(why) => {
+                return Finding::problem("instance", why.clone(), "remove the record, or set FORERUN_STATE_DIR");
+            }
+            Ok(None) => return Finding::ok("instance", "none is recorded"),
+            Ok(Some(record)) => record,
+        };
+        match record.process.life(&self.host) {
+            Life::Alive => Finding::ok("instance", format!("{} runs", place::whereabouts(record))),
+            Life::Unknown(why) => {
+                let message = format!("cannot tell whether {} runs: {why}", place::whereabouts(record));
+                Finding::warning("instance", message, format!("if it is gone: forerun stop {name}"))
+            }
+            Life::Dead => {
+                let marks = Marks::of(record);
+                let here = record.process.host == self.host;
+                let left = if here { members::look(&marks).unwrap_or_default().members } else { Vec::new() };
+                let pid = record.process.pid;
+                match left.first() {
+                    Some(first) => {
+                        let message = format!(
+                            "pid {pid} is gone and left {} running, {} the first",
+                            left.len(),
+                            port::describe(first.pid)
+                        );
+                        Finding::problem(
+                            "instance",
+                            message,
+                            format!("forerun stop {name}; the next start does it too"),
+                        )
+                    }
+                    None => Finding::ok(
+                        "instance",
+                        format!("not running; the record of pid {pid} is stale, and the next start replaces it"),
+                    ),
+                }
+            }
+        }
+    }
+
+    fn port(&self) -> Option<Finding> {
+        let service = self.service;
+        let number = service.port?;
+        let is_its = |pid: i32| {
+            let found = self.record().and_then(|record| members::look(&Marks::of(record)).ok());
+            found.is_some_and(|found| found.members.iter().any(|process| process.pid == pid))
+        };
+        Some(match port::guard(service.host.as_deref(), number) {
+            Port::Free => Finding::ok("port", format!("{number} is free")),
+            Port::Held { who, pid } if pid.is_some_and(is_its) => {
+                Finding::ok("port", format!("{number} is the instance's: {who}"))
+            }
+            Port::Held { who, .. } => {
+                Finding::problem("port", format!("{number} is held by {who}"), "stop it, or choose another port")
+            }
+            Port::Unknown(why) => Finding::warning(
+                "port",
+                format!("cannot tell whether {number} is free: {why}"),
+                "choose another, or guard none with --port 0",
+            ),
+        })
+    }
+
+    fn units(&self) -> Vec<Finding> {
+        let service = self.service;
+        let found = unit::find(&service.name, service.config.as_deref(), self.caller.environment);
+        if found.is_empty() {
+            return vec![Finding::ok(
+                "unit",
+                "none of this service is installed; 'forerun unit KIND --install' makes one",
+            )];
+        }
+        found.iter().flat_map(|found| self.unit(found)).collect()
+    }
+
+    fn unit(&self, found: &unit::Found) -> Vec<Finding> {
+        let control = Control {
+            kind: found.kind,
+            scope: found.scope,
+            name: &self.service.name,
+            place: &found.place,
+            environment: self.caller.environment,
+            grace: self.service.grace,
+        };
+        let (unit, kind) = (quoted(&found.place.unit), control.kind_word());
+        let scope = if found.scope == Scope::System { "--system" } else { "--user" };
+        let mut findings = vec![match self.state(found) {
+            State::Edited => Finding::warning(
+                "unit",
+                format!("{unit} was edited; forerun leaves it as it is"),
+                format!("see 'forerun unit {kind} {scope} --diff', then --install --force, or keep it"),
+            ),
+            State::Stale => Finding::warning(
+                "unit",
+                format!("{unit} is stale: forerun would write another one from here"),
+                format!("forerun unit {kind} {scope} --install --now"),
+            ),
+            _ => Finding::ok("unit", format!("{unit} is forerun's, and up to date")),
+        }];
+        let standing = match control.standing() {
+            Ok(standing) => standing,
+            Err(e) => {
+                findings.push(Finding::warning(kind, e.to_string(), format!("start {kind}, or ask it yourself")));
+                return findings;
+            }
+        };
+        let runs = match &standing.runs {
+            Runs::Yes(pid) => format!("runs it as pid {pid}"),
+            Runs::Later(said) => format!("is starting it: {said}"),
+            Runs::No(said) => format!("does not run it: {said}"),
+        };
+        findings.push(match (&standing.runs, standing.enabled) {
+            (_, false) => Finding::warning(
+                kind,
+                format!("{runs}, and does not start it by itself"),
+                format!("forerun unit {kind} {scope} --install --now"),
+            ),
+            (Runs::No(_), _) => Finding::problem(kind, runs, control.start_command()),
+            (Runs::Later(_), _) => {
+                Finding::warning(kind, runs, control.log_command().unwrap_or_else(|| "look again".to_owned()))
+            }
+            (Runs::Yes(_), _) => Finding::ok(kind, runs),
+        });
+        if standing.is_older {
+            let reload =
+                if found.scope == Scope::User { "systemctl --user daemon-reload" } else { "systemctl daemon-reload" };
+            findings.push(Finding::warning(kind, "has an older text of the unit than the file", reload));
+        }
+        if found.kind == Kind::Systemd && found.scope == Scope::User && !lingers() {
+            findings.push(Finding::warning(kind, "ends it when this user logs out", "loginctl enable-linger"));
+        }
+        findings
+    }
+
+    fn state(&self, found: &unit::Found) -> State {
+        let whose = found.installed.whose(&self.service.name, Some(self.service.config.as_deref()));
+        let Installed::Unit(text) = &found.installed else { return whose };
+        match Draft::again(&self.caller, self.service, found.kind, found.place.clone(), text) {
+            Ok(Some(draft)) => found.installed.state(&draft, &draft.files()),
+            _ => whose,
+        }
+    }
+
+    /// Whether a sidecar is heard by the systemd that runs the instance.
+    fn messages(&self) -> Option<Finding> {
+        let service = self.service;
+        let supervised =
+            self.record().filter(|record| record.process.life(&self.host) == Life::Alive).and_then(supervisor::of);
+        let Some((Supervised { kind, .. }, unit)) =
+            supervised.as_ref().and_then(|s| Some((s, s.unit.as_ref()?.to_str()?)))
+        else {
+            return Some(Finding::ok(
+                "sidecar",
+                match service.health {
+                    Some(_) => {
+                        "nothing is told here; under systemd a unit needs NotifyAccess=all, which forerun's have"
+                    }
+                    None => "has nothing to tell: there is no health check",
+                },
+            ));
+        };
+        if !kind.starts_with("systemd") || service.health.is_none() {
+            return Some(Finding::ok("sidecar", "has nobody to tell, or nothing"));
+        }
+        let name = unit.strip_suffix(".service")?;
+        let place = unit::Place { unit: unit.into(), link: None };
+        let scope = if supervised.as_ref().is_some_and(Supervised::is_of_user) { Scope::User } else { Scope::System };
+        let environment = self.caller.environment;
+        let control = Control { kind: Kind::Systemd, scope, name, place: &place, environment, grace: service.grace };
+        Some(match control.standing().map(|standing| standing.hears_sidecar) {
+            Ok(Some(true)) => Finding::ok("sidecar", format!("is heard: {} has NotifyAccess=all", quoted(unit))),
+            Ok(_) => Finding::problem(
+                "sidecar",
+                format!("is not heard: {} does not have NotifyAccess=all", quoted(unit)),
+                format!("write NotifyAccess=all under [Service]: systemctl edit {name}"),
+            ),
+            Err(e) => Finding::warning("sidecar", e.to_string(), "ask systemd yourself"),
+        })
+    }
+}
+
+/// Whether the start script beside the service becomes forerun, and not its parent.
+fn start_script(folder: &Path) -> Option<Finding> {
+    let path = folder.join("start.sh");
+    let text = fs::read_to_string(&path).ok()?;
+    let script = quoted(&path);
+    let mut calls = text.lines().enumerate().filter_map(|(index, line)| Some((index + 1, call(line)?)));
+    let first_bad = calls.clone().find(|(_, with_exec)| !with_exec);
+    Some(match (first_bad, calls.next()) {
+        (Some((line, _)), _) => Finding::problem(
+            "start.sh",
+            format!(
+                "{script} runs forerun without 'exec', line {line}: a supervisor would watch the shell, and not the server"
+            ),
+            format!("write 'exec' before forerun in line {line}"),
+        ),
+        (None, Some((line, _))) => Finding::ok("start.sh", format!("{script} becomes forerun, line {line}")),
+        (None, None) => Finding::ok("start.sh", format!("{script} does not run forerun")),
+    })
+}
+
+/// Whether a line of a shell script starts a server through forerun, and whether by `exec`.
+fn call(line: &str) -> Option<bool> {
+    const OTHERS: [&str; 9] = ["check", "status", "stop", "restart", "logs", "fds", "unit", "doctor", "man"];
+    let line = line.trim_end().trim_end_matches('\\');
+    let words = shlex::split(line).unwrap_or_else(|| line.split_whitespace().map(str::to_owned).collect());
+    let is_setting = |word: &str| {
+        word.split_once('=').is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+    };
+    let mut words = words.iter().map(String::as_str).skip_while(|word| is_setting(word)).peekable();
+    let with_exec = words.next_if(|word| *word == "exec").is_some();
+    let program = words.find(|word| !is_setting(word) && *word != "env")?;
+    let is_forerun = program == "forerun" || program.ends_with("/forerun");
+    (is_forerun && !words.any(|word| OTHERS.contains(&word))).then_some(with_exec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::call;
+
+    #[test]
+    fn a_script_that_stays_is_told_from_one_that_becomes_forerun() {
+        for (line, expected) in [
+            ("exec forerun --config x", Some(true)),
+            ("  forerun -- python3 server.py", Some(false)),
+            ("A=1 exec env B=2 /opt/bin/forerun \\", Some(true)),
+            ("A=1 ./forerun --port 1", Some(false)),
+            ("forerun check || exit 1", None),
+            ("# exec forerun", None),
+            ("echo forerun", None),
+            ("exec python3 \"it's", None),
+            ("", None),
+        ] {
+            assert_eq!(call(line), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+#![forbid(unsafe_code)]
+//! What `forerun doctor` found.
+
+use serde_json::json;
+
+use crate::text::counted;
+
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    Ok,
+    Warning,
+    Problem,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Problem => "problem",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug)]
+pub struct Finding {
+    pub topic: &'static str,
+    pub level: Level,
+    pub message: String,
+    /// What mends it: a command where there is one.
+    pub mend: Option<String>,
+}
+
+impl Finding {
+    pub fn ok(topic: &'static str, message: impl Into<String>) -> Finding {
+        Finding { topic, level: Level::Ok, message: message.into(), mend: None }
+    }
+
+    pub fn warning(topic: &'static str, message: impl Into<String>, mend: impl Into<String>) -> Finding {
+        Finding { topic, level: Level::Warning, message: message.into(), mend: Some(mend.into()) }
+    }
+
+    pub fn problem(topic: &'static str, message: impl Into<String>, mend: impl Into<String>) -> Finding {
+        Finding { topic, level: Level::Problem, message: message.into(), mend: Some(mend.into()) }
+    }
+}
+
+fn count(findings: &[Finding], level: Level) -> usize {
+    findings.iter().filter(|finding| finding.level == level).count()
+}
+
+/// For people: one line each, what mends it below, and the sum.
+pub fn text(findings: &[Finding]) -> String {
+    let width = findings.iter().map(|finding| finding.topic.len()).max().unwrap_or_default();
+    let mut out = String::new();
+    for Finding { topic, level, message, mend } in findings {
+        out += &format!("{:<7}  {topic:<width$}  {message}\n", level.word());
+        if let Some(mend) = mend {
+            out += &format!("{:<7}  {:<width$}  mend it: {mend}\n", "", "");
+        }
+    }
+    let problems = counted(count(findings, Level::Problem), "problem", "problems");
+    let warnings = counted(count(findings, Level::Warning), "warning", "warnings");
+    out + &format!("{problems}, {warnings}\n")
+}
+
+pub fn json(findings: &[Finding]) -> String {
+    let list: Vec<_> = findings
+        .iter()
+        .map(|f| json!({ "topic": f.topic, "level": f.level.word(), "message": f.message, "mend": f.mend }))
+        .collect();
+    let (problems, warnings) = (count(findings, Level::Problem), count(findings, Level::Warning));
+    format!("{}\n", json!({ "findings": list, "problems": problems, "warnings": warnings }))
+}

@@ -1,0 +1,239 @@
+#![forbid(unsafe_code)]
+//! A unit that is installed: whose it is, whether somebody edited it, and its replacement as a whole.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{Draft, File, Marker, Place, marker};
+use crate::service::is_same_file;
+use crate::sys;
+
+/// No unit is larger.
+const LARGEST: u64 = 1 << 20;
+
+/// What is where a unit belongs.
+#[derive(Debug)]
+pub enum Installed {
+    Nothing,
+    /// It cannot be read, or is no file that could be one: why.
+    Unusable(String),
+    Unit(Text),
+}
+
+/// A unit's text.
+#[derive(Debug)]
+pub struct Text {
+    /// Names and texts; one with no name where the unit is one file.
+    pub files: Vec<(String, String)>,
+    pub marker: Option<Marker>,
+    /// It has a marker, and is not what that was made of.
+    edited: bool,
+    /// Whom it belongs to.
+    pub owner: u32,
+}
+
+/// How what is installed stands to a service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum State {
+    Missing,
+    /// Not a unit of ours for this service: why.
+    Foreign(String),
+    Edited,
+    /// Ours, unedited, and not what we would write today.
+    Stale,
+    Current,
+}
+
+impl Installed {
+    /// Looks at what is there. `names`: the files that belong to it where nothing else says so.
+    pub fn look(place: &Place, names: &[&str]) -> Installed {
+        let (first, others): (&str, &[&str]) = match names.split_first() {
+            Some((first, others)) => (first, others),
+            None => ("", &[]),
+        };
+        let (text, owner) = match read(&place.unit, first) {
+            Ok(Some(found)) => found,
+            Ok(None) if first.is_empty() || place.unit.symlink_metadata().is_err() => return Installed::Nothing,
+            Ok(None) => return Installed::Unusable(format!("it has no '{first}'")),
+            Err(why) => return Installed::Unusable(why.to_string()),
+        };
+        let marker = Marker::find(&text);
+        let others: Vec<String> = match &marker {
+            // The first is the one that was read; a path is no name.
+            Some(marker) => marker.files.iter().skip(1).filter(|name| is_plain(name)).cloned().collect(),
+            None => others.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let mut files = vec![(first.to_owned(), text)];
+        for name in others {
+            match read(&place.unit, &name) {
+                Ok(Some((text, _))) => files.push((name, text)),
+                Ok(None) => {}
+                Err(why) => return Installed::Unusable(format!("'{name}': {why}")),
+            }
+        }
+        let edited = marker.as_ref().is_some_and(|marker| !marker.holds(&files));
+        Installed::Unit(Text { files, marker, edited, owner })
+    }
+
+    /// How it stands to the unit that would be written.
+    pub fn state(&self, draft: &Draft, files: &[File]) -> State {
+        let state = self.whose(&draft.service.name, Some(draft.service.config.as_deref()));
+        match (state, self) {
+            (State::Current, Installed::Unit(text)) if !text.is(files) => State::Stale,
+            (state, _) => state,
+        }
+    }
+
+    /// How it stands to the service of this name and config file (`None`: any).
+    pub fn whose(&self, name: &str, config: Option<Option<&Path>>) -> State {
+        let text = match self {
+            Installed::Nothing => return State::Missing,
+            Installed::Unusable(why) => return State::Foreign(why.clone()),
+            Installed::Unit(text) => text,
+        };
+        let Some(marker) = &text.marker else { return State::Foreign("forerun did not write it".to_owned()) };
+        if marker.name != name {
+            return State::Foreign(format!(
+                "it is the unit of another service, '{}'",
+                crate::text::one_line(&marker.name)
+            ));
+        }
+        let same = |ours: Option<&Path>| match (ours, marker.config.as_deref()) {
+            (Some(ours), Some(theirs)) => is_same_file(ours, theirs),
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        };
+        if !config.is_none_or(same) {
+            let theirs = marker.config.as_ref().map_or("no file".to_owned(), crate::text::quoted);
+            return State::Foreign(format!("it is of a service of this name with another config file, {theirs}"));
+        }
+        if text.edited { State::Edited } else { State::Current }
+    }
+}
+
+impl Text {
+    fn is(&self, files: &[File]) -> bool {
+        self.files.len() == files.len()
+            && self.files.iter().zip(files).all(|((name, text), file)| name == file.name && *text == file.text)
+    }
+
+    /// The digest of it, edited or not: what a line was said about once.
+    pub fn fingerprint(&self) -> String {
+        marker::digest(self.files.iter().map(|(name, text)| (name.as_str(), text.clone())))
+    }
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && !name.contains('/')
+}
+
+/// A file's text and owner. Never through a symlink, and never from what is no regular file.
+fn read(unit: &Path, name: &str) -> io::Result<Option<(String, u32)>> {
+    let path = if name.is_empty() { unit.to_owned() } else { unit.join(name) };
+    let wrong = |what: &str| Err(io::Error::other(what.to_owned()));
+    if !name.is_empty() && unit.symlink_metadata().is_ok_and(|m| m.is_symlink()) {
+        return wrong("it is a symlink");
+    }
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.raw_os_error() == Some(libc::ELOOP) => return wrong("it is a symlink"),
+        file => file?,
+    };
+    let status = file.metadata()?;
+    if !status.is_file() {
+        return wrong("it is no regular file");
+    }
+    if status.len() > LARGEST {
+        return wrong("it is larger than 1 MiB");
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST).read_to_end(&mut bytes)?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Some((text, status.uid()))),
+        Err(_) => wrong("it is not UTF-8"),
+    }
+}
+
+/// Writes a unit. Each file is replaced as a whole: whoever reads it sees the old one or the new one, also after a
+/// power failure.
+///
+/// # Errors
+/// Those of the files; nothing half-written is left in the place of one.
+pub fn write(unit: &Path, files: &[File]) -> io::Result<()> {
+    let is_folder = files.iter().any(|file| !file.name.is_empty());
+    let folder = if is_folder { unit } else { unit.parent().unwrap_or(Path::new("/")) };
+    fs::create_dir_all(folder)?;
+    // The marker's file last: it says that the others are there.
+    for file in files.iter().rev() {
+        let path = if is_folder { unit.join(file.name) } else { unit.to_owned() };
+        replace(&path, file)?;
+    }
+    fs::File::open(folder)?.sync_all()
+}
+
+fn replace(path: &Path, file: &File) -> io::Result<()> {
+    sweep(path);
+    let temporary = beside(path, &std::process::id().to_string());
+    let written = (|| {
+        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        out.write_all(file.text.as_bytes())?;
+        out.set_permissions(fs::Permissions::from_mode(if file.executable { 0o755 } else { 0o644 }))?;
+        out.sync_all()?;
+        fs::rename(&temporary, path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// What a file is called before it is in its place. No supervisor reads a name that begins with a dot.
+fn beside(path: &Path, whose: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.forerun-{whose}"))
+}
+
+/// Removes what a forerun that was killed left beside a file.
+fn sweep(path: &Path) {
+    let prefix = beside(path, "").file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let Some(entries) = path.parent().and_then(|folder| fs::read_dir(folder).ok()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.parse::<i32>().ok());
+        if pid.is_some_and(|pid| sys::process(pid).is_none() || pid == std::process::id() as i32) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Removes a unit: its files, what the supervisor keeps in its folder, and the folder if nothing else is in it.
+///
+/// # Errors
+/// Those of the files.
+pub fn remove(unit: &Path, files: &[(String, String)], kept_by_supervisor: &[&str]) -> io::Result<()> {
+    let gone = |result: io::Result<()>| match result {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    };
+    if files.iter().all(|(name, _)| name.is_empty()) {
+        return gone(fs::remove_file(unit));
+    }
+    for (name, _) in files {
+        gone(fs::remove_file(unit.join(name)))?;
+    }
+    for name in kept_by_supervisor {
+        let path = unit.join(name);
+        match path.symlink_metadata() {
+            Ok(m) if m.is_dir() => gone(fs::remove_dir_all(&path))?,
+            Ok(_) => gone(fs::remove_file(&path))?,
+            Err(_) => {}
+        }
+    }
+    match fs::remove_dir(unit) {
+        // What somebody else put there stays.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST)) => Ok(()),
+        other => gone(other),
+    }
+}

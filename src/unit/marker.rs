@@ -1,0 +1,149 @@
+#![forbid(unsafe_code)]
+//! The marker of a unit: whose it is, how it was made, and the digest of its own content, which says whether somebody
+//! edited it.
+
+use std::ffi::OsStr;
+use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use sha2::{Digest, Sha256};
+
+use super::{File, Scope};
+
+const WORD: &str = "forerun-unit:";
+/// In hexadecimal digits: half of a SHA-256, plenty against edits.
+const LENGTH: usize = 32;
+/// What a path may have in a marker. No two `-` follow each other in an XML comment.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'@');
+
+/// What a unit says of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Marker {
+    pub name: String,
+    /// The config file of its service, where it has one.
+    pub config: Option<PathBuf>,
+    pub scope: Scope,
+    pub harden: bool,
+    /// The files of the unit, where it is a folder.
+    pub files: Vec<String>,
+    digest: String,
+}
+
+impl Marker {
+    /// The line of a unit that has no digest yet.
+    pub fn unsealed(name: &str, config: Option<&Path>, scope: Scope, harden: bool, files: &[&str]) -> String {
+        let mut line = format!("{WORD} name={}", encoded(OsStr::new(name)));
+        if let Some(config) = config {
+            line += &format!(" config={}", encoded(config.as_os_str()));
+        }
+        line += if scope == Scope::System { " scope=system" } else { " scope=user" };
+        if harden {
+            line += " harden";
+        }
+        if !files.is_empty() {
+            line += &format!(" files={}", encoded(OsStr::new(&files.join("/"))));
+        }
+        line + &format!(" digest={}", "0".repeat(LENGTH))
+    }
+
+    /// The marker in a unit's text, where there is one.
+    pub fn find(text: &str) -> Option<Marker> {
+        let line = text.lines().find_map(|line| Some(line.split_once(WORD)?.1))?;
+        let mut marker = Marker {
+            name: String::new(),
+            config: None,
+            scope: Scope::User,
+            harden: false,
+            files: Vec::new(),
+            digest: String::new(),
+        };
+        for field in line.split_whitespace() {
+            let (key, value) = field.split_once('=').unwrap_or((field, ""));
+            let decoded: Vec<u8> = percent_decode_str(value).collect();
+            let text = || String::from_utf8_lossy(&decoded).into_owned();
+            match key {
+                "name" => marker.name = text(),
+                "config" => marker.config = Some(OsStr::from_bytes(&decoded).into()),
+                "scope" => marker.scope = if value == "system" { Scope::System } else { Scope::User },
+                "harden" => marker.harden = true,
+                "files" => marker.files = text().split('/').map(str::to_owned).collect(),
+                "digest" => marker.digest = value.to_owned(),
+                _ => {}
+            }
+        }
+        (marker.digest.len() == LENGTH).then_some(marker)
+    }
+
+    /// Whether these are the files that the digest was taken of; names and texts.
+    pub fn holds(&self, files: &[(String, String)]) -> bool {
+        let plain = files.iter().enumerate().map(|(index, (name, text))| match index {
+            0 => (name.as_str(), text.replacen(&self.digest, &"0".repeat(LENGTH), 1)),
+            _ => (name.as_str(), text.clone()),
+        });
+        digest(plain) == self.digest
+    }
+}
+
+/// Writes the digest into the marker, which is in the first file.
+pub fn seal(files: &mut [File]) {
+    let digest = digest(files.iter().map(|file| (file.name, file.text.clone())));
+    if let Some(first) = files.first_mut() {
+        first.text = first.text.replacen(&format!("digest={}", "0".repeat(LENGTH)), &format!("digest={digest}"), 1);
+    }
+}
+
+/// The digest of names and texts.
+pub fn digest<'a>(files: impl Iterator<Item = (&'a str, String)>) -> String {
+    let mut hash = Sha256::new();
+    for (name, text) in files {
+        hash.update(format!("{name} {}\n", text.len()));
+        hash.update(text);
+    }
+    let mut hex = String::new();
+    for byte in &hash.finalize()[..LENGTH / 2] {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+fn encoded(text: &OsStr) -> String {
+    percent_encode(text.as_bytes(), ENCODED).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_says_what_it_was_made_of_and_whether_it_was_edited() {
+        let config = Path::new("/srv/my--web -->/\n\u{e9}/forerun.toml");
+        let line = Marker::unsealed("web-1@x", Some(config), Scope::System, true, &["run", "finish"]);
+        assert!(!line.contains("--") && line.lines().count() == 1, "{line}");
+        let mut files = vec![
+            File { name: "run", text: format!("#!/bin/sh\n# {line}\nexec x\n"), executable: true },
+            File { name: "finish", text: "#!/bin/sh\n".into(), executable: true },
+        ];
+        seal(&mut files);
+        let mut read: Vec<(String, String)> = files.iter().map(|f| (f.name.to_owned(), f.text.clone())).collect();
+        let marker = Marker::find(&read[0].1).expect("a marker");
+        assert_eq!((marker.name.as_str(), marker.config.as_deref(), marker.harden), ("web-1@x", Some(config), true));
+        assert_eq!(
+            (marker.scope, marker.files.as_slice()),
+            (Scope::System, &["run".to_owned(), "finish".to_owned()][..])
+        );
+        assert!(marker.holds(&read));
+        read[1].1.push('\n');
+        assert!(!marker.holds(&read));
+    }
+
+    #[test]
+    fn what_has_no_whole_marker_is_not_ours() {
+        for text in
+            ["", "# forerun-unit: name=a", "# forerun-unit: name=a digest=12", "[Service]\nExecStart=/bin/true\n"]
+        {
+            assert_eq!(Marker::find(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+#![forbid(unsafe_code)]
+//! Where units are kept.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::{KINDS, Kind, UnitOptions};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::sys;
+
+/// Whose supervisor a unit is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    User,
+    System,
+}
+
+impl Scope {
+    /// The one that was asked for; the machine's for root, else the user's.
+    pub fn asked(options: &UnitOptions) -> Scope {
+        let system = options.system || (!options.user && nix::unistd::geteuid().is_root());
+        if system { Scope::System } else { Scope::User }
+    }
+}
+
+/// Where a unit is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The file, or the folder of runit and s6.
+    pub unit: PathBuf,
+    /// What makes runit and s6 run it: a symlink to it in the folder that they scan.
+    pub link: Option<PathBuf>,
+}
+
+/// The word for a kind on the command line.
+pub fn kind_word(kind: Kind) -> &'static str {
+    KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(word, _)| word)
+}
+
+/// What launchd calls a service. Never one of the names that mark applications.
+pub fn label(name: &str) -> String {
+    format!("forerun.{name}")
+}
+
+impl Place {
+    /// Where a unit of this name belongs. `dir`: the folder that the supervisor reads, where it is not the usual one.
+    ///
+    /// # Errors
+    /// [`Error::State`] when the user database does not say where home is.
+    pub fn of(
+        kind: Kind,
+        scope: Scope,
+        name: &str,
+        dir: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<Place, Error> {
+        let home = || {
+            sys::home_directory().filter(|home| home.is_absolute()).ok_or_else(|| {
+                Error::State("cannot find this user's home in the user database; give --dir or --system".to_owned())
+            })
+        };
+        let file = |folder: PathBuf, name: String| Ok(Place { unit: folder.join(name), link: None });
+        let linked = |services: PathBuf, scanned: PathBuf| {
+            Ok(Place { unit: services.join(name), link: Some(scanned.join(name)) })
+        };
+        let dir = dir.map(Path::to_owned);
+        match (kind, scope, dir) {
+            (Kind::Systemd, _, Some(dir)) => file(dir, format!("{name}.service")),
+            (Kind::Systemd, Scope::System, _) => file("/etc/systemd/system".into(), format!("{name}.service")),
+            (Kind::Systemd, Scope::User, _) => file(home()?.join(".config/systemd/user"), format!("{name}.service")),
+            (Kind::Launchd, _, Some(dir)) => file(dir, format!("{}.plist", label(name))),
+            (Kind::Launchd, Scope::System, _) => {
+                file("/Library/LaunchDaemons".into(), format!("{}.plist", label(name)))
+            }
+            (Kind::Launchd, Scope::User, _) => {
+                file(home()?.join("Library/LaunchAgents"), format!("{}.plist", label(name)))
+            }
+            (Kind::Supervisord, _, Some(dir)) => file(dir, format!("{name}.conf")),
+            (Kind::Supervisord, Scope::User, _) => file(home()?.join(".config/supervisor"), format!("{name}.conf")),
+            (Kind::Supervisord, Scope::System, _) => {
+                // Debian's folder, Red Hat's, Alpine's.
+                let folders =
+                    [("/etc/supervisor/conf.d", "conf"), ("/etc/supervisord.d", "ini"), ("/etc/supervisor.d", "ini")];
+                let (folder, ending) = folders.into_iter().find(|(f, _)| Path::new(f).is_dir()).unwrap_or(folders[0]);
+                file(folder.into(), format!("{name}.{ending}"))
+            }
+            (Kind::Runit, scope, dir) => {
+                let services = match scope {
+                    Scope::System => "/etc/sv".into(),
+                    Scope::User => home()?.join(".config/sv"),
+                };
+                let asked = dir.or_else(|| environment.filled("SVDIR").map(PathBuf::from).filter(|d| d.is_absolute()));
+                let scanned = match (asked, scope) {
+                    (Some(dir), _) => dir,
+                    (None, Scope::System) => first_folder(&["/etc/service", "/var/service", "/run/runit/service"]),
+                    (None, Scope::User) => home()?.join("service"),
+                };
+                linked(services, scanned)
+            }
+            (Kind::S6, scope, dir) => {
+                let services = match scope {
+                    Scope::System => "/etc/s6/sv".into(),
+                    Scope::User => home()?.join(".config/s6/sv"),
+                };
+                let scanned = match (dir, scope) {
+                    (Some(dir), _) => dir,
+                    (None, Scope::System) => first_folder(&["/run/service", "/service"]),
+                    (None, Scope::User) => home()?.join("service"),
+                };
+                linked(services, scanned)
+            }
+        }
+    }
+}
+
+fn first_folder(folders: &[&str]) -> PathBuf {
+    folders.iter().find(|folder| Path::new(folder).is_dir()).unwrap_or(&folders[0]).into()
+}

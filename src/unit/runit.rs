@@ -1,0 +1,129 @@
+#![forbid(unsafe_code)]
+//! Service folders of runit.
+
+use std::time::Duration;
+
+use super::control::{Control, Runs, Standing, Words};
+use super::quote::{sh, sh_word};
+use super::{Draft, File};
+use crate::error::Error;
+
+pub const FILES: [&str; 2] = ["run", "finish"];
+
+pub fn files(draft: &Draft) -> Vec<File> {
+    vec![
+        File { name: FILES[0], text: run(draft, "runit"), executable: true },
+        File { name: FILES[1], text: finish(), executable: true },
+    ]
+}
+
+/// The PATH that a script of ours has.
+pub fn kept_path(text: &str) -> Option<String> {
+    let value = text.lines().find_map(|line| line.strip_prefix("export PATH="))?;
+    shlex::split(value)?.pop()
+}
+
+/// The script that becomes the server, for runit and s6.
+pub fn run(draft: &Draft, kind: &str) -> String {
+    let user = draft.user.as_ref().map(|user| format!("# It runs as whoever runs {kind}; made by {user}.\n"));
+    format!(
+        "\
+#!/bin/sh
+# {name}, started by forerun. Made by 'forerun unit {kind}'. Change forerun.toml, or the flags below by making it
+# anew: {install}
+# {marker}
+{user}\
+# What it says on stderr goes where its stdout goes: to the logger, where there is one.
+exec 2>&1
+# The PATH of who made this, less temporary folders.
+export PATH={path}
+# forerun becomes the server: this pid is the server's. Its limit of descriptors is forerun's to set; {kind} sets none.
+exec {command}
+",
+        name = draft.service.name,
+        install = draft.install_command(),
+        marker = draft.marker(),
+        user = user.unwrap_or_default(),
+        path = sh_word(&draft.path),
+        command = sh(&draft.words),
+    )
+}
+
+fn finish() -> String {
+    "\
+#!/bin/sh
+# 78 is a mistake in the configuration, which a restart cannot mend: stay down until somebody says 'sv up'.
+# Anything else is started again after a second.
+[ \"$1\" = 78 ] || exit 0
+exec sv down .
+"
+    .to_owned()
+}
+
+/// runsvdir looks for new services every five seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+const INTERVAL: Duration = Duration::from_millis(100);
+/// What runsv keeps in the folder of a service.
+pub const KEPT: [&str; 1] = ["supervise"];
+
+pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
+    let [link, scanned] = control.link();
+    vec![link, sv(if restart { "restart" } else { "up" }, &scanned[0])]
+}
+
+pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
+    let was_there = standing(control)?.enabled;
+    let commands = start_commands(control, changed && was_there);
+    control.make_link(&commands[0])?;
+    control
+        .poll(PATIENCE, INTERVAL, || Ok(is_supervised(control)?.then_some(())))?
+        .ok_or_else(|| control.not_scanned("runsvdir"))?;
+    control.order(&commands[1])
+}
+
+/// What runsv says: `run: /etc/service/web: (pid 812) 5s`, or `down: ...: 1s, normally up`.
+pub fn standing(control: &Control) -> Result<Standing, Error> {
+    let Some(scanned) = control.scanned() else { return Ok(Standing::absent("not linked")) };
+    let answer = control.ask(&sv("status", &scanned))?;
+    let said = answer.out.trim().to_owned();
+    let pid = said.split_once("(pid ").and_then(|(_, rest)| rest.split(')').next()?.parse().ok());
+    let runs = match (said.split(':').next(), pid) {
+        (Some("run"), Some(pid)) => Runs::Yes(pid),
+        (Some("finish"), _) => Runs::Later(said),
+        (Some("down"), _) if said.contains("want up") => Runs::Later(said),
+        _ => Runs::No(said),
+    };
+    Ok(Standing { enabled: true, runs, hears_sidecar: None, is_older: false })
+}
+
+pub fn stop(control: &Control) -> Result<(), Error> {
+    let Some(scanned) = control.scanned() else { return Ok(()) };
+    let unit = control.place.unit.to_string_lossy().into_owned();
+    if !is_supervised(control)? {
+        return control.remove_link(&scanned);
+    }
+    // Without the link runsvdir does not start its runsv again.
+    control.remove_link(&scanned)?;
+    control.order(&sv("exit", &unit))?;
+    let gone = || Ok((!is_supervised_at(control, &unit)?).then_some(()));
+    control.poll(control.grace + PATIENCE, INTERVAL, gone)?.ok_or_else(|| {
+        Error::NotReady(format!("runit does not let go of {}; see 'sv status'", crate::text::quoted(&unit)))
+    })
+}
+
+fn is_supervised(control: &Control) -> Result<bool, Error> {
+    match control.scanned() {
+        Some(scanned) => is_supervised_at(control, &scanned),
+        None => Ok(false),
+    }
+}
+
+/// Whether a runsv answers there. Without one `sv status` says `fail:` or `warning:`.
+fn is_supervised_at(control: &Control, folder: &str) -> Result<bool, Error> {
+    let said = control.ask(&sv("status", folder))?.out;
+    Ok(["run:", "down:", "finish:"].iter().any(|state| said.starts_with(state)))
+}
+
+fn sv(word: &str, folder: &str) -> Words {
+    ["sv", word, folder].map(str::to_owned).into()
+}

@@ -1,0 +1,233 @@
+#![forbid(unsafe_code)]
+//! Units of systemd 245 and later.
+
+use super::control::{Control, Runs, Standing, Words};
+use super::quote::{systemd, systemd_word};
+use super::{Draft, File, Scope};
+use crate::error::Error;
+use crate::service::{Action, Speaker};
+
+pub fn files(draft: &Draft) -> Vec<File> {
+    vec![File { name: "", text: text(draft), executable: false }]
+}
+
+/// The PATH that a unit of ours has.
+pub fn kept_path(text: &str) -> Option<String> {
+    let line = text.lines().find_map(|line| line.strip_prefix("Environment="))?;
+    let value = line.trim_matches('"').strip_prefix("PATH=")?;
+    // What else would be escaped no PATH of ours has.
+    Some(value.replace("%%", "%"))
+}
+
+fn text(draft: &Draft) -> String {
+    let Draft { service, scope, .. } = draft;
+    let name = &service.name;
+    let user_flag = if *scope == Scope::User { "--user " } else { "" };
+    let mut out = Lines::default();
+    out.say(&format!(
+        "{name}, started by forerun. Made by 'forerun unit systemd'. Change forerun.toml, or the flags below by making it\n\
+         anew. What is this machine's only belongs in a drop-in: systemctl {user_flag}edit {name}. As long as nobody edits this\n\
+         file forerun keeps it up to date; once edited it is left alone."
+    ));
+    out.say(&draft.marker());
+    out.section("Unit");
+    out.set("Description", &format!("{name} (forerun)"));
+    if *scope == Scope::System {
+        out.why("Not before the network is set up; what else it needs forerun waits for.");
+        out.set("After", "network.target");
+    }
+    out.why("Tried again for ever, every RestartSec: what it waits for may come back in an hour.");
+    out.set("StartLimitIntervalSec", "0");
+
+    out.section("Service");
+    let notifies = service.health.is_some() || service.notify == Speaker::Server;
+    if notifies {
+        out.why("Started means healthy. forerun becomes the server, so that this pid is the server's.");
+        out.set("Type", "notify");
+    } else {
+        out.why("Started means executed. forerun becomes the server, so that this pid is the server's.");
+        out.set("Type", "exec");
+    }
+    out.why("Readiness and the watchdog are told by forerun's sidecar, which is not the main process.");
+    out.set("NotifyAccess", "all");
+    if service.watches && service.watch.on_unhealthy == Action::Restart && service.health.is_some() {
+        out.why("on-unhealthy = \"restart\": a server that is alive and no longer answers is restarted.");
+        out.set("WatchdogSec", "30s");
+    }
+    match (&draft.user, scope) {
+        (Some(user), _) => out.set("User", user),
+        (None, Scope::System) => out.why(&format!(
+            "Runs as root. For another user make it as that user (forerun unit systemd --system), or say\n\
+             User= in a drop-in: systemctl edit {name}"
+        )),
+        (None, Scope::User) => {}
+    }
+    out.why("The PATH of who made this unit, less temporary folders: a unit's own has no ~/.local/bin.");
+    out.set("Environment", &assignment("PATH", &draft.path));
+    out.why("Which file this is, for forerun to keep it up to date. The server does not see it.");
+    out.set("Environment", &assignment("FORERUN_UNIT", &draft.place.unit.to_string_lossy()));
+    out.set("ExecStart", &systemd(&draft.words));
+    out.why("The usual 1024 is little for a server; what calls select(2) needs no more than it asks for.");
+    let (soft, hard) = draft.nofile();
+    out.set("LimitNOFILE", &format!("{soft}:{hard}"));
+    out.why("Whatever it ended with, but for 78: a mistake in the configuration, which a restart cannot mend.");
+    out.set("Restart", "always");
+    out.set("RestartSec", "2s");
+    out.set("RestartPreventExitStatus", "78");
+    out.why("The grace: SIGTERM, and after this long SIGKILL.");
+    out.set("TimeoutStopSec", &format!("{}s", draft.grace()));
+    if draft.harden {
+        harden(&mut out, *scope);
+    }
+
+    out.section("Install");
+    out.set("WantedBy", if *scope == Scope::System { "multi-user.target" } else { "default.target" });
+    out.0
+}
+
+fn assignment(name: &str, value: &str) -> String {
+    systemd_word(format!("{name}={value}").as_ref(), false)
+}
+
+/// The commands that make a unit run: also one that ran as it was before.
+pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
+    let unit = unit(control);
+    // One that is not where systemd looks is linked by its path.
+    let usual = control.place.unit.starts_with("/etc/systemd")
+        || control.place.unit.ends_with(format!(".config/systemd/user/{unit}"));
+    let enabled = if usual { unit.clone() } else { control.place.unit.to_string_lossy().into_owned() };
+    vec![
+        systemctl(control, &["daemon-reload"]),
+        systemctl(control, &["enable", &enabled]),
+        systemctl(control, &[if restart { "restart" } else { "start" }, &unit]),
+    ]
+}
+
+pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
+    // What runs may be of a text that was replaced since, by a start of its own or by hand.
+    let standing = standing(control)?;
+    let restart = (changed || standing.is_older) && matches!(standing.runs, Runs::Yes(_) | Runs::Later(_));
+    start_commands(control, restart).iter().try_for_each(|words| control.order(words))
+}
+
+/// What systemd says of the unit.
+pub fn standing(control: &Control) -> Result<Standing, Error> {
+    const ASKED: &str =
+        "--property=ActiveState,SubState,MainPID,UnitFileState,StatusText,Result,NotifyAccess,NeedDaemonReload";
+    let answer = control.ask(&systemctl(control, &["show", ASKED, &unit(control)]))?;
+    if answer.code != Some(0) {
+        return Err(control.failed("systemctl show", &answer));
+    }
+    let value = |key: &str| {
+        let line = answer.out.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_default().to_owned()
+    };
+    let state = format!("{} ({})", value("ActiveState"), value("SubState"));
+    let said = match (value("StatusText"), value("Result")) {
+        (status, _) if !status.is_empty() => format!("{state}: {status}"),
+        (_, result) if !matches!(result.as_str(), "" | "success") => format!("{state}: {result}"),
+        _ => state,
+    };
+    let pid = value("MainPID").parse().ok().filter(|&pid| pid > 0);
+    let runs = match (value("ActiveState").as_str(), pid) {
+        ("active" | "reloading", Some(pid)) => Runs::Yes(pid),
+        ("activating", _) => Runs::Later(said),
+        _ => Runs::No(said),
+    };
+    Ok(Standing {
+        enabled: matches!(value("UnitFileState").as_str(), "enabled" | "enabled-runtime" | "linked" | "linked-runtime"),
+        runs,
+        hears_sidecar: Some(value("NotifyAccess") == "all"),
+        is_older: value("NeedDaemonReload") == "yes",
+    })
+}
+
+pub fn stop(control: &Control) -> Result<(), Error> {
+    if let Err(e) = standing(control) {
+        // Systemd is not what booted this machine or container: there is nothing to stop.
+        log::warn!("{e}; continuing");
+        return control.order(&systemctl(control, &["disable", &unit(control)]));
+    }
+    control.order(&systemctl(control, &["disable", "--now", &unit(control)]))
+}
+
+/// What is left to do once the file is gone.
+pub fn forget(control: &Control) -> Result<(), Error> {
+    control.order(&systemctl(control, &["daemon-reload"]))?;
+    // One that failed is remembered otherwise, and one that did not is none: no error.
+    control.ask(&systemctl(control, &["reset-failed", &unit(control)])).map(drop)
+}
+
+fn unit(control: &Control) -> String {
+    format!("{}.service", control.name)
+}
+
+fn systemctl(control: &Control, words: &[&str]) -> Words {
+    let of_user = (control.scope == Scope::User).then_some("--user");
+    ["systemctl"].into_iter().chain(of_user).chain(words.iter().copied()).map(str::to_owned).collect()
+}
+
+/// What is taken away, and what may break of it. A user's own manager cannot give a service a view of its own of the
+/// file system: there it is what needs none.
+fn harden(out: &mut Lines, scope: Scope) {
+    type Right = (&'static str, &'static str, &'static str);
+    const EVERYWHERE: [Right; 7] = [
+        ("NoNewPrivileges", "yes", "sudo, ping and whatever else is setuid, below the server too"),
+        ("RestrictSUIDSGID", "yes", "making files setuid or setgid: some package managers"),
+        ("RestrictRealtime", "yes", "real-time scheduling: audio"),
+        ("RestrictNamespaces", "yes", "containers, bubblewrap, the sandbox of Chromium and Electron"),
+        ("LockPersonality", "yes", "wine, setarch, 32-bit emulation"),
+        ("SystemCallArchitectures", "native", "programs of another architecture, 32-bit ones too"),
+        (
+            "RestrictAddressFamilies",
+            "AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+            "raw packets, Bluetooth, CAN, VM sockets (AF_NETLINK stays: forerun looks up who has a port)",
+        ),
+    ];
+    const OF_THE_SYSTEM: [Right; 11] = [
+        ("ProtectSystem", "full", "writing to /usr, /boot and /etc: self-updates, and forerun's of this file"),
+        ("PrivateTmp", "yes", "sockets and files in /tmp that others are to see: tmux, X11, databases' sockets"),
+        ("PrivateDevices", "yes", "GPUs, serial ports, USB, /dev/fuse"),
+        ("ProtectKernelTunables", "yes", "writing to /proc/sys and /sys"),
+        ("ProtectKernelModules", "yes", "loading kernel modules: VPNs, firewalls"),
+        ("ProtectKernelLogs", "yes", "reading dmesg"),
+        ("ProtectControlGroups", "yes", "making control groups: containers"),
+        ("ProtectClock", "yes", "setting the clock; reading hardware clocks"),
+        ("ProtectHostname", "yes", "setting the host's name"),
+        (
+            "CapabilityBoundingSet",
+            "~CAP_SYS_ADMIN CAP_SYS_MODULE CAP_SYS_RAWIO CAP_SYS_BOOT CAP_SYS_TIME CAP_SYSLOG CAP_MAC_ADMIN CAP_MAC_OVERRIDE",
+            "mounting, and what administers the machine rather than serves",
+        ),
+        ("UMask", "0027", "files that others are to read"),
+    ];
+    out.why("--harden. Each line may break what its comment says; take it out in a drop-in if it does.");
+    let system: &[Right] = if scope == Scope::System { &OF_THE_SYSTEM } else { &[] };
+    for (key, value, breaks) in EVERYWHERE.iter().chain(system) {
+        out.why(&format!("breaks: {breaks}"));
+        out.set(key, value);
+    }
+}
+
+/// The lines of a unit.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn say(&mut self, comment: &str) {
+        comment.lines().for_each(|line| self.0 += &format!("# {}\n", line.trim_start()));
+    }
+
+    fn section(&mut self, name: &str) {
+        self.0 += &format!("\n[{name}]\n");
+    }
+
+    /// The reason of the line that follows.
+    fn why(&mut self, reason: &str) {
+        self.say(reason);
+    }
+
+    fn set(&mut self, key: &str, value: &str) {
+        self.0 += &format!("{key}={value}\n");
+    }
+}

@@ -1,0 +1,281 @@
+#![forbid(unsafe_code)]
+//! What a unit executes: forerun, and the flags that make the same service from any folder.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::check::Check;
+use crate::cli::{Kind, Options};
+use crate::environment::Environment;
+use crate::service::Service;
+use crate::sys;
+
+use super::Scope;
+
+/// The soft and the hard limit of open descriptors where nobody says others.
+pub const NOFILE: (u64, u64) = (8192, 16384);
+/// Where s6 is told that a server is ready, where nobody says another.
+pub const NOTIFICATION_FD: i32 = 3;
+
+/// The words after forerun's own name. Paths are absolute and as they were written: a symlink stays one. What they
+/// say is said again by the options that they are parsed to, so that a unit can be made from its own command line.
+pub fn of(options: &Options, service: &Service, kind: Kind, scope: Scope, here: &Path) -> Vec<OsString> {
+    let mut words = Words(vec!["--foreground".into()]);
+    let absolute = |path: &PathBuf| here.join(path).into_os_string();
+    match &service.config {
+        Some(config) => words.option("--config", config),
+        None => words.option("--cwd", &service.directory),
+    }
+    if let (Some(cwd), true) = (&options.cwd, service.config.is_some()) {
+        words.option("--cwd", absolute(cwd));
+    }
+    words.maybe("--name", options.name.as_ref());
+    options.env.iter().for_each(|entry| words.option("--env", entry));
+    words.maybe("--env-file", options.env_file.as_ref().map(absolute));
+    words.maybe("--port", options.port.map(|port| port.to_string()));
+    let limited_elsewhere = matches!((kind, scope), (Kind::Systemd, _) | (Kind::Launchd, Scope::User));
+    match &options.nofile {
+        Some(nofile) => words.option("--nofile", nofile),
+        None if service.nofile.is_none() && !limited_elsewhere => {
+            words.option("--nofile", format!("{}:{}", NOFILE.0, NOFILE.1));
+        }
+        None => {}
+    }
+    words.flag("--close-fds", options.close_fds);
+    options.require.iter().for_each(|check| words.option("--require", resolved(check, here)));
+    options.wait.iter().for_each(|check| words.option("--wait", resolved(check, here)));
+    words.maybe("--wait-timeout", options.wait_timeout.map(duration));
+    words.flag("--no-fix", options.no_fix);
+    words.maybe("--health", options.health.as_ref().map(|check| resolved(check, here)));
+    words.maybe("--health-timeout", options.health_timeout.map(duration));
+    words.maybe("--health-body", options.health_body.as_ref());
+    words.flag("--insecure", options.insecure);
+    words.maybe("--on-conflict", options.on_conflict.as_ref());
+    words.maybe("--grace", options.grace.map(duration));
+    words.maybe("--notify", options.notify.as_ref());
+    let tells_s6 = kind == Kind::S6 && service.health.is_some() && service.ready_fd.is_none();
+    let ready_fd = options.ready_fd.or(tells_s6.then_some(NOTIFICATION_FD));
+    words.maybe("--ready-fd", ready_fd.map(|number| number.to_string()));
+    words.flag("--watch", options.watch);
+    (0..options.verbose).for_each(|_| words.flag("-v", true));
+    words.flag("-q", options.quiet);
+    if !options.command.is_empty() {
+        words.flag("--", true);
+        words.0.extend(options.command.iter().cloned());
+    }
+    words.0
+}
+
+struct Words(Vec<OsString>);
+
+impl Words {
+    fn flag(&mut self, name: &str, given: bool) {
+        if given {
+            self.0.push(name.into());
+        }
+    }
+
+    /// A value that begins with `-` is a value only in the same word.
+    fn option(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        let value = value.as_ref();
+        if value.as_encoded_bytes().first() == Some(&b'-') || value.is_empty() {
+            let mut word = OsString::from(format!("{name}="));
+            word.push(value);
+            self.0.push(word);
+        } else {
+            self.0.extend([name.into(), value.to_owned()]);
+        }
+    }
+
+    fn maybe(&mut self, name: &str, value: Option<impl AsRef<OsStr>>) {
+        if let Some(value) = value {
+            self.option(name, value);
+        }
+    }
+}
+
+/// A check whose path is absolute. The service has been resolved with it: it is one.
+fn resolved(spec: &OsString, here: &Path) -> OsString {
+    match Check::parse(spec) {
+        Ok(check @ (Check::File(_) | Check::Directory(_) | Check::Unix(_) | Check::Command(_))) => {
+            check.resolved_against(here).spec()
+        }
+        _ => spec.clone(),
+    }
+}
+
+fn duration(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string().replace(' ', "")
+}
+
+/// The file that forerun was started from, as it was named: what a package manager puts behind a symlink moves with
+/// every release.
+pub fn own_program(arguments: &[OsString], environment: &Environment, here: &Path) -> Option<PathBuf> {
+    let running = sys::own_executable().ok();
+    let is_us = |path: &PathBuf| match (path.metadata(), running.as_ref().map(|running| running.metadata())) {
+        (Ok(named), Some(Ok(running))) => (named.dev(), named.ino()) == (running.dev(), running.ino()),
+        _ => false,
+    };
+    let name = Path::new(arguments.first()?);
+    let named = match name.components().count() {
+        1 if !arguments[0].as_encoded_bytes().contains(&b'/') => {
+            let folders = environment.filled("PATH").map(std::env::split_paths).into_iter().flatten();
+            folders.filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(is_us)
+        }
+        _ => std::path::absolute(here.join(name)).ok().filter(is_us),
+    };
+    named.or_else(|| running?.canonicalize().ok())
+}
+
+/// The current folder, through the symlinks that the caller went through (`PWD` of the shell).
+pub fn here(environment: &Environment, actual: &Path) -> PathBuf {
+    let identity = |path: &Path| path.metadata().map(|m| (m.dev(), m.ino())).ok();
+    let named = environment.filled("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+    named
+        .filter(|path| identity(path).is_some_and(|named| Some(named) == identity(actual)))
+        .unwrap_or(actual.to_owned())
+}
+
+/// PATH for the unit: the caller's, less what is gone tomorrow or cannot be written into every unit.
+pub fn search_path(environment: &Environment) -> String {
+    const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    const TEMPORARY: [&str; 9] = [
+        "/tmp",
+        "/var/tmp",
+        "/dev",
+        "/run",
+        "/proc",
+        "/private/tmp",
+        "/private/var/tmp",
+        "/var/folders",
+        "/private/var/folders",
+    ];
+    let temporary = environment.filled("TMPDIR").map(PathBuf::from).filter(|t| t.is_absolute() && t.parent().is_some());
+    let mut kept: Vec<String> = Vec::new();
+    for folder in environment.filled("PATH").map(std::env::split_paths).into_iter().flatten() {
+        let lasts = folder.is_absolute()
+            && !TEMPORARY.iter().any(|t| folder.starts_with(t))
+            && !temporary.as_ref().is_some_and(|t| folder.starts_with(t));
+        match folder.into_os_string().into_string() {
+            Ok(folder) if lasts && !kept.contains(&folder) && !folder.contains(is_awkward) => kept.push(folder),
+            _ => {}
+        }
+    }
+    if kept.is_empty() { USUAL.to_owned() } else { kept.join(":") }
+}
+
+/// No installed program is in a folder with one of these.
+fn is_awkward(c: char) -> bool {
+    c.is_control() || "\"'\\;#".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli;
+
+    fn environment(entries: &[&str]) -> Environment {
+        Environment::new(entries.iter().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn a_path_is_kept_but_for_what_is_gone_tomorrow() {
+        for (path, kept) in [
+            ("/usr/bin:/tmp/x:/usr/bin:relative:/opt/my bin:/var/folders/a/T", "/usr/bin:/opt/my bin"),
+            ("/tmp", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("/a\nb:/c;d:/e", "/e"),
+            ("/scratch/bin:/usr/bin:/scratchy", "/usr/bin:/scratchy"),
+        ] {
+            let environment = environment(&[&format!("PATH={path}"), "TMPDIR=/scratch"]);
+            assert_eq!(search_path(&environment), kept, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_unit_says_what_its_own_command_line_says() {
+        let given = [
+            "forerun",
+            "--name",
+            "web",
+            "--cwd",
+            "sub",
+            "--env",
+            "A=b c",
+            "--env=-x=1",
+            "--port",
+            "0",
+            "--nofile",
+            "5:6",
+            "--close-fds",
+            "--require",
+            "file:x y",
+            "--require",
+            "cmd:./z",
+            "--wait",
+            "tcp:[::1]:80",
+            "--wait",
+            "unix:s",
+            "--wait-timeout",
+            "1m 30s",
+            "--no-fix",
+            "--health",
+            "http://u:p@127.0.0.1:1/h?a=b",
+            "--health-timeout",
+            "500ms",
+            "--health-body=-b",
+            "--on-conflict",
+            "fail",
+            "--grace",
+            "3s",
+            "--notify",
+            "sidecar",
+            "--ready-fd",
+            "4",
+            "--watch",
+            "-vv",
+            "--",
+            "./server",
+            "-n",
+            "a b",
+            "",
+        ];
+        let parse = |words: Vec<OsString>| cli::parse(words).expect("parses");
+        let first = parse(given.iter().map(OsString::from).collect());
+        let here = Path::new("/srv/web");
+        let service = |options: &Options, here: &Path| Service::resolve(options, here).expect("resolves");
+        let words = of(&first, &service(&first, here), Kind::Systemd, Scope::System, here);
+        assert!(words.contains(&"file:/srv/web/x y".into()) && words.contains(&"/srv/web/sub".into()), "{words:?}");
+        let second = parse([OsString::from("forerun")].into_iter().chain(words.clone()).collect());
+        let elsewhere = Path::new("/");
+        assert_eq!(of(&second, &service(&second, elsewhere), Kind::Systemd, Scope::System, elsewhere), words);
+        let relative = |options: Options| Options {
+            foreground: false,
+            cwd: None,
+            require: Vec::new(),
+            wait: Vec::new(),
+            ..options
+        };
+        assert_eq!(relative(second), relative(first));
+    }
+
+    #[test]
+    fn a_limit_is_given_once() {
+        let parse = |extra: &[&str]| {
+            let words = ["forerun"].iter().chain(extra).chain(&["--", "x"]).map(OsString::from).collect();
+            cli::parse(words).expect("parses")
+        };
+        let nofile = |extra: &[&str], kind, scope| {
+            let options = parse(extra);
+            let service = Service::resolve(&options, Path::new("/")).expect("resolves");
+            let words = of(&options, &service, kind, scope, Path::new("/"));
+            words.iter().position(|w| w == "--nofile").map(|at| words[at + 1].clone())
+        };
+        assert_eq!(nofile(&[], Kind::Systemd, Scope::System), None);
+        assert_eq!(nofile(&[], Kind::Launchd, Scope::User), None);
+        assert_eq!(nofile(&[], Kind::Launchd, Scope::System), Some("8192:16384".into()));
+        assert_eq!(nofile(&[], Kind::Runit, Scope::User), Some("8192:16384".into()));
+        assert_eq!(nofile(&["--nofile", "9"], Kind::Systemd, Scope::System), Some("9".into()));
+    }
+}
