@@ -208,40 +208,35 @@ pub fn command() -> Command {
             let name = name.value_name("NAME|PID").help("The service, or any process [default: ./forerun.toml's]");
             c.args([name, config]).args(output_args_without(&["no-progress"]))
         });
-    let unit =
-        subcommand("unit", "Print a unit for the service that starts, restarts and stops it rightly; or install it")
-            .after_help(
-                "Examples:\n  forerun unit systemd\n  forerun unit launchd --install --now\n  \
+    let unit = subcommand("unit", "Print a unit for a supervisor, or install it")
+        .after_help(
+            "Examples:\n  forerun unit systemd\n  forerun unit launchd --install --now\n  \
              forerun unit systemd --name web --health http://127.0.0.1:8080/ --install -- python3 server.py",
-            )
-            .override_usage("forerun unit systemd|launchd|supervisord|runit|s6 [OPTIONS] [-- COMMAND [ARG]...]")
-            .defer(|c| {
-                c.args(unit_args())
-                    .args(service_args())
-                    .args(check_args())
-                    .args(health_args())
-                    .args(
-                        detached_args()
-                            .into_iter()
-                            .filter(|arg| ["on-conflict", "grace"].contains(&arg.get_id().as_str())),
-                    )
-                    .args(sidecar_args())
-                    .args(output_args_without(&["no-progress"]))
-                    .arg(command_arg())
-            });
-    let doctor = subcommand(
-        "doctor",
-        "Explain this environment: mode, limits, pools, stale units, conflicts; exits 1 with a problem",
-    )
-    .after_help("Example:\n  forerun doctor --config /srv/web/forerun.toml")
-    .defer(|c| {
-        c.args(service_args())
-            .args(check_args())
-            .args(health_args())
-            .args(sidecar_args())
-            .args(output_args_without(&["no-progress"]))
-            .arg(command_arg())
-    });
+        )
+        .override_usage("forerun unit systemd|launchd|supervisord|runit|s6 [OPTIONS] [-- COMMAND [ARG]...]")
+        .defer(|c| {
+            c.arg(kind_arg())
+                .args(unit_args())
+                .args(service_args())
+                .args(check_args())
+                .args(health_args())
+                .args(
+                    detached_args().into_iter().filter(|arg| ["on-conflict", "grace"].contains(&arg.get_id().as_str())),
+                )
+                .args(sidecar_args())
+                .args(output_args_without(&["no-progress"]))
+                .arg(command_arg())
+        });
+    let doctor = subcommand("doctor", "Explain this environment: mode, limits, pools, stale units, conflicts")
+        .after_help("Exits 1 where it finds a problem.\n\nExample:\n  forerun doctor --config /srv/web/forerun.toml")
+        .defer(|c| {
+            c.args(service_args())
+                .args(check_args())
+                .args(health_args())
+                .args(sidecar_args())
+                .args(output_args_without(&["no-progress"]))
+                .arg(command_arg())
+        });
     let man = subcommand("man", "Print the manual page")
         .after_help("Example:\n  forerun man >/usr/local/share/man/man1/forerun.1");
     let completions = subcommand("completions", "Print completions for a shell")
@@ -278,11 +273,8 @@ fn subcommand(name: &'static str, about: &'static str) -> Command {
 
 pub const USAGE: &str = "\
 forerun [OPTIONS] [-- COMMAND [ARG]...]
-       forerun check [OPTIONS]
-       forerun status|stop|restart|logs [NAME]
-       forerun fds [NAME|PID]
-       forerun unit systemd|launchd|supervisord|runit|s6 [OPTIONS]
-       forerun doctor|man|completions";
+       forerun status|stop|restart|logs|fds [NAME]
+       forerun check|unit|doctor|man|completions [OPTIONS]";
 
 pub const AFTER_HELP: &str = "\
 CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...
@@ -396,10 +388,13 @@ fn detached_args() -> [Arg; 5] {
     ]
 }
 
-fn unit_args() -> [Arg; 10] {
+fn kind_arg() -> Arg {
     let kind = Arg::new("kind").value_name("KIND").required(true).value_parser(one_of(&KINDS));
+    kind.hide_possible_values(true).help("systemd, launchd, supervisord, runit or s6")
+}
+
+fn unit_args() -> [Arg; 9] {
     [
-        kind.hide_possible_values(true).help("systemd, launchd, supervisord, runit or s6"),
         flag("install", "Write it where KIND reads it, and print what is left to do")
             .conflicts_with_all(["uninstall", "diff"]),
         flag("now", "With --install: also start it, and see that it runs").requires("install"),

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Says who speaks for which instance; inherited by every descendant of the server.
 pub const COOKIE: &str = "FORERUN_INSTANCE";
+/// Which file the unit is that started us, of those that forerun wrote.
+pub const UNIT_FILE: &str = "FORERUN_UNIT";
 /// Where readiness is told.
 pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
@@ -18,7 +20,7 @@ const SPEAKERS: [&str; 3] = [NOTIFY_SOCKET, "WATCHDOG_USEC", "WATCHDOG_PID"];
 /// What says which unit a process belongs to.
 const UNIT: [&str; 3] = ["INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID"];
 /// What is said to forerun alone.
-const OURS: [&str; 2] = ["FORERUN_UNIT", "FORERUN_FOREGROUND"];
+const OURS: [&str; 2] = [UNIT_FILE, "FORERUN_FOREGROUND"];
 
 /// A list of `NAME=value` entries.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +59,7 @@ impl Environment {
 
     /// For a check or a fix: without what only the supervised process may answer to.
     pub fn for_checks(&self) -> Self {
-        self.without(&NOTIFICATION)
+        self.without(&NOTIFICATION).without(&[UNIT_FILE])
     }
 
     /// For a server in the foreground.
@@ -116,10 +118,7 @@ mod tests {
             "LISTEN_ADDR=b",
             "FORERUN_UNIT=u",
         ]);
-        assert_eq!(
-            e.for_checks().entries(),
-            environment(&["INVOCATION_ID=a", "LISTEN_ADDR=b", "FORERUN_UNIT=u"]).entries()
-        );
+        assert_eq!(e.for_checks().entries(), environment(&["INVOCATION_ID=a", "LISTEN_ADDR=b"]).entries());
         assert_eq!(e.for_server().entries().len(), e.entries().len() - 1);
         assert_eq!(e.for_detached().entries(), environment(&["LISTEN_ADDR=b"]).entries());
     }

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, User, access, geteuid};
 
@@ -50,13 +50,16 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     }
     findings.extend(pools(service.as_ref()));
     let root = state::root(environment, &here);
-    findings.push(state_folder(&root));
+    let folder = state_folder(&root);
+    // What is said of the folder need not be said of the record in it.
+    let root = root.ok().filter(|_| folder.level == Level::Ok);
+    findings.push(folder);
     if let Some(service) = service.as_ref().filter(|service| !service.command.is_empty()) {
         let room = Room {
             service,
             caller: Caller { options, environment, arguments, here: &here },
             host: sys::host().map_err(unseen)?,
-            record: record(service, &root),
+            record: root.as_deref().map_or(Ok(None), |root| record(service, root)),
         };
         findings.extend(room.look());
     } else if service.is_some() {
@@ -135,7 +138,7 @@ fn pools(service: Option<&Service>) -> Vec<Finding> {
 }
 
 /// Whether records can be kept, without making the folder.
-fn state_folder(root: &Result<std::path::PathBuf, String>) -> Finding {
+fn state_folder(root: &Result<PathBuf, String>) -> Finding {
     let user = User::from_uid(geteuid()).ok().flatten().map_or_else(|| geteuid().to_string(), |user| user.name);
     let whose = if geteuid().is_root() { "of everybody, for root" } else { "of this user" };
     let root = match root {
@@ -161,8 +164,7 @@ fn state_folder(root: &Result<std::path::PathBuf, String>) -> Finding {
 }
 
 /// The service's record, or what is wrong with it.
-fn record(service: &Service, root: &Result<std::path::PathBuf, String>) -> Result<Option<Record>, String> {
-    let Ok(root) = root else { return Ok(None) };
+fn record(service: &Service, root: &Path) -> Result<Option<Record>, String> {
     let Some(folder) = Folder::existing(root, &service.name, geteuid().as_raw())? else { return Ok(None) };
     Record::look(&folder, &service.name).map_err(|e| {
         let untrusted = matches!(e, Unreadable::Untrusted(_));

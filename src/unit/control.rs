@@ -260,6 +260,19 @@ impl Control<'_> {
         }
     }
 
+    /// Waits until what ran before has ended, where the supervisor's command returns at once.
+    ///
+    /// # Errors
+    /// As [`Control::start`].
+    pub fn wait_for_another(&self, before: &Standing) -> Result<(), Error> {
+        let patience = self.grace + Duration::from_secs(10);
+        let gone = || Ok((self.standing()?.runs != before.runs).then_some(()));
+        let ended = self.poll(patience, Duration::from_millis(100), gone)?;
+        ended.ok_or_else(|| {
+            Error::NotReady(format!("{} does not end; see '{} status'", quoted(self.name), self.kind_word()))
+        })
+    }
+
     /// `ln -s` to the folder of the unit, and the link.
     pub fn link(&self) -> [Words; 2] {
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();

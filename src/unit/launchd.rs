@@ -71,6 +71,9 @@ fn entries(draft: &Draft) -> Vec<Entry> {
     };
     let log = string(&format!("{logs}/{}.log", label(name)));
     let (soft, hard) = draft.nofile();
+    let mut variables = vec![("PATH", string(&draft.path))];
+    variables.extend(draft.state.as_ref().map(|state| ("FORERUN_STATE_DIR", string(state))));
+    variables.push(("FORERUN_UNIT", string(&draft.place.unit.to_string_lossy())));
     let mut entries = vec![
         ("Label", string(&label(name)), ""),
         (
@@ -80,7 +83,7 @@ fn entries(draft: &Draft) -> Vec<Entry> {
         ),
         (
             "EnvironmentVariables",
-            table(vec![("PATH", string(&draft.path)), ("FORERUN_UNIT", string(&draft.place.unit.to_string_lossy()))]),
+            table(variables),
             "The PATH of who made this, less temporary folders: launchd's own has no Homebrew. And which file this is, for\n\t     \
              forerun to keep it up to date; the server does not see that.",
         ),

@@ -23,6 +23,7 @@ use nix::unistd::{User, geteuid};
 use crate::cli::{KINDS, Kind, Options};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::state;
 use crate::service::Service;
 use crate::text::quoted;
 
@@ -45,6 +46,8 @@ pub struct Draft<'a> {
     pub words: Vec<OsString>,
     /// PATH, as it was when the unit was first written.
     pub path: String,
+    /// FORERUN_STATE_DIR, where the caller has one: who is asked about the service must find its record.
+    pub state: Option<String>,
     /// Whom a unit of the machine runs as, where that is not root.
     pub user: Option<String>,
 }
@@ -102,7 +105,9 @@ impl<'a> Draft<'a> {
             _ => None,
         };
         let path = words::search_path(caller.environment);
-        Ok(Draft { kind, scope, harden, place, service, words, path, user })
+        let state =
+            state::chosen_root(caller.environment, caller.here).map(|folder| folder.to_string_lossy().into_owned());
+        Ok(Draft { kind, scope, harden, place, service, words, path, state, user })
     }
 
     /// The unit that this caller would write in the place of one that is there, made in the same way and with the PATH

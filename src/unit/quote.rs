@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! Words in the quoting of each format.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 /// Words for /bin/sh.
@@ -42,27 +42,26 @@ fn through_printf(words: &[OsString]) -> Vec<OsString> {
 
 /// Words for `ExecStart=` (systemd.service(5), "Command lines"). The first is not searched for variables.
 pub fn systemd(words: &[OsString]) -> String {
-    let quote = |(index, word): (usize, &OsString)| systemd_word(word, index > 0);
+    // It executes other bytes too, but then cannot say what it executes: `systemctl status` fails.
+    let words = if words.iter().all(|word| word.to_str().is_some()) { words.to_vec() } else { through_printf(words) };
+    let quote = |(index, word): (usize, &OsString)| systemd_word(&word.to_string_lossy(), index > 0);
     words.iter().enumerate().map(quote).collect::<Vec<_>>().join(" ")
 }
 
 /// One word for systemd: C escapes, `%%` for specifiers, `$$` for variables where those count.
-pub fn systemd_word(word: &OsStr, has_variables: bool) -> String {
+pub fn systemd_word(word: &str, has_variables: bool) -> String {
     let mut quoted = String::new();
-    for chunk in word.as_bytes().utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '"' | '\\' => quoted.extend(['\\', c]),
-                '%' => quoted.push_str("%%"),
-                '$' if has_variables => quoted.push_str("$$"),
-                '\n' => quoted.push_str("\\n"),
-                '\t' => quoted.push_str("\\t"),
-                c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", c as u32)),
-                c if c.is_control() => c.to_string().bytes().for_each(|b| quoted.push_str(&format!("\\x{b:02x}"))),
-                c => quoted.push(c),
-            }
+    for c in word.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '%' => quoted.push_str("%%"),
+            '$' if has_variables => quoted.push_str("$$"),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
         }
-        chunk.invalid().iter().for_each(|b| quoted.push_str(&format!("\\x{b:02x}")));
     }
     let is_bare = |c: char| c.is_ascii_alphanumeric() || "/._-=:,@%+~".contains(c);
     let needs_no_quotes = !quoted.is_empty() && quoted.chars().all(is_bare);
@@ -81,7 +80,7 @@ fn supervisord_word(word: &str) -> String {
         return word.to_owned();
     }
     let mut quoted = String::from("'");
-    let mut after_blank = false;
+    let (mut after_blank, mut after_percent) = (false, false);
     for c in word.chars() {
         match c {
             '\'' => quoted.push_str("'\"'\"'"),
@@ -90,15 +89,19 @@ fn supervisord_word(word: &str) -> String {
             '\n' => quoted.push_str("''\n ''"),
             // The two quotes between the blank and the sign say nothing to whoever splits the words.
             ';' | '#' if after_blank => quoted.extend(["''", c.encode_utf8(&mut [0; 4])]),
+            // In a file that is included `%(here)s` is replaced before anything else is.
+            '(' if after_percent => quoted.push_str("''("),
             c => quoted.push(c),
         }
-        after_blank = c.is_whitespace();
+        (after_blank, after_percent) = (c.is_whitespace(), c == '%');
     }
     quoted + "'"
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]
@@ -115,6 +118,6 @@ mod tests {
         let words = [OsString::from("a"), OsStr::from_bytes(b"\xff\r").to_owned()];
         let expected = "eval \"exec $(printf %b 'a \\0047\\0377\\0015\\0047')\"";
         assert_eq!(plain(&words), ["/bin/sh", "-c", expected]);
-        assert_eq!(systemd(&words), r#"a "\xff\x0d""#);
+        assert_eq!(systemd(&["\x01\r\u{85}".into()]), r#""\x01\x0d\u0085""#);
     }
 }

@@ -8,6 +8,7 @@ use nix::unistd::geteuid;
 
 use super::{Caller, Draft, Installed, Place, Scope, State, installed, place};
 use crate::cli::Kind;
+use crate::environment::UNIT_FILE;
 use crate::instance::state::Folder;
 use crate::mode::Decision;
 use crate::report::line::say;
@@ -16,12 +17,10 @@ use crate::text::quoted;
 
 /// Where the state folder keeps which edited unit a line was said about.
 const TOLD: &str = "unit-told";
-/// Says which file the unit is.
-pub const VARIABLE: &str = "FORERUN_UNIT";
 
 /// Looks at the unit that started us. It never fails a start: what cannot be mended is left.
 pub fn run(caller: &Caller, service: &Service, decision: &Decision, state: Option<&Path>) {
-    let Some(path) = caller.environment.filled(VARIABLE).map(PathBuf::from) else { return };
+    let Some(path) = caller.environment.filled(UNIT_FILE).map(PathBuf::from) else { return };
     let ending = path.extension().and_then(|ending| ending.to_str());
     let kind = match (decision.recognised, ending) {
         (Some("systemd" | "a service manager"), Some("service")) if is_of_us(caller) => Kind::Systemd,

@@ -37,6 +37,7 @@ pub fn run(draft: &Draft, kind: &str) -> String {
 exec 2>&1
 # The PATH of who made this, less temporary folders.
 export PATH={path}
+{state}\
 # forerun becomes the server: this pid is the server's. Its limit of descriptors is forerun's to set; {kind} sets none.
 exec {command}
 ",
@@ -45,6 +46,9 @@ exec {command}
         marker = draft.marker(),
         user = user.unwrap_or_default(),
         path = sh_word(&draft.path),
+        state = draft.state.as_ref().map_or(String::new(), |state| {
+            format!("# Where its record is, as for who made this unit.\nexport FORERUN_STATE_DIR={}\n", sh_word(state))
+        }),
         command = sh(&draft.words),
     )
 }
@@ -72,13 +76,14 @@ pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
 }
 
 pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
-    let was_there = standing(control)?.enabled;
-    let commands = start_commands(control, changed && was_there);
+    let before = standing(control)?;
+    let commands = start_commands(control, changed && before.enabled);
     control.make_link(&commands[0])?;
     control
         .poll(PATIENCE, INTERVAL, || Ok(is_supervised(control)?.then_some(())))?
         .ok_or_else(|| control.not_scanned("runsvdir"))?;
-    control.order(&commands[1])
+    control.order(&commands[1])?;
+    if changed { control.wait_for_another(&before) } else { Ok(()) }
 }
 
 /// What runsv says: `run: /etc/service/web: (pid 812) 5s`, or `down: ...: 1s, normally up`.

@@ -50,14 +50,16 @@ pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
 }
 
 pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
-    let was_up = matches!(standing(control)?.runs, Runs::Yes(_));
-    let commands = start_commands(control, changed && was_up);
+    let before = standing(control)?;
+    let restart = changed && matches!(before.runs, Runs::Yes(_));
+    let commands = start_commands(control, restart);
     control.make_link(&commands[0])?;
     control.order(&commands[1])?;
     control
         .poll(PATIENCE, INTERVAL, || Ok(is_supervised(control)?.then_some(())))?
         .ok_or_else(|| control.not_scanned("s6-svscan"))?;
-    control.order(&commands[2])
+    control.order(&commands[2])?;
+    if restart { control.wait_for_another(&before) } else { Ok(()) }
 }
 
 /// What s6-supervise says: up or not, and the pid.

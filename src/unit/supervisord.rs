@@ -13,7 +13,7 @@ pub fn files(draft: &Draft) -> Vec<File> {
 /// The PATH that a unit of ours has.
 pub fn kept_path(text: &str) -> Option<String> {
     let value = text.lines().find_map(|line| line.strip_prefix("environment=PATH="))?;
-    Some(value.trim_matches('"').replace("%%", "%"))
+    Some(value.split('"').nth(1)?.replace("%%", "%"))
 }
 
 fn text(draft: &Draft) -> String {
@@ -29,7 +29,7 @@ fn text(draft: &Draft) -> String {
 ; forerun becomes the server: this pid is the server's. Its limit of descriptors is forerun's to set.
 command={command}
 {user}; The PATH of who made this, less temporary folders.
-environment=PATH=\"{path}\"
+environment=PATH=\"{path}\"{state}
 autostart=true
 ; Whatever it ended with, but for 78: a mistake in the configuration, which a restart cannot mend. One that it finds
 ; within startsecs counts as a start that failed: supervisord tries three times more, and gives up (FATAL).
@@ -46,6 +46,10 @@ redirect_stderr=true
         marker = draft.marker(),
         command = supervisord(&draft.words),
         path = draft.path.replace('%', "%%"),
+        state = draft
+            .state
+            .as_ref()
+            .map_or(String::new(), |state| { format!(",FORERUN_STATE_DIR=\"{}\"", state.replace('%', "%%")) }),
         grace = draft.grace(),
     )
 }

@@ -44,6 +44,11 @@ fn text(draft: &Draft) -> String {
     if notifies {
         out.why("Started means healthy. forerun becomes the server, so that this pid is the server's.");
         out.set("Type", "notify");
+        if service.health.is_some() {
+            out.why("--health-timeout and a little; for waits and fixes forerun asks for more.");
+            let timeout = service.health_timeout.as_millis().div_ceil(1000) + 5;
+            out.set("TimeoutStartSec", &format!("{timeout}s"));
+        }
     } else {
         out.why("Started means executed. forerun becomes the server, so that this pid is the server's.");
         out.set("Type", "exec");
@@ -64,6 +69,10 @@ fn text(draft: &Draft) -> String {
     }
     out.why("The PATH of who made this unit, less temporary folders: a unit's own has no ~/.local/bin.");
     out.set("Environment", &assignment("PATH", &draft.path));
+    if let Some(state) = &draft.state {
+        out.why("Where its record is, as for who made this unit.");
+        out.set("Environment", &assignment("FORERUN_STATE_DIR", state));
+    }
     out.why("Which file this is, for forerun to keep it up to date. The server does not see it.");
     out.set("Environment", &assignment("FORERUN_UNIT", &draft.place.unit.to_string_lossy()));
     out.set("ExecStart", &systemd(&draft.words));
@@ -86,7 +95,7 @@ fn text(draft: &Draft) -> String {
 }
 
 fn assignment(name: &str, value: &str) -> String {
-    systemd_word(format!("{name}={value}").as_ref(), false)
+    systemd_word(&format!("{name}={value}"), false)
 }
 
 /// The commands that make a unit run: also one that ran as it was before.

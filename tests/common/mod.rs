@@ -29,6 +29,14 @@ impl Room {
         Room { folder }
     }
 
+    /// One that is not below /tmp, which some services have to themselves.
+    pub fn outside_tmp() -> Self {
+        let mut builder = tempfile::Builder::new();
+        let folder =
+            builder.prefix("forerun-test.").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
+        Room { folder }
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }

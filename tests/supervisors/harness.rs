@@ -116,9 +116,24 @@ impl Supervisor {
                 supervisor.systemctl(&start);
             }
         } else {
-            eventually("the supervisor is up", || services.iter().all(|s| supervisor.knows(s.name)));
+            eventually("the supervisor is up", || {
+                supervisor.is_up() && services.iter().all(|s| supervisor.knows(s.name))
+            });
         }
         supervisor
+    }
+
+    /// Boots a supervisord whose folder of units has this one. `supervisorctl` finds it from the supervisor's folder.
+    pub fn boot_with(room: &Room, unit: &str) -> Self {
+        let units = room.path().join("units");
+        fs::create_dir_all(&units).expect("a folder");
+        fs::write(units.join("unit.conf"), unit).expect("written");
+        Self::boot(Kind::Supervisord, room, &[])
+    }
+
+    /// The folder that it scans, or its configuration is in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn read_init(&mut self) {
@@ -190,6 +205,15 @@ impl Supervisor {
     fn supervisorctl(&self, words: &[&str]) -> String {
         let conf = self.folder.join("conf");
         self.inside(&[&["supervisorctl", "-c", conf.to_str().expect("UTF-8")], words].concat())
+    }
+
+    fn is_up(&self) -> bool {
+        let folder = self.folder.to_str().expect("UTF-8");
+        match self.kind {
+            Kind::Supervisord => self.supervisorctl(&["pid"]).parse::<i32>().is_ok(),
+            Kind::S6 => self.done_inside(&["s6-svscanctl", "-a", folder]).code == Some(0),
+            Kind::Runit | Kind::Systemd => true,
+        }
     }
 
     fn knows(&self, service: &str) -> bool {
@@ -280,8 +304,10 @@ pub fn unit(room: &Room, service: &Service) -> String {
 fn write_services(kind: Kind, room: &Room, folder: &Path, services: &[Service]) {
     let log = room.path().join("log").display().to_string();
     if kind == Kind::Supervisord {
-        fs::write(folder.join("conf"), supervisord_conf(&folder.display().to_string(), &log, services))
-            .expect("written");
+        let include = format!("[include]\nfiles={}/*.conf\n", room.path().join("units").display());
+        let conf = supervisord_conf(&folder.display().to_string(), &log, services) + &include;
+        fs::write(folder.join("conf"), conf).expect("written");
+        std::os::unix::fs::symlink("conf", folder.join("supervisord.conf")).expect("a symlink");
         return;
     }
     for Service { name, command, more } in services {

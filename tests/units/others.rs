@@ -1,0 +1,187 @@
+//! Units under real runit, s6 and supervisord: installed, verified, killed, removed; a mistake does not loop.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::common::{Done, Room, answer, done, eventually, free_port, is_root};
+use crate::harness::{Kind, Supervisor};
+use crate::{config, skip_unless, unique};
+
+struct Scene {
+    room: Room,
+    supervisor: Supervisor,
+    kind: Kind,
+    name: String,
+    config: String,
+    port: u16,
+}
+
+impl Scene {
+    fn new(kind: Kind) -> Self {
+        let room = Room::new();
+        let supervisor = match kind {
+            Kind::Supervisord => {
+                fs::create_dir(room.path().join("units")).expect("a folder");
+                Supervisor::boot(kind, &room, &[])
+            }
+            _ => Supervisor::boot(kind, &room, &[]),
+        };
+        let (name, port) = (unique(&format!("{kind:?}").to_lowercase()), free_port());
+        let config = config(&room, &name, port, "");
+        Scene { room, supervisor, kind, name, config, port }
+    }
+
+    fn word(&self) -> &'static str {
+        match self.kind {
+            Kind::Runit => "runit",
+            Kind::S6 => "s6",
+            _ => "supervisord",
+        }
+    }
+
+    /// Where the supervisor looks.
+    fn dir(&self) -> PathBuf {
+        if self.kind == Kind::Supervisord {
+            self.room.path().join("units")
+        } else {
+            self.supervisor.folder().to_owned()
+        }
+    }
+
+    fn unit(&self, words: &[&str]) -> Done {
+        let mut command = self.room.forerun();
+        command.current_dir(self.supervisor.folder()).args(["unit", self.word(), "--config", &self.config, "--dir"]);
+        done(command.arg(self.dir()).args(words))
+    }
+
+    fn pid(&self) -> Option<i32> {
+        self.supervisor.pid(&self.name)
+    }
+
+    /// The folder of the definition, for runit and s6.
+    fn folder(&self) -> PathBuf {
+        PathBuf::from(if self.kind == Kind::Runit { "/etc/sv" } else { "/etc/s6/sv" }).join(&self.name)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if self.kind != Kind::Supervisord {
+            let _ = fs::remove_file(self.supervisor.folder().join(&self.name));
+            let _ = Command::new(if self.kind == Kind::Runit { "sv" } else { "s6-svc" })
+                .args(if self.kind == Kind::Runit { ["exit"] } else { ["-dx"] })
+                .arg(self.folder())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+            let _ = fs::remove_dir_all(self.folder());
+        }
+    }
+}
+
+fn installed_verified_killed_removed(kind: Kind) {
+    needs!(kind);
+    skip_unless!(is_root(), "it needs root, to write where services belong");
+    let scene = Scene::new(kind);
+    let Scene { name, port, .. } = &scene;
+    let word = scene.word();
+    let done = scene.unit(&["--install", "--now"]).expect_code(0);
+    let pid = scene.pid().expect("a pid");
+    let says = format!("{name} runs under {word}: pid {pid}, healthy: 'http://127.0.0.1:{port}/' holds\n");
+    assert!(done.stdout.ends_with(&says), "{}{}", done.stdout, done.stderr);
+    assert_eq!(answer(*port), Some(pid));
+
+    // Once more: nothing is written, nothing is restarted.
+    let again = scene.unit(&["--install", "--now"]).expect_code(0);
+    assert!(again.stdout.starts_with("unchanged "), "{}", again.stdout);
+    assert_eq!(scene.pid(), Some(pid));
+
+    // Killed.
+    let mut last = pid;
+    for _ in 0..2 {
+        scene.supervisor.kill(last);
+        eventually("it serves again", || answer(*port).is_some_and(|now| now != last && scene.pid() == Some(now)));
+        last = scene.pid().expect("a pid");
+    }
+    // Changed: the running one is of the new text.
+    let text = fs::read_to_string(&scene.config).expect("a file");
+    fs::write(&scene.config, format!("grace = '4s'\n{text}")).expect("written");
+    let changed = scene.unit(&["--nofile", "777:888", "--install", "--now"]).expect_code(0);
+    assert!(changed.stdout.starts_with("wrote "), "{}", changed.stdout);
+    let now = scene.pid().expect("a pid");
+    assert_ne!(now, last);
+    let limits = fs::read_to_string(format!("/proc/{now}/limits")).expect("limits");
+    assert!(limits.lines().any(|line| line.starts_with("Max open files            777 ")), "{limits}");
+    // A start by hand finds it there.
+    let mut by_hand = scene.room.forerun();
+    let by_hand = crate::common::done(by_hand.args(["--config", &scene.config])).expect_code(0);
+    assert!(by_hand.stdout.contains("already running"), "{}", by_hand.stdout);
+
+    scene.unit(&["--uninstall"]).expect_code(0);
+    assert_eq!(answer(*port), None);
+    assert!(!scene.dir().join(name).exists() && !scene.dir().join(format!("{name}.conf")).exists());
+    assert!(kind == Kind::Supervisord || !scene.folder().exists(), "something is left in {}", scene.folder().display());
+}
+
+fn a_mistake_does_not_loop(kind: Kind) {
+    needs!(kind);
+    skip_unless!(is_root(), "it needs root, to write where services belong");
+    let scene = Scene::new(kind);
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    let text = fs::read_to_string(&scene.config).expect("a file");
+    fs::write(&scene.config, text.replace("[health]", "[healht]")).expect("written");
+    scene.supervisor.kill(scene.pid().expect("a pid"));
+    let down = match kind {
+        Kind::Runit => "down: ",
+        Kind::S6 => "down (exitcode 78)",
+        _ => "FATAL",
+    };
+    eventually("it has given up", || {
+        let status = scene.supervisor.status(&scene.name);
+        status.contains(down) && !status.contains("want up")
+    });
+    // And says so, with how to bring it up again.
+    fs::write(&scene.config, text).expect("written");
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    assert!(answer(scene.port).is_some());
+    scene.unit(&["--uninstall"]).expect_code(0);
+}
+
+macro_rules! under {
+    ($($module:ident $kind:expr),*) => {$(
+        mod $module {
+            use super::*;
+
+            #[test]
+            fn it_is_installed_verified_killed_and_removed() {
+                installed_verified_killed_removed($kind);
+            }
+
+            #[test]
+            fn a_mistake_in_the_configuration_does_not_loop() {
+                a_mistake_does_not_loop($kind);
+            }
+        }
+    )*};
+}
+
+under!(runit Kind::Runit, s6 Kind::S6, supervisord Kind::Supervisord);
+
+#[test]
+fn a_folder_that_nobody_scans_is_told() {
+    skip_unless!(is_root(), "it needs root, to write where services belong");
+    for (word, program, folder) in [("runit", "sv", "/etc/sv"), ("s6", "s6-svc", "/etc/s6/sv")] {
+        skip_unless!(crate::common::has(program), "no {program}");
+        let room = Room::new();
+        let name = unique(&format!("unscanned-{word}"));
+        let config = config(&room, &name, free_port(), "");
+        let unit = |words: &[&str]| {
+            let mut command = room.forerun();
+            done(command.args(["unit", word, "--config", &config, "--dir"]).arg(room.path()).args(words))
+        };
+        unit(&["--install", "--now"]).expect_code(1);
+        unit(&["--uninstall"]).expect_code(0);
+        assert!(!PathBuf::from(folder).join(&name).exists() && room.path().join(&name).symlink_metadata().is_err());
+    }
+}

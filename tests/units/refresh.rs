@@ -1,0 +1,219 @@
+//! Self-heal, without a supervisor: what a start that is told of a unit does with that file.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::common::{Done, Room, done, is_root};
+use crate::{skip_unless, unique};
+
+/// A service that ends at once, and a unit of it.
+struct Scene {
+    room: Room,
+    unit: PathBuf,
+    kind: &'static str,
+}
+
+const KINDS: [&str; 2] = ["systemd", "launchd"];
+
+impl Scene {
+    fn new(kind: &'static str) -> Self {
+        let room = Room::new();
+        room.file("forerun.toml", &format!("name = '{}'\ncommand = ['/bin/true']\n", unique("heal")));
+        let dir = room.path().join("dir");
+        let file = if kind == "systemd" {
+            format!("{}.service", unique("heal"))
+        } else {
+            format!("forerun.{}.plist", unique("heal"))
+        };
+        let scene = Scene { unit: dir.join(file), room, kind };
+        scene.install(&[]);
+        scene
+    }
+
+    fn install(&self, words: &[&str]) {
+        let dir = self.unit.parent().expect("a folder");
+        let mut command = self.room.forerun();
+        command.env("PATH", "/usr/bin:/bin:/opt/kept").args(["unit", self.kind, "--install", "--dir"]).arg(dir);
+        done(command.args(words)).expect_code(0);
+    }
+
+    /// A start of the unit's supervisor.
+    fn start(&self) -> Command {
+        let mut command = self.room.forerun();
+        match self.kind {
+            "systemd" => command.env("INVOCATION_ID", "1"),
+            _ => command.env("XPC_SERVICE_NAME", "forerun.web"),
+        };
+        // The one that it has now, and another PATH than the unit's.
+        command
+            .env("FORERUN_UNIT", &self.unit)
+            .args(["--foreground", "--config"])
+            .arg(self.room.path().join("forerun.toml"));
+        command
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.unit).expect("a unit")
+    }
+
+    /// Makes it out of date.
+    fn change(&self) {
+        let file = self.room.path().join("forerun.toml");
+        let text = fs::read_to_string(&file).expect("a file");
+        fs::write(file, format!("grace = '44s'\n{text}")).expect("written");
+    }
+
+    /// A start that leaves everything as it is, and says `parts`.
+    #[track_caller]
+    fn leaves(&self, command: &mut Command, parts: &[&str]) {
+        let before = fs::symlink_metadata(&self.unit).map(|m| (m.ino(), m.mtime_nsec(), m.len())).ok();
+        let said = done(command.arg("-v")).expect_code(0).expect_stderr(parts);
+        let after = fs::symlink_metadata(&self.unit).map(|m| (m.ino(), m.mtime_nsec(), m.len())).ok();
+        assert_eq!(before, after, "{}", said.stderr);
+    }
+}
+
+/// The lines that a start said.
+fn said(done: &Done) -> Vec<&str> {
+    done.stderr.lines().collect()
+}
+
+#[test]
+fn a_unit_that_is_out_of_date_is_written_anew_and_keeps_its_path() {
+    for kind in KINDS {
+        let scene = Scene::new(kind);
+        let first = done(&mut scene.start()).expect_code(0);
+        assert_eq!(said(&first), [""; 0], "{kind}");
+        scene.change();
+        let healed = done(&mut scene.start()).expect_code(0);
+        let reload = if kind == "systemd" { "systemctl daemon-reload" } else { "launchctl bootout system/forerun." };
+        healed.expect_line(&["was out of date and is written anew; it counts once it is read: ", reload]);
+        let text = scene.text();
+        assert!(text.contains("44") && text.contains("/usr/bin:/bin:/opt/kept"), "{text}");
+        assert_eq!(scene.unit.metadata().expect("there").permissions().mode() & 0o7777, 0o644);
+        assert_eq!(fs::read_dir(scene.unit.parent().expect("a folder")).expect("a folder").count(), 1);
+        // And then it is up to date.
+        assert_eq!(said(&done(&mut scene.start()).expect_code(0)), [""; 0], "{kind}");
+        assert_eq!(scene.text(), text);
+    }
+}
+
+#[test]
+fn hardening_stays() {
+    let scene = Scene::new("systemd");
+    scene.install(&["--harden"]);
+    scene.change();
+    done(&mut scene.start()).expect_code(0).expect_line(&["is written anew"]);
+    assert!(scene.text().contains("NoNewPrivileges=yes\n") && scene.text().contains("44s"));
+}
+
+#[test]
+fn an_edited_unit_is_left_and_told_of_once() {
+    for kind in KINDS {
+        let scene = Scene::new(kind);
+        scene.change();
+        for edit in ["<!-- # mine -->\n", "<!-- # and more -->\n"] {
+            let text = scene.text() + edit;
+            fs::write(&scene.unit, &text).expect("written");
+            done(&mut scene.start())
+                .expect_code(0)
+                .expect_line(&["was edited and is left as it is", &format!("forerun unit {kind} --diff")]);
+            for _ in 0..2 {
+                assert_eq!(said(&done(&mut scene.start()).expect_code(0)), [""; 0], "{kind}");
+            }
+            assert_eq!(scene.text(), text);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_ours_is_left() {
+    for kind in KINDS {
+        let scene = Scene::new(kind);
+        scene.change();
+        let text = scene.text();
+        // Of another service, and of another file.
+        let other = scene.room.file("other.toml", "name = 'other'\ncommand = ['/bin/true']\n");
+        let start = |config: &Path| {
+            let mut command = scene.room.forerun();
+            command.env(if kind == "systemd" { "INVOCATION_ID" } else { "XPC_SERVICE_NAME" }, "x.y");
+            command.env("FORERUN_UNIT", &scene.unit).args(["--foreground", "--config"]).arg(config);
+            command
+        };
+        scene.leaves(&mut start(&other), &["is left as it is: it is the unit of another service"]);
+        let same_name = format!("name = '{}'\ncommand = ['/bin/true']\n", unique("heal"));
+        let copy = scene.room.file("copy.toml", &same_name);
+        scene
+            .leaves(&mut start(&copy), &["is left as it is: it is of a service of this name with another config file"]);
+        // Of another supervisor; and where none started us.
+        let mut command = scene.start();
+        scene.leaves(
+            command.env_remove("INVOCATION_ID").env_remove("XPC_SERVICE_NAME").env("SUPERVISOR_ENABLED", "1"),
+            &["it is not what started"],
+        );
+        let mut command = scene.start();
+        scene.leaves(command.env_remove("INVOCATION_ID").env_remove("XPC_SERVICE_NAME"), &["it is not what started"]);
+        if kind == "systemd" {
+            let mut command = scene.start();
+            scene.leaves(command.env("SYSTEMD_EXEC_PID", "1"), &["it is not what started"]);
+        }
+        // Foreign, missing, a symlink, no file, too large.
+        fs::write(&scene.unit, "[Service]\nExecStart=/bin/true\n").expect("written");
+        scene.leaves(&mut scene.start(), &["is left as it is: forerun did not write it"]);
+        fs::remove_file(&scene.unit).expect("removed");
+        scene.leaves(&mut scene.start(), &["is left as it is: it is not there"]);
+        let real = scene.room.file("real", &text);
+        std::os::unix::fs::symlink(&real, &scene.unit).expect("a symlink");
+        scene.leaves(&mut scene.start(), &["is left as it is: it is a symlink"]);
+        assert_eq!(fs::read_to_string(real).expect("there"), text);
+        fs::remove_file(&scene.unit).expect("removed");
+        nix::unistd::mkfifo(&scene.unit, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        scene.leaves(&mut scene.start(), &["is left as it is: it is no regular file"]);
+    }
+}
+
+#[test]
+fn a_unit_that_cannot_be_written_never_fails_a_start() {
+    skip_unless!(is_root(), "it needs root, to give a file to another user");
+    for kind in KINDS {
+        let scene = Scene::new(kind);
+        scene.change();
+        let text = scene.text();
+        nix::unistd::chown(&scene.unit, Some(65534.into()), None).expect("given away");
+        scene.leaves(&mut scene.start(), &["is left as it is: it belongs to another user"]);
+        nix::unistd::chown(&scene.unit, Some(0.into()), None).expect("taken back");
+        // A disk that is full, to whoever writes a file that large.
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -f 0; exec \"$@\"", "sh"]).arg(env!("CARGO_BIN_EXE_forerun")).env_clear();
+        command.env(if kind == "systemd" { "INVOCATION_ID" } else { "XPC_SERVICE_NAME" }, "x.y");
+        command
+            .env("FORERUN_UNIT", &scene.unit)
+            .env("PATH", "/usr/bin:/bin")
+            .env("FORERUN_STATE_DIR", scene.room.state());
+        command.args(["--foreground", "--config"]).arg(scene.room.path().join("forerun.toml"));
+        scene.leaves(&mut command, &["cannot be written: File too large"]);
+        assert_eq!(scene.text(), text);
+        assert_eq!(fs::read_dir(scene.unit.parent().expect("a folder")).expect("a folder").count(), 1);
+    }
+}
+
+#[test]
+fn the_server_and_its_checks_do_not_see_which_unit_it_is() {
+    let room = Room::new();
+    let mut command = room.forerun();
+    command.env("FORERUN_UNIT", "/nonexistent.service").env("INVOCATION_ID", "1");
+    command.args([
+        "--foreground",
+        "--name",
+        "web",
+        "--require",
+        "exec:test -z \"$FORERUN_UNIT\"",
+        "--",
+        "sh",
+        "-c",
+        "echo \"[$FORERUN_UNIT]\"",
+    ]);
+    assert_eq!(done(&mut command).expect_code(0).stdout, "[]\n");
+}

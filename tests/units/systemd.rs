@@ -1,0 +1,330 @@
+//! Units under a real systemd: installed, verified, killed, kept up to date, consulted, removed.
+
+use std::fs;
+use std::net::TcpListener;
+
+use crate::common::{DEADLINE, Done, Room, answer, eventually, fixture, free_port, holds_within};
+use crate::harness::{Kind, Supervisor};
+use crate::{config, skip_unless, unique};
+
+/// A private systemd, and a service.
+struct Scene {
+    room: Room,
+    systemd: Supervisor,
+    name: String,
+    config: String,
+    port: u16,
+}
+
+impl Scene {
+    fn new() -> Self {
+        // A unit that is hardened has its own /tmp.
+        let room = Room::outside_tmp();
+        let systemd = Supervisor::boot(Kind::Systemd, &room, &[]);
+        let (name, port) = (unique("web"), free_port());
+        let config = config(&room, &name, port, "");
+        Scene { room, systemd, name, config, port }
+    }
+
+    fn unit(&self, words: &[&str]) -> Done {
+        self.systemd.forerun(&self.room, &[&["unit", "systemd", "--config", &self.config], words].concat())
+    }
+
+    /// A start by hand.
+    fn start(&self, words: &[&str]) -> Done {
+        // What comes in through nsenter is a container's to forerun, and no terminal.
+        let state = format!("FORERUN_STATE_DIR={}", self.room.state().display());
+        let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let all = [
+            "env",
+            "-i",
+            path,
+            &state,
+            "FORERUN_FOREGROUND=0",
+            env!("CARGO_BIN_EXE_forerun"),
+            "--config",
+            &self.config,
+        ];
+        self.systemd.done_inside(&[&all[..], words].concat())
+    }
+
+    fn property(&self, name: &str) -> String {
+        self.systemd.property(&self.name, name)
+    }
+
+    fn journal(&self) -> String {
+        self.systemd.inside(&["journalctl", "-q", "-o", "cat", "-u", &self.name])
+    }
+
+    fn file(&self) -> String {
+        let path = format!("/etc/systemd/system/{}.service", self.name);
+        self.systemd.inside(&["cat", &path])
+    }
+
+    /// Changes forerun.toml.
+    fn change(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(&self.config).expect("a file");
+        assert!(text.contains(from), "{text}");
+        fs::write(&self.config, text.replace(from, to)).expect("written");
+    }
+
+    /// The soft limit of the server's descriptors.
+    fn limit(&self) -> String {
+        let pid = self.systemd.pid(&self.name).expect("a pid");
+        let limits = fs::read_to_string(self.systemd.proc(pid, "limits")).expect("limits");
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a line");
+        line.split_whitespace().nth(3).expect("a number").to_owned()
+    }
+}
+
+#[test]
+fn it_is_installed_verified_killed_and_removed() {
+    needs!(Kind::Systemd);
+    for harden in [false, true] {
+        let scene = Scene::new();
+        let Scene { systemd, name, port, .. } = &scene;
+        let mut words = vec!["--install", "--now"];
+        words.extend(harden.then_some("--harden"));
+        let installed = scene.unit(&words).expect_code(0);
+        let pid = systemd.pid(name).expect("a pid");
+        let says = format!("{name} runs under systemd: pid {pid}, healthy: 'http://127.0.0.1:{port}/' holds\n");
+        assert!(installed.stdout.ends_with(&says), "{}", installed.stdout);
+        assert_eq!(answer(*port), Some(pid));
+        assert_eq!(["UnitFileState", "NotifyAccess", "NRestarts"].map(|p| scene.property(p)), ["enabled", "all", "0"]);
+        assert_eq!(scene.limit(), "8192");
+
+        // Once more: nothing is written, nothing is restarted.
+        scene.unit(&words).expect_code(0);
+        assert_eq!(systemd.pid(name), Some(pid));
+
+        for kills in 1..=3 {
+            let pid = systemd.pid(name).expect("a pid");
+            systemd.kill(pid);
+            eventually("it serves again", || {
+                answer(*port).is_some_and(|now| now != pid && systemd.pid(name) == Some(now))
+            });
+            eventually("it is counted", || scene.property("NRestarts") == kills.to_string());
+        }
+        systemd.systemctl(&["stop", name]);
+        assert_eq!((scene.property("ActiveState"), answer(*port)), ("inactive".to_owned(), None));
+        systemd.systemctl(&["start", name]);
+        assert!(answer(*port).is_some());
+
+        scene.unit(&["--uninstall"]).expect_code(0);
+        assert_eq!(answer(*port), None);
+        assert_eq!(systemd.property(name, "LoadState"), "not-found");
+        let left = systemd.inside(&["find", "/etc/systemd/system", "-name", &format!("*{name}*")]);
+        assert_eq!(left, "");
+    }
+}
+
+#[test]
+fn a_unit_that_does_not_serve_is_never_reported_as_a_success() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let fixture = fixture().display().to_string();
+    let dead = |words: &[&str]| {
+        scene.systemd.forerun(&scene.room, &[&["unit", "systemd", "--install", "--now", "--force"], words].concat())
+    };
+    let not = "is installed, but does not serve under systemd: ";
+    // Nothing that checks it: it ends at once, is started again, and ends.
+    let text = dead(&["--cwd", "/", "--name", "ends", "--config", "/dev/null", "--", "/bin/true"]).expect_code(1);
+    text.expect_stderr(&[not, "journalctl -n 20 -u ends.service"]);
+    // Its command is not there: 78, which systemd does not try again.
+    let text = dead(&["--name", "absent", "--config", "/dev/null", "--", "/nonexistent/server"]).expect_code(1);
+    text.expect_stderr(&["forerun: "]);
+    eventually("it has failed", || scene.systemd.property("absent", "ActiveState") == "failed");
+    assert_eq!(["NRestarts", "ExecMainStatus"].map(|p| scene.systemd.property("absent", p)), ["0", "78"]);
+    // Somebody has its port: it stands by, for ever where nothing waits for it.
+    let holder = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = holder.local_addr().expect("an address").port().to_string();
+    let text = dead(&[
+        "--name",
+        "waits",
+        "--health-timeout",
+        "1s",
+        "--port",
+        &port,
+        "--config",
+        "/dev/null",
+        "--",
+        &fixture,
+        "serve",
+        &port,
+    ]);
+    text.expect_code(1).expect_stderr(&[not, "waits or stands by"]);
+    // Never healthy.
+    scene.change("\n[health]\n", "\n[health]\nstatus = '204'\ntimeout = '1s'\n");
+    scene.unit(&["--install", "--now"]).expect_code(1).expect_stderr(&["cannot run 'systemctl start", &scene.name]);
+}
+
+#[test]
+fn a_mistake_in_the_configuration_does_not_loop() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    scene.change("[health]", "[healht]");
+    let pid = scene.systemd.pid(&scene.name).expect("a pid");
+    scene.systemd.kill(pid);
+    eventually("it has given up", || scene.property("ActiveState") == "failed");
+    assert_eq!(["NRestarts", "ExecMainStatus"].map(|p| scene.property(p)), ["1", "78"]);
+    assert!(scene.journal().contains("unknown key 'healht'; the nearest is 'health'"), "{}", scene.journal());
+}
+
+#[test]
+fn a_unit_heals_on_disk_and_counts_once_it_is_read() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { systemd, name, port, .. } = &scene;
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    let before = scene.file();
+    scene.change("command", "grace = '21s'\ncommand");
+    scene.change("[health]", "[limits]\nnofile = '3000:4000'\n[health]");
+    systemd.systemctl(&["restart", name]);
+    let healed = scene.file();
+    assert!(healed.contains("LimitNOFILE=3000:4000") && healed.contains("TimeoutStopSec=21s"), "{healed}");
+    assert_ne!(before, healed);
+    let line = "was out of date and is written anew; it counts once it is read: systemctl daemon-reload";
+    eventually("it is told", || scene.journal().contains(line));
+    // Nobody has told systemd from inside: it has the old text.
+    assert_eq!([scene.property("NeedDaemonReload"), scene.property("TimeoutStopUSec")], ["yes", "10s"]);
+    // What the file says of limits forerun has set itself, below the old hard one.
+    assert_eq!(scene.limit(), "3000");
+    // A restart more changes nothing.
+    systemd.systemctl(&["restart", name]);
+    assert_eq!((scene.file(), scene.journal().matches(line).count()), (healed.clone(), 1));
+    // From outside: now it counts.
+    systemd.systemctl(&["daemon-reload"]);
+    systemd.systemctl(&["restart", name]);
+    assert_eq!([scene.property("NeedDaemonReload"), scene.property("TimeoutStopUSec")], ["no", "21s"]);
+    assert_eq!((scene.property("LimitNOFILE"), scene.limit()), ("4000".to_owned(), "3000".to_owned()));
+    assert!(answer(*port).is_some());
+    // `--install --now` reads it, too, where only systemd has an older one.
+    scene.change("'21s'", "'22s'");
+    systemd.systemctl(&["restart", name]);
+    assert_eq!(scene.property("TimeoutStopUSec"), "21s");
+    let pid = systemd.pid(name);
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    assert_eq!(scene.property("TimeoutStopUSec"), "22s");
+    assert_ne!(systemd.pid(name), pid);
+}
+
+#[test]
+fn the_unit_of_another_service_in_the_environment_changes_nothing() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { room, systemd, .. } = &scene;
+    scene.unit(&["--install"]).expect_code(0);
+    let before = scene.file();
+    scene.change("command", "grace = '21s'\ncommand");
+    let theirs = format!("/etc/systemd/system/{}.service", scene.name);
+    let port = free_port();
+    let service = format!(
+        "[Service]\nType=exec\nEnvironment=FORERUN_STATE_DIR={} FORERUN_UNIT={theirs}\nExecStart={} --name other -v -- {} serve {port} --answer-pid\n",
+        room.state().display(),
+        env!("CARGO_BIN_EXE_forerun"),
+        fixture().display(),
+    );
+    systemd.unit("other.service", &service);
+    systemd.systemctl(&["daemon-reload"]);
+    systemd.systemctl(&["start", "other"]);
+    eventually("it serves", || answer(port).is_some());
+    assert_eq!(scene.file(), before);
+    let journal = systemd.inside(&["journalctl", "-q", "-o", "cat", "-u", "other"]);
+    assert!(journal.contains("is left as it is: it is the unit of another service"), "{journal}");
+}
+
+#[test]
+fn a_start_by_hand_asks_the_unit_first() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { room, systemd, name, port, .. } = &scene;
+    // Installed and not enabled: nobody else will start it.
+    scene.unit(&["--install"]).expect_code(0);
+    systemd.systemctl(&["daemon-reload"]);
+    scene.start(&[]).expect_code(0);
+    systemd.forerun(room, &["stop", name]).expect_code(0);
+    // Enabled.
+    systemd.systemctl(&["enable", name]);
+    let told = scene.start(&[]).expect_code(75);
+    let start = format!("start it there: systemctl start {name}.service; or give --detach");
+    told.expect_stderr(&[
+        &format!("'{name}' is the unit '/etc/systemd/system/{name}.service' of systemd"),
+        "is enabled",
+        &start,
+    ]);
+    scene.start(&["--detach"]).expect_code(0);
+    assert!(answer(*port).is_some());
+    scene.start(&[]).expect_code(0);
+    systemd.forerun(room, &["stop", name]).expect_code(0);
+    // It runs there.
+    systemd.systemctl(&["start", name]);
+    let running = scene.start(&[]).expect_code(0);
+    assert!(running.stdout.contains(&format!("under systemd ({name}.service)")), "{}", running.stdout);
+    // In restart back-off, enabled or not: it will be back.
+    systemd.systemctl(&["disable", name]);
+    systemd.inside(&["mkdir", "-p", &format!("/run/systemd/system/{name}.service.d")]);
+    systemd.unit(&format!("{name}.service.d/slow.conf"), "[Service]\nRestartSec=1h\n");
+    systemd.systemctl(&["daemon-reload"]);
+    let pid = systemd.pid(name).expect("a pid");
+    systemd.kill(pid);
+    eventually("it is in back-off", || scene.property("SubState") == "auto-restart");
+    scene.start(&[]).expect_code(75).expect_stderr(&["is being started: activating (auto-restart)", &start]);
+    // That of another config file of this name is not the one of this service.
+    let text = fs::read_to_string(&scene.config).expect("a file");
+    let elsewhere = Scene { config: room.file("copy.toml", &text).display().to_string(), ..scene };
+    let other = elsewhere.start(&[]);
+    assert!(!other.stderr.contains("is the unit"), "{}", other.stderr);
+}
+
+#[test]
+fn a_unit_of_a_user_needs_no_root_and_mentions_lingering() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { room, systemd, name, port, config } = &scene;
+    let dir = room.path().join("config/systemd/user");
+    fs::create_dir_all(&dir).expect("a folder");
+    let home = room.path().join("config").display().to_string();
+    let manager = format!(
+        "[Service]\nType=notify\nDelegate=yes\nEnvironment=XDG_RUNTIME_DIR=/run/user/0 XDG_CONFIG_HOME={home}\n\
+         ExecStartPre=/bin/mkdir -p /run/user/0\nExecStart=/lib/systemd/systemd --user\n"
+    );
+    systemd.unit("manager.service", &manager);
+    systemd.systemctl(&["daemon-reload"]);
+    systemd.systemctl(&["start", "manager"]);
+    let state = format!("FORERUN_STATE_DIR={}", room.state().display());
+    let xdg = format!("XDG_CONFIG_HOME={home}");
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let dir = dir.display().to_string();
+    let unit = |words: &[&str]| {
+        let all = [
+            "env",
+            "-i",
+            path,
+            &state,
+            &xdg,
+            env!("CARGO_BIN_EXE_forerun"),
+            "unit",
+            "systemd",
+            "--user",
+            "--config",
+            config,
+            "--dir",
+            &dir,
+        ];
+        systemd.done_inside(&[&all[..], words].concat())
+    };
+    let installed = unit(&["--install", "--now"]).expect_code(0);
+    installed.expect_stderr(&["forerun: systemctl --user daemon-reload\n", "loginctl enable-linger"]);
+    let pid = answer(*port).expect("it serves");
+    let user = ["env", "-i", path, "XDG_RUNTIME_DIR=/run/user/0", "systemctl", "--user", "show", "--value", "-p"];
+    assert_eq!(systemd.inside(&[&user[..], &["MainPID", name]].concat()), pid.to_string());
+    systemd.kill(pid);
+    eventually("it serves again", || answer(*port).is_some_and(|now| now != pid));
+    // By its own manager's words, too.
+    let done = systemd.forerun(room, &["stop", name]).expect_code(75);
+    assert!(done.stderr.contains(&format!("systemctl --user stop {name}.service")), "{}", done.stderr);
+    unit(&["--uninstall"]).expect_code(0);
+    assert!(holds_within(DEADLINE, || answer(*port).is_none()));
+    assert_eq!(fs::read_dir(&dir).expect("a folder").count(), 0);
+}
