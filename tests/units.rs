@@ -2,7 +2,6 @@
 
 mod common;
 #[path = "supervisors/harness.rs"]
-#[allow(dead_code, reason = "these tests use a part of it")]
 mod harness;
 
 /// Skips a test where the supervisor cannot run.

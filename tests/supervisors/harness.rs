@@ -1,5 +1,6 @@
 //! Real supervisors, each in a folder and with a life of its own: it ends with the value, and also when the test
 //! process is killed (keep.sh and systemd.sh end what they keep when their stdin does).
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
