@@ -254,17 +254,23 @@ impl Install<'_> {
         let begun = Instant::now();
         let (mut down_since, mut said) = (None, HashSet::new());
         let pid = loop {
-            let why = match control.standing()?.runs {
-                Runs::Yes(pid) if !is_forerun(pid) => break pid,
-                Runs::Yes(pid) => {
+            let standing = control.standing()?;
+            let status = standing.status.filter(|status| status.starts_with("standby: "));
+            let why = match (standing.runs, status) {
+                (Runs::Yes(pid), _) if !is_forerun(pid) => break pid,
+                // That lasts until somebody does what it says.
+                (Runs::Yes(_) | Runs::Later(_), Some(status)) if begun.elapsed() >= SETTLED => {
+                    return Err(self.not_running(&status));
+                }
+                (Runs::Yes(pid), _) => {
                     down_since = None;
                     format!("forerun, pid {pid}, waits or stands by")
                 }
-                Runs::Later(why) => {
+                (Runs::Later(why), _) => {
                     down_since = None;
                     why
                 }
-                Runs::No(why) => {
+                (Runs::No(why), _) => {
                     let since = down_since.get_or_insert_with(Instant::now);
                     if since.elapsed() >= SETTLED {
                         return Err(self.not_running(&why));

@@ -34,6 +34,8 @@ pub struct Standing {
     /// It is started again at the next boot or login.
     pub enabled: bool,
     pub runs: Runs,
+    /// What forerun has told the supervisor of itself, where it tells.
+    pub status: Option<String>,
     /// Whether the sidecar's messages are heard, where that is a question.
     pub hears_sidecar: Option<bool>,
     /// The supervisor has an older text than the file.
@@ -53,7 +55,7 @@ pub enum Runs {
 
 impl Standing {
     pub fn absent(why: &str) -> Standing {
-        Standing { enabled: false, runs: Runs::No(why.to_owned()), hears_sidecar: None, is_older: false }
+        Standing { enabled: false, runs: Runs::No(why.to_owned()), status: None, hears_sidecar: None, is_older: false }
     }
 }
 
@@ -154,6 +156,7 @@ impl Control<'_> {
     pub fn start_command(&self) -> String {
         let words = match self.kind {
             Kind::Supervisord => supervisord::start_again(self),
+            Kind::Launchd => launchd::start_again(self),
             _ => self.start_commands(false).pop().unwrap_or_default(),
         };
         shell_words(&words)

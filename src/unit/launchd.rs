@@ -169,7 +169,7 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
         )),
         _ => Runs::No("not loaded".to_owned()),
     };
-    Ok(Standing { enabled: loaded, runs, hears_sidecar: None, is_older: false })
+    Ok(Standing { enabled: loaded || !is_disabled(control)?, runs, status: None, hears_sidecar: None, is_older: false })
 }
 
 /// Takes the job away, and waits until it is gone.
@@ -183,6 +183,19 @@ pub fn stop(control: &Control) -> Result<(), Error> {
     let answer = control.ask(&bootout)?;
     let gone = control.poll(PATIENCE, INTERVAL, || Ok((!is_loaded(control)?).then_some(())))?;
     gone.ok_or_else(|| control.failed(&bootout.join(" "), &answer))
+}
+
+/// A job that is not loaded now is at the next login or boot, unless somebody has disabled it.
+fn is_disabled(control: &Control) -> Result<bool, Error> {
+    let said = control.ask(&launchctl(&["print-disabled", &domain(control)]))?.out;
+    let ours = format!("\"{}\" => ", label(control.name));
+    let mut lines = said.lines().filter_map(|line| line.trim().strip_prefix(&ours));
+    Ok(lines.any(|state| matches!(state, "disabled" | "true")))
+}
+
+pub fn start_again(control: &Control) -> Words {
+    let mut commands = start_commands(control, false);
+    if is_loaded(control).unwrap_or(false) { commands.pop() } else { commands.drain(..).nth(1) }.unwrap_or_default()
 }
 
 fn is_loaded(control: &Control) -> Result<bool, Error> {

@@ -98,7 +98,7 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
         (Some("down"), _) if said.contains("want up") => Runs::Later(said),
         _ => Runs::No(said),
     };
-    Ok(Standing { enabled: true, runs, hears_sidecar: None, is_older: false })
+    Ok(Standing { enabled: true, runs, status: None, hears_sidecar: None, is_older: false })
 }
 
 pub fn stop(control: &Control) -> Result<(), Error> {

@@ -73,7 +73,7 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
         None if said.contains("want up") => Runs::Later(said),
         None => Runs::No(if said.is_empty() { answer.err.trim().to_owned() } else { said }),
     };
-    Ok(Standing { enabled: true, runs, hears_sidecar: None, is_older: false })
+    Ok(Standing { enabled: true, runs, status: None, hears_sidecar: None, is_older: false })
 }
 
 pub fn stop(control: &Control) -> Result<(), Error> {

@@ -146,6 +146,7 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
     Ok(Standing {
         enabled: matches!(value("UnitFileState").as_str(), "enabled" | "enabled-runtime" | "linked" | "linked-runtime"),
         runs,
+        status: Some(value("StatusText")).filter(|text| !text.is_empty()),
         hears_sidecar: Some(value("NotifyAccess") == "all"),
         is_older: value("NeedDaemonReload") == "yes",
     })

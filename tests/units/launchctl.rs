@@ -33,6 +33,7 @@ print(subprocess.Popen(job["ProgramArguments"], env=environment, start_new_sessi
 ' "$3" >loaded ;;
   kickstart) if count refusals; then echo "Could not find service" >&2; exit 113; fi ;;
   enable) ;;
+  print-disabled) cat disabled 2>/dev/null ;;
   *) exit 64 ;;
 esac
 "#;
@@ -54,14 +55,19 @@ impl Scene {
     }
 
     fn run(&self, words: &[&str]) -> Done {
-        let mut command = self.room.forerun();
-        let path = format!("{}:{}", self.room.path().display(), std::env::var("PATH").expect("PATH"));
-        command.env("PATH", path).args(["unit", "launchd", "--user", "--config", &self.config, "--dir"]);
-        done(command.arg(self.room.path().join("agents")).args(words))
+        let dir = self.room.path().join("agents").display().to_string();
+        self.forerun(&[&["unit", "launchd", "--user", "--config", &self.config, "--dir", &dir], words].concat())
     }
 
     fn plist(&self) -> PathBuf {
         self.room.path().join(format!("agents/forerun.{}.plist", unique("job")))
+    }
+
+    /// Runs it with this launchctl.
+    fn forerun(&self, words: &[&str]) -> Done {
+        let mut command = self.room.forerun();
+        let path = format!("{}:{}", self.room.path().display(), std::env::var("PATH").expect("PATH"));
+        done(command.env("PATH", path).args(words))
     }
 
     /// What was asked of launchctl that changes something.
@@ -121,4 +127,28 @@ fn a_job_that_does_not_get_healthy_is_no_success() {
     let failed = scene.run(&["--install", "--now"]).expect_code(1);
     failed.expect_stderr(&["is installed, but does not serve under launchd: it is not healthy: ", "status 200"]);
     scene.run(&["--uninstall"]).expect_code(0);
+}
+
+#[test]
+fn a_start_by_hand_asks_the_job_first() {
+    skip_unless!(has("python3"), "no python3");
+    let scene = Scene::new();
+    let unit = ["unit", "launchd", "--user", "--config", &scene.config];
+    let installed = scene.forerun(&[&unit[..], &["--install"]].concat()).expect_code(0).stdout;
+    let plist = installed.lines().next().and_then(|line| line.strip_prefix("wrote ")).expect("a path").to_owned();
+    let start = || scene.forerun(&["--config", &scene.config]);
+    // At the next login launchd starts it.
+    let told = start()
+        .expect_code(75)
+        .expect_line(&["is the unit '", "of launchd, which is enabled, but does not run: not loaded"]);
+    assert!(told.stderr.contains(&format!("start it there: launchctl bootstrap gui/0 {plist}")), "{}", told.stderr);
+    scene.room.file("disabled", &format!("disabled services = {{\n\t\"forerun.{}\" => disabled\n}}\n", unique("job")));
+    start().expect_code(0);
+    scene.forerun(&["stop", &unique("job")]).expect_code(0);
+    scene.forerun(&[&unit[..], &["--uninstall"]].concat()).expect_code(0);
+    assert!(!PathBuf::from(&plist).exists());
+    // Folders that this made, where nobody else uses them.
+    for folder in PathBuf::from(plist).ancestors().skip(1).take(2) {
+        let _ = fs::remove_dir(folder);
+    }
 }

@@ -152,7 +152,7 @@ fn a_unit_that_does_not_serve_is_never_reported_as_a_success() {
         "serve",
         &port,
     ]);
-    text.expect_code(1).expect_stderr(&[not, "waits or stands by"]);
+    text.expect_code(1).expect_stderr(&[not, "standby: port ", "stop it, or choose another port"]);
     // Never healthy.
     scene.change("\n[health]\n", "\n[health]\nstatus = '204'\ntimeout = '1s'\n");
     scene.unit(&["--install", "--now"]).expect_code(1).expect_stderr(&["cannot run 'systemctl start", &scene.name]);
