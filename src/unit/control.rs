@@ -2,7 +2,7 @@
 //! Supervisors, asked and told what to do, by their own commands and never from inside of what they run.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -222,17 +222,9 @@ impl Control<'_> {
             }
         }
         command.env("LC_ALL", "C").args(&words[1..]).stdin(Stdio::null());
-        match command.output() {
-            Ok(output) => Ok(Answer {
-                code: output.status.code(),
-                out: String::from_utf8_lossy(&output.stdout).into_owned(),
-                err: String::from_utf8_lossy(&output.stderr).into_owned(),
-            }),
-            Err(e) => Err(Error::NotFound(format!(
-                "cannot execute {}: {e}; install it, or put it on PATH",
-                quoted(&words[0])
-            ))),
-        }
+        said_by(&mut command).map_err(|e| {
+            Error::NotFound(format!("cannot execute {}: {e}; install it, or put it on PATH", quoted(&words[0])))
+        })
     }
 
     /// The error of a command that failed, in its own words.
@@ -319,4 +311,19 @@ impl Control<'_> {
         let folder = self.place.link.as_ref().and_then(|link| link.parent()).map(quoted).unwrap_or_default();
         Error::NotReady(format!("no {scanner} looks at {folder}; start it, or give the folder that it scans as --dir"))
     }
+}
+
+/// Runs a command to its end. `Command::output` panics where a pipe cannot be read; here what was read is what it said.
+fn said_by(command: &mut Command) -> io::Result<Answer> {
+    fn read(pipe: Option<impl Read>) -> String {
+        let mut bytes = Vec::new();
+        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let stderr = child.stderr.take();
+    let reader = std::thread::Builder::new().spawn(move || read(stderr));
+    let out = read(child.stdout.take());
+    let err = reader.ok().and_then(|reader| reader.join().ok()).unwrap_or_default();
+    Ok(Answer { code: child.wait()?.code(), out, err })
 }

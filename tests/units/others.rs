@@ -9,8 +9,9 @@ use crate::harness::{Kind, Supervisor};
 use crate::{config, skip_unless, unique};
 
 struct Scene {
-    room: Room,
+    // It ends before its folder does.
     supervisor: Supervisor,
+    room: Room,
     kind: Kind,
     name: String,
     config: String,

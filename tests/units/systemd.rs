@@ -9,8 +9,9 @@ use crate::{config, skip_unless, unique};
 
 /// A private systemd, and a service.
 struct Scene {
-    room: Room,
+    // It ends before its folder does.
     systemd: Supervisor,
+    room: Room,
     name: String,
     config: String,
     port: u16,
