@@ -297,11 +297,31 @@ impl Control<'_> {
         })
     }
 
-    /// Removes the link, which is ours.
+    /// Removes the link, without which nobody starts the unit again, and then ends what runs it, if something does.
     ///
     /// # Errors
-    /// [`Error::State`].
-    pub fn remove_link(&self, link: &str) -> Result<(), Error> {
+    /// As [`Control::start`]; [`Error::State`] where the link stays.
+    pub fn take_away(
+        &self,
+        is_supervised: bool,
+        order: &Words,
+        mut is_gone: impl FnMut() -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let Some(link) = self.scanned() else { return Ok(()) };
+        self.remove_link(&link)?;
+        if !is_supervised {
+            return Ok(());
+        }
+        self.order(order)?;
+        let patience = self.grace + Duration::from_secs(20);
+        let gone = self.poll(patience, Duration::from_millis(100), || Ok(is_gone()?.then_some(())))?;
+        gone.ok_or_else(|| {
+            let unit = quoted(&self.place.unit);
+            Error::NotReady(format!("{} does not let go of {unit}; end what runs there", self.kind_word()))
+        })
+    }
+
+    fn remove_link(&self, link: &str) -> Result<(), Error> {
         say(&shell_words(&["rm", link]));
         fs::remove_file(link).map_err(|e| Error::State(format!("cannot remove {}: {e}", quoted(link))))
     }

@@ -31,6 +31,7 @@ pub use control::{Control, Runs};
 pub use installed::{Installed, State, remove, write};
 pub use marker::Marker;
 pub use place::{Place, Scope};
+pub use systemd::lingers;
 
 /// A unit's limits of open descriptors: soft, hard.
 pub type Limits = (u64, u64);

@@ -102,18 +102,9 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
 }
 
 pub fn stop(control: &Control) -> Result<(), Error> {
-    let Some(scanned) = control.scanned() else { return Ok(()) };
     let unit = control.place.unit.to_string_lossy().into_owned();
-    if !is_supervised(control)? {
-        return control.remove_link(&scanned);
-    }
-    // Without the link runsvdir does not start its runsv again.
-    control.remove_link(&scanned)?;
-    control.order(&sv("exit", &unit))?;
-    let gone = || Ok((!is_supervised_at(control, &unit)?).then_some(()));
-    control.poll(control.grace + PATIENCE, INTERVAL, gone)?.ok_or_else(|| {
-        Error::NotReady(format!("runit does not let go of {}; see 'sv status'", crate::text::quoted(&unit)))
-    })
+    let gone = || Ok(!is_supervised_at(control, &unit)?);
+    control.take_away(is_supervised(control)?, &sv("exit", &unit), gone)
 }
 
 fn is_supervised(control: &Control) -> Result<bool, Error> {

@@ -77,19 +77,12 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
 }
 
 pub fn stop(control: &Control) -> Result<(), Error> {
-    let Some(scanned) = control.scanned() else { return Ok(()) };
     let unit = control.place.unit.to_string_lossy().into_owned();
-    if !is_supervised(control)? {
-        return control.remove_link(&scanned);
-    }
-    control.remove_link(&scanned)?;
+    let supervised = is_supervised(control)?;
+    let gone = || Ok(control.ask(&["s6-svok", &unit].map(str::to_owned).into())?.code != Some(0));
     // Down, and s6-supervise with it.
-    control.order(&svc("-dx", &unit))?;
-    let gone = || Ok((control.ask(&["s6-svok", &unit].map(str::to_owned).into())?.code != Some(0)).then_some(()));
-    control.poll(control.grace + PATIENCE, INTERVAL, gone)?.ok_or_else(|| {
-        Error::NotReady(format!("s6 does not let go of {}; see 's6-svstat'", crate::text::quoted(&unit)))
-    })?;
-    control.order(&scan(control, "-an"))
+    control.take_away(supervised, &svc("-dx", &unit), gone)?;
+    if supervised { control.order(&scan(control, "-an")) } else { Ok(()) }
 }
 
 fn is_supervised(control: &Control) -> Result<bool, Error> {

@@ -1,6 +1,10 @@
 #![forbid(unsafe_code)]
 //! Units of systemd 245 and later.
 
+use std::path::Path;
+
+use nix::unistd::{User, geteuid};
+
 use super::control::{Control, Runs, Standing, Words};
 use super::quote::{systemd, systemd_word};
 use super::{Draft, File, Scope};
@@ -166,6 +170,12 @@ pub fn forget(control: &Control) -> Result<(), Error> {
     control.order(&systemctl(control, &["daemon-reload"]))?;
     // One that failed is remembered otherwise, and one that did not is none: no error.
     control.ask(&systemctl(control, &["reset-failed", &unit(control)])).map(drop)
+}
+
+/// Whether this user's manager runs without a login.
+pub fn lingers() -> bool {
+    let us = User::from_uid(geteuid()).ok().flatten();
+    us.is_some_and(|us| Path::new("/var/lib/systemd/linger").join(us.name).exists())
 }
 
 fn unit(control: &Control) -> String {

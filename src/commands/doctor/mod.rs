@@ -1,13 +1,15 @@
 #![forbid(unsafe_code)]
 //! `forerun doctor`: how things stand here, and what mends what is wrong. It looks, and changes nothing.
 
+mod machine;
+mod script;
+
 use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use nix::unistd::{AccessFlags, User, access, geteuid};
+use nix::unistd::geteuid;
 
-use super::unit::{current_folder, lingers};
+use super::unit::current_folder;
 use crate::check::port::{self, Port};
 use crate::check::{self, Lookup};
 use crate::cli::{Kind, Options};
@@ -19,19 +21,13 @@ use crate::instance::record::{Record, Unreadable};
 use crate::instance::state::{self, Folder};
 use crate::instance::supervisor::{self, Supervised};
 use crate::launch::{place, unseen};
-use crate::mode::{Decision, Mode};
 use crate::report::doctor::{Finding, Level, json, text};
 use crate::report::line::print_result;
 use crate::service::Service;
 use crate::situation;
 use crate::sys::{self, Host};
-use crate::text::{one_line, quoted, shell_words};
+use crate::text::{quoted, shell_words};
 use crate::unit::{self, Caller, Control, Draft, Installed, Runs, Scope, State};
-
-/// Of the pool of pseudo-terminals, in percent: from here on the next terminals may not open.
-const NEARLY_ALL: u64 = 90;
-/// What a server with less will run out of soon.
-const FEW: u64 = 1024;
 
 pub fn run(options: &Options, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
     let here = current_folder(environment)?;
@@ -45,12 +41,12 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     };
     let asked = service.as_ref().and_then(|service| service.asked_mode);
     match situation::decide(options, environment, asked) {
-        Ok(decision) => findings.extend(mode(&decision, environment)),
+        Ok(decision) => findings.extend(machine::mode(&decision, environment)),
         Err(e) => findings.push(Finding::problem("mode", e.to_string(), "unset FORERUN_FOREGROUND")),
     }
-    findings.extend(pools(service.as_ref()));
+    findings.extend(machine::pools(service.as_ref()));
     let root = state::root(environment, &here);
-    let folder = state_folder(&root);
+    let folder = machine::state_folder(&root);
     // What is said of the folder need not be said of the record in it.
     let root = root.ok().filter(|_| folder.level == Level::Ok);
     findings.push(folder);
@@ -70,96 +66,6 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     match findings.iter().any(|finding| finding.level == Level::Problem) {
         true => Err(Error::Said(1)),
         false => Ok(()),
-    }
-}
-
-/// The mode, why, and how sure that is.
-fn mode(decision: &Decision, environment: &Environment) -> Vec<Finding> {
-    let exec_pid = environment.filled("SYSTEMD_EXEC_PID").map(|pid| pid.to_string_lossy().into_owned());
-    let is_us = exec_pid.as_deref() == Some(std::process::id().to_string().as_str());
-    let proof = match (decision.recognised, &exec_pid) {
-        (Some("systemd" | "a service manager"), Some(_)) if is_us => {
-            "; SYSTEMD_EXEC_PID, our own pid, proves it".to_owned()
-        }
-        (Some("systemd" | "a service manager"), Some(pid)) => {
-            format!("; there is no proof: SYSTEMD_EXEC_PID is {}, another process", one_line(pid))
-        }
-        (Some("systemd" | "a service manager"), None) => {
-            "; there is no proof: SYSTEMD_EXEC_PID is not set (systemd before 248, or not of systemd)".to_owned()
-        }
-        _ => String::new(),
-    };
-    let message = format!("{}: {}{proof}", decision.mode, decision.reason);
-    let inherited =
-        decision.mode == Mode::Foreground && exec_pid.is_some() && !is_us && decision.recognised == Some("systemd");
-    let mut findings = vec![match decision.parent_supervised || !inherited {
-        true => Finding::ok("mode", message),
-        false => Finding::warning("mode", message, "where this is no service: --detach, or FORERUN_FOREGROUND=0"),
-    }];
-    if decision.parent_supervised {
-        let parent = port::describe(std::os::unix::process::parent_id() as i32);
-        let message =
-            format!("systemd started our parent, {parent}, and not us: it watches the script, and not the server");
-        findings.push(Finding::problem("start.sh", message, "write 'exec' before forerun there"));
-    }
-    findings
-}
-
-/// Limits and pools.
-fn pools(service: Option<&Service>) -> Vec<Finding> {
-    let now = sys::nofile();
-    let (server, clamped) = service.map_or((now, false), Service::server_nofile);
-    let default =
-        if std::env::consts::OS == "macos" { "; a job of launchd has 256 unless its plist says more" } else { "" };
-    let message = format!(
-        "{}:{} descriptors here, soft:hard; the server gets {}:{}{default}",
-        now.soft, now.hard, server.soft, server.hard
-    );
-    let mut findings = vec![match (clamped, server.soft < FEW) {
-        (true, _) => Finding::warning(
-            "limits",
-            format!("{message}, less than was asked for"),
-            "raise the hard limit: ulimit -Hn, LimitNOFILE=",
-        ),
-        (_, true) => Finding::warning("limits", message, "--nofile 8192:16384, or [limits] in forerun.toml"),
-        _ => Finding::ok("limits", message),
-    }];
-    findings.push(match sys::ptys() {
-        Err(e) => Finding::warning("ptys", format!("cannot read the pool's counters: {e}"), "mount /proc"),
-        Ok((used, most)) if used * 100 >= most * NEARLY_ALL => {
-            let holder = sys::most_ptys();
-            let who = holder.map_or(String::new(), |(pid, count)| format!("; {} holds {count}", port::describe(pid)));
-            let mend = "end who holds most of them";
-            Finding::problem("ptys", format!("{used} of the system's {most} pseudo-terminals are in use{who}"), mend)
-        }
-        Ok((used, most)) => Finding::ok("ptys", format!("{used} of the system's {most} pseudo-terminals are in use")),
-    });
-    findings
-}
-
-/// Whether records can be kept, without making the folder.
-fn state_folder(root: &Result<PathBuf, String>) -> Finding {
-    let user = User::from_uid(geteuid()).ok().flatten().map_or_else(|| geteuid().to_string(), |user| user.name);
-    let whose = if geteuid().is_root() { "of everybody, for root" } else { "of this user" };
-    let root = match root {
-        Ok(root) => root,
-        Err(why) => return Finding::problem("state", why.clone(), "set FORERUN_STATE_DIR"),
-    };
-    let mut there: &Path = root;
-    while there.symlink_metadata().is_err() {
-        there = there.parent().unwrap_or(Path::new("/"));
-    }
-    let usable = match there.metadata() {
-        Ok(status) if !status.is_dir() => Err(format!("{} is no folder", quoted(there))),
-        Ok(_) => access(there, AccessFlags::W_OK | AccessFlags::X_OK)
-            .map_err(|e| format!("cannot write in {}: {e}", quoted(there))),
-        Err(e) => Err(format!("cannot look at {}: {e}", quoted(there))),
-    };
-    match usable {
-        Ok(()) => {
-            Finding::ok("state", format!("records of {user} are kept in {}; instances {whose} are seen", quoted(root)))
-        }
-        Err(why) => Finding::problem("state", why, "set FORERUN_STATE_DIR to a folder that can be written"),
     }
 }
 
@@ -186,7 +92,7 @@ impl Room<'_> {
         findings.extend(
             self.service.without_effect.iter().map(|why| Finding::warning("config", *why, "edit forerun.toml")),
         );
-        findings.extend(start_script(&self.service.directory));
+        findings.extend(script::start_script(&self.service.directory));
         findings.push(self.instance());
         findings.extend(self.port());
         findings.extend(self.units());
@@ -342,7 +248,7 @@ impl Room<'_> {
                 if found.scope == Scope::User { "systemctl --user daemon-reload" } else { "systemctl daemon-reload" };
             findings.push(Finding::warning(kind, "has an older text of the unit than the file", reload));
         }
-        if found.kind == Kind::Systemd && found.scope == Scope::User && !lingers() {
+        if found.kind == Kind::Systemd && found.scope == Scope::User && !unit::lingers() {
             findings.push(Finding::warning(kind, "ends it when this user logs out", "loginctl enable-linger"));
         }
         findings
@@ -392,62 +298,5 @@ impl Room<'_> {
             ),
             Err(e) => Finding::warning("sidecar", e.to_string(), "ask systemd yourself"),
         })
-    }
-}
-
-/// Whether the start script beside the service becomes forerun, and not its parent.
-fn start_script(folder: &Path) -> Option<Finding> {
-    let path = folder.join("start.sh");
-    let text = fs::read_to_string(&path).ok()?;
-    let script = quoted(&path);
-    let mut calls = text.lines().enumerate().filter_map(|(index, line)| Some((index + 1, call(line)?)));
-    let first_bad = calls.clone().find(|(_, with_exec)| !with_exec);
-    Some(match (first_bad, calls.next()) {
-        (Some((line, _)), _) => Finding::problem(
-            "start.sh",
-            format!(
-                "{script} runs forerun without 'exec', line {line}: a supervisor would watch the shell, and not the server"
-            ),
-            format!("write 'exec' before forerun in line {line}"),
-        ),
-        (None, Some((line, _))) => Finding::ok("start.sh", format!("{script} becomes forerun, line {line}")),
-        (None, None) => Finding::ok("start.sh", format!("{script} does not run forerun")),
-    })
-}
-
-/// Whether a line of a shell script starts a server through forerun, and whether by `exec`.
-fn call(line: &str) -> Option<bool> {
-    const OTHERS: [&str; 9] = ["check", "status", "stop", "restart", "logs", "fds", "unit", "doctor", "man"];
-    let line = line.trim_end().trim_end_matches('\\');
-    let words = shlex::split(line).unwrap_or_else(|| line.split_whitespace().map(str::to_owned).collect());
-    let is_setting = |word: &str| {
-        word.split_once('=').is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
-    };
-    let mut words = words.iter().map(String::as_str).skip_while(|word| is_setting(word)).peekable();
-    let with_exec = words.next_if(|word| *word == "exec").is_some();
-    let program = words.find(|word| !is_setting(word) && *word != "env")?;
-    let is_forerun = program == "forerun" || program.ends_with("/forerun");
-    (is_forerun && !words.any(|word| OTHERS.contains(&word))).then_some(with_exec)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::call;
-
-    #[test]
-    fn a_script_that_stays_is_told_from_one_that_becomes_forerun() {
-        for (line, expected) in [
-            ("exec forerun --config x", Some(true)),
-            ("  forerun -- python3 server.py", Some(false)),
-            ("A=1 exec env B=2 /opt/bin/forerun \\", Some(true)),
-            ("A=1 ./forerun --port 1", Some(false)),
-            ("forerun check || exit 1", None),
-            ("# exec forerun", None),
-            ("echo forerun", None),
-            ("exec python3 \"it's", None),
-            ("", None),
-        ] {
-            assert_eq!(call(line), expected, "{line}");
-        }
     }
 }

@@ -1,28 +1,28 @@
 #![forbid(unsafe_code)]
-//! `forerun unit`: prints a unit, shows how the installed one differs, installs it, and undoes that.
+//! `--install`, and with `--now` the proof that the service runs: the supervisor's word, and the health check.
 
 use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::new_wake;
+use super::{difference, path_of};
 use crate::check::Context;
 use crate::check::run::{Desk, Job, Observer, Progress, Run};
 use crate::cli::{Kind, Options};
+use crate::commands::new_wake;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::launch::readiness;
 use crate::report::line::{print_result, say};
-use crate::service::{self, Service};
 use crate::sys;
-use crate::text::{quoted, shell_words};
-use crate::unit::{self, Caller, Control, Draft, File, Installed, Place, Runs, Scope, State};
+use crate::text::{one_line, quoted, shell_words};
+use crate::unit::{self, Control, Draft, File, Installed, Runs, Scope, State};
 
 /// How long a supervisor may say that it does not run what it was told to start.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -30,159 +30,22 @@ const SETTLED: Duration = Duration::from_secs(2);
 const LIVED: Duration = Duration::from_millis(500);
 const INTERVAL: Duration = Duration::from_millis(100);
 
-pub fn run(options: &Options, environment: &Environment, arguments: &[std::ffi::OsString]) -> Result<(), Error> {
-    let asked = &options.unit;
-    let Some(kind) = asked.kind else {
-        return Err(Error::Usage("no KIND of unit; see 'forerun unit --help'".to_owned()));
-    };
-    if asked.harden && kind != Kind::Systemd {
-        return Err(Error::Usage(
-            "'--harden' is of systemd; other supervisors have no such rights to take away".to_owned(),
-        ));
-    }
-    let here = current_folder(environment)?;
-    let scope = Scope::asked(asked);
-    let dir = asked.dir.as_ref().map(|dir| here.join(dir));
-    if asked.uninstall {
-        return uninstall(options, environment, kind, scope, dir.as_deref(), &here);
-    }
-    let service = Service::resolve(options, &here)?;
-    service.without_effect.iter().for_each(|why| log::warn!("{why}; continuing"));
-    let place = Place::of(kind, scope, &service.name, dir.as_deref(), environment)?;
-    let caller = Caller { options, environment, arguments, here: &here };
-    let draft = Draft::new(&caller, &service, kind, scope, asked.harden, place)?;
-    let files = draft.files();
-    let names: Vec<&str> = files.iter().map(|file| file.name).filter(|name| !name.is_empty()).collect();
-    let installed = Installed::look(&draft.place, &names);
-    let state = installed.state(&draft, &files);
-    warn_of_secrets(options);
-    if asked.diff {
-        return show_difference(&draft, &installed, &files, &state, options.json);
-    }
-    if asked.install {
-        let control = control(&draft, environment);
-        return Install { draft: &draft, files: &files, control, options, environment }.run(&installed, &state);
-    }
-    print_result(if options.json { described(&draft, &files, &state) } else { printed(&draft, &files) }.as_bytes())
-}
-
-/// The current folder, as the caller named it.
-pub fn current_folder(environment: &Environment) -> Result<PathBuf, Error> {
-    let actual = std::env::current_dir()
-        .map_err(|e| Error::Config(format!("cannot tell the current directory: {e}; change to one that is there")))?;
-    Ok(unit::here(environment, &actual))
-}
-
-fn control<'a>(draft: &'a Draft, environment: &'a Environment) -> Control<'a> {
-    Control {
-        kind: draft.kind,
-        scope: draft.scope,
-        name: &draft.service.name,
-        place: &draft.place,
-        environment,
-        grace: draft.service.grace,
-    }
-}
-
-/// Everybody can read a unit, and ask a supervisor for it.
-fn warn_of_secrets(options: &Options) {
-    if !options.env.is_empty() {
-        log::warn!("what '--env' says can be read in the unit by everybody; put secrets into a file: --env-file");
-    }
-    let has_userinfo = |spec: &&std::ffi::OsString| {
-        spec.to_str()
-            .and_then(|spec| spec.split_once("://"))
-            .is_some_and(|(_, rest)| rest.split(['/', '?']).next().is_some_and(|h| h.contains('@')))
-    };
-    if options.health.iter().chain(&options.wait).chain(&options.require).any(|spec| has_userinfo(&spec)) {
-        log::warn!("the password in a URL can be read in the unit by everybody; put the check into forerun.toml");
-    }
-}
-
-/// The unit as it is written; several files one after another, of which the first can be run as it is printed.
-fn printed(draft: &Draft, files: &[File]) -> String {
-    let mut out = String::new();
-    for (index, file) in files.iter().enumerate() {
-        if index > 0 {
-            out += &format!("\n# ==> {} <==\n", draft.place.unit.join(file.name).display());
-        }
-        out += &file.text;
-    }
-    out
-}
-
-fn described(draft: &Draft, files: &[File], state: &State) -> String {
-    let texts: serde_json::Map<String, serde_json::Value> =
-        files.iter().map(|file| (path_of(draft, file.name).to_string_lossy().into_owned(), json!(file.text))).collect();
-    format!("{}\n", json!({ "unit": draft.place.unit.to_string_lossy(), "state": word(state), "files": texts }))
-}
-
-fn path_of(draft: &Draft, name: &str) -> PathBuf {
-    if name.is_empty() { draft.place.unit.clone() } else { draft.place.unit.join(name) }
-}
-
-pub fn word(state: &State) -> &'static str {
-    match state {
-        State::Missing => "missing",
-        State::Foreign(_) => "foreign",
-        State::Edited => "edited",
-        State::Stale => "stale",
-        State::Current => "current",
-    }
-}
-
-fn show_difference(
-    draft: &Draft,
-    installed: &Installed,
-    files: &[File],
-    state: &State,
-    json: bool,
-) -> Result<(), Error> {
-    let difference = difference(draft, installed, files);
-    if json {
-        let unit = draft.place.unit.to_string_lossy();
-        return print_result(
-            format!("{}\n", json!({ "unit": unit, "state": word(state), "diff": difference })).as_bytes(),
-        );
-    }
-    match state {
-        State::Missing => say(&format!("no unit is installed at {}", quoted(&draft.place.unit))),
-        State::Foreign(why) => say(&format!("{}: {why}", quoted(&draft.place.unit))),
-        State::Edited => say(&format!("{} was edited", quoted(&draft.place.unit))),
-        State::Stale => say(&format!("{} is out of date", quoted(&draft.place.unit))),
-        State::Current => say(&format!("{} is as it would be written", quoted(&draft.place.unit))),
-    }
-    print_result(difference.as_bytes())
-}
-
-/// From what is installed to what would be written.
-fn difference(draft: &Draft, installed: &Installed, files: &[File]) -> String {
-    let there: &[(String, String)] = if let Installed::Unit(text) = installed { &text.files } else { &[] };
-    let mut names: Vec<&str> = files.iter().map(|file| file.name).collect();
-    names.extend(there.iter().map(|(name, _)| name.as_str()).filter(|name| !files.iter().any(|f| f.name == *name)));
-    let mut out = String::new();
-    for name in names {
-        let old = there.iter().find(|(n, _)| n == name).map(|(_, text)| text.as_str());
-        let new = files.iter().find(|file| file.name == name).map(|file| file.text.as_str());
-        let path = path_of(draft, name).to_string_lossy().into_owned();
-        let from = if old.is_some() { path.as_str() } else { "/dev/null" };
-        let to = if new.is_some() { path.as_str() } else { "/dev/null" };
-        let diff = similar::TextDiff::from_lines(old.unwrap_or_default(), new.unwrap_or_default());
-        out += &diff.unified_diff().header(from, to).to_string();
-    }
-    out
-}
-
-struct Install<'a> {
-    draft: &'a Draft<'a>,
-    files: &'a [File],
-    control: Control<'a>,
-    options: &'a Options,
-    environment: &'a Environment,
+/// An installation.
+pub struct Install<'a> {
+    pub draft: &'a Draft<'a>,
+    pub files: &'a [File],
+    pub control: Control<'a>,
+    pub options: &'a Options,
+    pub environment: &'a Environment,
 }
 
 impl Install<'_> {
-    fn run(&self, installed: &Installed, state: &State) -> Result<(), Error> {
+    /// Writes the unit, and with `--now` starts it and sees that it serves.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where what is there is left alone, [`Error::State`] where it cannot be written,
+    /// [`Error::NotReady`] where the service does not serve.
+    pub fn run(&self, installed: &Installed, state: &State) -> Result<(), Error> {
         let Install { draft, files, control, options, .. } = self;
         let (unit, now) = (&draft.place.unit, options.unit.now);
         let left_alone = match state {
@@ -343,7 +206,7 @@ impl Install<'_> {
             });
             print_result(format!("{report}\n").as_bytes())?;
         } else {
-            let mut out = format!("{} {}\n", if changed { "wrote" } else { "unchanged" }, crate::text::one_line(unit));
+            let mut out = format!("{} {}\n", if changed { "wrote" } else { "unchanged" }, one_line(unit));
             match &runs {
                 Some((pid, Some(check))) => {
                     out += &format!(
@@ -363,17 +226,11 @@ impl Install<'_> {
         if runs.is_none() && !control.is_there() {
             log::warn!("{} is not on PATH: nothing here reads this unit", quoted(control.program()));
         }
-        if draft.kind == Kind::Systemd && draft.scope == Scope::User && !lingers() {
+        if draft.kind == Kind::Systemd && draft.scope == Scope::User && !unit::lingers() {
             say("it runs while you are logged in; from boot on, and after logout: loginctl enable-linger");
         }
         Ok(())
     }
-}
-
-/// Whether this user's manager runs without a login.
-pub fn lingers() -> bool {
-    let us = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
-    us.is_some_and(|us| Path::new("/var/lib/systemd/linger").join(us.name).exists())
 }
 
 /// A process that has not become the server yet.
@@ -381,55 +238,6 @@ fn is_forerun(pid: i32) -> bool {
     let identity = |path: PathBuf| path.metadata().map(|m| (m.dev(), m.ino())).ok();
     let ours = sys::own_executable().ok().and_then(identity);
     ours.is_some() && sys::executable(pid).and_then(identity) == ours
-}
-
-fn uninstall(
-    options: &Options,
-    environment: &Environment,
-    kind: Kind,
-    scope: Scope,
-    dir: Option<&Path>,
-    here: &Path,
-) -> Result<(), Error> {
-    let Some((name, config)) = service::named_with_config(options, here)? else {
-        return Err(Error::Usage("no --name, and no forerun.toml here that says one".to_owned()));
-    };
-    let place = Place::of(kind, scope, &name, dir, environment)?;
-    let unit = place.unit.clone();
-    let control = Control { kind, scope, name: &name, place: &place, environment, grace: Duration::from_secs(60) };
-    let installed = Installed::look(&place, control.files());
-    // Without a file at hand the name says which is meant.
-    let config = config.as_deref().map(Some);
-    let left_alone = match installed.whose(&name, config) {
-        State::Missing => {
-            return print_result(format!("no unit is installed at {}\n", crate::text::one_line(&unit)).as_bytes());
-        }
-        State::Foreign(why) => Some(why),
-        State::Edited => Some("it was edited".to_owned()),
-        State::Stale | State::Current => None,
-    };
-    if let Some(why) = left_alone.filter(|_| !options.unit.force) {
-        return Err(Error::Conflict(format!("{} is left alone: {why}; --force removes it", quoted(&unit))));
-    }
-    let files = match &installed {
-        Installed::Unit(text) => text.files.clone(),
-        _ => vec![(String::new(), String::new())],
-    };
-    let is_there = control.is_there();
-    if is_there {
-        control.stop()?;
-    } else {
-        log::warn!("{} is not on PATH: what it runs is not stopped; continuing", quoted(control.program()));
-    }
-    unit::remove(&unit, &files, control.keeps())
-        .map_err(|e| Error::State(format!("cannot remove {}: {e}", quoted(&unit))))?;
-    if is_there {
-        control.forget()?;
-        if let Runs::Yes(pid) = control.standing().map_or(Runs::No(String::new()), |standing| standing.runs) {
-            return Err(Error::NotReady(format!("{} is removed, but pid {pid} still runs", quoted(&unit))));
-        }
-    }
-    print_result(format!("removed {}\n", crate::text::one_line(&unit)).as_bytes())
 }
 
 /// Is told nothing: what is waited for was said.

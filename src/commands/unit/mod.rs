@@ -1,0 +1,205 @@
+#![forbid(unsafe_code)]
+//! `forerun unit`: prints a unit, shows how the installed one differs, installs it, and undoes that.
+
+mod install;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::cli::{Kind, Options};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::report::line::{print_result, say};
+use crate::service::{self, Service};
+use crate::text::quoted;
+use crate::unit::{self, Caller, Control, Draft, File, Installed, Place, Runs, Scope, State};
+
+use install::Install;
+
+/// How long the server of a unit that is removed may take to stop, as its own grace is not at hand.
+const LONGEST_GRACE: Duration = Duration::from_secs(60);
+
+pub fn run(options: &Options, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
+    let asked = &options.unit;
+    let Some(kind) = asked.kind else {
+        return Err(Error::Usage("no KIND of unit; see 'forerun unit --help'".to_owned()));
+    };
+    if asked.harden && kind != Kind::Systemd {
+        return Err(Error::Usage(
+            "'--harden' is of systemd; other supervisors have no such rights to take away".to_owned(),
+        ));
+    }
+    let here = current_folder(environment)?;
+    let scope = Scope::asked(asked);
+    let dir = asked.dir.as_ref().map(|dir| here.join(dir));
+    if asked.uninstall {
+        return uninstall(options, environment, kind, scope, dir.as_deref(), &here);
+    }
+    let service = Service::resolve(options, &here)?;
+    service.without_effect.iter().for_each(|why| log::warn!("{why}; continuing"));
+    let place = Place::of(kind, scope, &service.name, dir.as_deref(), environment)?;
+    let caller = Caller { options, environment, arguments, here: &here };
+    let draft = Draft::new(&caller, &service, kind, scope, asked.harden, place)?;
+    let files = draft.files();
+    let names: Vec<&str> = files.iter().map(|file| file.name).filter(|name| !name.is_empty()).collect();
+    let installed = Installed::look(&draft.place, &names);
+    let state = installed.state(&draft, &files);
+    warn_of_secrets(options);
+    if asked.diff {
+        return show_difference(&draft, &installed, &files, &state, options.json);
+    }
+    if asked.install {
+        let (name, place, grace) = (&service.name, &draft.place, service.grace);
+        let control = Control { kind, scope, name, place, environment, grace };
+        return Install { draft: &draft, files: &files, control, options, environment }.run(&installed, &state);
+    }
+    print_result(if options.json { described(&draft, &files, &state) } else { printed(&draft, &files) }.as_bytes())
+}
+
+/// The current folder, as the caller named it.
+pub fn current_folder(environment: &Environment) -> Result<PathBuf, Error> {
+    let actual = std::env::current_dir()
+        .map_err(|e| Error::Config(format!("cannot tell the current directory: {e}; change to one that is there")))?;
+    Ok(unit::here(environment, &actual))
+}
+
+/// Everybody can read a unit, and ask a supervisor for it.
+fn warn_of_secrets(options: &Options) {
+    if !options.env.is_empty() {
+        log::warn!("what '--env' says can be read in the unit by everybody; put secrets into a file: --env-file");
+    }
+    let has_userinfo = |spec: &&OsString| {
+        spec.to_str()
+            .and_then(|spec| spec.split_once("://"))
+            .is_some_and(|(_, rest)| rest.split(['/', '?']).next().is_some_and(|h| h.contains('@')))
+    };
+    if options.health.iter().chain(&options.wait).chain(&options.require).any(|spec| has_userinfo(&spec)) {
+        log::warn!("the password in a URL can be read in the unit by everybody; put the check into forerun.toml");
+    }
+}
+
+/// The unit as it is written; several files one after another, of which the first can be run as it is printed.
+fn printed(draft: &Draft, files: &[File]) -> String {
+    let mut out = String::new();
+    for (index, file) in files.iter().enumerate() {
+        if index > 0 {
+            out += &format!("\n# ==> {} <==\n", draft.place.unit.join(file.name).display());
+        }
+        out += &file.text;
+    }
+    out
+}
+
+fn described(draft: &Draft, files: &[File], state: &State) -> String {
+    let texts: serde_json::Map<String, serde_json::Value> =
+        files.iter().map(|file| (path_of(draft, file.name).to_string_lossy().into_owned(), json!(file.text))).collect();
+    format!("{}\n", json!({ "unit": draft.place.unit.to_string_lossy(), "state": word(state), "files": texts }))
+}
+
+fn path_of(draft: &Draft, name: &str) -> PathBuf {
+    if name.is_empty() { draft.place.unit.clone() } else { draft.place.unit.join(name) }
+}
+
+fn word(state: &State) -> &'static str {
+    match state {
+        State::Missing => "missing",
+        State::Foreign(_) => "foreign",
+        State::Edited => "edited",
+        State::Stale => "stale",
+        State::Current => "current",
+    }
+}
+
+fn show_difference(
+    draft: &Draft,
+    installed: &Installed,
+    files: &[File],
+    state: &State,
+    json: bool,
+) -> Result<(), Error> {
+    let difference = difference(draft, installed, files);
+    if json {
+        let unit = draft.place.unit.to_string_lossy();
+        return print_result(
+            format!("{}\n", json!({ "unit": unit, "state": word(state), "diff": difference })).as_bytes(),
+        );
+    }
+    match state {
+        State::Missing => say(&format!("no unit is installed at {}", quoted(&draft.place.unit))),
+        State::Foreign(why) => say(&format!("{}: {why}", quoted(&draft.place.unit))),
+        State::Edited => say(&format!("{} was edited", quoted(&draft.place.unit))),
+        State::Stale => say(&format!("{} is out of date", quoted(&draft.place.unit))),
+        State::Current => say(&format!("{} is as it would be written", quoted(&draft.place.unit))),
+    }
+    print_result(difference.as_bytes())
+}
+
+/// From what is installed to what would be written.
+fn difference(draft: &Draft, installed: &Installed, files: &[File]) -> String {
+    let there: &[(String, String)] = if let Installed::Unit(text) = installed { &text.files } else { &[] };
+    let mut names: Vec<&str> = files.iter().map(|file| file.name).collect();
+    names.extend(there.iter().map(|(name, _)| name.as_str()).filter(|name| !files.iter().any(|f| f.name == *name)));
+    let mut out = String::new();
+    for name in names {
+        let old = there.iter().find(|(n, _)| n == name).map(|(_, text)| text.as_str());
+        let new = files.iter().find(|file| file.name == name).map(|file| file.text.as_str());
+        let path = path_of(draft, name).to_string_lossy().into_owned();
+        let from = if old.is_some() { path.as_str() } else { "/dev/null" };
+        let to = if new.is_some() { path.as_str() } else { "/dev/null" };
+        let diff = similar::TextDiff::from_lines(old.unwrap_or_default(), new.unwrap_or_default());
+        out += &diff.unified_diff().header(from, to).to_string();
+    }
+    out
+}
+
+fn uninstall(
+    options: &Options,
+    environment: &Environment,
+    kind: Kind,
+    scope: Scope,
+    dir: Option<&Path>,
+    here: &Path,
+) -> Result<(), Error> {
+    let Some((name, config)) = service::named_with_config(options, here)? else {
+        return Err(Error::Usage("no --name, and no forerun.toml here that says one".to_owned()));
+    };
+    let place = Place::of(kind, scope, &name, dir, environment)?;
+    let unit = place.unit.clone();
+    let control = Control { kind, scope, name: &name, place: &place, environment, grace: LONGEST_GRACE };
+    let installed = Installed::look(&place, control.files());
+    // Without a file at hand the name says which is meant.
+    let config = config.as_deref().map(Some);
+    let left_alone = match installed.whose(&name, config) {
+        State::Missing => {
+            return print_result(format!("no unit is installed at {}\n", crate::text::one_line(&unit)).as_bytes());
+        }
+        State::Foreign(why) => Some(why),
+        State::Edited => Some("it was edited".to_owned()),
+        State::Stale | State::Current => None,
+    };
+    if let Some(why) = left_alone.filter(|_| !options.unit.force) {
+        return Err(Error::Conflict(format!("{} is left alone: {why}; --force removes it", quoted(&unit))));
+    }
+    let files = match &installed {
+        Installed::Unit(text) => text.files.clone(),
+        _ => vec![(String::new(), String::new())],
+    };
+    let is_there = control.is_there();
+    if is_there {
+        control.stop()?;
+    } else {
+        log::warn!("{} is not on PATH: what it runs is not stopped; continuing", quoted(control.program()));
+    }
+    unit::remove(&unit, &files, control.keeps())
+        .map_err(|e| Error::State(format!("cannot remove {}: {e}", quoted(&unit))))?;
+    if is_there {
+        control.forget()?;
+        if let Runs::Yes(pid) = control.standing().map_or(Runs::No(String::new()), |standing| standing.runs) {
+            return Err(Error::NotReady(format!("{} is removed, but pid {pid} still runs", quoted(&unit))));
+        }
+    }
+    print_result(format!("removed {}\n", crate::text::one_line(&unit)).as_bytes())
+}
