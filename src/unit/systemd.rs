@@ -90,7 +90,7 @@ fn text(draft: &Draft) -> String {
     out.why("The grace: SIGTERM, and after this long SIGKILL.");
     out.set("TimeoutStopSec", &format!("{}s", draft.grace()));
     if draft.harden {
-        harden(&mut out, *scope);
+        harden(&mut out, *scope, lives_in_tmp(draft));
     }
 
     out.section("Install");
@@ -187,9 +187,18 @@ fn systemctl(control: &Control, words: &[&str]) -> Words {
     ["systemctl"].into_iter().chain(of_user).chain(words.iter().copied()).map(str::to_owned).collect()
 }
 
+/// Whether what the unit starts is in a folder of which it would have one of its own.
+fn lives_in_tmp(draft: &Draft) -> bool {
+    let service = draft.service;
+    let words = [&draft.words[0], &service.command[0]].map(Path::new);
+    let paths = words.into_iter().chain([service.directory.as_path()]).chain(service.config.as_deref());
+    let mut paths = paths.chain(draft.state.as_deref().map(Path::new));
+    paths.any(|path| path.starts_with("/tmp") || path.starts_with("/var/tmp"))
+}
+
 /// What is taken away, and what may break of it. A user's own manager cannot give a service a view of its own of the
 /// file system: there it is what needs none.
-fn harden(out: &mut Lines, scope: Scope) {
+fn harden(out: &mut Lines, scope: Scope, lives_in_tmp: bool) {
     type Right = (&'static str, &'static str, &'static str);
     const EVERYWHERE: [Right; 7] = [
         ("NoNewPrivileges", "yes", "sudo, ping and whatever else is setuid, below the server too"),
@@ -224,6 +233,10 @@ fn harden(out: &mut Lines, scope: Scope) {
     out.why("--harden. Each line may break what its comment says; take it out in a drop-in if it does.");
     let system: &[Right] = if scope == Scope::System { &OF_THE_SYSTEM } else { &[] };
     for (key, value, breaks) in EVERYWHERE.iter().chain(system) {
+        // Without its own files it could not even start.
+        if *key == "PrivateTmp" && lives_in_tmp {
+            continue;
+        }
         out.why(&format!("breaks: {breaks}"));
         out.set(key, value);
     }

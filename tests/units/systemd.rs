@@ -93,6 +93,9 @@ fn it_is_installed_verified_killed_and_removed() {
         assert_eq!(answer(*port), Some(pid));
         assert_eq!(["UnitFileState", "NotifyAccess", "NRestarts"].map(|p| scene.property(p)), ["enabled", "all", "0"]);
         assert_eq!(scene.limit(), "8192");
+        // A /tmp of its own, where its files are elsewhere.
+        let elsewhere = !std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).starts_with("/tmp");
+        assert_eq!(scene.file().contains("PrivateTmp=yes"), harden && elsewhere);
 
         // Once more: nothing is written, nothing is restarted.
         scene.unit(&words).expect_code(0);

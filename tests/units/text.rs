@@ -330,6 +330,8 @@ fn a_unit_says_why_each_line_is_there_and_what_stops_a_mistake_from_looping() {
     let lines: Vec<_> = hard.lines().collect();
     let from = lines.iter().position(|line| line.contains("--harden")).expect("hardening") + 1;
     let to = lines.iter().rposition(|line| *line == "[Install]").expect("an end") - 1;
+    // Its folder is in /tmp, of which it would have one of its own.
+    assert!(!hard.contains("PrivateTmp") && hard.contains("ProtectSystem=full"), "{hard}");
     for pair in lines[from..to].chunks(2) {
         assert!(pair[0].starts_with("# breaks: ") && pair[1].contains('='), "{pair:?}");
     }

@@ -113,7 +113,8 @@ impl Install<'_> {
         let service = draft.service;
         let name = quoted(&service.name);
         let waits = service.waits.iter().map(|wait| wait.probe.timeout).max().unwrap_or_default();
-        let patience = waits + service.health_timeout + Duration::from_secs(10);
+        let health = readiness(service).map(|_| service.health_timeout).unwrap_or_default();
+        let patience = waits + health + Duration::from_secs(10);
         let begun = Instant::now();
         let (mut down_since, mut said) = (None, HashSet::new());
         let pid = loop {
