@@ -21,6 +21,7 @@ pub const NOTIFICATION_FD: i32 = 3;
 
 /// The words after forerun's own name. Paths are absolute and as they were written: a symlink stays one. What they
 /// say is said again by the options that they are parsed to, so that a unit can be made from its own command line.
+/// `-v` and `-q` are of the run that makes it.
 pub fn of(options: &Options, service: &Service, kind: Kind, scope: Scope, here: &Path) -> Vec<OsString> {
     let mut words = Words(vec!["--foreground".into()]);
     let absolute = |path: &PathBuf| here.join(path).into_os_string();
@@ -59,8 +60,6 @@ pub fn of(options: &Options, service: &Service, kind: Kind, scope: Scope, here: 
     let ready_fd = options.ready_fd.or(tells_s6.then_some(NOTIFICATION_FD));
     words.maybe("--ready-fd", ready_fd.map(|number| number.to_string()));
     words.flag("--watch", options.watch);
-    (0..options.verbose).for_each(|_| words.flag("-v", true));
-    words.flag("-q", options.quiet);
     if !options.command.is_empty() {
         words.flag("--", true);
         words.0.extend(options.command.iter().cloned());
@@ -234,7 +233,6 @@ mod tests {
             "--ready-fd",
             "4",
             "--watch",
-            "-vv",
             "--",
             "./server",
             "-n",
