@@ -30,7 +30,7 @@ use crate::text::quoted;
 pub use control::{Control, Runs};
 pub use installed::{Installed, State, remove, write};
 pub use marker::Marker;
-pub use place::{Place, Scope};
+pub use place::{Place, Scope, hidden_by};
 pub use systemd::lingers;
 
 /// A unit's limits of open descriptors: soft, hard.

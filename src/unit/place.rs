@@ -113,6 +113,17 @@ impl Place {
     }
 }
 
+/// The unit of somebody else that one of ours would hide: systemd takes the first of its folders.
+pub fn hidden_by(kind: Kind, scope: Scope, name: &str) -> Option<PathBuf> {
+    if kind != Kind::Systemd {
+        return None;
+    }
+    let whose = if scope == Scope::System { "system" } else { "user" };
+    let folders = ["/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd", "/lib/systemd"];
+    let others = folders.iter().map(|folder| Path::new(folder).join(whose).join(format!("{name}.service")));
+    others.into_iter().find(|path| path.symlink_metadata().is_ok())
+}
+
 fn first_folder(folders: &[&str]) -> PathBuf {
     folders.iter().find(|folder| Path::new(folder).is_dir()).unwrap_or(&folders[0]).into()
 }

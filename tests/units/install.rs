@@ -229,3 +229,19 @@ fn json_says_what_was_done() {
     let same: serde_json::Value = serde_json::from_str(&same.stdout).expect("JSON");
     assert_eq!((&same["state"], &same["diff"]), (&"current".into(), &"".into()));
 }
+
+#[test]
+fn a_unit_of_the_system_is_not_hidden_without_force() {
+    let name = "systemd-journald";
+    let theirs = ["/usr/lib/systemd/system", "/lib/systemd/system"]
+        .map(|folder| PathBuf::from(folder).join(format!("{name}.service")));
+    crate::skip_unless!(theirs.iter().any(|path| path.exists()), "no {name}.service");
+    let scene = Scene::new();
+    let hides = scene.run("systemd", &["--system", "--name", name, "--install"]).expect_code(75);
+    hides.expect_line(&[
+        "/lib/systemd/system/systemd-journald.service' is a unit of this name already; give another --name",
+    ]);
+    assert!(scene.left().is_empty(), "{:?}", scene.left());
+    scene.run("systemd", &["--system", "--name", name, "--install", "--force"]).expect_code(0);
+    scene.run("systemd", &["--user", "--name", &unique("free"), "--install"]).expect_code(0);
+}

@@ -85,7 +85,7 @@ pub fn pools(service: Option<&Service>) -> Vec<Finding> {
 /// Whether records can be kept, without making the folder.
 pub fn state_folder(root: &Result<PathBuf, String>) -> Finding {
     let user = User::from_uid(geteuid()).ok().flatten().map_or_else(|| geteuid().to_string(), |user| user.name);
-    let whose = if geteuid().is_root() { "of everybody, for root" } else { "of this user" };
+    let whose = if geteuid().is_root() { "everybody's" } else { "only this user's" };
     let root = match root {
         Ok(root) => root,
         Err(why) => return Finding::problem("state", why.clone(), "set FORERUN_STATE_DIR"),
@@ -102,7 +102,7 @@ pub fn state_folder(root: &Result<PathBuf, String>) -> Finding {
     };
     match usable {
         Ok(()) => {
-            Finding::ok("state", format!("records of {user} are kept in {}; instances {whose} are seen", quoted(root)))
+            Finding::ok("state", format!("records of {user} are kept in {}; {whose} instances are seen", quoted(root)))
         }
         Err(why) => Finding::problem("state", why, "set FORERUN_STATE_DIR to a folder that can be written"),
     }

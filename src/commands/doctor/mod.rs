@@ -128,7 +128,7 @@ impl Room<'_> {
             Ok(Some(record)) => record,
         };
         match record.process.life(&self.host) {
-            Life::Alive => Finding::ok("instance", format!("{} runs", place::whereabouts(record))),
+            Life::Alive => Finding::ok("instance", format!("runs: {}", place::whereabouts(record))),
             Life::Unknown(why) => {
                 let message = format!("cannot tell whether {} runs: {why}", place::whereabouts(record));
                 Finding::warning("instance", message, format!("if it is gone: forerun stop {name}"))

@@ -48,6 +48,15 @@ impl Install<'_> {
     pub fn run(&self, installed: &Installed, state: &State) -> Result<(), Error> {
         let Install { draft, files, control, options, .. } = self;
         let (unit, now) = (&draft.place.unit, options.unit.now);
+        let hidden = if *state == State::Missing {
+            unit::hidden_by(draft.kind, draft.scope, &draft.service.name).filter(|hidden| hidden != unit)
+        } else {
+            None
+        };
+        if let Some(hidden) = hidden.filter(|_| !options.unit.force) {
+            let what_to_do = "give another --name; --force hides it";
+            return Err(Error::Conflict(format!("{} is a unit of this name already; {what_to_do}", quoted(&hidden))));
+        }
         let left_alone = match state {
             State::Foreign(why) => Some(why.clone()),
             State::Edited => Some("it was edited".to_owned()),
