@@ -134,10 +134,9 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         );
     }
     explain(decision);
-    if decision.mode == Mode::Foreground {
-        let caller = Caller { options, environment: inherited, arguments: start.arguments, here: &start.called_in };
-        refresh::run(&caller, service, decision, start.state.as_deref().ok());
-    }
+    let caller = Caller { options, environment: inherited, arguments: start.arguments, here: &start.called_in };
+    let unit_is_ours =
+        decision.mode == Mode::Foreground && refresh::run(&caller, service, decision, start.state.as_deref().ok());
     if service.replace == Replace::Same && decision.mode == Mode::Foreground {
         log::warn!("--replace is of a detached start, and stops nothing in the foreground; continuing");
     }
@@ -161,6 +160,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         signals,
         teller,
         json: options.json,
+        unit_is_ours,
         before: None,
         sidecar: None,
     }
@@ -200,7 +200,7 @@ fn dry_run(service: &Service, decision: &Decision, start: &Start) -> Result<(), 
     let nofile = service.nofile.map(|_| service.server_nofile().0);
     let manager = manager(decision, start);
     let role = match decision.mode {
-        Mode::Foreground => Role::in_foreground(service, decision, manager.as_ref()),
+        Mode::Foreground => Role::in_foreground(service, decision, manager.as_ref(), false),
         Mode::Detached => Role::detached(service, decision),
     };
     let plan = Plan { service, decision, executable, nofile, log, sidecar: role.tasks() };

@@ -75,10 +75,14 @@ enum Ready {
     IsOursToSay,
 }
 
+fn role<'a>(launch: &'a Launch) -> Role<'a> {
+    Role::in_foreground(launch.service, launch.decision, launch.teller.manager(), launch.unit_is_ours)
+}
+
 /// Starts the sidecar, where there is something for it to do, and takes from the server's environment what is the
 /// sidecar's.
 fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environment) -> Ready {
-    let role = Role::in_foreground(launch.service, launch.decision, launch.teller.manager());
+    let role = role(launch);
     let before = launch.before.as_ref().filter(|before| before.cookie == cookie);
     let there = before.and_then(|before| before.sidecar.clone());
     // A server that executes its start script again has one, which knows whom to speak to.
@@ -112,7 +116,7 @@ fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environmen
 
 /// Says that the server is ready, where no sidecar can: it is started as if it were.
 fn say_ready(launch: &Launch) {
-    let role = Role::in_foreground(launch.service, launch.decision, launch.teller.manager());
+    let role = role(launch);
     if let Some(manager) = role.manager {
         manager.tell(&[NotifyState::Ready, NotifyState::Status("started; nobody checks its health")]);
     }

@@ -55,6 +55,8 @@ pub struct Launch<'a> {
     pub signals: Caught,
     pub teller: Teller,
     pub json: bool,
+    /// What started us is a unit that forerun wrote and nobody edited.
+    pub unit_is_ours: bool,
     /// The record of the instance that had the place before, or that we are.
     pub before: Option<Box<Record>>,
     /// The sidecar, once there is one.

@@ -53,7 +53,7 @@ pub struct Speaks {
     watchdog: Option<Duration>,
     /// It is systemd, and knows WATCHDOG=trigger.
     pub is_systemd: bool,
-    /// The unit, and whether it is of the user's own manager.
+    /// The unit, where it has to be asked about, and whether it is of the user's own manager.
     pub unit: Option<(String, bool)>,
 }
 

@@ -36,11 +36,18 @@ pub struct Role<'a> {
     pub ready_fd: Option<i32>,
     /// A supervisor would start the server again.
     pub supervised: bool,
+    /// Its unit is one that forerun wrote, which lets it speak: systemd need not be asked.
+    pub is_heard: bool,
 }
 
 impl<'a> Role<'a> {
     /// In the foreground: speaks where it is asked to, or where there is a health check to speak of.
-    pub fn in_foreground(service: &'a Service, decision: &'a Decision, manager: Option<&'a Manager>) -> Self {
+    pub fn in_foreground(
+        service: &'a Service,
+        decision: &'a Decision,
+        manager: Option<&'a Manager>,
+        is_heard: bool,
+    ) -> Self {
         let speaks = match service.notify {
             Speaker::Auto => service.health.is_some(),
             Speaker::Sidecar => true,
@@ -49,12 +56,12 @@ impl<'a> Role<'a> {
         let manager = manager.filter(|_| speaks);
         // A number that did not come in may be one of our own by now.
         let ready_fd = service.ready_fd.filter(|&number| sys::is_inheritable(number));
-        Role { service, decision, manager, ready_fd, supervised: decision.supervised }
+        Role { service, decision, manager, ready_fd, supervised: decision.supervised, is_heard }
     }
 
     /// Detached it only watches: nobody starts the server again, and readiness is forerun's own to tell.
     pub fn detached(service: &'a Service, decision: &'a Decision) -> Self {
-        Role { service, decision, manager: None, ready_fd: None, supervised: false }
+        Role { service, decision, manager: None, ready_fd: None, supervised: false, is_heard: false }
     }
 
     /// Whether there is anything to do.
@@ -92,7 +99,7 @@ pub fn start(
             "as pid 1 the server would become its parent; run the container with an init (docker --init)".into()
         );
     }
-    let Role { service, decision, manager, ready_fd, supervised } = *role;
+    let Role { service, decision, manager, ready_fd, supervised, is_heard } = *role;
     let is_systemd = decision.recognised == Some("systemd");
     let unit = || {
         let unit = sys::cgroup().and_then(|path| unit_of_cgroup(&path).map(str::to_owned))?;
@@ -113,7 +120,7 @@ pub fn start(
         health: service.health.as_ref().map(|health| Health::of(&health.probe)),
         watch: service.watch.clone(),
         watches: service.watches,
-        manager: manager.map(|manager| Speaks::new(manager, is_systemd, unit().filter(|_| is_systemd))),
+        manager: manager.map(|manager| Speaks::new(manager, is_systemd, unit().filter(|_| is_systemd && !is_heard))),
         ready_fd,
         supervised,
         verbose,

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::{Caller, Draft, Installed, Place, Scope, State, installed, place};
+use super::installed::{self, Text};
+use super::{Caller, Draft, Installed, Place, Scope, State, place};
 use crate::cli::Kind;
 use crate::environment::UNIT_FILE;
 use crate::instance::state::Folder;
@@ -18,25 +19,36 @@ use crate::text::quoted;
 /// Where the state folder keeps which edited unit a line was said about.
 const TOLD: &str = "unit-told";
 
-/// Looks at the unit that started us. It never fails a start: what cannot be mended is left.
-pub fn run(caller: &Caller, service: &Service, decision: &Decision, state: Option<&Path>) {
-    let Some(path) = caller.environment.filled(UNIT_FILE).map(PathBuf::from) else { return };
+/// Looks at the unit that started us, and says whether it is one of ours that nobody edited. It never fails a start:
+/// what cannot be mended is left.
+pub fn run(caller: &Caller, service: &Service, decision: &Decision, state: Option<&Path>) -> bool {
+    let Some(path) = caller.environment.filled(UNIT_FILE).map(PathBuf::from) else { return false };
     let ending = path.extension().and_then(|ending| ending.to_str());
     let kind = match (decision.recognised, ending) {
         (Some("systemd" | "a service manager"), Some("service")) if is_of_us(caller) => Kind::Systemd,
         (Some("launchd"), Some("plist")) => Kind::Launchd,
-        _ => return leave(&path, "it is not what started this forerun"),
+        _ => {
+            leave(&path, "it is not what started this forerun");
+            return false;
+        }
     };
     let place = Place { unit: path, link: None };
     let found = Installed::look(&place, &[]);
     let whose = found.whose(&service.name, Some(service.config.as_deref()));
     let (State::Current, Installed::Unit(text)) = (&whose, &found) else {
-        return match (&whose, &found) {
+        match (&whose, &found) {
             (State::Edited, Installed::Unit(text)) => tell_once(&place.unit, &text.fingerprint(), service, state),
             (State::Foreign(why), _) => leave(&place.unit, why),
             _ => leave(&place.unit, "it is not there"),
-        };
+        }
+        return false;
     };
+    mend(caller, service, kind, place, &found, text);
+    true
+}
+
+/// Writes a unit of ours anew where it is out of date.
+fn mend(caller: &Caller, service: &Service, kind: Kind, place: Place, found: &Installed, text: &Text) {
     if text.owner != geteuid().as_raw() {
         return leave(&place.unit, "it belongs to another user");
     }
