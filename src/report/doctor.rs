@@ -24,7 +24,7 @@ impl Level {
 }
 
 /// One thing that was looked at.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Finding {
     pub topic: &'static str,
     pub level: Level,

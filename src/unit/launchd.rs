@@ -46,7 +46,7 @@ fn text(draft: &Draft) -> String {
         }
         // Only the keys of the outermost dictionary are indented once.
         let why = entries.iter().find(|(key, _, _)| line == format!("\t<key>{key}</key>")).map(|(_, _, why)| *why);
-        if let Some(why) = why.filter(|why| !why.is_empty()) {
+        if let Some(why) = why {
             out += &format!("\t<!-- {why} -->\n");
         }
         out += line;
@@ -75,7 +75,7 @@ fn entries(draft: &Draft) -> Vec<Entry> {
     variables.extend(draft.state.as_ref().map(|state| ("FORERUN_STATE_DIR", string(state))));
     variables.push(("FORERUN_UNIT", string(&draft.place.unit.to_string_lossy())));
     let mut entries = vec![
-        ("Label", string(&label(name)), ""),
+        ("Label", string(&label(name)), "What launchctl calls it."),
         (
             "ProgramArguments",
             Value::Array(plain(&draft.words).into_iter().map(Value::String).collect()),
@@ -93,15 +93,23 @@ fn entries(draft: &Draft) -> Vec<Entry> {
             "Started at load, and again whenever it ends. launchd has no exit code that ends this: after a 78 (a mistake in\n\t     \
              the configuration) it tries again every ThrottleInterval seconds.",
         ),
-        ("ThrottleInterval", number(10), ""),
+        (
+            "ThrottleInterval",
+            number(10),
+            "Not at once: this many seconds from one start to the next, launchd's own default.",
+        ),
         (
             "ExitTimeOut",
             number(draft.grace()),
             "The grace: SIGTERM, and after this many seconds SIGKILL. launchd's own is 5.",
         ),
         ("ProcessType", string("Interactive"), "A server is not to be throttled in the background."),
-        ("StandardOutPath", log.clone(), ""),
-        ("StandardErrorPath", log, ""),
+        (
+            "StandardOutPath",
+            log.clone(),
+            "What forerun and the server say. launchd appends to it and never rotates it: see newsyslog.conf(5).",
+        ),
+        ("StandardErrorPath", log, "The same file, in the order in which it was said."),
     ];
     match draft.scope {
         // In a daemon's plist these change kern.maxfiles of the whole machine; there forerun's nofile does it.
@@ -113,11 +121,11 @@ fn entries(draft: &Draft) -> Vec<Entry> {
                 limit(soft),
                 "launchd gives 256 descriptors, which is little for a server.",
             ));
-            entries.push(("HardResourceLimits", limit(hard), ""));
+            entries.push(("HardResourceLimits", limit(hard), "What the server may raise that to by itself."));
         }
     }
     if let Some(user) = &draft.user {
-        entries.push(("UserName", string(user), ""));
+        entries.push(("UserName", string(user), "Not root: it was made by this user, or for it."));
     }
     entries
 }

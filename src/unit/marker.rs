@@ -24,23 +24,36 @@ pub struct Marker {
     pub name: String,
     /// The config file of its service, where it has one.
     pub config: Option<PathBuf>,
-    pub scope: Scope,
-    pub harden: bool,
+    pub made: Made,
     /// The files of the unit, where it is a folder.
     pub files: Vec<String>,
     digest: String,
 }
 
+/// How a unit was made, as far as its service does not say it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Made {
+    pub scope: Scope,
+    pub harden: bool,
+    /// Whom it runs as, where that is not who runs the supervisor.
+    pub user: Option<String>,
+    /// FORERUN_STATE_DIR, where that was set.
+    pub state: Option<String>,
+}
+
 impl Marker {
     /// The line of a unit that has no digest yet.
-    pub fn unsealed(name: &str, config: Option<&Path>, scope: Scope, harden: bool, files: &[&str]) -> String {
+    pub fn unsealed(name: &str, config: Option<&Path>, made: &Made, files: &[&str]) -> String {
         let mut line = format!("{WORD} name={}", encoded(OsStr::new(name)));
         if let Some(config) = config {
             line += &format!(" config={}", encoded(config.as_os_str()));
         }
-        line += if scope == Scope::System { " scope=system" } else { " scope=user" };
-        if harden {
-            line += " harden";
+        line += if made.scope == Scope::System { " scope=system" } else { " scope=user" };
+        line += if made.harden { " harden" } else { "" };
+        for (key, value) in [("user", &made.user), ("state", &made.state)] {
+            if let Some(value) = value {
+                line += &format!(" {key}={}", encoded(OsStr::new(value)));
+            }
         }
         if !files.is_empty() {
             line += &format!(" files={}", encoded(OsStr::new(&files.join("/"))));
@@ -54,8 +67,7 @@ impl Marker {
         let mut marker = Marker {
             name: String::new(),
             config: None,
-            scope: Scope::User,
-            harden: false,
+            made: Made { scope: Scope::User, harden: false, user: None, state: None },
             files: Vec::new(),
             digest: String::new(),
         };
@@ -66,8 +78,10 @@ impl Marker {
             match key {
                 "name" => marker.name = text(),
                 "config" => marker.config = Some(OsStr::from_bytes(&decoded).into()),
-                "scope" => marker.scope = if value == "system" { Scope::System } else { Scope::User },
-                "harden" => marker.harden = true,
+                "scope" => marker.made.scope = if value == "system" { Scope::System } else { Scope::User },
+                "harden" => marker.made.harden = true,
+                "user" => marker.made.user = Some(text()),
+                "state" => marker.made.state = Some(text()),
                 "files" => marker.files = text().split('/').map(str::to_owned).collect(),
                 "digest" => marker.digest = value.to_owned(),
                 _ => {}
@@ -119,7 +133,9 @@ mod tests {
     #[test]
     fn a_marker_says_what_it_was_made_of_and_whether_it_was_edited() {
         let config = Path::new("/srv/my--web -->/\n\u{e9}/forerun.toml");
-        let line = Marker::unsealed("web-1@x", Some(config), Scope::System, true, &["run", "finish"]);
+        let made =
+            Made { scope: Scope::System, harden: true, user: Some("me too".into()), state: Some("/a -- b".into()) };
+        let line = Marker::unsealed("web-1@x", Some(config), &made, &["run", "finish"]);
         assert!(!line.contains("--") && line.lines().count() == 1, "{line}");
         let mut files = vec![
             File { name: "run", text: format!("#!/bin/sh\n# {line}\nexec x\n"), executable: true },
@@ -128,11 +144,8 @@ mod tests {
         seal(&mut files);
         let mut read: Vec<(String, String)> = files.iter().map(|f| (f.name.to_owned(), f.text.clone())).collect();
         let marker = Marker::find(&read[0].1).expect("a marker");
-        assert_eq!((marker.name.as_str(), marker.config.as_deref(), marker.harden), ("web-1@x", Some(config), true));
-        assert_eq!(
-            (marker.scope, marker.files.as_slice()),
-            (Scope::System, &["run".to_owned(), "finish".to_owned()][..])
-        );
+        assert_eq!((marker.name.as_str(), marker.config.as_deref()), ("web-1@x", Some(config)));
+        assert_eq!((&marker.made, marker.files.as_slice()), (&made, &["run".to_owned(), "finish".to_owned()][..]));
         assert!(marker.holds(&read));
         read[1].1.push('\n');
         assert!(!marker.holds(&read));

@@ -29,8 +29,8 @@ use crate::text::quoted;
 
 pub use control::{Control, Runs};
 pub use installed::{Installed, State, remove, write};
-pub use marker::Marker;
-pub use place::{Place, Scope, hidden_by};
+pub use marker::{Made, Marker};
+pub use place::{Place, Scope, hidden_by, kind_word};
 pub use systemd::lingers;
 
 /// A unit's limits of open descriptors: soft, hard.
@@ -111,8 +111,8 @@ impl<'a> Draft<'a> {
         Ok(Draft { kind, scope, harden, place, service, words, path, state, user })
     }
 
-    /// The unit that this caller would write in the place of one that is there, made in the same way and with the PATH
-    /// that it has. Nothing where that one is not ours.
+    /// The unit that this caller would write in the place of one that is there, made in the same way: with the PATH, the
+    /// user and the state folder that it has. Nothing where that one is not ours.
     ///
     /// # Errors
     /// As [`Draft::new`].
@@ -123,8 +123,8 @@ impl<'a> Draft<'a> {
         place: Place,
         there: &installed::Text,
     ) -> Result<Option<Draft<'a>>, Error> {
-        let Some(marker) = &there.marker else { return Ok(None) };
-        let mut draft = Draft::new(caller, service, kind, marker.scope, marker.harden, place)?;
+        let Some(Marker { made, .. }) = &there.marker else { return Ok(None) };
+        let mut draft = Draft::new(caller, service, kind, made.scope, made.harden, place)?;
         let text = &there.files[0].1;
         let kept = match kind {
             Kind::Systemd => systemd::kept_path(text),
@@ -133,7 +133,18 @@ impl<'a> Draft<'a> {
             Kind::Runit | Kind::S6 => runit::kept_path(text),
         };
         draft.path = kept.unwrap_or(draft.path);
+        draft.state = made.state.clone();
+        draft.user = made.user.clone();
         Ok(Some(draft))
+    }
+
+    /// Root writes a unit anew that runs as somebody else: it stays that user's.
+    pub fn keep_user(&mut self, there: &Installed) {
+        if let (Installed::Unit(text), State::Current, None) =
+            (there, there.whose(&self.service.name, None), &self.user)
+        {
+            self.user = text.marker.as_ref().and_then(|marker| marker.made.user.clone());
+        }
     }
 
     /// The unit's files, the one with the marker first.
@@ -149,13 +160,19 @@ impl<'a> Draft<'a> {
         files
     }
 
-    fn marker(&self) -> String {
-        let names: Vec<&str> = match self.kind {
+    /// The names of its files, where it is a folder.
+    pub fn names(&self) -> Vec<&'static str> {
+        match self.kind {
             Kind::Runit => runit::FILES.to_vec(),
             Kind::S6 => s6::names(self),
-            _ => Vec::new(),
-        };
-        Marker::unsealed(&self.service.name, self.service.config.as_deref(), self.scope, self.harden, &names)
+            Kind::Systemd | Kind::Launchd | Kind::Supervisord => Vec::new(),
+        }
+    }
+
+    fn marker(&self) -> String {
+        let Draft { service, scope, harden, user, state, .. } = self;
+        let made = Made { scope: *scope, harden: *harden, user: user.clone(), state: state.clone() };
+        Marker::unsealed(&service.name, service.config.as_deref(), &made, &self.names())
     }
 
     /// The limits of open descriptors.
@@ -187,32 +204,55 @@ pub fn here(environment: &Environment, actual: &Path) -> PathBuf {
 pub struct Found {
     pub kind: Kind,
     pub scope: Scope,
+    pub name: String,
     pub place: Place,
     pub installed: Installed,
 }
 
+impl Found {
+    /// What is where a unit of this name usually is.
+    fn look(kind: Kind, scope: Scope, name: &str, environment: &Environment) -> Option<Found> {
+        let place = Place::of(kind, scope, name, None, environment).ok()?;
+        let names: &[&str] = if matches!(kind, Kind::Runit | Kind::S6) { &runit::FILES } else { &[] };
+        let installed = Installed::look(&place, names);
+        Some(Found { kind, scope, name: name.to_owned(), place, installed })
+    }
+
+    fn is_ours(&self, config: Option<Option<&Path>>) -> bool {
+        matches!(self.installed.whose(&self.name, config), State::Current | State::Edited)
+    }
+}
+
+fn kinds_and_scopes() -> impl Iterator<Item = (Kind, Scope)> {
+    KINDS.into_iter().flat_map(|(_, kind)| [(kind, Scope::System), (kind, Scope::User)])
+}
+
 /// The units of a service, of all kinds, where they usually are. `config`: as it is resolved, if it has one.
 pub fn find(name: &str, config: Option<&Path>, environment: &Environment) -> Vec<Found> {
-    let mut found = Vec::new();
-    for (_, kind) in KINDS {
-        for scope in [Scope::System, Scope::User] {
-            let Ok(place) = Place::of(kind, scope, name, None, environment) else { continue };
-            let names: &[&str] = if matches!(kind, Kind::Runit | Kind::S6) { &runit::FILES } else { &[] };
-            let installed = Installed::look(&place, names);
-            if matches!(installed.whose(name, Some(config)), State::Current | State::Edited) {
-                found.push(Found { kind, scope, place, installed });
-            }
+    let look = |(kind, scope)| Found::look(kind, scope, name, environment);
+    kinds_and_scopes().filter_map(look).filter(|found| found.is_ours(Some(config))).collect()
+}
+
+/// The units of all services, where they usually are, with what they say of themselves.
+pub fn all(environment: &Environment) -> Vec<(Found, Marker)> {
+    let mut all = Vec::new();
+    for (kind, scope) in kinds_and_scopes() {
+        for name in place::names(kind, scope, environment) {
+            let Some(found) = Found::look(kind, scope, &name, environment).filter(|found| found.is_ours(None)) else {
+                continue;
+            };
+            let marker = if let Installed::Unit(text) = &found.installed { text.marker.clone() } else { None };
+            all.extend(marker.map(|marker| (found, marker)));
         }
     }
-    found
+    all
 }
 
 /// Why a start by hand would be in the way of a supervisor that has a unit of this service, and what to do.
 pub fn in_the_way(service: &Service, environment: &Environment) -> Option<String> {
     find(&service.name, service.config.as_deref(), environment).into_iter().find_map(|found| {
-        let Found { kind, scope, place, .. } = &found;
-        let control =
-            Control { kind: *kind, scope: *scope, name: &service.name, place, environment, grace: service.grace };
+        let Found { kind, scope, name, place, .. } = &found;
+        let control = Control { kind: *kind, scope: *scope, name, place, environment, grace: service.grace };
         let standing = control.standing().inspect_err(|e| log::info!("{e}; continuing")).ok()?;
         let said = match (&standing.runs, standing.enabled) {
             (Runs::Yes(pid), _) => format!("runs as pid {pid}"),
@@ -222,7 +262,7 @@ pub fn in_the_way(service: &Service, environment: &Environment) -> Option<String
         };
         Some(format!(
             "{} is the unit {} of {}, which {said}; start it there: {}; or give --detach, to start one by hand",
-            quoted(&service.name),
+            quoted(name),
             quoted(&place.unit),
             control.kind_word(),
             control.start_command(),

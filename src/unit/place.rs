@@ -113,6 +113,23 @@ impl Place {
     }
 }
 
+/// The names of all that is in the usual folder of a kind's units, in order.
+pub fn names(kind: Kind, scope: Scope, environment: &Environment) -> Vec<String> {
+    const NAME: &str = "name";
+    let Ok(Place { unit, .. }) = Place::of(kind, scope, NAME, None, environment) else { return Vec::new() };
+    let entries = unit.parent().and_then(|folder| folder.read_dir().ok()).into_iter().flatten().flatten();
+    let file = unit.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (before, after) = file.split_once(NAME).unwrap_or_default();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| {
+            let file = entry.file_name();
+            Some(file.to_str()?.strip_prefix(before)?.strip_suffix(after)?.to_owned())
+        })
+        .collect();
+    names.sort();
+    names
+}
+
 /// The unit of somebody else that one of ours would hide: systemd takes the first of its folders.
 pub fn hidden_by(kind: Kind, scope: Scope, name: &str) -> Option<PathBuf> {
     if kind != Kind::Systemd {

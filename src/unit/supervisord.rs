@@ -18,7 +18,8 @@ pub fn kept_path(text: &str) -> Option<String> {
 
 fn text(draft: &Draft) -> String {
     let name = &draft.service.name;
-    let user = draft.user.as_ref().map(|user| format!("user={user}\n")).unwrap_or_default();
+    let user = |user| format!("; Not root: it was made by this user, or for it.\nuser={user}\n");
+    let user = draft.user.as_ref().map(user).unwrap_or_default();
     format!(
         "\
 ; {name}, started by forerun. Made by 'forerun unit supervisord'. Change forerun.toml, or the flags below by making it
@@ -30,9 +31,10 @@ fn text(draft: &Draft) -> String {
 command={command}
 {user}; The PATH of who made this, less temporary folders.
 environment=PATH=\"{path}\"{state}
+; From the start of supervisord on.
 autostart=true
-; Whatever it ended with, but for 78: a mistake in the configuration, which a restart cannot mend. One that it finds
-; within startsecs counts as a start that failed: supervisord tries three times more, and gives up (FATAL).
+; Again, whatever it ended with, but for 78: a mistake in the configuration, which a restart cannot mend. One that it
+; finds within startsecs counts as a start that failed: supervisord tries three times more, and gives up (FATAL).
 autorestart=unexpected
 exitcodes=78
 startsecs=1

@@ -35,66 +35,71 @@ fn text(draft: &Draft) -> String {
     ));
     out.say(&draft.marker());
     out.section("Unit");
-    out.set("Description", &format!("{name} (forerun)"));
+    out.set("What systemctl and the journal call it.", "Description", &format!("{name} (forerun)"));
     if *scope == Scope::System {
-        out.why("Not before the network is set up; what else it needs forerun waits for.");
-        out.set("After", "network.target");
+        out.set("Not before the network is set up; what else it needs forerun waits for.", "After", "network.target");
     }
-    out.why("Tried again for ever, every RestartSec: what it waits for may come back in an hour.");
-    out.set("StartLimitIntervalSec", "0");
+    out.set(
+        "Tried again for ever, every RestartSec: what it waits for may come back in an hour.",
+        "StartLimitIntervalSec",
+        "0",
+    );
 
     out.section("Service");
-    let notifies = service.health.is_some() || service.notify == Speaker::Server;
-    if notifies {
-        out.why("Started means healthy. forerun becomes the server, so that this pid is the server's.");
-        out.set("Type", "notify");
-        if service.health.is_some() {
-            out.why("--health-timeout and a little; for waits and fixes forerun asks for more.");
-            let timeout = service.health_timeout.as_millis().div_ceil(1000) + 5;
-            out.set("TimeoutStartSec", &format!("{timeout}s"));
-        }
-    } else {
-        out.why("Started means executed. forerun becomes the server, so that this pid is the server's.");
-        out.set("Type", "exec");
+    let (started, how) = match (service.notify, &service.health) {
+        (Speaker::Server, _) => ("that the server says so", "notify"),
+        (_, Some(_)) => ("healthy", "notify"),
+        (_, None) => ("executed", "exec"),
+    };
+    let why = format!("Started means {started}. forerun becomes the server, so that this pid is the server's.");
+    out.set(&why, "Type", how);
+    if service.health.is_some() {
+        let timeout = service.health_timeout.as_millis().div_ceil(1000) + 5;
+        let why = "--health-timeout and a little; for waits and fixes forerun asks for more.";
+        out.set(why, "TimeoutStartSec", &format!("{timeout}s"));
     }
-    out.why("Readiness and the watchdog are told by forerun's sidecar, which is not the main process.");
-    out.set("NotifyAccess", "all");
+    let why = "Readiness and the watchdog are told by forerun's sidecar, which is not the main process.";
+    out.set(why, "NotifyAccess", "all");
     if service.watches && service.watch.on_unhealthy == Action::Restart && service.health.is_some() {
-        out.why("on-unhealthy = \"restart\": a server that is alive and no longer answers is restarted.");
-        out.set("WatchdogSec", "30s");
+        let why = "on-unhealthy = \"restart\": a server that is alive and no longer answers is restarted.";
+        out.set(why, "WatchdogSec", "30s");
     }
     match (&draft.user, scope) {
-        (Some(user), _) => out.set("User", user),
-        (None, Scope::System) => out.why(&format!(
+        (Some(user), _) => out.set("Not root: it was made by this user, or for it.", "User", user),
+        (None, Scope::System) => out.say(&format!(
             "Runs as root. For another user make it as that user (forerun unit systemd --system), or say\n\
              User= in a drop-in: systemctl edit {name}"
         )),
         (None, Scope::User) => {}
     }
-    out.why("The PATH of who made this unit, less temporary folders: a unit's own has no ~/.local/bin.");
-    out.set("Environment", &assignment("PATH", &draft.path));
+    let why = "The PATH of who made this unit, less temporary folders: a unit's own has no ~/.local/bin.";
+    out.set(why, "Environment", &assignment("PATH", &draft.path));
     if let Some(state) = &draft.state {
-        out.why("Where its record is, as for who made this unit.");
-        out.set("Environment", &assignment("FORERUN_STATE_DIR", state));
+        let why = "Where its record is, as for who made this unit.";
+        out.set(why, "Environment", &assignment("FORERUN_STATE_DIR", state));
     }
-    out.why("Which file this is, for forerun to keep it up to date. The server does not see it.");
-    out.set("Environment", &assignment("FORERUN_UNIT", &draft.place.unit.to_string_lossy()));
-    out.set("ExecStart", &systemd(&draft.words));
-    out.why("The usual 1024 is little for a server; what calls select(2) needs no more than it asks for.");
+    let why = "Which file this is, for forerun to keep it up to date. The server does not see it.";
+    out.set(why, "Environment", &assignment("FORERUN_UNIT", &draft.place.unit.to_string_lossy()));
+    out.set("Checks what the server needs, and then becomes it.", "ExecStart", &systemd(&draft.words));
     let (soft, hard) = draft.nofile();
-    out.set("LimitNOFILE", &format!("{soft}:{hard}"));
-    out.why("Whatever it ended with, but for 78: a mistake in the configuration, which a restart cannot mend.");
-    out.set("Restart", "always");
-    out.set("RestartSec", "2s");
-    out.set("RestartPreventExitStatus", "78");
-    out.why("The grace: SIGTERM, and after this long SIGKILL.");
-    out.set("TimeoutStopSec", &format!("{}s", draft.grace()));
+    let why = "The usual 1024 is little for a server; what calls select(2) needs no more than it asks for.";
+    out.set(why, "LimitNOFILE", &format!("{soft}:{hard}"));
+    out.set("Whatever it ended with, it is started again,", "Restart", "always");
+    out.set("after a pause,", "RestartSec", "2s");
+    let why = "but not after 78: a mistake in the configuration, which a restart cannot mend.";
+    out.set(why, "RestartPreventExitStatus", "78");
+    out.set("The grace: SIGTERM, and after this long SIGKILL.", "TimeoutStopSec", &format!("{}s", draft.grace()));
     if draft.harden {
         harden(&mut out, *scope, lives_in_tmp(draft));
     }
 
     out.section("Install");
-    out.set("WantedBy", if *scope == Scope::System { "multi-user.target" } else { "default.target" });
+    match scope {
+        Scope::System => out.set("From boot on, once it is enabled.", "WantedBy", "multi-user.target"),
+        Scope::User => {
+            out.set("From login on, once it is enabled; with lingering from boot on.", "WantedBy", "default.target");
+        }
+    }
     out.0
 }
 
@@ -230,15 +235,14 @@ fn harden(out: &mut Lines, scope: Scope, lives_in_tmp: bool) {
         ),
         ("UMask", "0027", "files that others are to read"),
     ];
-    out.why("--harden. Each line may break what its comment says; take it out in a drop-in if it does.");
+    out.say("--harden. Each line may break what its comment says; take it out in a drop-in if it does.");
     let system: &[Right] = if scope == Scope::System { &OF_THE_SYSTEM } else { &[] };
     for (key, value, breaks) in EVERYWHERE.iter().chain(system) {
         // Without its own files it could not even start.
         if *key == "PrivateTmp" && lives_in_tmp {
             continue;
         }
-        out.why(&format!("breaks: {breaks}"));
-        out.set(key, value);
+        out.set(&format!("breaks: {breaks}"), key, value);
     }
 }
 
@@ -255,12 +259,9 @@ impl Lines {
         self.0 += &format!("\n[{name}]\n");
     }
 
-    /// The reason of the line that follows.
-    fn why(&mut self, reason: &str) {
-        self.say(reason);
-    }
-
-    fn set(&mut self, key: &str, value: &str) {
+    /// A line below its reason.
+    fn set(&mut self, why: &str, key: &str, value: &str) {
+        self.say(why);
         self.0 += &format!("{key}={value}\n");
     }
 }

@@ -51,10 +51,10 @@ fn what_is_wrong_is_a_problem_with_what_mends_it() {
         "without 'exec', line 3",
         "mend it: write 'exec' before forerun in line 3",
         &format!("{port} is held by pid {pid}"),
-        "mend it: stop it, or choose another port",
+        &format!("mend it: stop it, by its supervisor or kill {pid}; or choose another port"),
         "state",
         "is no folder",
-        "mend it: set FORERUN_STATE_DIR",
+        "mend it: export FORERUN_STATE_DIR=",
         "the server gets 64:",
         "3 problems, 1 warning\n",
     ] {
@@ -118,6 +118,20 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
     assert_eq!(findings(&well, "systemd"), [("ok".to_owned(), format!("runs it as pid {pid}"))], "{well}");
     assert!(findings(&well, "unit")[0].1.contains("is forerun's, and up to date"), "{well}");
     assert!(findings(&well, "sidecar")[0].1.contains("is heard"), "{well}");
+
+    // Without a service it looks at all units.
+    let everywhere =
+        |code: i32| systemd.forerun(&room, &["doctor", "--json", "--config", "/dev/null"]).expect_code(code).stdout;
+    let all = everywhere(0);
+    assert!(
+        findings(&all, "unit").iter().any(|f| f.0 == "ok" && f.1.contains(&format!("of '{name}', by '{file}'"))),
+        "{all}"
+    );
+    assert_eq!(findings(&all, "systemd"), findings(&well, "systemd"));
+    std::fs::rename(&file, room.path().join("away")).expect("renamed");
+    let all = everywhere(1);
+    assert!(findings(&all, "unit").iter().any(|f| f.0 == "problem" && f.1.contains("which is not there")), "{all}");
+    std::fs::rename(room.path().join("away"), &file).expect("renamed");
 
     // Stale, older in systemd than on disk, disabled, stopped.
     std::fs::write(&file, format!("grace = '33s'\n{}", std::fs::read_to_string(&file).expect("a file")))

@@ -5,6 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sha2::{Digest, Sha256};
+
 use crate::common::{Done, Room, done, is_root};
 use crate::{skip_unless, unique};
 
@@ -98,6 +100,28 @@ fn a_unit_that_is_out_of_date_is_written_anew_and_keeps_its_path() {
         assert_eq!(said(&done(&mut scene.start()).expect_code(0)), [""; 0], "{kind}");
         assert_eq!(scene.text(), text);
     }
+}
+
+/// A unit as an older forerun would have left it: without these lines, and with the digest of what is left.
+fn older(text: &str, without: &[&str]) -> String {
+    let digest = text.split("digest=").nth(1).map(|rest| rest[..32].to_owned()).expect("a digest");
+    let kept: String =
+        text.split_inclusive('\n').filter(|line| !without.iter().any(|start| line.trim().starts_with(start))).collect();
+    let plain = kept.replace(&digest, &"0".repeat(32));
+    let hash = Sha256::digest(format!(" {}\n{plain}", plain.len()));
+    let hex: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    kept.replace(&digest, &hex)
+}
+
+#[test]
+fn an_older_unit_without_limits_of_descriptors_is_out_of_date() {
+    let scene = Scene::new("systemd");
+    let now = scene.text();
+    let old = older(&now, &["LimitNOFILE="]);
+    assert!(now.contains("\nLimitNOFILE=8192:16384\n") && !old.contains("\nLimitNOFILE="), "{old}");
+    fs::write(&scene.unit, old).expect("written");
+    done(&mut scene.start()).expect_code(0).expect_line(&["was out of date and is written anew"]);
+    assert_eq!(scene.text(), now);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use crate::common::{DEADLINE, Done, Room, answer, eventually, fixture, free_port, holds_within};
-use crate::harness::{Kind, Supervisor};
+use crate::harness::{Kind, Supervisor, script};
 use crate::{config, skip_unless, unique};
 
 /// A private systemd, and a service.
@@ -179,8 +179,30 @@ fn a_mistake_in_the_configuration_does_not_loop() {
 fn a_unit_heals_on_disk_and_counts_once_it_is_read() {
     needs!(Kind::Systemd);
     let scene = Scene::new();
-    let Scene { systemd, name, port, .. } = &scene;
-    scene.unit(&["--install", "--now"]).expect_code(0);
+    let Scene { room, systemd, name, port, .. } = &scene;
+    // Whatever the service runs of this name is seen.
+    let spy = room.path().join("spy");
+    fs::create_dir(&spy).expect("a folder");
+    let asked = room.path().join("asked");
+    script(&spy.join("systemctl"), &format!("#!/bin/sh\necho \"$*\" >>{}\n", asked.display()));
+    let path = format!("PATH={}:/usr/sbin:/usr/bin:/sbin:/bin", spy.display());
+    let state = format!("FORERUN_STATE_DIR={}", room.state().display());
+    let install = [
+        "env",
+        "-i",
+        &path,
+        &state,
+        env!("CARGO_BIN_EXE_forerun"),
+        "unit",
+        "systemd",
+        "--config",
+        &scene.config,
+        "--install",
+    ];
+    systemd.done_inside(&install).expect_code(0);
+    fs::remove_file(&asked).expect("it was asked whether the unit runs");
+    systemd.systemctl(&["daemon-reload"]);
+    systemd.systemctl(&["start", name]);
     let before = scene.file();
     scene.change("command", "grace = '21s'\ncommand");
     scene.change("[health]", "[limits]\nnofile = '3000:4000'\n[health]");
@@ -197,6 +219,7 @@ fn a_unit_heals_on_disk_and_counts_once_it_is_read() {
     // A restart more changes nothing.
     systemd.systemctl(&["restart", name]);
     assert_eq!((scene.file(), scene.journal().matches(line).count()), (healed.clone(), 1));
+    assert!(!asked.exists(), "systemctl was run from inside: {}", fs::read_to_string(asked).expect("a file"));
     // From outside: now it counts.
     systemd.systemctl(&["daemon-reload"]);
     systemd.systemctl(&["restart", name]);
@@ -211,6 +234,28 @@ fn a_unit_heals_on_disk_and_counts_once_it_is_read() {
     scene.unit(&["--install", "--now"]).expect_code(0);
     assert_eq!(scene.property("TimeoutStopUSec"), "22s");
     assert_ne!(systemd.pid(name), pid);
+}
+
+#[test]
+fn a_unit_that_runs_as_somebody_stays_theirs() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { room, systemd, name, .. } = &scene;
+    let path = format!("/etc/systemd/system/{name}.service");
+    // Made as nobody, put in its place by root.
+    let words =
+        format!("{} unit systemd --system --config {} >{path}.new", env!("CARGO_BIN_EXE_forerun"), scene.config);
+    let as_nobody = format!("setpriv --reuid=65534 --clear-groups {}", words);
+    systemd.inside(&["sh", "-c", &as_nobody]);
+    systemd.inside(&["mv", &format!("{path}.new"), &path]);
+    let text = scene.file();
+    assert!(text.contains("\nUser=nobody\n"), "{text}");
+    let state = |text: &str| text.contains("is forerun's, and up to date");
+    let doctor = systemd.forerun(room, &["doctor", "--config", &scene.config]);
+    assert!(state(&doctor.stdout), "{}", doctor.stdout);
+    scene.change("command", "grace = '21s'\ncommand");
+    scene.unit(&["--install"]).expect_code(0);
+    assert!(scene.file().contains("\nUser=nobody\n") && scene.file().contains("21s"), "{}", scene.file());
 }
 
 #[test]

@@ -323,6 +323,31 @@ fn a_unit_says_why_each_line_is_there_and_what_stops_a_mistake_from_looping() {
             assert!(text.contains(part), "{kind}: no {part:?} in\n{text}");
         }
     }
+    let watched = room.file(
+        "watched.toml",
+        "name = 'w'\ncommand = 'x'\nhealth = { check = 'tcp:[::1]:1' }\nwatch = { on-unhealthy = 'restart' }\n",
+    );
+    for (kind, words) in [
+        ("systemd", &["--config", watched.to_str().expect("UTF-8")][..]),
+        ("systemd", &["--user", "--harden", "--name", "plain", "--", "sleep", "1"]),
+        ("launchd", &["--user", "--name", "plain", "--", "sleep", "1"]),
+    ] {
+        let text = unit(&room, kind, words);
+        let lines: Vec<_> = text.lines().collect();
+        let is_setting = |line: &str| {
+            if kind == "systemd" {
+                !line.starts_with(['#', '[']) && line.contains('=')
+            } else {
+                line.starts_with("\t<key>")
+            }
+        };
+        let settings = (1..lines.len()).filter(|&at| is_setting(lines[at]));
+        assert!(settings.clone().count() > 10, "{text}");
+        for at in settings {
+            let above = lines[at - 1].trim();
+            assert!(above.starts_with("# ") || above.ends_with(" -->"), "{kind}: no reason for {}", lines[at]);
+        }
+    }
     let room = Room::new();
     let exec = unit(&room, "systemd", &["--name", "plain", "--", "sleep", "1"]);
     assert!(exec.contains("Type=exec\n") && !exec.contains("Protect"), "{exec}");

@@ -64,17 +64,17 @@ pub fn pools(service: Option<&Service>) -> Vec<Finding> {
         (true, _) => Finding::warning(
             "limits",
             format!("{message}, less than was asked for"),
-            "raise the hard limit: ulimit -Hn, LimitNOFILE=",
+            "raise the hard limit: ulimit -Hn as root, LimitNOFILE= in a unit",
         ),
         (_, true) => Finding::warning("limits", message, "--nofile 8192:16384, or [limits] in forerun.toml"),
         _ => Finding::ok("limits", message),
     }];
     findings.push(match sys::ptys() {
-        Err(e) => Finding::warning("ptys", format!("cannot read the pool's counters: {e}"), "mount /proc"),
+        Err(e) => Finding::warning("ptys", format!("cannot read the pool's counters: {e}"), "mount -t proc proc /proc"),
         Ok((used, most)) if used * 100 >= most * NEARLY_ALL => {
             let holder = sys::most_ptys();
             let who = holder.map_or(String::new(), |(pid, count)| format!("; {} holds {count}", port::describe(pid)));
-            let mend = "end who holds most of them";
+            let mend = holder.map_or("end who holds them".to_owned(), |(pid, _)| format!("restart it, or kill {pid}"));
             Finding::problem("ptys", format!("{used} of the system's {most} pseudo-terminals are in use{who}"), mend)
         }
         Ok((used, most)) => Finding::ok("ptys", format!("{used} of the system's {most} pseudo-terminals are in use")),
@@ -88,7 +88,7 @@ pub fn state_folder(root: &Result<PathBuf, String>) -> Finding {
     let whose = if geteuid().is_root() { "everybody's" } else { "only this user's" };
     let root = match root {
         Ok(root) => root,
-        Err(why) => return Finding::problem("state", why.clone(), "set FORERUN_STATE_DIR"),
+        Err(why) => return Finding::problem("state", why.clone(), "export FORERUN_STATE_DIR=/a/folder"),
     };
     let mut there: &Path = root;
     while there.symlink_metadata().is_err() {
@@ -104,6 +104,6 @@ pub fn state_folder(root: &Result<PathBuf, String>) -> Finding {
         Ok(()) => {
             Finding::ok("state", format!("records of {user} are kept in {}; {whose} instances are seen", quoted(root)))
         }
-        Err(why) => Finding::problem("state", why, "set FORERUN_STATE_DIR to a folder that can be written"),
+        Err(why) => Finding::problem("state", why, "export FORERUN_STATE_DIR=/a/folder, one that can be written"),
     }
 }

@@ -3,6 +3,7 @@
 
 mod machine;
 mod script;
+mod units;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -27,7 +28,7 @@ use crate::service::Service;
 use crate::situation;
 use crate::sys::{self, Host};
 use crate::text::{quoted, shell_words};
-use crate::unit::{self, Caller, Control, Draft, Installed, Runs, Scope, State};
+use crate::unit::{self, Caller, Control, Draft, Found, Installed, Scope, State};
 
 pub fn run(options: &Options, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
     let here = current_folder(environment)?;
@@ -61,6 +62,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     } else if service.is_some() {
         let what = "no service here: no forerun.toml, and no command after '--'";
         findings.push(Finding::ok("service", what));
+        findings.extend(units::all(environment));
     }
     print_result(if options.json { json(&findings) } else { text(&findings) }.as_bytes())?;
     match findings.iter().any(|finding| finding.level == Level::Problem) {
@@ -172,8 +174,13 @@ impl Room<'_> {
             Port::Held { who, pid } if pid.is_some_and(is_its) => {
                 Finding::ok("port", format!("{number} is the instance's: {who}"))
             }
-            Port::Held { who, .. } => {
-                Finding::problem("port", format!("{number} is held by {who}"), "stop it, or choose another port")
+            Port::Held { who, pid } => {
+                let stop = pid.map_or("stop it".to_owned(), |pid| format!("stop it, by its supervisor or kill {pid}"));
+                Finding::problem(
+                    "port",
+                    format!("{number} is held by {who}"),
+                    format!("{stop}; or choose another port"),
+                )
             }
             Port::Unknown(why) => Finding::warning(
                 "port",
@@ -192,69 +199,14 @@ impl Room<'_> {
                 "none of this service is installed; 'forerun unit KIND --install' makes one",
             )];
         }
-        found.iter().flat_map(|found| self.unit(found)).collect()
+        let look = |found: &Found| {
+            let control = units::control(found, self.caller.environment, service.grace);
+            [vec![units::text(found, self.state(found))], units::standing(&control, found)].concat()
+        };
+        found.iter().flat_map(look).collect()
     }
 
-    fn unit(&self, found: &unit::Found) -> Vec<Finding> {
-        let control = Control {
-            kind: found.kind,
-            scope: found.scope,
-            name: &self.service.name,
-            place: &found.place,
-            environment: self.caller.environment,
-            grace: self.service.grace,
-        };
-        let (unit, kind) = (quoted(&found.place.unit), control.kind_word());
-        let scope = if found.scope == Scope::System { "--system" } else { "--user" };
-        let mut findings = vec![match self.state(found) {
-            State::Edited => Finding::warning(
-                "unit",
-                format!("{unit} was edited; forerun leaves it as it is"),
-                format!("see 'forerun unit {kind} {scope} --diff', then --install --force, or keep it"),
-            ),
-            State::Stale => Finding::warning(
-                "unit",
-                format!("{unit} is stale: forerun would write another one from here"),
-                format!("forerun unit {kind} {scope} --install --now"),
-            ),
-            _ => Finding::ok("unit", format!("{unit} is forerun's, and up to date")),
-        }];
-        let standing = match control.standing() {
-            Ok(standing) => standing,
-            Err(e) => {
-                findings.push(Finding::warning(kind, e.to_string(), format!("start {kind}, or ask it yourself")));
-                return findings;
-            }
-        };
-        let runs = match &standing.runs {
-            Runs::Yes(pid) => format!("runs it as pid {pid}"),
-            Runs::Later(said) => format!("is starting it: {said}"),
-            Runs::No(said) => format!("does not run it: {said}"),
-        };
-        findings.push(match (&standing.runs, standing.enabled) {
-            (_, false) => Finding::warning(
-                kind,
-                format!("{runs}, and does not start it by itself"),
-                format!("forerun unit {kind} {scope} --install --now"),
-            ),
-            (Runs::No(_), _) => Finding::problem(kind, runs, control.start_command()),
-            (Runs::Later(_), _) => {
-                Finding::warning(kind, runs, control.log_command().unwrap_or_else(|| "look again".to_owned()))
-            }
-            (Runs::Yes(_), _) => Finding::ok(kind, runs),
-        });
-        if standing.is_older {
-            let reload =
-                if found.scope == Scope::User { "systemctl --user daemon-reload" } else { "systemctl daemon-reload" };
-            findings.push(Finding::warning(kind, "has an older text of the unit than the file", reload));
-        }
-        if found.kind == Kind::Systemd && found.scope == Scope::User && !unit::lingers() {
-            findings.push(Finding::warning(kind, "ends it when this user logs out", "loginctl enable-linger"));
-        }
-        findings
-    }
-
-    fn state(&self, found: &unit::Found) -> State {
+    fn state(&self, found: &Found) -> State {
         let whose = found.installed.whose(&self.service.name, Some(self.service.config.as_deref()));
         let Installed::Unit(text) = &found.installed else { return whose };
         match Draft::again(&self.caller, self.service, found.kind, found.place.clone(), text) {

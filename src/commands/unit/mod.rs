@@ -42,10 +42,10 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     service.without_effect.iter().for_each(|why| log::warn!("{why}; continuing"));
     let place = Place::of(kind, scope, &service.name, dir.as_deref(), environment)?;
     let caller = Caller { options, environment, arguments, here: &here };
-    let draft = Draft::new(&caller, &service, kind, scope, asked.harden, place)?;
+    let mut draft = Draft::new(&caller, &service, kind, scope, asked.harden, place)?;
+    let installed = Installed::look(&draft.place, &draft.names());
+    draft.keep_user(&installed);
     let files = draft.files();
-    let names: Vec<&str> = files.iter().map(|file| file.name).filter(|name| !name.is_empty()).collect();
-    let installed = Installed::look(&draft.place, &names);
     let state = installed.state(&draft, &files);
     warn_of_secrets(options);
     if asked.diff {
