@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! Property lists of launchd (launchd.plist(5)).
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::geteuid;
@@ -130,6 +131,19 @@ fn entries(draft: &Draft) -> Vec<Entry> {
     entries
 }
 
+/// The first of these paths that is where macOS guards a user's files: it would ask somebody for consent, and a job of
+/// launchd has nobody to ask (launchd.plist(5), "CAVEATS").
+pub fn guarded<'a>(mut paths: impl Iterator<Item = &'a Path>, home: Option<&Path>) -> Option<&'a Path> {
+    const FOLDERS: [&str; 4] = ["Desktop", "Documents", "Downloads", "Library/Mobile Documents"];
+    paths.find(|path| {
+        // Root makes units of users, too.
+        let users: PathBuf = path.components().take(3).collect();
+        let homes = home.into_iter().chain(users.starts_with("/Users").then_some(users.as_path()));
+        path.starts_with("/Volumes")
+            || homes.flat_map(|home| FOLDERS.map(|f| home.join(f))).any(|f| path.starts_with(f))
+    })
+}
+
 /// How long launchd may take to let go of a job, and to take it back: `bootout` returns early, and a `bootstrap` that
 /// comes too soon fails with "5: Input/output error".
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -245,4 +259,26 @@ fn target(control: &Control) -> String {
 
 fn launchctl(words: &[&str]) -> Words {
     ["launchctl"].iter().chain(words).map(|word| (*word).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_macos_guards_is_told_from_the_rest() {
+        let home = Some(Path::new("/home/me"));
+        for (path, expected) in [
+            ("/Users/a/Documents/web", true),
+            ("/Users/a/Library/Mobile Documents/web", true),
+            ("/home/me/Desktop", true),
+            ("/Volumes/disk/web", true),
+            ("/Users/a/web/Documents", false),
+            ("/Users/a/DocumentsToo", false),
+            ("/home/you/Desktop", false),
+            ("/srv/web", false),
+        ] {
+            assert_eq!(guarded([Path::new("/"), Path::new(path)].into_iter(), home).is_some(), expected, "{path}");
+        }
+    }
 }

@@ -25,6 +25,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
 use crate::service::Service;
+use crate::sys;
 use crate::text::quoted;
 
 pub use control::{Control, Runs};
@@ -186,6 +187,20 @@ impl<'a> Draft<'a> {
     /// How long the server may take to stop, in whole seconds: at least one, as 0 is "for ever" to launchd.
     fn grace(&self) -> u64 {
         self.service.grace.as_millis().div_ceil(1000).max(1) as u64
+    }
+
+    /// What the service needs that the supervisor's system keeps from it, where that is known.
+    pub fn guarded(&self) -> Option<&Path> {
+        let paths = self.paths();
+        (self.kind == Kind::Launchd).then(|| launchd::guarded(paths, sys::home_directory().as_deref())).flatten()
+    }
+
+    /// Where forerun, the server and what they need are.
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        let service = self.service;
+        let words = [&self.words[0], &service.command[0]].map(Path::new);
+        let all = words.into_iter().chain([service.directory.as_path()]).chain(service.config.as_deref());
+        all.chain(self.state.as_deref().map(Path::new))
     }
 
     /// What a person types to see what is installed and to write it again.

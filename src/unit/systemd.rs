@@ -194,10 +194,7 @@ fn systemctl(control: &Control, words: &[&str]) -> Words {
 
 /// Whether what the unit starts is in a folder of which it would have one of its own.
 fn lives_in_tmp(draft: &Draft) -> bool {
-    let service = draft.service;
-    let words = [&draft.words[0], &service.command[0]].map(Path::new);
-    let paths = words.into_iter().chain([service.directory.as_path()]).chain(service.config.as_deref());
-    let mut paths = paths.chain(draft.state.as_deref().map(Path::new));
+    let mut paths = draft.paths();
     paths.any(|path| path.starts_with("/tmp") || path.starts_with("/var/tmp"))
 }
 

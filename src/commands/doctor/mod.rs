@@ -28,7 +28,7 @@ use crate::service::Service;
 use crate::situation;
 use crate::sys::{self, Host};
 use crate::text::{quoted, shell_words};
-use crate::unit::{self, Caller, Control, Draft, Found, Installed, Scope, State};
+use crate::unit::{self, Caller, Control, Draft, Found, Installed, Scope};
 
 pub fn run(options: &Options, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
     let here = current_folder(environment)?;
@@ -199,20 +199,25 @@ impl Room<'_> {
                 "none of this service is installed; 'forerun unit KIND --install' makes one",
             )];
         }
-        let look = |found: &Found| {
-            let control = units::control(found, self.caller.environment, service.grace);
-            [vec![units::text(found, self.state(found))], units::standing(&control, found)].concat()
-        };
-        found.iter().flat_map(look).collect()
+        found.iter().flat_map(|found| self.unit(found)).collect()
     }
 
-    fn state(&self, found: &Found) -> State {
+    fn unit(&self, found: &Found) -> Vec<Finding> {
         let whose = found.installed.whose(&self.service.name, Some(self.service.config.as_deref()));
-        let Installed::Unit(text) = &found.installed else { return whose };
-        match Draft::again(&self.caller, self.service, found.kind, found.place.clone(), text) {
-            Ok(Some(draft)) => found.installed.state(&draft, &draft.files()),
-            _ => whose,
-        }
+        let draft = match &found.installed {
+            Installed::Unit(text) => {
+                Draft::again(&self.caller, self.service, found.kind, found.place.clone(), text).ok().flatten()
+            }
+            _ => None,
+        };
+        let state = draft.as_ref().map_or(whose, |draft| found.installed.state(draft, &draft.files()));
+        let mut findings = vec![units::text(found, state)];
+        findings.extend(draft.as_ref().and_then(Draft::guarded).map(|path| {
+            let message = format!("{} is in a folder that macOS guards: a job may hang or fail there", quoted(path));
+            Finding::warning("unit", message, "move it, or give the server Full Disk Access")
+        }));
+        findings.extend(units::standing(&units::control(found, self.caller.environment, self.service.grace), found));
+        findings
     }
 
     /// Whether a sidecar is heard by the systemd that runs the instance.

@@ -48,6 +48,13 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     let files = draft.files();
     let state = installed.state(&draft, &files);
     warn_of_secrets(options);
+    if let Some(path) = draft.guarded() {
+        log::warn!(
+            "{} is in a folder that macOS guards: a job of launchd may hang or fail there; move it, or give the server \
+             Full Disk Access; continuing",
+            quoted(path)
+        );
+    }
     if asked.diff {
         return show_difference(&draft, &installed, &files, &state, options.json);
     }
