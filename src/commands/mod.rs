@@ -49,6 +49,13 @@ pub fn run(
     }
 }
 
+/// The current folder, as the caller named it.
+fn current_folder(environment: &Environment) -> Result<PathBuf, Error> {
+    let actual = std::env::current_dir()
+        .map_err(|e| Error::Config(format!("cannot tell the current directory: {e}; change to one that is there")))?;
+    Ok(crate::unit::here(environment, &actual))
+}
+
 /// The user who has an instance of this name: root sees all, and stops its own.
 fn whose(name: &str) -> Option<String> {
     let has = |(root, account): &(PathBuf, Account)| {

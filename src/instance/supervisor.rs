@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::record::{Record, os_strings};
-use crate::environment::Environment;
+use crate::environment::{Environment, UNIT_FILE};
 use crate::sys;
 use crate::text::shell_words;
 
@@ -59,7 +59,8 @@ pub fn of(record: &Record) -> Option<Supervised> {
         "OpenRC" => parent().and_then(sys::command_line).and_then(|words| words.into_iter().nth(1)),
         _ => None,
     };
-    Some(Supervised { kind, unit, of_user: get("MANAGERPID").is_some() })
+    let of_user = if kind == "launchd" { is_agent(get(UNIT_FILE)) } else { get("MANAGERPID").is_some() };
+    Some(Supervised { kind, unit, of_user })
 }
 
 /// Whether systemd started the process itself, or its parent; else the control group is that of a cron job or a
@@ -102,8 +103,7 @@ impl Supervised {
             "daemontools" => vec!["svc".as_ref(), if stop { "-d" } else { "-t" }.as_ref(), unit],
             "OpenRC" => vec!["rc-service".as_ref(), unit, word.as_ref()],
             "launchd" => {
-                let mut target = launchd_domain();
-                target.push("/");
+                let mut target = OsString::from(launchd_domain(self.of_user) + "/");
                 target.push(unit);
                 let verb: &[&str] = if stop { &["bootout"] } else { &["kickstart", "-k"] };
                 let words: Vec<OsString> =
@@ -144,12 +144,15 @@ impl Supervised {
     }
 }
 
-/// Where launchd keeps our jobs: root's are the system's.
-fn launchd_domain() -> OsString {
-    match nix::unistd::geteuid() {
-        user if user.is_root() => "system".into(),
-        user => format!("gui/{user}").into(),
-    }
+/// Where launchd keeps a job: the machine's, or those of this user, who is logged in at the screen.
+pub fn launchd_domain(of_user: bool) -> String {
+    if of_user { format!("gui/{}", nix::unistd::geteuid()) } else { "system".to_owned() }
+}
+
+/// Whether a job of launchd is an agent: that is where its plist is. Without one of ours root's jobs are daemons.
+fn is_agent(unit_file: Option<OsString>) -> bool {
+    let us = nix::unistd::geteuid();
+    unit_file.map_or(!us.is_root(), |file| !PathBuf::from(file).starts_with("/Library/LaunchDaemons"))
 }
 
 #[cfg(test)]

@@ -1,21 +1,14 @@
 #![forbid(unsafe_code)]
-//! Supervisors, asked and told what to do, by their own commands and never from inside of what they run.
+//! Supervisors, for one unit: what each of them says of it, and does with it.
 
-use std::fs;
-use std::io::{self, Read};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::ask::Words;
 use super::{Place, Scope, launchd, place, runit, s6, supervisord, systemd};
 use crate::cli::Kind;
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::report::line::say;
-use crate::text::{one_line, quoted, shell_words};
-
-/// A command of a supervisor.
-pub type Words = Vec<String>;
+use crate::text::{quoted, shell_words};
 
 /// A supervisor, for one unit.
 pub struct Control<'a> {
@@ -54,16 +47,14 @@ pub enum Runs {
 }
 
 impl Standing {
+    /// What it says of standing by, where it does.
+    pub fn standby(&self) -> Option<&str> {
+        self.status.as_deref().filter(|status| status.starts_with("standby: "))
+    }
+
     pub fn absent(why: &str) -> Standing {
         Standing { enabled: false, runs: Runs::No(why.to_owned()), status: None, hears_sidecar: None, is_older: false }
     }
-}
-
-/// What a command answered.
-pub struct Answer {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
 }
 
 impl Control<'_> {
@@ -162,6 +153,15 @@ impl Control<'_> {
         shell_words(&words)
     }
 
+    /// What makes the supervisor read a unit again, and start what runs anew where it must.
+    pub fn reread_command(&self) -> String {
+        match self.kind {
+            Kind::Systemd => shell_words(&systemd::reload(self.scope)),
+            Kind::Launchd => launchd::load_again(self.scope, self.name, &self.place.unit),
+            Kind::Supervisord | Kind::Runit | Kind::S6 => self.start_command(),
+        }
+    }
+
     /// What shows what the server said, where that is known.
     pub fn log_command(&self) -> Option<String> {
         match self.kind {
@@ -171,14 +171,6 @@ impl Control<'_> {
             }
             Kind::Supervisord => Some(format!("supervisorctl tail {}", self.name)),
             Kind::Launchd | Kind::Runit | Kind::S6 => None,
-        }
-    }
-
-    /// The files of a unit that is a folder, where it does not say so itself.
-    pub fn files(&self) -> &'static [&'static str] {
-        match self.kind {
-            Kind::Runit | Kind::S6 => &runit::FILES,
-            _ => &[],
         }
     }
 
@@ -193,157 +185,19 @@ impl Control<'_> {
         which::which_in(self.program(), Some(path), "/").is_ok()
     }
 
-    /// Says what is run.
-    pub fn say(&self, words: &Words) {
-        say(&shell_words(words));
-    }
-
-    /// Says what is run, and runs it.
+    /// Whether a unit could be started now.
     ///
     /// # Errors
-    /// As [`Control::start`].
-    pub fn order(&self, words: &Words) -> Result<(), Error> {
-        self.say(words);
-        let answer = self.ask(words)?;
-        if answer.code == Some(0) { Ok(()) } else { Err(self.failed(&words.join(" "), &answer)) }
-    }
-
-    /// Runs a command and takes what it says.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] when it is not there.
-    pub fn ask(&self, words: &Words) -> Result<Answer, Error> {
-        let mut command = Command::new(&words[0]);
-        // `su` and `sudo -u` leave out where the user's manager listens.
-        if self.scope == Scope::User && self.environment.filled("XDG_RUNTIME_DIR").is_none() {
-            let folder = PathBuf::from(format!("/run/user/{}", nix::unistd::geteuid()));
-            if folder.is_dir() {
-                command.env("XDG_RUNTIME_DIR", folder);
-            }
+    /// [`Error::NotFound`] without the supervisor's program, [`Error::NotReady`] where nobody is logged in for whom it
+    /// would run.
+    pub fn could_start(&self) -> Result<(), Error> {
+        if !self.is_there() {
+            let program = quoted(self.program());
+            return Err(Error::NotFound(format!("cannot execute {program}: it is not on PATH; nothing was written")));
         }
-        command.env("LC_ALL", "C").args(&words[1..]).stdin(Stdio::null());
-        said_by(&mut command).map_err(|e| {
-            Error::NotFound(format!("cannot execute {}: {e}; install it, or put it on PATH", quoted(&words[0])))
-        })
-    }
-
-    /// The error of a command that failed, in its own words.
-    pub fn failed(&self, command: &str, answer: &Answer) -> Error {
-        let said = if answer.err.trim().is_empty() { &answer.out } else { &answer.err };
-        let said = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-        let code = answer.code.map_or("a signal ended it".to_owned(), |code| format!("exit code {code}"));
-        Error::NotReady(format!("cannot run {}: {code}: {}", quoted(command), one_line(&said)))
-    }
-
-    /// Tries until something is there, at most for `patience`.
-    ///
-    /// # Errors
-    /// Those of `attempt`.
-    pub fn poll<T>(
-        &self,
-        patience: Duration,
-        interval: Duration,
-        mut attempt: impl FnMut() -> Result<Option<T>, Error>,
-    ) -> Result<Option<T>, Error> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let found = attempt()?;
-            if found.is_some() || Instant::now() >= deadline {
-                return Ok(found);
-            }
-            std::thread::sleep(interval);
+        match self.kind {
+            Kind::Launchd => launchd::could_start(self),
+            Kind::Systemd | Kind::Supervisord | Kind::Runit | Kind::S6 => Ok(()),
         }
     }
-
-    /// Waits until what ran before has ended, where the supervisor's command returns at once.
-    ///
-    /// # Errors
-    /// As [`Control::start`].
-    pub fn wait_for_another(&self, before: &Standing) -> Result<(), Error> {
-        let patience = self.grace + Duration::from_secs(10);
-        let gone = || Ok((self.standing()?.runs != before.runs).then_some(()));
-        let ended = self.poll(patience, Duration::from_millis(100), gone)?;
-        ended.ok_or_else(|| {
-            Error::NotReady(format!("{} does not end; see '{} status'", quoted(self.name), self.kind_word()))
-        })
-    }
-
-    /// `ln -s` to the folder of the unit, and the link.
-    pub fn link(&self) -> [Words; 2] {
-        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
-        let link = self.place.link.as_ref().map(text).unwrap_or_default();
-        [vec!["ln".to_owned(), "-s".to_owned(), text(&self.place.unit), link.clone()], vec![link]]
-    }
-
-    /// The link, where it leads to our unit.
-    pub fn scanned(&self) -> Option<String> {
-        let link = self.place.link.as_ref()?;
-        (fs::read_link(link).ok()? == self.place.unit).then(|| link.to_string_lossy().into_owned())
-    }
-
-    /// Makes the link.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] where something else is there, [`Error::State`] where it cannot be made.
-    pub fn make_link(&self, shown: &Words) -> Result<(), Error> {
-        let Some(link) = self.place.link.as_ref().filter(|_| self.scanned().is_none()) else { return Ok(()) };
-        self.say(shown);
-        std::os::unix::fs::symlink(&self.place.unit, link).map_err(|e| match e.kind() {
-            io::ErrorKind::AlreadyExists => Error::Conflict(format!(
-                "cannot make {}: something else is there; remove it, or give another --name",
-                quoted(link)
-            )),
-            _ => Error::State(format!("cannot make {}: {e}; give the folder that is scanned as --dir", quoted(link))),
-        })
-    }
-
-    /// Removes the link, without which nobody starts the unit again, and then ends what runs it, if something does.
-    ///
-    /// # Errors
-    /// As [`Control::start`]; [`Error::State`] where the link stays.
-    pub fn take_away(
-        &self,
-        is_supervised: bool,
-        order: &Words,
-        mut is_gone: impl FnMut() -> Result<bool, Error>,
-    ) -> Result<(), Error> {
-        let Some(link) = self.scanned() else { return Ok(()) };
-        self.remove_link(&link)?;
-        if !is_supervised {
-            return Ok(());
-        }
-        self.order(order)?;
-        let patience = self.grace + Duration::from_secs(20);
-        let gone = self.poll(patience, Duration::from_millis(100), || Ok(is_gone()?.then_some(())))?;
-        gone.ok_or_else(|| {
-            let unit = quoted(&self.place.unit);
-            Error::NotReady(format!("{} does not let go of {unit}; end what runs there", self.kind_word()))
-        })
-    }
-
-    fn remove_link(&self, link: &str) -> Result<(), Error> {
-        say(&shell_words(&["rm", link]));
-        fs::remove_file(link).map_err(|e| Error::State(format!("cannot remove {}: {e}", quoted(link))))
-    }
-
-    /// The error where nobody looks at the folder of links.
-    pub fn not_scanned(&self, scanner: &str) -> Error {
-        let folder = self.place.link.as_ref().and_then(|link| link.parent()).map(quoted).unwrap_or_default();
-        Error::NotReady(format!("no {scanner} looks at {folder}; start it, or give the folder that it scans as --dir"))
-    }
-}
-
-/// Runs a command to its end. `Command::output` panics where a pipe cannot be read; here what was read is what it said.
-fn said_by(command: &mut Command) -> io::Result<Answer> {
-    fn read(pipe: Option<impl Read>) -> String {
-        let mut bytes = Vec::new();
-        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let stderr = child.stderr.take();
-    let reader = std::thread::Builder::new().spawn(move || read(stderr));
-    let out = read(child.stdout.take());
-    let err = reader.ok().and_then(|reader| reader.join().ok()).unwrap_or_default();
-    Ok(Answer { code: child.wait()?.code(), out, err })
 }

@@ -19,7 +19,7 @@ pub enum Installed {
     Nothing,
     /// It cannot be read, or is no file that could be one: why.
     Unusable(String),
-    Unit(Text),
+    Unit(Box<Text>),
 }
 
 /// A unit's text.
@@ -74,7 +74,15 @@ impl Installed {
             }
         }
         let edited = marker.as_ref().is_some_and(|marker| !marker.holds(&files));
-        Installed::Unit(Text { files, marker, edited, owner })
+        Installed::Unit(Box::new(Text { files, marker, edited, owner }))
+    }
+
+    /// What it says of itself, where it is a unit of ours of this name, edited or not.
+    pub fn ours(&self, name: &str) -> Option<&Marker> {
+        match (self, self.whose(name, None)) {
+            (Installed::Unit(text), State::Current | State::Edited) => text.marker.as_ref(),
+            _ => None,
+        }
     }
 
     /// How it stands to the unit that would be written.
@@ -157,29 +165,52 @@ fn read(unit: &Path, name: &str) -> io::Result<Option<(String, u32)>> {
 }
 
 /// Writes a unit. Each file is replaced as a whole: whoever reads it sees the old one or the new one, also after a
-/// power failure.
+/// power failure. What was of the one that is `there` and is not of this one goes.
 ///
 /// # Errors
 /// Those of the files; nothing half-written is left in the place of one.
-pub fn write(unit: &Path, files: &[File]) -> io::Result<()> {
+pub fn write(unit: &Path, files: &[File], there: &Installed) -> io::Result<()> {
     let is_folder = files.iter().any(|file| !file.name.is_empty());
     let folder = if is_folder { unit } else { unit.parent().unwrap_or(Path::new("/")) };
     fs::create_dir_all(folder)?;
+    let is_ours = matches!(there, Installed::Unit(text) if text.marker.is_some());
     // The marker's file last: it says that the others are there.
     for file in files.iter().rev() {
         let path = if is_folder { unit.join(file.name) } else { unit.to_owned() };
-        replace(&path, file)?;
+        replace(&path, file, is_ours)?;
+    }
+    if let Installed::Unit(old) = there {
+        for (name, _) in old.files.iter().filter(|(old, _)| !files.iter().any(|file| file.name == old)) {
+            gone(fs::remove_file(unit.join(name)))?;
+        }
     }
     fs::File::open(folder)?.sync_all()
 }
 
-fn replace(path: &Path, file: &File) -> io::Result<()> {
+/// That a file is not there is what was asked for.
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// `keeps_mode`: who may read the one that is there may read the new one, and nobody else.
+fn replace(path: &Path, file: &File, keeps_mode: bool) -> io::Result<()> {
     sweep(path);
+    let there = path.symlink_metadata().ok().filter(|there| keeps_mode && there.is_file());
+    let usual = if file.executable { 0o755 } else { 0o644 };
+    let mode = there.as_ref().map_or(usual, |there| there.mode() & 0o777);
     let temporary = beside(path, &std::process::id().to_string());
     let written = (|| {
         let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         out.write_all(file.text.as_bytes())?;
-        out.set_permissions(fs::Permissions::from_mode(if file.executable { 0o755 } else { 0o644 }))?;
+        if let Some(there) =
+            there.filter(|there| Ok(there.gid()) != out.metadata().map(|ours| ours.gid()).map_err(drop))
+        {
+            std::os::unix::fs::fchown(&out, None, Some(there.gid()))?;
+        }
+        out.set_permissions(fs::Permissions::from_mode(mode))?;
         out.sync_all()?;
         fs::rename(&temporary, path)
     })();
@@ -196,7 +227,7 @@ fn beside(path: &Path, whose: &str) -> PathBuf {
 }
 
 /// Removes what a forerun that was killed left beside a file.
-fn sweep(path: &Path) {
+pub fn sweep(path: &Path) {
     let prefix = beside(path, "").file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Some(entries) = path.parent().and_then(|folder| fs::read_dir(folder).ok()) else { return };
     for entry in entries.flatten() {
@@ -213,14 +244,12 @@ fn sweep(path: &Path) {
 /// # Errors
 /// Those of the files.
 pub fn remove(unit: &Path, files: &[(String, String)], kept_by_supervisor: &[&str]) -> io::Result<()> {
-    let gone = |result: io::Result<()>| match result {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    };
     if files.iter().all(|(name, _)| name.is_empty()) {
+        sweep(unit);
         return gone(fs::remove_file(unit));
     }
     for (name, _) in files {
+        sweep(&unit.join(name));
         gone(fs::remove_file(unit.join(name)))?;
     }
     for name in kept_by_supervisor {

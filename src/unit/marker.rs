@@ -2,15 +2,18 @@
 //! The marker of a unit: whose it is, how it was made, and the digest of its own content, which says whether somebody
 //! edited it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use sha2::{Digest, Sha256};
 
-use super::{File, Scope};
+use super::{File, Scope, words};
+use crate::cli::{self, Options};
+use crate::error::Error;
+use crate::text::one_line;
 
 const WORD: &str = "forerun-unit:";
 /// In hexadecimal digits: half of a SHA-256, plenty against edits.
@@ -37,8 +40,14 @@ pub struct Made {
     pub harden: bool,
     /// Whom it runs as, where that is not who runs the supervisor.
     pub user: Option<String>,
-    /// FORERUN_STATE_DIR, where that was set.
+    /// FORERUN_STATE_DIR, where that was set: who is asked about the service must find its record.
     pub state: Option<String>,
+    /// The folder that runit or s6 scans.
+    pub scanned: Option<PathBuf>,
+    /// forerun itself.
+    pub program: PathBuf,
+    /// What it is told besides the config file.
+    pub flags: Vec<OsString>,
 }
 
 impl Marker {
@@ -50,10 +59,18 @@ impl Marker {
         }
         line += if made.scope == Scope::System { " scope=system" } else { " scope=user" };
         line += if made.harden { " harden" } else { "" };
-        for (key, value) in [("user", &made.user), ("state", &made.state)] {
-            if let Some(value) = value {
-                line += &format!(" {key}={}", encoded(OsStr::new(value)));
-            }
+        let texts = [
+            ("user", made.user.as_ref().map(OsStr::new)),
+            ("state", made.state.as_ref().map(OsStr::new)),
+            ("scanned", made.scanned.as_ref().map(|folder| folder.as_os_str())),
+            ("program", Some(made.program.as_os_str())),
+        ];
+        for (key, value) in texts.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+            line += &format!(" {key}={}", encoded(value));
+        }
+        if !made.flags.is_empty() {
+            let flags: Vec<String> = made.flags.iter().map(|flag| encoded(flag)).collect();
+            line += &format!(" flags={}", flags.join(","));
         }
         if !files.is_empty() {
             line += &format!(" files={}", encoded(OsStr::new(&files.join("/"))));
@@ -67,27 +84,48 @@ impl Marker {
         let mut marker = Marker {
             name: String::new(),
             config: None,
-            made: Made { scope: Scope::User, harden: false, user: None, state: None },
+            made: Made {
+                scope: Scope::User,
+                harden: false,
+                user: None,
+                state: None,
+                scanned: None,
+                program: PathBuf::new(),
+                flags: Vec::new(),
+            },
             files: Vec::new(),
             digest: String::new(),
         };
         for field in line.split_whitespace() {
             let (key, value) = field.split_once('=').unwrap_or((field, ""));
-            let decoded: Vec<u8> = percent_decode_str(value).collect();
-            let text = || String::from_utf8_lossy(&decoded).into_owned();
+            let bytes = |value: &str| OsString::from_vec(percent_decode_str(value).collect());
+            let text = || bytes(value).to_string_lossy().into_owned();
             match key {
                 "name" => marker.name = text(),
-                "config" => marker.config = Some(OsStr::from_bytes(&decoded).into()),
+                "config" => marker.config = Some(bytes(value).into()),
                 "scope" => marker.made.scope = if value == "system" { Scope::System } else { Scope::User },
                 "harden" => marker.made.harden = true,
                 "user" => marker.made.user = Some(text()),
                 "state" => marker.made.state = Some(text()),
+                "scanned" => marker.made.scanned = Some(bytes(value).into()),
+                "program" => marker.made.program = bytes(value).into(),
+                "flags" => marker.made.flags = value.split(',').map(bytes).collect(),
                 "files" => marker.files = text().split('/').map(str::to_owned).collect(),
                 "digest" => marker.digest = value.to_owned(),
                 _ => {}
             }
         }
-        (marker.digest.len() == LENGTH).then_some(marker)
+        (marker.digest.len() == LENGTH && marker.made.program.is_absolute()).then_some(marker)
+    }
+
+    /// The command line of the start that the unit makes, parsed.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where this forerun does not understand it.
+    pub fn options(&self) -> Result<Options, Error> {
+        let words = words::base(self.config.as_deref()).into_iter().chain(self.made.flags.iter().cloned());
+        cli::parse(["forerun".into()].into_iter().chain(words).collect())
+            .map_err(|e| Error::Config(format!("cannot understand what the unit starts: {}", one_line(&e.to_string()))))
     }
 
     /// Whether these are the files that the digest was taken of; names and texts.
@@ -133,8 +171,15 @@ mod tests {
     #[test]
     fn a_marker_says_what_it_was_made_of_and_whether_it_was_edited() {
         let config = Path::new("/srv/my--web -->/\n\u{e9}/forerun.toml");
-        let made =
-            Made { scope: Scope::System, harden: true, user: Some("me too".into()), state: Some("/a -- b".into()) };
+        let made = Made {
+            scope: Scope::System,
+            harden: true,
+            user: Some("me too".into()),
+            state: Some("/a -- b".into()),
+            scanned: Some("/run/service".into()),
+            program: "/opt/my bin/forerun".into(),
+            flags: ["--port", "1", "--", "a,b", "", "%2C -->"].map(OsString::from).into(),
+        };
         let line = Marker::unsealed("web-1@x", Some(config), &made, &["run", "finish"]);
         assert!(!line.contains("--") && line.lines().count() == 1, "{line}");
         let mut files = vec![

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Marker;
 use crate::cli::{KINDS, Kind, UnitOptions};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -109,6 +110,15 @@ impl Place {
                 };
                 linked(services, scanned)
             }
+        }
+    }
+}
+
+impl Place {
+    /// Where the unit that is there says that it is linked to.
+    pub fn follow(&mut self, ours: Option<&Marker>) {
+        if let (Some(link), Some(scanned)) = (&self.link, ours.and_then(|ours| ours.made.scanned.as_ref())) {
+            self.link = link.file_name().map(|name| scanned.join(name));
         }
     }
 }

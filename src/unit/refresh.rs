@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 
 use super::installed::{self, Text};
-use super::{Caller, Draft, Installed, Place, Scope, State, place};
+use super::{Caller, Control, Draft, Found, Installed, Marker, Place, State};
 use crate::cli::Kind;
 use crate::environment::UNIT_FILE;
 use crate::instance::state::Folder;
@@ -22,60 +22,96 @@ const TOLD: &str = "unit-told";
 /// Looks at the unit that started us, and says whether it is one of ours that nobody edited. It never fails a start:
 /// what cannot be mended is left.
 pub fn run(caller: &Caller, service: &Service, decision: &Decision, state: Option<&Path>) -> bool {
-    let Some(path) = caller.environment.filled(UNIT_FILE).map(PathBuf::from) else { return false };
-    let ending = path.extension().and_then(|ending| ending.to_str());
+    let Some(unit) = caller.environment.filled(UNIT_FILE).map(PathBuf::from) else { return false };
+    let ending = unit.extension().and_then(|ending| ending.to_str());
     let kind = match (decision.recognised, ending) {
         (Some("systemd" | "a service manager"), Some("service")) if is_of_us(caller) => Kind::Systemd,
         (Some("launchd"), Some("plist")) => Kind::Launchd,
         _ => {
-            leave(&path, "it is not what started this forerun");
+            leave(&unit, "it is not what started this forerun");
             return false;
         }
     };
-    let place = Place { unit: path, link: None };
-    let found = Installed::look(&place, &[]);
-    let whose = found.whose(&service.name, Some(service.config.as_deref()));
-    let (State::Current, Installed::Unit(text)) = (&whose, &found) else {
-        match (&whose, &found) {
-            (State::Edited, Installed::Unit(text)) => tell_once(&place.unit, &text.fingerprint(), service, state),
-            (State::Foreign(why), _) => leave(&place.unit, why),
+    let place = Place { unit, link: None };
+    let installed = Installed::look(&place, &[]);
+    let whose = installed.whose(&service.name, Some(service.config.as_deref()));
+    let (Installed::Unit(text), Some(marker)) = (&installed, installed.ours(&service.name)) else {
+        match whose {
+            State::Foreign(why) => leave(&place.unit, &why),
             _ => leave(&place.unit, "it is not there"),
         }
         return false;
     };
-    mend(caller, service, kind, place, &found, text);
-    true
+    match whose {
+        State::Foreign(why) => {
+            leave(&place.unit, &why);
+            return false;
+        }
+        State::Edited => {
+            let fingerprint = text.fingerprint();
+            let found = Found { kind, scope: marker.made.scope, name: service.name.clone(), place, installed };
+            tell_once(&found, &fingerprint, state);
+            return false;
+        }
+        _ => {}
+    }
+    installed::sweep(&place.unit);
+    mend(caller, service, kind, &place, &installed, text, marker);
+    !has_drop_ins(&place.unit)
 }
 
 /// Writes a unit of ours anew where it is out of date.
-fn mend(caller: &Caller, service: &Service, kind: Kind, place: Place, found: &Installed, text: &Text) {
+fn mend(
+    caller: &Caller,
+    service: &Service,
+    kind: Kind,
+    place: &Place,
+    installed: &Installed,
+    text: &Text,
+    marker: &Marker,
+) {
+    let unit = &place.unit;
     if text.owner != geteuid().as_raw() {
-        return leave(&place.unit, "it belongs to another user");
+        return leave(unit, "it belongs to another user");
     }
-    let unit = place.unit.clone();
-    let draft = match Draft::again(caller, service, kind, place, text) {
+    // Its flags are who made it's to choose, and not those of a text that the supervisor read before, or of a drop-in.
+    if marker.options().ok().as_ref() != Some(caller.options) {
+        return leave(unit, "this start has other flags than it: it was made anew since, or is overridden");
+    }
+    let draft = match Draft::again(caller, service, kind, place.clone(), text) {
         Ok(Some(draft)) => draft,
         Ok(None) => return,
-        Err(e) => return leave(&unit, &e.to_string()),
+        Err(e) => return leave(unit, &e.to_string()),
     };
     let files = draft.files();
-    if found.state(&draft, &files) != State::Stale {
-        return log::debug!("the unit {} is up to date", quoted(&unit));
+    if installed.state(&draft, &files) != State::Stale {
+        return log::debug!("the unit {} is up to date", quoted(unit));
     }
-    match installed::write(&unit, &files) {
+    let (scope, name, grace) = (draft.made.scope, &service.name, service.grace);
+    let control = Control { kind, scope, name, place, environment: caller.environment, grace };
+    match installed::write(unit, &files, installed) {
         Ok(()) => say(&format!(
             "the unit {} was out of date and is written anew; it counts once it is read: {}",
-            quoted(&unit),
-            reread(&draft),
+            quoted(unit),
+            control.reread_command(),
         )),
-        Err(e) => leave(&unit, &format!("it is out of date, and cannot be written: {e}")),
+        Err(e) => leave(unit, &format!("it is out of date, and cannot be written: {e}")),
     }
 }
 
-/// Whether systemd started this process or the one that waits for it, where it says which.
+/// Whether systemd started this process, where it says which.
 fn is_of_us(caller: &Caller) -> bool {
     let said = caller.environment.filled("SYSTEMD_EXEC_PID").and_then(|pid| pid.to_str()?.parse::<u32>().ok());
-    said.is_none_or(|pid| pid == std::process::id() || pid == std::os::unix::process::parent_id())
+    said.is_none_or(|pid| pid == std::process::id())
+}
+
+/// Whether something beside a unit of systemd changes what it says (systemd.unit(5)).
+fn has_drop_ins(unit: &Path) -> bool {
+    let mut folder = unit.file_name().unwrap_or_default().to_owned();
+    folder.push(".d");
+    let folders = ["/etc/systemd/system", "/run/systemd/system", "/etc/systemd/user", "/run/systemd/user"];
+    let folders = folders.iter().map(Path::new).chain(unit.parent());
+    folders.map(|parent| parent.join(&folder)).any(|folder| folder.is_dir())
 }
 
 fn leave(unit: &Path, why: &str) {
@@ -83,32 +119,15 @@ fn leave(unit: &Path, why: &str) {
 }
 
 /// Says that an edited unit is left alone, and not again until it is edited again.
-fn tell_once(unit: &Path, fingerprint: &str, service: &Service, state: Option<&Path>) {
-    let folder = state.and_then(|root| Folder::open(root, &service.name).ok());
+fn tell_once(found: &Found, fingerprint: &str, state: Option<&Path>) {
+    let unit = quoted(&found.place.unit);
+    let folder = state.and_then(|root| Folder::open(root, &found.name).ok());
     if folder.as_ref().is_some_and(|folder| folder.read(TOLD).is_ok_and(|told| told == fingerprint.as_bytes())) {
-        return log::info!("the unit {} was edited and is left as it is", quoted(unit));
+        return log::info!("the unit {unit} was edited and is left as it is");
     }
     if let Some(Err(e)) = folder.map(|folder| folder.replace(TOLD, fingerprint.as_bytes())) {
         log::debug!("cannot remember what was said of the unit: {e}");
     }
-    let kind = if unit.extension().is_some_and(|ending| ending == "plist") { "launchd" } else { "systemd" };
-    say(&format!(
-        "the unit {} was edited and is left as it is; what forerun would write: forerun unit {kind} --diff",
-        quoted(unit)
-    ));
-}
-
-/// What makes the supervisor read a unit again.
-fn reread(draft: &Draft) -> String {
-    let user = geteuid();
-    match (draft.kind, draft.scope) {
-        (Kind::Launchd, scope) => {
-            let domain = if scope == Scope::System { "system".to_owned() } else { format!("gui/{user}") };
-            let label = place::label(&draft.service.name);
-            let unit = crate::text::shell_words(&[&draft.place.unit]);
-            format!("launchctl bootout {domain}/{label}; launchctl bootstrap {domain} {unit}")
-        }
-        (_, Scope::User) => "systemctl --user daemon-reload".to_owned(),
-        (_, Scope::System) => "systemctl daemon-reload".to_owned(),
-    }
+    let diff = found.command(&["--diff"]);
+    say(&format!("the unit {unit} was edited and is left as it is; what forerun would write: {diff}"));
 }

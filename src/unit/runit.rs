@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::control::{Control, Runs, Standing, Words};
+use super::ask::Words;
+use super::control::{Control, Runs, Standing};
 use super::quote::{sh, sh_word};
 use super::{Draft, File};
 use crate::error::Error;
@@ -25,7 +26,7 @@ pub fn kept_path(text: &str) -> Option<String> {
 
 /// The script that becomes the server, for runit and s6.
 pub fn run(draft: &Draft, kind: &str) -> String {
-    let user = draft.user.as_ref().map(|user| format!("# It runs as whoever runs {kind}; made by {user}.\n"));
+    let user = draft.made.user.as_ref().map(|user| format!("# It runs as whoever runs {kind}; made by {user}.\n"));
     format!(
         "\
 #!/bin/sh
@@ -46,10 +47,10 @@ exec {command}
         marker = draft.marker(),
         user = user.unwrap_or_default(),
         path = sh_word(&draft.path),
-        state = draft.state.as_ref().map_or(String::new(), |state| {
+        state = draft.made.state.as_ref().map_or(String::new(), |state| {
             format!("# Where its record is, as for who made this unit.\nexport FORERUN_STATE_DIR={}\n", sh_word(state))
         }),
-        command = sh(&draft.words),
+        command = sh(&draft.words()),
     )
 }
 

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::control::{Control, Runs, Standing, Words};
+use super::ask::Words;
+use super::control::{Control, Runs, Standing};
 use super::{Draft, File, runit, words};
 use crate::error::Error;
 

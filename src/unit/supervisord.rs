@@ -1,7 +1,8 @@
 #![forbid(unsafe_code)]
 //! Programs of supervisord 4.
 
-use super::control::{Control, Runs, Standing, Words};
+use super::ask::Words;
+use super::control::{Control, Runs, Standing};
 use super::quote::supervisord;
 use super::{Draft, File};
 use crate::error::Error;
@@ -19,7 +20,7 @@ pub fn kept_path(text: &str) -> Option<String> {
 fn text(draft: &Draft) -> String {
     let name = &draft.service.name;
     let user = |user| format!("; Not root: it was made by this user, or for it.\nuser={user}\n");
-    let user = draft.user.as_ref().map(user).unwrap_or_default();
+    let user = draft.made.user.as_ref().map(user).unwrap_or_default();
     format!(
         "\
 ; {name}, started by forerun. Made by 'forerun unit supervisord'. Change forerun.toml, or the flags below by making it
@@ -46,9 +47,10 @@ killasgroup=true
 redirect_stderr=true
 ",
         marker = draft.marker(),
-        command = supervisord(&draft.words),
+        command = supervisord(&draft.words()),
         path = draft.path.replace('%', "%%"),
         state = draft
+            .made
             .state
             .as_ref()
             .map_or(String::new(), |state| { format!(",FORERUN_STATE_DIR=\"{}\"", state.replace('%', "%%")) }),

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use nix::unistd::{User, geteuid};
 
-use super::control::{Control, Runs, Standing, Words};
+use super::ask::Words;
+use super::control::{Control, Runs, Standing};
 use super::quote::{systemd, systemd_word};
 use super::{Draft, File, Scope};
 use crate::error::Error;
@@ -24,7 +25,8 @@ pub fn kept_path(text: &str) -> Option<String> {
 }
 
 fn text(draft: &Draft) -> String {
-    let Draft { service, scope, .. } = draft;
+    let Draft { service, made, .. } = draft;
+    let scope = &made.scope;
     let name = &service.name;
     let user_flag = if *scope == Scope::User { "--user " } else { "" };
     let mut out = Lines::default();
@@ -37,7 +39,11 @@ fn text(draft: &Draft) -> String {
     out.section("Unit");
     out.set("What systemctl and the journal call it.", "Description", &format!("{name} (forerun)"));
     if *scope == Scope::System {
-        out.set("Not before the network is set up; what else it needs forerun waits for.", "After", "network.target");
+        out.set(
+            "Stopped before the network is; what it needs at the start forerun waits for.",
+            "After",
+            "network.target",
+        );
     }
     out.set(
         "Tried again for ever, every RestartSec: what it waits for may come back in an hour.",
@@ -58,13 +64,16 @@ fn text(draft: &Draft) -> String {
         let why = "--health-timeout and a little; for waits and fixes forerun asks for more.";
         out.set(why, "TimeoutStartSec", &format!("{timeout}s"));
     }
-    let why = "Readiness and the watchdog are told by forerun's sidecar, which is not the main process.";
+    let why = match service.notify {
+        Speaker::Server => "The server speaks for itself, and whatever process of it does.",
+        _ => "Whatever is told (readiness, the watchdog) forerun's sidecar tells, which is not the main process.",
+    };
     out.set(why, "NotifyAccess", "all");
     if service.watches && service.watch.on_unhealthy == Action::Restart && service.health.is_some() {
         let why = "on-unhealthy = \"restart\": a server that is alive and no longer answers is restarted.";
         out.set(why, "WatchdogSec", "30s");
     }
-    match (&draft.user, scope) {
+    match (&draft.made.user, scope) {
         (Some(user), _) => out.set("Not root: it was made by this user, or for it.", "User", user),
         (None, Scope::System) => out.say(&format!(
             "Runs as root. For another user make it as that user (forerun unit systemd --system), or say\n\
@@ -74,22 +83,22 @@ fn text(draft: &Draft) -> String {
     }
     let why = "The PATH of who made this unit, less temporary folders: a unit's own has no ~/.local/bin.";
     out.set(why, "Environment", &assignment("PATH", &draft.path));
-    if let Some(state) = &draft.state {
+    if let Some(state) = &draft.made.state {
         let why = "Where its record is, as for who made this unit.";
         out.set(why, "Environment", &assignment("FORERUN_STATE_DIR", state));
     }
     let why = "Which file this is, for forerun to keep it up to date. The server does not see it.";
     out.set(why, "Environment", &assignment("FORERUN_UNIT", &draft.place.unit.to_string_lossy()));
-    out.set("Checks what the server needs, and then becomes it.", "ExecStart", &systemd(&draft.words));
+    out.set("Checks what the server needs, and then becomes it.", "ExecStart", &systemd(&draft.words()));
     let (soft, hard) = draft.nofile();
-    let why = "The usual 1024 is little for a server; what calls select(2) needs no more than it asks for.";
+    let why = "The usual 1024 is little for a server; for one that calls select(2): --nofile 1024.";
     out.set(why, "LimitNOFILE", &format!("{soft}:{hard}"));
     out.set("Whatever it ended with, it is started again,", "Restart", "always");
     out.set("after a pause,", "RestartSec", "2s");
     let why = "but not after 78: a mistake in the configuration, which a restart cannot mend.";
     out.set(why, "RestartPreventExitStatus", "78");
     out.set("The grace: SIGTERM, and after this long SIGKILL.", "TimeoutStopSec", &format!("{}s", draft.grace()));
-    if draft.harden {
+    if draft.made.harden {
         harden(&mut out, *scope, lives_in_tmp(draft));
     }
 
@@ -115,7 +124,7 @@ pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
         || control.place.unit.ends_with(format!(".config/systemd/user/{unit}"));
     let enabled = if usual { unit.clone() } else { control.place.unit.to_string_lossy().into_owned() };
     vec![
-        systemctl(control, &["daemon-reload"]),
+        reload(control.scope),
         systemctl(control, &["enable", &enabled]),
         systemctl(control, &[if restart { "restart" } else { "start" }, &unit]),
     ]
@@ -149,11 +158,12 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
     let pid = value("MainPID").parse().ok().filter(|&pid| pid > 0);
     let runs = match (value("ActiveState").as_str(), pid) {
         ("active" | "reloading", Some(pid)) => Runs::Yes(pid),
-        ("activating", _) => Runs::Later(said),
+        // What is being stopped may be started again in a moment.
+        ("activating" | "deactivating", _) => Runs::Later(said),
         _ => Runs::No(said),
     };
     Ok(Standing {
-        enabled: matches!(value("UnitFileState").as_str(), "enabled" | "enabled-runtime" | "linked" | "linked-runtime"),
+        enabled: matches!(value("UnitFileState").as_str(), "enabled" | "enabled-runtime"),
         runs,
         status: Some(value("StatusText")).filter(|text| !text.is_empty()),
         hears_sidecar: Some(value("NotifyAccess") == "all"),
@@ -172,9 +182,9 @@ pub fn stop(control: &Control) -> Result<(), Error> {
 
 /// What is left to do once the file is gone.
 pub fn forget(control: &Control) -> Result<(), Error> {
-    control.order(&systemctl(control, &["daemon-reload"]))?;
+    control.order(&reload(control.scope))?;
     // One that failed is remembered otherwise, and one that did not is none: no error.
-    control.ask(&systemctl(control, &["reset-failed", &unit(control)])).map(drop)
+    control.attempt(&systemctl(control, &["reset-failed", &unit(control)])).map(drop)
 }
 
 /// Whether this user's manager runs without a login.
@@ -187,8 +197,17 @@ fn unit(control: &Control) -> String {
     format!("{}.service", control.name)
 }
 
+/// What makes systemd read its units.
+pub fn reload(scope: Scope) -> Words {
+    of(scope, &["daemon-reload"])
+}
+
 fn systemctl(control: &Control, words: &[&str]) -> Words {
-    let of_user = (control.scope == Scope::User).then_some("--user");
+    of(control.scope, words)
+}
+
+fn of(scope: Scope, words: &[&str]) -> Words {
+    let of_user = (scope == Scope::User).then_some("--user");
     ["systemctl"].into_iter().chain(of_user).chain(words.iter().copied()).map(str::to_owned).collect()
 }
 

@@ -2,14 +2,13 @@
 //! What a unit executes: forerun, and the flags that make the same service from any folder.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::check::Check;
 use crate::cli::{Kind, Options};
 use crate::environment::Environment;
-use crate::service::Service;
+use crate::service::{Service, is_same_file};
 use crate::sys;
 
 use super::Scope;
@@ -19,15 +18,21 @@ pub const NOFILE: (u64, u64) = (8192, 16384);
 /// Where s6 is told that a server is ready, where nobody says another.
 pub const NOTIFICATION_FD: i32 = 3;
 
-/// The words after forerun's own name. Paths are absolute and as they were written: a symlink stays one. What they
-/// say is said again by the options that they are parsed to, so that a unit can be made from its own command line.
-/// `-v` and `-q` are of the run that makes it.
-pub fn of(options: &Options, service: &Service, kind: Kind, scope: Scope, here: &Path) -> Vec<OsString> {
+/// What comes first: which service it is, where a file says so.
+pub fn base(config: Option<&Path>) -> Vec<OsString> {
     let mut words = Words(vec!["--foreground".into()]);
+    words.maybe("--config", config);
+    words.0
+}
+
+/// The words after that. Paths are absolute and as they were written: a symlink stays one. What they say is said again
+/// by the options that they are parsed to, so that a unit can be made from its own command line. `-v` and `-q` are of
+/// the run that makes it.
+pub fn flags(options: &Options, service: &Service, kind: Kind, scope: Scope, here: &Path) -> Vec<OsString> {
+    let mut words = Words(Vec::new());
     let absolute = |path: &PathBuf| here.join(path).into_os_string();
-    match &service.config {
-        Some(config) => words.option("--config", config),
-        None => words.option("--cwd", &service.directory),
+    if service.config.is_none() {
+        words.option("--cwd", &service.directory);
     }
     if let (Some(cwd), true) = (&options.cwd, service.config.is_some()) {
         words.option("--cwd", absolute(cwd));
@@ -112,11 +117,8 @@ fn duration(duration: Duration) -> String {
 /// The file that forerun was started from, as it was named: what a package manager puts behind a symlink moves with
 /// every release.
 pub fn own_program(arguments: &[OsString], environment: &Environment, here: &Path) -> Option<PathBuf> {
-    let running = sys::own_executable().ok();
-    let is_us = |path: &PathBuf| match (path.metadata(), running.as_ref().map(|running| running.metadata())) {
-        (Ok(named), Some(Ok(running))) => (named.dev(), named.ino()) == (running.dev(), running.ino()),
-        _ => false,
-    };
+    let running = sys::own_executable().ok()?;
+    let is_us = |path: &PathBuf| is_same_file(path, &running);
     let name = Path::new(arguments.first()?);
     let named = match name.components().count() {
         1 if !arguments[0].as_encoded_bytes().contains(&b'/') => {
@@ -125,16 +127,13 @@ pub fn own_program(arguments: &[OsString], environment: &Environment, here: &Pat
         }
         _ => std::path::absolute(here.join(name)).ok().filter(is_us),
     };
-    named.or_else(|| running?.canonicalize().ok())
+    named.or_else(|| running.canonicalize().ok())
 }
 
 /// The current folder, through the symlinks that the caller went through (`PWD` of the shell).
 pub fn here(environment: &Environment, actual: &Path) -> PathBuf {
-    let identity = |path: &Path| path.metadata().map(|m| (m.dev(), m.ino())).ok();
     let named = environment.filled("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
-    named
-        .filter(|path| identity(path).is_some_and(|named| Some(named) == identity(actual)))
-        .unwrap_or(actual.to_owned())
+    named.filter(|path| is_same_file(path, actual)).unwrap_or(actual.to_owned())
 }
 
 /// PATH for the unit: the caller's, less what is gone tomorrow or cannot be written into every unit.
@@ -243,11 +242,11 @@ mod tests {
         let first = parse(given.iter().map(OsString::from).collect());
         let here = Path::new("/srv/web");
         let service = |options: &Options, here: &Path| Service::resolve(options, here).expect("resolves");
-        let words = of(&first, &service(&first, here), Kind::Systemd, Scope::System, here);
+        let words = flags(&first, &service(&first, here), Kind::Systemd, Scope::System, here);
         assert!(words.contains(&"file:/srv/web/x y".into()) && words.contains(&"/srv/web/sub".into()), "{words:?}");
         let second = parse([OsString::from("forerun")].into_iter().chain(words.clone()).collect());
         let elsewhere = Path::new("/");
-        assert_eq!(of(&second, &service(&second, elsewhere), Kind::Systemd, Scope::System, elsewhere), words);
+        assert_eq!(flags(&second, &service(&second, elsewhere), Kind::Systemd, Scope::System, elsewhere), words);
         let relative = |options: Options| Options {
             foreground: false,
             cwd: None,
@@ -267,7 +266,7 @@ mod tests {
         let nofile = |extra: &[&str], kind, scope| {
             let options = parse(extra);
             let service = Service::resolve(&options, Path::new("/")).expect("resolves");
-            let words = of(&options, &service, kind, scope, Path::new("/"));
+            let words = flags(&options, &service, kind, scope, Path::new("/"));
             words.iter().position(|w| w == "--nofile").map(|at| words[at + 1].clone())
         };
         assert_eq!(nofile(&[], Kind::Systemd, Scope::System), None);

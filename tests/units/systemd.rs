@@ -318,7 +318,7 @@ fn a_start_by_hand_asks_the_unit_first() {
     let pid = systemd.pid(name).expect("a pid");
     systemd.kill(pid);
     eventually("it is in back-off", || scene.property("SubState") == "auto-restart");
-    scene.start(&[]).expect_code(75).expect_stderr(&["is being started: activating (auto-restart)", &start]);
+    scene.start(&[]).expect_code(75).expect_stderr(&["is being started or stopped: activating (auto-restart)", &start]);
     // That of another config file of this name is not the one of this service.
     let text = fs::read_to_string(&scene.config).expect("a file");
     let elsewhere = Scene { config: room.file("copy.toml", &text).display().to_string(), ..scene };

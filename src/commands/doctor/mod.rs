@@ -10,7 +10,7 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 
-use super::unit::current_folder;
+use super::current_folder;
 use crate::check::port::{self, Port};
 use crate::check::{self, Lookup};
 use crate::cli::{Kind, Options};
@@ -28,7 +28,9 @@ use crate::service::Service;
 use crate::situation;
 use crate::sys::{self, Host};
 use crate::text::{quoted, shell_words};
-use crate::unit::{self, Caller, Control, Draft, Found, Installed, Scope};
+use crate::unit::{self, Control, Scope};
+
+use units::Site;
 
 pub fn run(options: &Options, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
     let here = current_folder(environment)?;
@@ -54,7 +56,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     if let Some(service) = service.as_ref().filter(|service| !service.command.is_empty()) {
         let room = Room {
             service,
-            caller: Caller { options, environment, arguments, here: &here },
+            site: Site { environment, arguments, here: &here },
             host: sys::host().map_err(unseen)?,
             record: root.as_deref().map_or(Ok(None), |root| record(service, root)),
         };
@@ -62,7 +64,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     } else if service.is_some() {
         let what = "no service here: no forerun.toml, and no command after '--'";
         findings.push(Finding::ok("service", what));
-        findings.extend(units::all(environment));
+        findings.extend(Site { environment, arguments, here: &here }.all());
     }
     print_result(if options.json { json(&findings) } else { text(&findings) }.as_bytes())?;
     match findings.iter().any(|finding| finding.level == Level::Problem) {
@@ -83,7 +85,7 @@ fn record(service: &Service, root: &Path) -> Result<Option<Record>, String> {
 /// What there is to see of one service.
 struct Room<'a> {
     service: &'a Service,
-    caller: Caller<'a>,
+    site: Site<'a>,
     host: Host,
     record: Result<Option<Record>, String>,
 }
@@ -97,7 +99,7 @@ impl Room<'_> {
         findings.extend(script::start_script(&self.service.directory));
         findings.push(self.instance());
         findings.extend(self.port());
-        findings.extend(self.units());
+        findings.extend(self.site.of(self.service));
         findings.extend(self.messages());
         findings
     }
@@ -108,7 +110,7 @@ impl Room<'_> {
 
     fn command(&self) -> Finding {
         let service = self.service;
-        let environment = service.variables.added_to(self.caller.environment.clone());
+        let environment = service.variables.added_to(self.site.environment.clone());
         let from = service.config.as_ref().map_or("the command line".to_owned(), quoted);
         let what = format!("{}, by {from}: {}", quoted(&service.name), quoted(&shell_words(&service.command)));
         match check::find(&service.command[0], &environment, &service.directory) {
@@ -190,36 +192,6 @@ impl Room<'_> {
         })
     }
 
-    fn units(&self) -> Vec<Finding> {
-        let service = self.service;
-        let found = unit::find(&service.name, service.config.as_deref(), self.caller.environment);
-        if found.is_empty() {
-            return vec![Finding::ok(
-                "unit",
-                "none of this service is installed; 'forerun unit KIND --install' makes one",
-            )];
-        }
-        found.iter().flat_map(|found| self.unit(found)).collect()
-    }
-
-    fn unit(&self, found: &Found) -> Vec<Finding> {
-        let whose = found.installed.whose(&self.service.name, Some(self.service.config.as_deref()));
-        let draft = match &found.installed {
-            Installed::Unit(text) => {
-                Draft::again(&self.caller, self.service, found.kind, found.place.clone(), text).ok().flatten()
-            }
-            _ => None,
-        };
-        let state = draft.as_ref().map_or(whose, |draft| found.installed.state(draft, &draft.files()));
-        let mut findings = vec![units::text(found, state)];
-        findings.extend(draft.as_ref().and_then(Draft::guarded).map(|path| {
-            let message = format!("{} is in a folder that macOS guards: a job may hang or fail there", quoted(path));
-            Finding::warning("unit", message, "move it, or give the server Full Disk Access")
-        }));
-        findings.extend(units::standing(&units::control(found, self.caller.environment, self.service.grace), found));
-        findings
-    }
-
     /// Whether a sidecar is heard by the systemd that runs the instance.
     fn messages(&self) -> Option<Finding> {
         let service = self.service;
@@ -244,7 +216,7 @@ impl Room<'_> {
         let name = unit.strip_suffix(".service")?;
         let place = unit::Place { unit: unit.into(), link: None };
         let scope = if supervised.as_ref().is_some_and(Supervised::is_of_user) { Scope::User } else { Scope::System };
-        let environment = self.caller.environment;
+        let environment = self.site.environment;
         let control = Control { kind: Kind::Systemd, scope, name, place: &place, environment, grace: service.grace };
         Some(match control.standing().map(|standing| standing.hears_sidecar) {
             Ok(Some(true)) => Finding::ok("sidecar", format!("is heard: {} has NotifyAccess=all", quoted(unit))),

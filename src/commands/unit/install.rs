@@ -4,8 +4,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +18,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::launch::readiness;
 use crate::report::line::{print_result, say};
+use crate::service::is_same_file;
 use crate::sys;
 use crate::text::{one_line, quoted, shell_words};
 use crate::unit::{self, Control, Draft, File, Installed, Runs, Scope, State};
@@ -49,7 +48,7 @@ impl Install<'_> {
         let Install { draft, files, control, options, .. } = self;
         let (unit, now) = (&draft.place.unit, options.unit.now);
         let hidden = if *state == State::Missing {
-            unit::hidden_by(draft.kind, draft.scope, &draft.service.name).filter(|hidden| hidden != unit)
+            unit::hidden_by(draft.kind, draft.made.scope, &draft.service.name).filter(|hidden| hidden != unit)
         } else {
             None
         };
@@ -66,12 +65,8 @@ impl Install<'_> {
             print_result(difference(draft, installed, files).as_bytes())?;
             return Err(Error::Conflict(format!("{} is left alone: {why}; --force replaces it", quoted(unit))));
         }
-        if now && !control.is_there() {
-            let program = control.program();
-            return Err(Error::NotFound(format!(
-                "cannot execute {}: it is not on PATH; nothing was written",
-                quoted(program)
-            )));
+        if now {
+            control.could_start()?;
         }
         let changed = *state != State::Current;
         if changed {
@@ -79,7 +74,7 @@ impl Install<'_> {
             if left_alone.is_some() {
                 self.keep_old().map_err(failed)?;
             }
-            unit::write(unit, files).map_err(failed)?;
+            unit::write(unit, files, installed).map_err(failed)?;
         }
         if now {
             control.start(changed)?;
@@ -90,7 +85,7 @@ impl Install<'_> {
     }
 
     fn advice(&self, e: &io::Error) -> &'static str {
-        match (e.kind(), self.draft.scope) {
+        match (e.kind(), self.draft.made.scope) {
             (io::ErrorKind::PermissionDenied, Scope::System) => {
                 "; do it as root, or install a unit of this user: --user"
             }
@@ -118,19 +113,38 @@ impl Install<'_> {
 
     /// Waits until the supervisor runs the server itself, and the server is healthy.
     fn verify(&self) -> Result<(i32, Option<String>), Error> {
+        let begun = Instant::now();
+        loop {
+            let pid = self.wait_for_server(begun)?;
+            let health = self.health()?;
+            if health.is_none() {
+                std::thread::sleep(LIVED);
+            }
+            match self.control.standing()?.runs {
+                // What a supervisor starts may be a shell first, and then forerun, which stands by.
+                Runs::Yes(still) if still == pid && is_forerun(still) => {}
+                Runs::Yes(still) if still == pid => return Ok((pid, health)),
+                Runs::Yes(other) => {
+                    return Err(self.not_running(&format!("pid {pid} ended, and pid {other} was started")));
+                }
+                Runs::Later(why) | Runs::No(why) => return Err(self.not_running(&format!("pid {pid} ended: {why}"))),
+            }
+        }
+    }
+
+    /// Waits until what the supervisor runs is no forerun any more.
+    fn wait_for_server(&self, begun: Instant) -> Result<i32, Error> {
         let Install { draft, control, .. } = self;
         let service = draft.service;
-        let name = quoted(&service.name);
         let waits = service.waits.iter().map(|wait| wait.probe.timeout).max().unwrap_or_default();
         let health = readiness(service).map(|_| service.health_timeout).unwrap_or_default();
         let patience = waits + health + Duration::from_secs(10);
-        let begun = Instant::now();
         let (mut down_since, mut said) = (None, HashSet::new());
-        let pid = loop {
+        loop {
             let standing = control.standing()?;
-            let status = standing.status.filter(|status| status.starts_with("standby: "));
+            let status = standing.standby().map(str::to_owned);
             let why = match (standing.runs, status) {
-                (Runs::Yes(pid), _) if !is_forerun(pid) => break pid,
+                (Runs::Yes(pid), _) if !is_forerun(pid) => return Ok(pid),
                 // That lasts until somebody does what it says.
                 (Runs::Yes(_) | Runs::Later(_), Some(status)) if begun.elapsed() >= SETTLED => {
                     return Err(self.not_running(&status));
@@ -155,18 +169,9 @@ impl Install<'_> {
                 return Err(self.not_running(&why));
             }
             if begun.elapsed() >= SETTLED && said.insert(why.clone()) {
-                say(&format!("waiting for {name}: {why}"));
+                say(&format!("waiting for {}: {why}", quoted(&service.name)));
             }
             std::thread::sleep(INTERVAL);
-        };
-        let health = self.health()?;
-        if health.is_none() {
-            std::thread::sleep(LIVED);
-        }
-        match control.standing()?.runs {
-            Runs::Yes(still) if still == pid => Ok((pid, health)),
-            Runs::Yes(other) => Err(self.not_running(&format!("pid {pid} ended, and pid {other} was started"))),
-            Runs::Later(why) | Runs::No(why) => Err(self.not_running(&format!("pid {pid} ended: {why}"))),
         }
     }
 
@@ -236,7 +241,7 @@ impl Install<'_> {
         if runs.is_none() && !control.is_there() {
             log::warn!("{} is not on PATH: nothing here reads this unit", quoted(control.program()));
         }
-        if draft.kind == Kind::Systemd && draft.scope == Scope::User && !unit::lingers() {
+        if draft.kind == Kind::Systemd && draft.made.scope == Scope::User && !unit::lingers() {
             say("it runs while you are logged in; from boot on, and after logout: loginctl enable-linger");
         }
         Ok(())
@@ -245,9 +250,7 @@ impl Install<'_> {
 
 /// A process that has not become the server yet.
 fn is_forerun(pid: i32) -> bool {
-    let identity = |path: PathBuf| path.metadata().map(|m| (m.dev(), m.ino())).ok();
-    let ours = sys::own_executable().ok().and_then(identity);
-    ours.is_some() && sys::executable(pid).and_then(identity) == ours
+    matches!((sys::executable(pid), sys::own_executable()), (Some(theirs), Ok(ours)) if is_same_file(&theirs, &ours))
 }
 
 /// Is told nothing: what is waited for was said.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::current_folder;
 use crate::cli::{Kind, Options};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -40,10 +41,11 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     }
     let service = Service::resolve(options, &here)?;
     service.without_effect.iter().for_each(|why| log::warn!("{why}; continuing"));
-    let place = Place::of(kind, scope, &service.name, dir.as_deref(), environment)?;
+    let mut place = Place::of(kind, scope, &service.name, dir.as_deref(), environment)?;
+    let installed = Installed::look(&place, unit::usual_files(kind));
+    place.follow(installed.ours(&service.name).filter(|_| dir.is_none()));
     let caller = Caller { options, environment, arguments, here: &here };
     let mut draft = Draft::new(&caller, &service, kind, scope, asked.harden, place)?;
-    let installed = Installed::look(&draft.place, &draft.names());
     draft.keep_user(&installed);
     let files = draft.files();
     let state = installed.state(&draft, &files);
@@ -64,13 +66,6 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
         return Install { draft: &draft, files: &files, control, options, environment }.run(&installed, &state);
     }
     print_result(if options.json { described(&draft, &files, &state) } else { printed(&draft, &files) }.as_bytes())
-}
-
-/// The current folder, as the caller named it.
-pub fn current_folder(environment: &Environment) -> Result<PathBuf, Error> {
-    let actual = std::env::current_dir()
-        .map_err(|e| Error::Config(format!("cannot tell the current directory: {e}; change to one that is there")))?;
-    Ok(unit::here(environment, &actual))
 }
 
 /// Everybody can read a unit, and ask a supervisor for it.
@@ -173,10 +168,11 @@ fn uninstall(
     let Some((name, config)) = service::named_with_config(options, here)? else {
         return Err(Error::Usage("no --name, and no forerun.toml here that says one".to_owned()));
     };
-    let place = Place::of(kind, scope, &name, dir, environment)?;
+    let mut place = Place::of(kind, scope, &name, dir, environment)?;
     let unit = place.unit.clone();
+    let installed = Installed::look(&place, unit::usual_files(kind));
+    place.follow(installed.ours(&name).filter(|_| dir.is_none()));
     let control = Control { kind, scope, name: &name, place: &place, environment, grace: LONGEST_GRACE };
-    let installed = Installed::look(&place, control.files());
     // Without a file at hand the name says which is meant.
     let config = config.as_deref().map(Some);
     let left_alone = match installed.whose(&name, config) {

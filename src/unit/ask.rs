@@ -1,0 +1,171 @@
+#![forbid(unsafe_code)]
+//! Supervisors are asked and told by their own commands, and never from inside of what they run.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::Scope;
+use super::control::{Control, Standing};
+use crate::error::Error;
+use crate::report::line::say;
+use crate::sys;
+use crate::text::{elapsed, one_line, quoted, shell_words};
+
+/// How long a supervisor may take to answer a question.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// No answer is longer, in bytes.
+const MOST: usize = 1 << 20;
+/// How often a command that has said all is looked at.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A command of a supervisor.
+pub type Words = Vec<String>;
+
+/// What a command answered.
+pub struct Answer {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Control<'_> {
+    /// Says what is run.
+    pub fn say(&self, words: &Words) {
+        say(&shell_words(words));
+    }
+
+    /// Says what is run, and runs it: for as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Control::start`].
+    pub fn order(&self, words: &Words) -> Result<(), Error> {
+        self.say(words);
+        let answer = self.attempt(words)?;
+        if answer.code == Some(0) { Ok(()) } else { Err(self.failed(&words.join(" "), &answer)) }
+    }
+
+    /// Runs a command and takes what it says.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it is not there, [`Error::NotReady`] when it does not answer.
+    pub fn ask(&self, words: &Words) -> Result<Answer, Error> {
+        self.run(words, Some(PATIENCE))
+    }
+
+    /// Runs a command for as long as it takes, and takes what it says: a failure may be none.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it is not there.
+    pub fn attempt(&self, words: &Words) -> Result<Answer, Error> {
+        self.run(words, None)
+    }
+
+    fn run(&self, words: &Words, limit: Option<Duration>) -> Result<Answer, Error> {
+        let mut command = Command::new(&words[0]);
+        // `su` and `sudo -u` leave out where the user's manager listens.
+        if self.scope == Scope::User && self.environment.filled("XDG_RUNTIME_DIR").is_none() {
+            let folder = PathBuf::from(format!("/run/user/{}", nix::unistd::geteuid()));
+            if folder.is_dir() {
+                command.env("XDG_RUNTIME_DIR", folder);
+            }
+        }
+        command.env("LC_ALL", "C").args(&words[1..]).stdin(Stdio::null());
+        said_by(&mut command, limit).map_err(|e| match e.kind() {
+            io::ErrorKind::TimedOut => Error::NotReady(format!("cannot run {}: {e}", quoted(&words.join(" ")))),
+            _ => Error::NotFound(format!("cannot execute {}: {e}; install it, or put it on PATH", quoted(&words[0]))),
+        })
+    }
+
+    /// The error of a command that failed, in its own words.
+    pub fn failed(&self, command: &str, answer: &Answer) -> Error {
+        let said = if answer.err.trim().is_empty() { &answer.out } else { &answer.err };
+        let said = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        let code = answer.code.map_or("a signal ended it".to_owned(), |code| format!("exit code {code}"));
+        Error::NotReady(format!("cannot run {}: {code}: {}", quoted(command), one_line(&said)))
+    }
+
+    /// Tries until something is there, at most for `patience`.
+    ///
+    /// # Errors
+    /// Those of `attempt`.
+    pub fn poll<T>(
+        &self,
+        patience: Duration,
+        interval: Duration,
+        mut attempt: impl FnMut() -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let found = attempt()?;
+            if found.is_some() || Instant::now() >= deadline {
+                return Ok(found);
+            }
+            std::thread::sleep(interval);
+        }
+    }
+
+    /// Waits until what ran before has ended, where the supervisor's command returns at once.
+    ///
+    /// # Errors
+    /// As [`Control::start`].
+    pub fn wait_for_another(&self, before: &Standing) -> Result<(), Error> {
+        let patience = self.grace + Duration::from_secs(10);
+        let gone = || Ok((self.standing()?.runs != before.runs).then_some(()));
+        let ended = self.poll(patience, Duration::from_millis(100), gone)?;
+        ended.ok_or_else(|| {
+            Error::NotReady(format!("{} does not end; see '{} status'", quoted(self.name), self.kind_word()))
+        })
+    }
+}
+
+/// Runs a command to its end, or kills it at its limit.
+fn said_by(command: &mut Command, limit: Option<Duration>) -> io::Result<Answer> {
+    let begun = Instant::now();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut out = Output { pipe: child.stdout.take().map(OwnedFd::from), said: Vec::new() };
+    let mut err = Output { pipe: child.stderr.take().map(OwnedFd::from), said: Vec::new() };
+    loop {
+        // The status before the output: what the command said last is there once it has ended.
+        let status = child.try_wait()?;
+        out.read();
+        err.read();
+        if let Some(status) = status {
+            let text = |output: Output| String::from_utf8_lossy(&output.said).into_owned();
+            return Ok(Answer { code: status.code(), out: text(out), err: text(err) });
+        }
+        if let Some(limit) = limit.filter(|&limit| begun.elapsed() >= limit) {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {}", elapsed(limit))));
+        }
+        let tick = if out.pipe.is_some() || err.pipe.is_some() { 20 * TICK } else { TICK };
+        sys::wait_readable([out.pipe.as_ref().map(AsFd::as_fd), err.pipe.as_ref().map(AsFd::as_fd)], tick);
+    }
+}
+
+/// What a command says. What it leaves running may keep the pipe open: it is not read to its end.
+struct Output {
+    pipe: Option<OwnedFd>,
+    said: Vec<u8>,
+}
+
+impl Output {
+    fn read(&mut self) {
+        let mut bytes = [0; 4096];
+        while let Some(pipe) = &self.pipe {
+            if !sys::wait_readable([Some(pipe.as_fd())], Duration::ZERO)[0] {
+                return;
+            }
+            match nix::unistd::read(pipe, &mut bytes) {
+                Ok(0) => self.pipe = None,
+                Ok(_) if self.said.len() > MOST => self.pipe = None,
+                Ok(count) => self.said.extend_from_slice(&bytes[..count]),
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(_) => self.pipe = None,
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+#![forbid(unsafe_code)]
+//! A unit before it is written: everything that it says, from the service, the caller and what is there.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use nix::unistd::{User, geteuid};
+
+use super::installed::{Installed, Text};
+use super::marker::{self, Made, Marker};
+use super::{Place, Scope, launchd, place, runit, s6, supervisord, systemd, words};
+use crate::cli::{Kind, Options};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::instance::state;
+use crate::service::Service;
+use crate::sys;
+use crate::text::quoted;
+
+/// A unit's limits of open descriptors: soft, hard.
+pub type Limits = (u64, u64);
+
+/// Everything that a unit is written from.
+pub struct Draft<'a> {
+    pub kind: Kind,
+    pub place: Place,
+    pub service: &'a Service,
+    pub made: Made,
+    /// PATH, as it was when the unit was first written.
+    pub path: String,
+}
+
+/// A file of a unit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct File {
+    /// Empty where the unit is one file.
+    pub name: &'static str,
+    pub text: String,
+    pub executable: bool,
+}
+
+/// What the caller is: where it is, who, and with which command line.
+pub struct Caller<'a> {
+    pub options: &'a Options,
+    pub environment: &'a Environment,
+    pub arguments: &'a [OsString],
+    /// The current folder, as it was named.
+    pub here: &'a Path,
+}
+
+impl<'a> Draft<'a> {
+    /// The unit of a service, as this caller would write it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where nobody can tell where forerun or the home is, or where the name is no unit's.
+    pub fn new(
+        caller: &Caller,
+        service: &'a Service,
+        kind: Kind,
+        scope: Scope,
+        harden: bool,
+        place: Place,
+    ) -> Result<Draft<'a>, Error> {
+        let name = quoted(&service.name);
+        if kind == Kind::Systemd && service.name.ends_with('@') {
+            return Err(Error::Config(format!(
+                "the name {name} would be a template's, which runs nothing; give another --name"
+            )));
+        }
+        if service.name.starts_with(['-', '.']) {
+            return Err(Error::Config(format!(
+                "the name {name} is none that supervisors take for a service's; give another --name"
+            )));
+        }
+        let program = words::own_program(caller.arguments, caller.environment, caller.here).ok_or_else(|| {
+            Error::Config("cannot tell where forerun itself is installed; call it by its path".to_owned())
+        })?;
+        let us = geteuid();
+        let user = match scope {
+            Scope::System if !us.is_root() => User::from_uid(us).ok().flatten().map(|user| user.name),
+            _ => None,
+        };
+        let state = state::chosen_root(caller.environment, caller.here);
+        let made = Made {
+            scope,
+            harden,
+            user,
+            state: state.map(|folder| folder.to_string_lossy().into_owned()),
+            scanned: place.link.as_ref().and_then(|link| link.parent()).map(Path::to_owned),
+            program,
+            flags: words::flags(caller.options, service, kind, scope, caller.here),
+        };
+        Ok(Draft { kind, place, service, made, path: words::search_path(caller.environment) })
+    }
+
+    /// The unit that this caller would write in the place of one that is there, made in the same way: with the PATH, the
+    /// user, the state folder and the forerun that it has. Nothing where that one is not ours.
+    ///
+    /// # Errors
+    /// As [`Draft::new`].
+    pub fn again(
+        caller: &Caller,
+        service: &'a Service,
+        kind: Kind,
+        place: Place,
+        there: &Text,
+    ) -> Result<Option<Draft<'a>>, Error> {
+        let Some(Marker { made, .. }) = &there.marker else { return Ok(None) };
+        let mut draft = Draft::new(caller, service, kind, made.scope, made.harden, place)?;
+        let text = &there.files[0].1;
+        let kept = match kind {
+            Kind::Systemd => systemd::kept_path(text),
+            Kind::Launchd => launchd::kept_path(text),
+            Kind::Supervisord => supervisord::kept_path(text),
+            Kind::Runit | Kind::S6 => runit::kept_path(text),
+        };
+        draft.path = kept.unwrap_or(draft.path);
+        draft.made.state = made.state.clone();
+        draft.made.user = made.user.clone();
+        if made.program.is_file() {
+            draft.made.program = made.program.clone();
+        }
+        Ok(Some(draft))
+    }
+
+    /// Root writes a unit anew that runs as somebody else: it stays that user's.
+    pub fn keep_user(&mut self, there: &Installed) {
+        if let (Some(marker), None) = (there.ours(&self.service.name), &self.made.user) {
+            self.made.user = marker.made.user.clone();
+        }
+    }
+
+    /// forerun, and what it is told.
+    pub fn words(&self) -> Vec<OsString> {
+        let program = self.made.program.clone().into_os_string();
+        [vec![program], words::base(self.service.config.as_deref()), self.made.flags.clone()].concat()
+    }
+
+    /// The unit's files, the one with the marker first.
+    pub fn files(&self) -> Vec<File> {
+        let mut files = match self.kind {
+            Kind::Systemd => systemd::files(self),
+            Kind::Launchd => launchd::files(self),
+            Kind::Supervisord => supervisord::files(self),
+            Kind::Runit => runit::files(self),
+            Kind::S6 => s6::files(self),
+        };
+        marker::seal(&mut files);
+        files
+    }
+
+    /// The names of its files, where it is a folder.
+    pub fn names(&self) -> Vec<&'static str> {
+        match self.kind {
+            Kind::Runit => runit::FILES.to_vec(),
+            Kind::S6 => s6::names(self),
+            Kind::Systemd | Kind::Launchd | Kind::Supervisord => Vec::new(),
+        }
+    }
+
+    pub fn marker(&self) -> String {
+        Marker::unsealed(&self.service.name, self.service.config.as_deref(), &self.made, &self.names())
+    }
+
+    /// The limits of open descriptors.
+    pub fn nofile(&self) -> Limits {
+        match self.service.nofile {
+            None => words::NOFILE,
+            Some(wish) => (wish.soft, wish.hard.unwrap_or(words::NOFILE.1.max(wish.soft))),
+        }
+    }
+
+    /// How long the server may take to stop, in whole seconds: at least one, as 0 is "for ever" to launchd.
+    pub fn grace(&self) -> u64 {
+        self.service.grace.as_millis().div_ceil(1000).max(1) as u64
+    }
+
+    /// What the service needs that the supervisor's system keeps from it, where that is known.
+    pub fn guarded(&self) -> Option<&Path> {
+        let paths = self.paths();
+        (self.kind == Kind::Launchd).then(|| launchd::guarded(paths, sys::home_directory().as_deref())).flatten()
+    }
+
+    /// Where forerun, the server and what they need are.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let service = self.service;
+        let programs = [self.made.program.as_path(), Path::new(&service.command[0])];
+        let all = programs.into_iter().chain([service.directory.as_path()]).chain(service.config.as_deref());
+        all.chain(self.made.state.as_deref().map(Path::new))
+    }
+
+    /// What a person types to see what is installed and to write it again.
+    pub fn install_command(&self) -> String {
+        let kind = place::kind_word(self.kind);
+        format!("forerun unit {kind} --install")
+    }
+}

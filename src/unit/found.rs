@@ -1,0 +1,107 @@
+#![forbid(unsafe_code)]
+//! The units of ours that are installed, and whether one is in the way of a start by hand.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::control::{Control, Runs};
+use super::installed::{Installed, State};
+use super::{Marker, Place, Scope, place, usual_files, words};
+use crate::cli::{KINDS, Kind};
+use crate::environment::Environment;
+use crate::service::Service;
+use crate::text::{quoted, shell_words};
+
+/// A unit of ours that is installed.
+pub struct Found {
+    pub kind: Kind,
+    pub scope: Scope,
+    pub name: String,
+    pub place: Place,
+    pub installed: Installed,
+}
+
+impl Found {
+    /// What is where a unit of this name usually is.
+    fn look(kind: Kind, scope: Scope, name: &str, environment: &Environment) -> Option<Found> {
+        let mut place = Place::of(kind, scope, name, None, environment).ok()?;
+        // `systemctl link` and those who keep their files elsewhere put a symlink there.
+        if let Ok(target) = place.unit.read_link() {
+            place.unit = place.unit.parent()?.join(target);
+        }
+        let installed = Installed::look(&place, usual_files(kind));
+        place.follow(installed.ours(name));
+        Some(Found { kind, scope, name: name.to_owned(), place, installed })
+    }
+
+    /// What it says of itself.
+    pub fn marker(&self) -> Option<&Marker> {
+        self.installed.ours(&self.name)
+    }
+
+    /// `forerun unit` with `verbs`, for the same unit: with what made it.
+    pub fn command(&self, verbs: &[&str]) -> String {
+        let mut words = self.words(verbs);
+        if let Some(Marker { made, config, .. }) = self.marker() {
+            words.extend(made.harden.then(|| "--harden".into()));
+            words.extend(words::base(config.as_deref()).into_iter().skip(1).chain(made.flags.iter().cloned()));
+        }
+        shell_words(&words)
+    }
+
+    /// What removes it, also where its config file is gone.
+    pub fn uninstall_command(&self) -> String {
+        let mut words = self.words(&["--uninstall"]);
+        words.extend(["--name".into(), OsString::from(&self.name)]);
+        shell_words(&words)
+    }
+
+    fn words(&self, verbs: &[&str]) -> Vec<OsString> {
+        let scope = if self.scope == Scope::System { "--system" } else { "--user" };
+        let words = ["forerun", "unit", place::kind_word(self.kind), scope];
+        words.iter().chain(verbs).map(OsString::from).collect()
+    }
+
+    fn is_ours(&self, config: Option<Option<&Path>>) -> bool {
+        matches!(self.installed.whose(&self.name, config), State::Current | State::Edited)
+    }
+}
+
+fn kinds_and_scopes() -> impl Iterator<Item = (Kind, Scope)> {
+    KINDS.into_iter().flat_map(|(_, kind)| [(kind, Scope::System), (kind, Scope::User)])
+}
+
+/// The units of a service, of all kinds, where they usually are. `config`: as it is resolved, if it has one.
+pub fn find(name: &str, config: Option<&Path>, environment: &Environment) -> Vec<Found> {
+    let look = |(kind, scope)| Found::look(kind, scope, name, environment);
+    kinds_and_scopes().filter_map(look).filter(|found| found.is_ours(Some(config))).collect()
+}
+
+/// The units of all services, where they usually are.
+pub fn all(environment: &Environment) -> Vec<Found> {
+    let names = |(kind, scope)| place::names(kind, scope, environment).into_iter().map(move |name| (kind, scope, name));
+    let look = |(kind, scope, name): (_, _, String)| Found::look(kind, scope, &name, environment);
+    kinds_and_scopes().flat_map(names).filter_map(look).filter(|found| found.is_ours(None)).collect()
+}
+
+/// Why a start by hand would be in the way of a supervisor that has a unit of this service, and what to do.
+pub fn in_the_way(service: &Service, environment: &Environment) -> Option<String> {
+    find(&service.name, service.config.as_deref(), environment).into_iter().find_map(|found| {
+        let Found { kind, scope, name, place, .. } = &found;
+        let control = Control { kind: *kind, scope: *scope, name, place, environment, grace: service.grace };
+        let standing = control.standing().inspect_err(|e| log::info!("{e}; continuing")).ok()?;
+        let said = match (&standing.runs, standing.enabled) {
+            (Runs::Yes(pid), _) => format!("runs as pid {pid}"),
+            (Runs::Later(said), _) => format!("is being started or stopped: {said}"),
+            (Runs::No(said), true) => format!("is enabled, but does not run: {said}"),
+            (Runs::No(_), false) => return None,
+        };
+        Some(format!(
+            "{} is the unit {} of {}, which {said}; start it there: {}; or give --detach, to start one by hand",
+            quoted(name),
+            quoted(&place.unit),
+            control.kind_word(),
+            control.start_command(),
+        ))
+    })
+}

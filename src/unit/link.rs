@@ -1,0 +1,79 @@
+#![forbid(unsafe_code)]
+//! The symlink in the folder that runit or s6 scans: there it runs what the link leads to.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::ask::Words;
+use super::control::Control;
+use crate::error::Error;
+use crate::report::line::say;
+use crate::text::{quoted, shell_words};
+
+impl Control<'_> {
+    /// `ln -s` to the folder of the unit, and the link.
+    pub fn link(&self) -> [Words; 2] {
+        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let link = self.place.link.as_ref().map(text).unwrap_or_default();
+        [vec!["ln".to_owned(), "-s".to_owned(), text(&self.place.unit), link.clone()], vec![link]]
+    }
+
+    /// The link, where it leads to our unit.
+    pub fn scanned(&self) -> Option<String> {
+        let link = self.place.link.as_ref()?;
+        (fs::read_link(link).ok()? == self.place.unit).then(|| link.to_string_lossy().into_owned())
+    }
+
+    /// Makes the link.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where something else is there, [`Error::State`] where it cannot be made.
+    pub fn make_link(&self, shown: &Words) -> Result<(), Error> {
+        let Some(link) = self.place.link.as_ref().filter(|_| self.scanned().is_none()) else { return Ok(()) };
+        self.say(shown);
+        std::os::unix::fs::symlink(&self.place.unit, link).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => Error::Conflict(format!(
+                "cannot make {}: something else is there; remove it, or give another --name",
+                quoted(link)
+            )),
+            _ => Error::State(format!("cannot make {}: {e}; give the folder that is scanned as --dir", quoted(link))),
+        })
+    }
+
+    /// Removes the link, without which nobody starts the unit again, and then ends what runs it, if something does.
+    ///
+    /// # Errors
+    /// As [`Control::start`]; [`Error::State`] where the link stays.
+    pub fn take_away(
+        &self,
+        is_supervised: bool,
+        order: &Words,
+        mut is_gone: impl FnMut() -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let Some(link) = self.scanned() else { return Ok(()) };
+        self.remove_link(&link)?;
+        if !is_supervised {
+            return Ok(());
+        }
+        self.order(order)?;
+        let patience = self.grace + Duration::from_secs(20);
+        let gone = self.poll(patience, Duration::from_millis(100), || Ok(is_gone()?.then_some(())))?;
+        gone.ok_or_else(|| {
+            let unit = quoted(&self.place.unit);
+            Error::NotReady(format!("{} does not let go of {unit}; end what runs there", self.kind_word()))
+        })
+    }
+
+    fn remove_link(&self, link: &str) -> Result<(), Error> {
+        say(&shell_words(&["rm", link]));
+        fs::remove_file(link).map_err(|e| Error::State(format!("cannot remove {}: {e}", quoted(link))))
+    }
+
+    /// The error where nobody looks at the folder of links.
+    pub fn not_scanned(&self, scanner: &str) -> Error {
+        let folder = self.place.link.as_ref().and_then(|link| link.parent()).map(quoted).unwrap_or_default();
+        Error::NotReady(format!("no {scanner} looks at {folder}; start it, or give the folder that it scans as --dir"))
+    }
+}
