@@ -26,7 +26,7 @@ use crate::sidecar::Role;
 use crate::situation;
 use crate::sys::{self, Dispositions};
 use crate::text::quoted;
-use crate::unit::{Caller, refresh};
+use crate::unit::{Site, refresh};
 
 /// Starts, or checks, as the command line says.
 ///
@@ -134,9 +134,9 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         );
     }
     explain(decision);
-    let caller = Caller { options, environment: inherited, arguments: start.arguments, here: &start.called_in };
+    let site = Site { environment: inherited, arguments: start.arguments, here: &start.called_in };
     let unit_is_ours =
-        decision.mode == Mode::Foreground && refresh::run(&caller, service, decision, start.state.as_deref().ok());
+        decision.mode == Mode::Foreground && refresh::run(&site, service, decision, start.state.as_deref().ok());
     if service.replace == Replace::Same && decision.mode == Mode::Foreground {
         log::warn!("--replace is of a detached start, and stops nothing in the foreground; continuing");
     }

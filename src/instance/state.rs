@@ -134,8 +134,20 @@ impl Folder {
     /// # Errors
     /// When the file system has no locks, or the file cannot be opened.
     pub fn try_lock(&self) -> io::Result<Option<Lock>> {
+        self.try_lock_file("lock")
+    }
+
+    /// The same for whoever installs or removes the service's unit: the start that comes of it takes the other.
+    ///
+    /// # Errors
+    /// As [`Folder::try_lock`].
+    pub fn try_lock_unit(&self) -> io::Result<Option<Lock>> {
+        self.try_lock_file("unit-lock")
+    }
+
+    fn try_lock_file(&self, name: &str) -> io::Result<Option<Lock>> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let file = openat(&self.handle, "lock", flags, private())?;
+        let file = openat(&self.handle, name, flags, private())?;
         Ok(sys::try_lock(file.as_fd())?.then_some(Lock { _file: file }))
     }
 

@@ -107,17 +107,15 @@ impl Control<'_> {
         }
     }
 
-    /// Waits until what ran before has ended, where the supervisor's command returns at once.
+    /// Waits until what ran before has ended, where the supervisor's command returns at once. `look`: what shows it.
     ///
     /// # Errors
     /// As [`Control::start`].
-    pub fn wait_for_another(&self, before: &Standing) -> Result<(), Error> {
+    pub fn wait_for_another(&self, before: &Standing, look: &Words) -> Result<(), Error> {
         let patience = self.grace + Duration::from_secs(10);
         let gone = || Ok((self.standing()?.runs != before.runs).then_some(()));
         let ended = self.poll(patience, Duration::from_millis(100), gone)?;
-        ended.ok_or_else(|| {
-            Error::NotReady(format!("{} does not end; see '{} status'", quoted(self.name), self.kind_word()))
-        })
+        ended.ok_or_else(|| Error::NotReady(format!("{} does not end; see: {}", quoted(self.name), shell_words(look))))
     }
 }
 

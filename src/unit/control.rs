@@ -22,7 +22,7 @@ pub struct Control<'a> {
 }
 
 /// What a supervisor says of a unit.
-#[derive(Debug)]
+#[derive(PartialEq, Eq, Debug)]
 pub struct Standing {
     /// It is started again at the next boot or login.
     pub enabled: bool,
@@ -189,7 +189,7 @@ impl Control<'_> {
     ///
     /// # Errors
     /// [`Error::NotFound`] without the supervisor's program, [`Error::NotReady`] where nobody is logged in for whom it
-    /// would run.
+    /// would run, [`Error::Conflict`] where something else is in its place.
     pub fn could_start(&self) -> Result<(), Error> {
         if !self.is_there() {
             let program = quoted(self.program());
@@ -197,7 +197,8 @@ impl Control<'_> {
         }
         match self.kind {
             Kind::Launchd => launchd::could_start(self),
-            Kind::Systemd | Kind::Supervisord | Kind::Runit | Kind::S6 => Ok(()),
+            Kind::Runit | Kind::S6 => self.link_is_free(),
+            Kind::Systemd | Kind::Supervisord => Ok(()),
         }
     }
 }

@@ -2,11 +2,11 @@
 //! A unit before it is written: everything that it says, from the service, the caller and what is there.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{User, geteuid};
 
-use super::installed::{Installed, Text};
+use super::installed::Installed;
 use super::marker::{self, Made, Marker};
 use super::{Place, Scope, launchd, place, runit, s6, supervisord, systemd, words};
 use crate::cli::{Kind, Options};
@@ -61,15 +61,11 @@ impl<'a> Draft<'a> {
         harden: bool,
         place: Place,
     ) -> Result<Draft<'a>, Error> {
-        let name = quoted(&service.name);
-        if kind == Kind::Systemd && service.name.ends_with('@') {
+        refuse_name(kind, &service.name)?;
+        if place.unit.to_str().is_none() {
             return Err(Error::Config(format!(
-                "the name {name} would be a template's, which runs nothing; give another --name"
-            )));
-        }
-        if service.name.starts_with(['-', '.']) {
-            return Err(Error::Config(format!(
-                "the name {name} is none that supervisors take for a service's; give another --name"
+                "the unit's path {} is not UTF-8; give another --dir",
+                quoted(&place.unit)
             )));
         }
         let program = words::own_program(caller.arguments, caller.environment, caller.here).ok_or_else(|| {
@@ -81,11 +77,12 @@ impl<'a> Draft<'a> {
             _ => None,
         };
         let state = state::chosen_root(caller.environment, caller.here);
+        let state = state.map(|folder| writable_state(kind, folder)).transpose()?;
         let made = Made {
             scope,
             harden,
             user,
-            state: state.map(|folder| folder.to_string_lossy().into_owned()),
+            state,
             scanned: place.link.as_ref().and_then(|link| link.parent()).map(Path::to_owned),
             program,
             flags: words::flags(caller.options, service, kind, scope, caller.here),
@@ -93,34 +90,20 @@ impl<'a> Draft<'a> {
         Ok(Draft { kind, place, service, made, path: words::search_path(caller.environment) })
     }
 
-    /// The unit that this caller would write in the place of one that is there, made in the same way: with the PATH, the
-    /// user, the state folder and the forerun that it has. Nothing where that one is not ours.
-    ///
-    /// # Errors
-    /// As [`Draft::new`].
-    pub fn again(
-        caller: &Caller,
-        service: &'a Service,
-        kind: Kind,
-        place: Place,
-        there: &Text,
-    ) -> Result<Option<Draft<'a>>, Error> {
-        let Some(Marker { made, .. }) = &there.marker else { return Ok(None) };
-        let mut draft = Draft::new(caller, service, kind, made.scope, made.harden, place)?;
-        let text = &there.files[0].1;
-        let kept = match kind {
+    /// As one that is there was made: with the PATH, the user, the state folder and the forerun that it has.
+    pub fn made_as(&mut self, made: &Made, text: &str) {
+        let kept = match self.kind {
             Kind::Systemd => systemd::kept_path(text),
             Kind::Launchd => launchd::kept_path(text),
             Kind::Supervisord => supervisord::kept_path(text),
             Kind::Runit | Kind::S6 => runit::kept_path(text),
         };
-        draft.path = kept.unwrap_or(draft.path);
-        draft.made.state = made.state.clone();
-        draft.made.user = made.user.clone();
+        self.path = kept.unwrap_or_else(|| self.path.clone());
+        self.made.state = made.state.clone();
+        self.made.user = made.user.clone();
         if made.program.is_file() {
-            draft.made.program = made.program.clone();
+            self.made.program = made.program.clone();
         }
-        Ok(Some(draft))
     }
 
     /// Root writes a unit anew that runs as somebody else: it stays that user's.
@@ -194,4 +177,36 @@ impl<'a> Draft<'a> {
         let kind = place::kind_word(self.kind);
         format!("forerun unit {kind} --install")
     }
+}
+
+/// Refuses a name that no supervisor of this kind takes for one service's.
+///
+/// # Errors
+/// [`Error::Config`].
+pub fn refuse_name(kind: Kind, name: &str) -> Result<(), Error> {
+    let why = match kind {
+        Kind::Systemd if name.ends_with('@') => "would be a template's, which runs nothing",
+        Kind::Systemd if name.starts_with('@') => "is an instance of no template to systemd",
+        Kind::Supervisord if name == "all" => "means every program to supervisorctl",
+        _ if name.starts_with(['-', '.']) => "is none that supervisors take for a service's",
+        _ => return Ok(()),
+    };
+    Err(Error::Config(format!("the name {} {why}; give another --name", quoted(name))))
+}
+
+/// FORERUN_STATE_DIR as a unit can say it.
+fn writable_state(kind: Kind, folder: PathBuf) -> Result<String, Error> {
+    let shown = quoted(&folder);
+    let text = folder.into_os_string().into_string().ok();
+    // supervisord reads a value to the next quote, takes ';' for a comment, and replaces '%(...)' before all else.
+    let is_plain = |text: &String| {
+        !text.contains(char::is_control)
+            && (kind != Kind::Supervisord || !(text.contains(['"', ';', '\\']) || text.contains("%(")))
+    };
+    text.filter(is_plain).ok_or_else(|| {
+        Error::Config(format!(
+            "a unit of {} cannot say FORERUN_STATE_DIR={shown}; choose another",
+            place::kind_word(kind)
+        ))
+    })
 }

@@ -2,15 +2,27 @@
 //! The units of ours that are installed, and whether one is in the way of a start by hand.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::control::{Control, Runs};
 use super::installed::{Installed, State};
-use super::{Marker, Place, Scope, place, usual_files, words};
+use super::marker::{Made, Marker};
+use super::{Caller, Draft, Place, Scope, place, usual_files, words};
 use crate::cli::{KINDS, Kind};
 use crate::environment::Environment;
+use crate::error::Error;
 use crate::service::Service;
 use crate::text::{quoted, shell_words};
+
+/// Where units are looked at from.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    pub environment: &'a Environment,
+    /// This forerun's own.
+    pub arguments: &'a [OsString],
+    /// The current folder, as it was named.
+    pub here: &'a Path,
+}
 
 /// A unit of ours that is installed.
 pub struct Found {
@@ -37,6 +49,25 @@ impl Found {
     /// What it says of itself.
     pub fn marker(&self) -> Option<&Marker> {
         self.installed.ours(&self.name)
+    }
+
+    /// The unit as it would be written today: of the service that it makes, with the flags that it has, and made in the
+    /// same way.
+    ///
+    /// # Errors
+    /// Those of the service and of [`Draft::new`]; [`Error::Config`] where it is none of ours.
+    pub fn today<T>(&self, site: &Site, look: impl FnOnce(&Draft) -> T) -> Result<T, Error> {
+        let (Some(marker), Installed::Unit(text)) = (self.marker(), &self.installed) else {
+            return Err(Error::Config(format!("{} is no unit of ours", quoted(&self.place.unit))));
+        };
+        let Site { environment, arguments, here } = *site;
+        let options = marker.options()?;
+        let service = Service::resolve(&options, here)?;
+        let caller = Caller { options: &options, environment, arguments, here };
+        let Made { scope, harden, .. } = marker.made;
+        let mut draft = Draft::new(&caller, &service, self.kind, scope, harden, self.place.clone())?;
+        draft.made_as(&marker.made, &text.files[0].1);
+        Ok(look(&draft))
     }
 
     /// `forerun unit` with `verbs`, for the same unit: with what made it.
@@ -75,6 +106,16 @@ fn kinds_and_scopes() -> impl Iterator<Item = (Kind, Scope)> {
 pub fn find(name: &str, config: Option<&Path>, environment: &Environment) -> Vec<Found> {
     let look = |(kind, scope)| Found::look(kind, scope, name, environment);
     kinds_and_scopes().filter_map(look).filter(|found| found.is_ours(Some(config))).collect()
+}
+
+/// What is in the place of a unit of this service, and is none: the file, and why it is not.
+pub fn strangers(name: &str, config: Option<&Path>, environment: &Environment) -> Vec<(PathBuf, String)> {
+    let look = |(kind, scope)| Found::look(kind, scope, name, environment);
+    let strange = |found: Found| match found.installed.whose(name, Some(config)) {
+        State::Foreign(why) => Some((found.place.unit, why)),
+        _ => None,
+    };
+    kinds_and_scopes().filter_map(look).filter_map(strange).collect()
 }
 
 /// The units of all services, where they usually are.

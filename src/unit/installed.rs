@@ -6,12 +6,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Draft, File, Marker, Place, marker};
+use super::{Draft, File, Marker, Place, marker, runit, s6};
 use crate::service::is_same_file;
 use crate::sys;
 
-/// No unit is larger.
-const LARGEST: u64 = 1 << 20;
+/// No unit is larger, in bytes: systemd reads no more.
+pub const LARGEST: u64 = 1 << 20;
 
 /// What is where a unit belongs.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ impl Installed {
         let (text, owner) = match read(&place.unit, first) {
             Ok(Some(found)) => found,
             Ok(None) if first.is_empty() || place.unit.symlink_metadata().is_err() => return Installed::Nothing,
+            // What an installation that was killed left behind.
+            Ok(None) if is_rest(&place.unit) => return Installed::Nothing,
             Ok(None) => return Installed::Unusable(format!("it has no '{first}'")),
             Err(why) => return Installed::Unusable(why.to_string()),
         };
@@ -85,13 +87,15 @@ impl Installed {
         }
     }
 
+    /// Whether it is what would be written.
+    pub fn is(&self, files: &[File]) -> bool {
+        matches!(self, Installed::Unit(text) if text.is(files))
+    }
+
     /// How it stands to the unit that would be written.
     pub fn state(&self, draft: &Draft, files: &[File]) -> State {
         let state = self.whose(&draft.service.name, Some(draft.service.config.as_deref()));
-        match (state, self) {
-            (State::Current, Installed::Unit(text)) if !text.is(files) => State::Stale,
-            (state, _) => state,
-        }
+        if state == State::Current && !self.is(files) { State::Stale } else { state }
     }
 
     /// How it stands to the service of this name and config file (`None`: any).
@@ -130,6 +134,18 @@ impl Text {
     pub fn fingerprint(&self) -> String {
         marker::digest(self.files.iter().map(|(name, text)| (name.as_str(), text.clone())))
     }
+}
+
+/// Whether nothing is in a folder of runit or s6 but what forerun and they put there.
+fn is_rest(folder: &Path) -> bool {
+    let is_of_us = |name: &str| match read(folder, name) {
+        Ok(Some((text, _))) => runit::is_file(name, &text) || s6::is_file(name, &text),
+        _ => false,
+    };
+    let is_known =
+        |name: &str| runit::KEPT.contains(&name) || s6::KEPT.contains(&name) || is_beside(name) || is_of_us(name);
+    let names = fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.file_name()));
+    names.is_ok_and(|mut names| names.all(|name| name.to_str().is_some_and(is_known)))
 }
 
 fn is_plain(name: &str) -> bool {
@@ -172,6 +188,10 @@ fn read(unit: &Path, name: &str) -> io::Result<Option<(String, u32)>> {
 pub fn write(unit: &Path, files: &[File], there: &Installed) -> io::Result<()> {
     let is_folder = files.iter().any(|file| !file.name.is_empty());
     let folder = if is_folder { unit } else { unit.parent().unwrap_or(Path::new("/")) };
+    if is_folder && unit.is_symlink() {
+        // Not through it: what it leads to is somebody else's.
+        fs::remove_file(unit)?;
+    }
     fs::create_dir_all(folder)?;
     let is_ours = matches!(there, Installed::Unit(text) if text.marker.is_some());
     // The marker's file last: it says that the others are there.
@@ -226,6 +246,11 @@ fn beside(path: &Path, whose: &str) -> PathBuf {
     path.with_file_name(format!(".{name}.forerun-{whose}"))
 }
 
+/// Whether a file is called so.
+fn is_beside(name: &str) -> bool {
+    name.starts_with('.') && name.contains(".forerun-")
+}
+
 /// Removes what a forerun that was killed left beside a file.
 pub fn sweep(path: &Path) {
     let prefix = beside(path, "").file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -248,10 +273,7 @@ pub fn remove(unit: &Path, files: &[(String, String)], kept_by_supervisor: &[&st
         sweep(unit);
         return gone(fs::remove_file(unit));
     }
-    for (name, _) in files {
-        sweep(&unit.join(name));
-        gone(fs::remove_file(unit.join(name)))?;
-    }
+    // The file with the marker last: as long as it is there, whoever comes next knows whose the rest is.
     for name in kept_by_supervisor {
         let path = unit.join(name);
         match path.symlink_metadata() {
@@ -259,6 +281,10 @@ pub fn remove(unit: &Path, files: &[(String, String)], kept_by_supervisor: &[&st
             Ok(_) => gone(fs::remove_file(&path))?,
             Err(_) => {}
         }
+    }
+    for (name, _) in files.iter().rev() {
+        sweep(&unit.join(name));
+        gone(fs::remove_file(unit.join(name)))?;
     }
     match fs::remove_dir(unit) {
         // What somebody else put there stays.

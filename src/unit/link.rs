@@ -26,6 +26,20 @@ impl Control<'_> {
         (fs::read_link(link).ok()? == self.place.unit).then(|| link.to_string_lossy().into_owned())
     }
 
+    /// Whether nothing of somebody else is where the link is to be.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`].
+    pub fn link_is_free(&self) -> Result<(), Error> {
+        match &self.place.link {
+            Some(link) if link.symlink_metadata().is_ok() && self.scanned().is_none() => Err(Error::Conflict(format!(
+                "cannot make {}: something else is there; remove it, or give another --name",
+                quoted(link)
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the link.
     ///
     /// # Errors
@@ -33,42 +47,44 @@ impl Control<'_> {
     pub fn make_link(&self, shown: &Words) -> Result<(), Error> {
         let Some(link) = self.place.link.as_ref().filter(|_| self.scanned().is_none()) else { return Ok(()) };
         self.say(shown);
-        std::os::unix::fs::symlink(&self.place.unit, link).map_err(|e| match e.kind() {
-            io::ErrorKind::AlreadyExists => Error::Conflict(format!(
-                "cannot make {}: something else is there; remove it, or give another --name",
+        std::os::unix::fs::symlink(&self.place.unit, link).or_else(|e| match e.kind() {
+            // Another forerun may have made it in the meantime.
+            io::ErrorKind::AlreadyExists => self.link_is_free(),
+            _ => Err(Error::State(format!(
+                "cannot make {}: {e}; give the folder that is scanned as --dir",
                 quoted(link)
-            )),
-            _ => Error::State(format!("cannot make {}: {e}; give the folder that is scanned as --dir", quoted(link))),
+            ))),
         })
     }
 
-    /// Removes the link, without which nobody starts the unit again, and then ends what runs it, if something does.
+    /// Removes the link, without which nobody starts the unit again, and then ends what runs it, if something does:
+    /// also where the link has been gone for long.
     ///
     /// # Errors
     /// As [`Control::start`]; [`Error::State`] where the link stays.
-    pub fn take_away(
-        &self,
-        is_supervised: bool,
-        order: &Words,
-        mut is_gone: impl FnMut() -> Result<bool, Error>,
-    ) -> Result<(), Error> {
-        let Some(link) = self.scanned() else { return Ok(()) };
-        self.remove_link(&link)?;
-        if !is_supervised {
+    pub fn take_away(&self, order: &Words, is_supervised: impl Fn() -> Result<bool, Error>) -> Result<(), Error> {
+        if let Some(link) = self.scanned() {
+            self.remove_link(&link)?;
+        }
+        if !is_supervised()? {
             return Ok(());
         }
-        self.order(order)?;
+        self.say(order);
+        // What counts is whether it is gone: a server that had to be killed is an error to some of them.
+        let answer = self.attempt(order)?;
         let patience = self.grace + Duration::from_secs(20);
-        let gone = self.poll(patience, Duration::from_millis(100), || Ok(is_gone()?.then_some(())))?;
-        gone.ok_or_else(|| {
-            let unit = quoted(&self.place.unit);
-            Error::NotReady(format!("{} does not let go of {unit}; end what runs there", self.kind_word()))
-        })
+        let gone = self.poll(patience, Duration::from_millis(100), || Ok((!is_supervised()?).then_some(())))?;
+        gone.ok_or_else(|| self.failed(&order.join(" "), &answer))
     }
 
     fn remove_link(&self, link: &str) -> Result<(), Error> {
         say(&shell_words(&["rm", link]));
         fs::remove_file(link).map_err(|e| Error::State(format!("cannot remove {}: {e}", quoted(link))))
+    }
+
+    /// The folder that the supervisor is asked about: by the link, or the unit itself where there is none (any more).
+    pub fn asked(&self) -> String {
+        self.scanned().unwrap_or_else(|| self.place.unit.to_string_lossy().into_owned())
     }
 
     /// The error where nobody looks at the folder of links.

@@ -25,9 +25,9 @@ use crate::cli::Kind;
 use crate::environment::Environment;
 
 pub use control::{Control, Runs};
-pub use draft::{Caller, Draft, File};
-pub use found::{Found, all, find, in_the_way};
-pub use installed::{Installed, State, remove, write};
+pub use draft::{Caller, Draft, File, refuse_name};
+pub use found::{Found, Site, all, find, in_the_way, strangers};
+pub use installed::{Installed, LARGEST, State, remove, write};
 pub use marker::Marker;
 pub use place::{Place, Scope, hidden_by};
 pub use systemd::lingers;

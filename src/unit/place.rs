@@ -146,9 +146,12 @@ pub fn hidden_by(kind: Kind, scope: Scope, name: &str) -> Option<PathBuf> {
         return None;
     }
     let whose = if scope == Scope::System { "system" } else { "user" };
-    let folders = ["/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd", "/lib/systemd"];
-    let others = folders.iter().map(|folder| Path::new(folder).join(whose).join(format!("{name}.service")));
-    others.into_iter().find(|path| path.symlink_metadata().is_ok())
+    // Of `web@1.service` the template is `web@.service`.
+    let template = name.split_once('@').map(|(before, _)| format!("{before}@"));
+    let names = [Some(name.to_owned()), template].into_iter().flatten();
+    let folders = ["/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd", "/lib/systemd"];
+    let paths = |name: String| folders.map(|folder| Path::new(folder).join(whose).join(format!("{name}.service")));
+    names.flat_map(paths).find(|path| path.symlink_metadata().is_ok())
 }
 
 fn first_folder(folders: &[&str]) -> PathBuf {

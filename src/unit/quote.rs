@@ -18,10 +18,15 @@ pub fn sh_word(word: &str) -> String {
 /// Words that every format can hold: UTF-8, of control characters only tabs and newlines. What is not such text is
 /// made by printf(1), of a shell that then becomes the command.
 pub fn plain(words: &[OsString]) -> Vec<String> {
-    let is_plain = |c: char| c == '\n' || c == '\t' || !(c.is_control() || c == '\u{fffe}' || c == '\u{ffff}');
+    let is_plain = |c: char| c == '\n' || c == '\t' || !(c.is_control() || is_noncharacter(c));
     let all = words.iter().all(|word| word.to_str().is_some_and(|text| text.chars().all(is_plain)));
     let words = if all { words.to_vec() } else { through_printf(words) };
     words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// What Unicode keeps for no text: XML and systemd refuse some or all of them.
+fn is_noncharacter(c: char) -> bool {
+    u32::from(c) & 0xfffe == 0xfffe || ('\u{fdd0}'..='\u{fdef}').contains(&c)
 }
 
 /// `sh -c 'eval "exec $(printf '%b' '...')"'`: the command quoted for a shell, its bytes in octal.
@@ -43,7 +48,8 @@ fn through_printf(words: &[OsString]) -> Vec<OsString> {
 /// Words for `ExecStart=` (systemd.service(5), "Command lines"). The first is not searched for variables.
 pub fn systemd(words: &[OsString]) -> String {
     // It executes other bytes too, but then cannot say what it executes: `systemctl status` fails.
-    let words = if words.iter().all(|word| word.to_str().is_some()) { words.to_vec() } else { through_printf(words) };
+    let is_plain = |word: &OsString| word.to_str().is_some_and(|text| !text.contains(is_noncharacter));
+    let words = if words.iter().all(is_plain) { words.to_vec() } else { through_printf(words) };
     let quote = |(index, word): (usize, &OsString)| systemd_word(&word.to_string_lossy(), index > 0);
     words.iter().enumerate().map(quote).collect::<Vec<_>>().join(" ")
 }

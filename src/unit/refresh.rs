@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::installed::{self, Text};
-use super::{Caller, Control, Draft, Found, Installed, Marker, Place, State};
+use super::installed;
+use super::{Control, Found, Installed, Place, Site, State};
 use crate::cli::Kind;
-use crate::environment::UNIT_FILE;
+use crate::environment::{Environment, UNIT_FILE};
 use crate::instance::state::Folder;
 use crate::mode::Decision;
 use crate::report::line::say;
@@ -21,11 +21,11 @@ const TOLD: &str = "unit-told";
 
 /// Looks at the unit that started us, and says whether it is one of ours that nobody edited. It never fails a start:
 /// what cannot be mended is left.
-pub fn run(caller: &Caller, service: &Service, decision: &Decision, state: Option<&Path>) -> bool {
-    let Some(unit) = caller.environment.filled(UNIT_FILE).map(PathBuf::from) else { return false };
+pub fn run(site: &Site, service: &Service, decision: &Decision, state: Option<&Path>) -> bool {
+    let Some(unit) = site.environment.filled(UNIT_FILE).map(PathBuf::from) else { return false };
     let ending = unit.extension().and_then(|ending| ending.to_str());
     let kind = match (decision.recognised, ending) {
-        (Some("systemd" | "a service manager"), Some("service")) if is_of_us(caller) => Kind::Systemd,
+        (Some("systemd" | "a service manager"), Some("service")) if is_of_us(site.environment) => Kind::Systemd,
         (Some("launchd"), Some("plist")) => Kind::Launchd,
         _ => {
             leave(&unit, "it is not what started this forerun");
@@ -42,53 +42,43 @@ pub fn run(caller: &Caller, service: &Service, decision: &Decision, state: Optio
         }
         return false;
     };
+    let owner = text.owner;
+    let fingerprint = text.fingerprint();
+    let found = Found { kind, scope: marker.made.scope, name: service.name.clone(), place, installed };
     match whose {
         State::Foreign(why) => {
-            leave(&place.unit, &why);
-            return false;
+            leave(&found.place.unit, &why);
+            false
         }
         State::Edited => {
-            let fingerprint = text.fingerprint();
-            let found = Found { kind, scope: marker.made.scope, name: service.name.clone(), place, installed };
             tell_once(&found, &fingerprint, state);
-            return false;
+            false
         }
-        _ => {}
+        _ => {
+            installed::sweep(&found.place.unit);
+            match owner == geteuid().as_raw() {
+                true => mend(&found, site),
+                false => leave(&found.place.unit, "it belongs to another user"),
+            }
+            !has_drop_ins(&found.place.unit)
+        }
     }
-    installed::sweep(&place.unit);
-    mend(caller, service, kind, &place, &installed, text, marker);
-    !has_drop_ins(&place.unit)
 }
 
-/// Writes a unit of ours anew where it is out of date.
-fn mend(
-    caller: &Caller,
-    service: &Service,
-    kind: Kind,
-    place: &Place,
-    installed: &Installed,
-    text: &Text,
-    marker: &Marker,
-) {
+/// Writes a unit of ours anew where it is out of date: with its own flags, and not with those of this start, which may
+/// be of a text that the supervisor read before, or of a drop-in.
+fn mend(found: &Found, site: &Site) {
+    let Found { kind, scope, name, place, installed } = found;
     let unit = &place.unit;
-    if text.owner != geteuid().as_raw() {
-        return leave(unit, "it belongs to another user");
-    }
-    // Its flags are who made it's to choose, and not those of a text that the supervisor read before, or of a drop-in.
-    if marker.options().ok().as_ref() != Some(caller.options) {
-        return leave(unit, "this start has other flags than it: it was made anew since, or is overridden");
-    }
-    let draft = match Draft::again(caller, service, kind, place.clone(), text) {
-        Ok(Some(draft)) => draft,
-        Ok(None) => return,
+    let drafted = found.today(site, |draft| (draft.files(), draft.service.grace));
+    let (files, grace) = match drafted {
+        Ok(drafted) => drafted,
         Err(e) => return leave(unit, &e.to_string()),
     };
-    let files = draft.files();
-    if installed.state(&draft, &files) != State::Stale {
+    if installed.is(&files) {
         return log::debug!("the unit {} is up to date", quoted(unit));
     }
-    let (scope, name, grace) = (draft.made.scope, &service.name, service.grace);
-    let control = Control { kind, scope, name, place, environment: caller.environment, grace };
+    let control = Control { kind: *kind, scope: *scope, name, place, environment: site.environment, grace };
     match installed::write(unit, &files, installed) {
         Ok(()) => say(&format!(
             "the unit {} was out of date and is written anew; it counts once it is read: {}",
@@ -100,8 +90,8 @@ fn mend(
 }
 
 /// Whether systemd started this process, where it says which.
-fn is_of_us(caller: &Caller) -> bool {
-    let said = caller.environment.filled("SYSTEMD_EXEC_PID").and_then(|pid| pid.to_str()?.parse::<u32>().ok());
+fn is_of_us(environment: &Environment) -> bool {
+    let said = environment.filled("SYSTEMD_EXEC_PID").and_then(|pid| pid.to_str()?.parse::<u32>().ok());
     said.is_none_or(|pid| pid == std::process::id())
 }
 

@@ -65,6 +65,11 @@ exec sv down .
     .to_owned()
 }
 
+/// Whether a file of this name and text is one that we write besides the one with the marker.
+pub fn is_file(name: &str, text: &str) -> bool {
+    name == FILES[1] && text == finish()
+}
+
 /// runsvdir looks for new services every five seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -73,54 +78,61 @@ pub const KEPT: [&str; 1] = ["supervise"];
 
 pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
     let [link, scanned] = control.link();
-    vec![link, sv(if restart { "restart" } else { "up" }, &scanned[0])]
+    vec![link, if restart { forced(control, "force-restart", &scanned[0]) } else { sv(&["up"], &scanned[0]) }]
 }
 
 pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
     let before = standing(control)?;
-    let commands = start_commands(control, changed && before.enabled);
+    let restart = changed && matches!(before.runs, Runs::Yes(_) | Runs::Later(_));
+    let commands = start_commands(control, restart);
     control.make_link(&commands[0])?;
     control
         .poll(PATIENCE, INTERVAL, || Ok(is_supervised(control)?.then_some(())))?
         .ok_or_else(|| control.not_scanned("runsvdir"))?;
-    control.order(&commands[1])?;
-    if changed { control.wait_for_another(&before) } else { Ok(()) }
+    if !restart {
+        return control.order(&commands[1]);
+    }
+    control.say(&commands[1]);
+    // A server that had to be killed is an error to sv, and none to us.
+    control.attempt(&commands[1])?;
+    control.wait_for_another(&before, &sv(&["status"], &control.asked()))
 }
 
 /// What runsv says: `run: /etc/service/web: (pid 812) 5s`, or `down: ...: 1s, normally up`.
 pub fn standing(control: &Control) -> Result<Standing, Error> {
-    let Some(scanned) = control.scanned() else { return Ok(Standing::absent("not linked")) };
-    let answer = control.ask(&sv("status", &scanned))?;
-    let said = answer.out.trim().to_owned();
-    let pid = said.split_once("(pid ").and_then(|(_, rest)| rest.split(')').next()?.parse().ok());
-    let runs = match (said.split(':').next(), pid) {
-        (Some("run"), Some(pid)) => Runs::Yes(pid),
-        (Some("finish"), _) => Runs::Later(said),
-        (Some("down"), _) if said.contains("want up") => Runs::Later(said),
+    let folder = control.asked();
+    let said = control.ask(&sv(&["status"], &folder))?.out.trim().to_owned();
+    // The folder's name may look like anything.
+    let (state, rest) = said.split_once(&format!(": {folder}: ")).unwrap_or((&said, ""));
+    let pid = rest.strip_prefix("(pid ").and_then(|rest| rest.split(')').next()?.parse().ok());
+    let enabled = control.scanned().is_some();
+    let runs = match (state, pid) {
+        ("run", Some(pid)) => Runs::Yes(pid),
+        ("finish", _) => Runs::Later(format!("{state}: {rest}")),
+        ("down", _) if rest.contains("want up") => Runs::Later(format!("{state}: {rest}")),
+        _ if !enabled => Runs::No("not linked".to_owned()),
         _ => Runs::No(said),
     };
-    Ok(Standing { enabled: true, runs, status: None, hears_sidecar: None, is_older: false })
+    Ok(Standing { enabled, runs, status: None, hears_sidecar: None, is_older: false })
 }
 
 pub fn stop(control: &Control) -> Result<(), Error> {
     let unit = control.place.unit.to_string_lossy().into_owned();
-    let gone = || Ok(!is_supervised_at(control, &unit)?);
-    control.take_away(is_supervised(control)?, &sv("exit", &unit), gone)
-}
-
-fn is_supervised(control: &Control) -> Result<bool, Error> {
-    match control.scanned() {
-        Some(scanned) => is_supervised_at(control, &scanned),
-        None => Ok(false),
-    }
+    control.take_away(&forced(control, "force-shutdown", &unit), || is_supervised(control))
 }
 
 /// Whether a runsv answers there. Without one `sv status` says `fail:` or `warning:`.
-fn is_supervised_at(control: &Control, folder: &str) -> Result<bool, Error> {
-    let said = control.ask(&sv("status", folder))?.out;
+fn is_supervised(control: &Control) -> Result<bool, Error> {
+    let said = control.ask(&sv(&["status"], &control.asked()))?.out;
     Ok(["run:", "down:", "finish:"].iter().any(|state| said.starts_with(state)))
 }
 
-fn sv(word: &str, folder: &str) -> Words {
-    ["sv", word, folder].map(str::to_owned).into()
+/// A command that ends in SIGKILL after the grace, which runit does not know.
+fn forced(control: &Control, word: &str, folder: &str) -> Words {
+    let grace = control.grace.as_millis().div_ceil(1000).max(1).to_string();
+    sv(&["-w", &grace, word], folder)
+}
+
+fn sv(words: &[&str], folder: &str) -> Words {
+    ["sv"].iter().chain(words).chain([&folder]).map(|word| (*word).to_owned()).collect()
 }

@@ -40,6 +40,15 @@ exit 125
     .to_owned()
 }
 
+/// Whether a file of this name and text is one that we write besides the one with the marker.
+pub fn is_file(name: &str, text: &str) -> bool {
+    match name {
+        "finish" => text == finish(),
+        "notification-fd" | "timeout-kill" => text.trim_end().bytes().all(|b| b.is_ascii_digit()),
+        _ => false,
+    }
+}
+
 const PATIENCE: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_millis(100);
 /// What s6-supervise keeps in the folder of a service.
@@ -47,48 +56,48 @@ pub const KEPT: [&str; 2] = ["supervise", "event"];
 
 pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
     let [link, scanned] = control.link();
-    vec![link, scan(control, "-a"), svc(if restart { "-r" } else { "-u" }, &scanned[0])]
+    // `-r` would never end in SIGKILL; `-d` does, after timeout-kill.
+    let down = restart.then(|| svc(&["-wD", "-d"], &scanned[0]));
+    [link, scan(control, "-a")].into_iter().chain(down).chain([svc(&["-u"], &scanned[0])]).collect()
 }
 
 pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
-    let before = standing(control)?;
-    let restart = changed && matches!(before.runs, Runs::Yes(_));
+    let restart = changed && matches!(standing(control)?.runs, Runs::Yes(_));
     let commands = start_commands(control, restart);
-    control.make_link(&commands[0])?;
-    control.order(&commands[1])?;
+    let [link, scan, rest @ ..] = &commands[..] else { return Ok(()) };
+    control.make_link(link)?;
+    control.order(scan)?;
     control
         .poll(PATIENCE, INTERVAL, || Ok(is_supervised(control)?.then_some(())))?
         .ok_or_else(|| control.not_scanned("s6-svscan"))?;
-    control.order(&commands[2])?;
-    if restart { control.wait_for_another(&before) } else { Ok(()) }
+    rest.iter().try_for_each(|words| control.order(words))
 }
 
 /// What s6-supervise says: up or not, and the pid.
 pub fn standing(control: &Control) -> Result<Standing, Error> {
-    let Some(scanned) = control.scanned() else { return Ok(Standing::absent("not linked")) };
-    let answer = control.ask(&["s6-svstat", &scanned].map(str::to_owned).into())?;
+    let answer = control.ask(&["s6-svstat", &control.asked()].map(str::to_owned).into())?;
     let said = answer.out.trim().to_owned();
     let pid = said.strip_prefix("up (pid ").and_then(|rest| rest.split([')', ' ']).next()?.parse().ok());
+    let enabled = control.scanned().is_some();
     let runs = match pid {
         Some(pid) => Runs::Yes(pid),
         None if said.contains("want up") => Runs::Later(said),
+        None if !enabled => Runs::No("not linked".to_owned()),
         None => Runs::No(if said.is_empty() { answer.err.trim().to_owned() } else { said }),
     };
-    Ok(Standing { enabled: true, runs, status: None, hears_sidecar: None, is_older: false })
+    Ok(Standing { enabled, runs, status: None, hears_sidecar: None, is_older: false })
 }
 
 pub fn stop(control: &Control) -> Result<(), Error> {
     let unit = control.place.unit.to_string_lossy().into_owned();
     let supervised = is_supervised(control)?;
-    let gone = || Ok(control.ask(&["s6-svok", &unit].map(str::to_owned).into())?.code != Some(0));
     // Down, and s6-supervise with it.
-    control.take_away(supervised, &svc("-dx", &unit), gone)?;
+    control.take_away(&svc(&["-dx"], &unit), || is_supervised(control))?;
     if supervised { control.order(&scan(control, "-an")) } else { Ok(()) }
 }
 
 fn is_supervised(control: &Control) -> Result<bool, Error> {
-    let Some(scanned) = control.scanned() else { return Ok(false) };
-    Ok(control.ask(&["s6-svok", &scanned].map(str::to_owned).into())?.code == Some(0))
+    Ok(control.ask(&["s6-svok", &control.asked()].map(str::to_owned).into())?.code == Some(0))
 }
 
 fn scan(control: &Control, how: &str) -> Words {
@@ -97,6 +106,6 @@ fn scan(control: &Control, how: &str) -> Words {
         .into()
 }
 
-fn svc(how: &str, folder: &str) -> Words {
-    ["s6-svc", how, folder].map(str::to_owned).into()
+fn svc(how: &[&str], folder: &str) -> Words {
+    ["s6-svc"].iter().chain(how).chain([&folder]).map(|word| (*word).to_owned()).collect()
 }

@@ -63,10 +63,14 @@ pub fn start_commands(control: &Control, _: bool) -> Vec<Words> {
     vec![supervisorctl(&["reread"]), supervisorctl(&["update", control.name])]
 }
 
-pub fn start(control: &Control, _: bool) -> Result<(), Error> {
+pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
+    let before = standing(control)?.runs;
     start_commands(control, false).iter().try_for_each(|words| control.order(words))?;
-    match standing(control)?.runs {
+    let now = standing(control)?.runs;
+    match now {
         Runs::No(_) => control.order(&start_again(control)),
+        // It knew the text, and what runs is of what the text names.
+        Runs::Yes(_) if changed && now == before => control.order(&supervisorctl(&["restart", control.name])),
         _ => Ok(()),
     }
 }
@@ -82,9 +86,8 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
     if name != control.name {
         // No supervisord, or no such program: it says either in words.
         let said = format!("{}{}", answer.out, answer.err);
-        let unknown = said.contains("no such process");
-        return match unknown {
-            true => Ok(Standing::absent("supervisord does not know it")),
+        return match said.contains("no such process") {
+            true => Ok(unknown()),
             false => Err(control.failed("supervisorctl status", &answer)),
         };
     }
@@ -98,14 +101,28 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
 }
 
 pub fn stop(control: &Control) -> Result<(), Error> {
-    match standing(control)?.runs {
-        Runs::No(_) => Ok(()),
-        _ => control.order(&supervisorctl(&["stop", control.name])),
+    match standing(control) {
+        // A supervisord that does not run runs nothing.
+        Err(e) => {
+            log::warn!("{e}; continuing");
+            Ok(())
+        }
+        Ok(Standing { runs: Runs::No(_), .. }) => Ok(()),
+        Ok(_) => control.order(&supervisorctl(&["stop", control.name])),
     }
 }
 
 pub fn forget(control: &Control) -> Result<(), Error> {
-    start_commands(control, false).iter().try_for_each(|words| control.order(words))
+    match standing(control) {
+        Ok(standing) if standing != unknown() => {
+            start_commands(control, false).iter().try_for_each(|words| control.order(words))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unknown() -> Standing {
+    Standing::absent("supervisord does not know it")
 }
 
 pub fn start_again(control: &Control) -> Words {

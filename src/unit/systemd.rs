@@ -172,13 +172,26 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
 }
 
 pub fn stop(control: &Control) -> Result<(), Error> {
-    if let Err(e) = standing(control) {
+    let known = standing(control);
+    if let Err(e) = &known {
         // Systemd is not what booted this machine or container: there is nothing to stop.
         log::warn!("{e}; continuing");
         return control.order(&systemctl(control, &["disable", &unit(control)]));
     }
-    control.order(&systemctl(control, &["disable", "--now", &unit(control)]))
+    control.order(&systemctl(control, &["disable", "--now", &unit(control)])).or_else(|e| {
+        // A text that systemd cannot read cannot be disabled either.
+        log::warn!("{e}; continuing");
+        let stopped = control.order(&systemctl(control, &["stop", &unit(control)]));
+        let wanted = control.place.unit.parent().into_iter().flat_map(|folder| WANTS.map(|wants| folder.join(wants)));
+        wanted.map(|wants| wants.join(unit(control))).filter(|link| link.is_symlink()).for_each(|link| {
+            let _ = std::fs::remove_file(link);
+        });
+        stopped
+    })
 }
+
+/// Where `systemctl enable` puts its links, for the targets that our units name.
+const WANTS: [&str; 2] = ["multi-user.target.wants", "default.target.wants"];
 
 /// What is left to do once the file is gone.
 pub fn forget(control: &Control) -> Result<(), Error> {

@@ -124,13 +124,13 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
         |code: i32| systemd.forerun(&room, &["doctor", "--json", "--config", "/dev/null"]).expect_code(code).stdout;
     let all = everywhere(0);
     assert!(
-        findings(&all, "unit").iter().any(|f| f.0 == "ok" && f.1.contains(&format!("of '{name}', by '{file}'"))),
+        findings(&all, "unit").iter().any(|f| f.0 == "ok" && f.1.contains(&format!("{name}.service' is forerun's, and up to date"))),
         "{all}"
     );
     assert_eq!(findings(&all, "systemd"), findings(&well, "systemd"));
     std::fs::rename(&file, room.path().join("away")).expect("renamed");
     let all = everywhere(1);
-    assert!(findings(&all, "unit").iter().any(|f| f.0 == "problem" && f.1.contains("which is not there")), "{all}");
+    assert!(findings(&all, "unit").iter().any(|f| f.0 == "problem" && f.1.contains("makes no service: cannot read")), "{all}");
     std::fs::rename(room.path().join("away"), &file).expect("renamed");
 
     // Stale, older in systemd than on disk, disabled, stopped.

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! `forerun doctor`: how things stand here, and what mends what is wrong. It looks, and changes nothing.
 
+mod instance;
 mod machine;
 mod script;
 mod units;
@@ -8,29 +9,22 @@ mod units;
 use std::ffi::OsString;
 use std::path::Path;
 
-use nix::unistd::geteuid;
-
 use super::current_folder;
-use crate::check::port::{self, Port};
 use crate::check::{self, Lookup};
 use crate::cli::{Kind, Options};
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::instance::identity::Life;
-use crate::instance::members::{self, Marks};
-use crate::instance::record::{Record, Unreadable};
-use crate::instance::state::{self, Folder};
+use crate::instance::state;
 use crate::instance::supervisor::{self, Supervised};
-use crate::launch::{place, unseen};
+use crate::launch::unseen;
 use crate::report::doctor::{Finding, Level, json, text};
 use crate::report::line::print_result;
-use crate::service::Service;
+use crate::service::{Service, is_same_file};
 use crate::situation;
-use crate::sys::{self, Host};
 use crate::text::{quoted, shell_words};
-use crate::unit::{self, Control, Scope};
+use crate::unit::{self, Control, Scope, Site};
 
-use units::Site;
+use instance::Instance;
 
 pub fn run(options: &Options, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
     let here = current_folder(environment)?;
@@ -54,17 +48,13 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     let root = root.ok().filter(|_| folder.level == Level::Ok);
     findings.push(folder);
     if let Some(service) = service.as_ref().filter(|service| !service.command.is_empty()) {
-        let room = Room {
-            service,
-            site: Site { environment, arguments, here: &here },
-            host: sys::host().map_err(unseen)?,
-            record: root.as_deref().map_or(Ok(None), |root| record(service, root)),
-        };
-        findings.extend(room.look());
+        let site = Site { environment, arguments, here: &here };
+        let instance = Instance::find(service, root.as_deref(), &site).map_err(unseen)?;
+        findings.extend(Room { service, site, instance }.look());
     } else if service.is_some() {
         let what = "no service here: no forerun.toml, and no command after '--'";
         findings.push(Finding::ok("service", what));
-        findings.extend(Site { environment, arguments, here: &here }.all());
+        findings.extend(units::all(&Site { environment, arguments, here: &here }));
     }
     print_result(if options.json { json(&findings) } else { text(&findings) }.as_bytes())?;
     match findings.iter().any(|finding| finding.level == Level::Problem) {
@@ -73,21 +63,11 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     }
 }
 
-/// The service's record, or what is wrong with it.
-fn record(service: &Service, root: &Path) -> Result<Option<Record>, String> {
-    let Some(folder) = Folder::existing(root, &service.name, geteuid().as_raw())? else { return Ok(None) };
-    Record::look(&folder, &service.name).map_err(|e| {
-        let untrusted = matches!(e, Unreadable::Untrusted(_));
-        e.message(&folder) + if untrusted { "; remove it" } else { "" }
-    })
-}
-
 /// What there is to see of one service.
 struct Room<'a> {
     service: &'a Service,
     site: Site<'a>,
-    host: Host,
-    record: Result<Option<Record>, String>,
+    instance: Instance<'a>,
 }
 
 impl Room<'_> {
@@ -96,16 +76,18 @@ impl Room<'_> {
         findings.extend(
             self.service.without_effect.iter().map(|why| Finding::warning("config", *why, "edit forerun.toml")),
         );
-        findings.extend(script::start_script(&self.service.directory));
-        findings.push(self.instance());
-        findings.extend(self.port());
-        findings.extend(self.site.of(self.service));
-        findings.extend(self.messages());
+        let beside = self.service.config.as_deref().and_then(Path::parent);
+        let beside = beside.filter(|folder| !is_same_file(folder, &self.service.directory));
+        findings.extend(
+            [Some(self.service.directory.as_path()), beside].into_iter().flatten().filter_map(script::start_script),
+        );
+        let (units, served) = units::of(self.service, &self.site);
+        findings.push(self.instance.look());
+        findings.extend(self.instance.port(&served));
+        let is_told = units.iter().any(|finding| finding.topic == units::SIDECAR);
+        findings.extend(units);
+        findings.extend(self.messages().filter(|_| !is_told));
         findings
-    }
-
-    fn record(&self) -> Option<&Record> {
-        self.record.as_ref().ok().and_then(Option::as_ref)
     }
 
     fn command(&self) -> Finding {
@@ -122,86 +104,15 @@ impl Room<'_> {
         }
     }
 
-    fn instance(&self) -> Finding {
-        let name = &self.service.name;
-        let record = match &self.record {
-            Err(why) => {
-                return Finding::problem("instance", why.clone(), "remove the record, or set FORERUN_STATE_DIR");
-            }
-            Ok(None) => return Finding::ok("instance", "none is recorded"),
-            Ok(Some(record)) => record,
-        };
-        match record.process.life(&self.host) {
-            Life::Alive => Finding::ok("instance", format!("runs: {}", place::whereabouts(record))),
-            Life::Unknown(why) => {
-                let message = format!("cannot tell whether {} runs: {why}", place::whereabouts(record));
-                Finding::warning("instance", message, format!("if it is gone: forerun stop {name}"))
-            }
-            Life::Dead => {
-                let marks = Marks::of(record);
-                let here = record.process.host == self.host;
-                let left = if here { members::look(&marks).unwrap_or_default().members } else { Vec::new() };
-                let pid = record.process.pid;
-                match left.first() {
-                    Some(first) => {
-                        let message = format!(
-                            "pid {pid} is gone and left {} running, {} the first",
-                            left.len(),
-                            port::describe(first.pid)
-                        );
-                        Finding::problem(
-                            "instance",
-                            message,
-                            format!("forerun stop {name}; the next start does it too"),
-                        )
-                    }
-                    None => Finding::ok(
-                        "instance",
-                        format!("not running; the record of pid {pid} is stale, and the next start replaces it"),
-                    ),
-                }
-            }
-        }
-    }
-
-    fn port(&self) -> Option<Finding> {
-        let service = self.service;
-        let number = service.port?;
-        let is_its = |pid: i32| {
-            let found = self.record().and_then(|record| members::look(&Marks::of(record)).ok());
-            found.is_some_and(|found| found.members.iter().any(|process| process.pid == pid))
-        };
-        Some(match port::guard(service.host.as_deref(), number) {
-            Port::Free => Finding::ok("port", format!("{number} is free")),
-            Port::Held { who, pid } if pid.is_some_and(is_its) => {
-                Finding::ok("port", format!("{number} is the instance's: {who}"))
-            }
-            Port::Held { who, pid } => {
-                let stop = pid.map_or("stop it".to_owned(), |pid| format!("stop it, by its supervisor or kill {pid}"));
-                Finding::problem(
-                    "port",
-                    format!("{number} is held by {who}"),
-                    format!("{stop}; or choose another port"),
-                )
-            }
-            Port::Unknown(why) => Finding::warning(
-                "port",
-                format!("cannot tell whether {number} is free: {why}"),
-                "choose another, or guard none with --port 0",
-            ),
-        })
-    }
-
     /// Whether a sidecar is heard by the systemd that runs the instance.
     fn messages(&self) -> Option<Finding> {
         let service = self.service;
-        let supervised =
-            self.record().filter(|record| record.process.life(&self.host) == Life::Alive).and_then(supervisor::of);
+        let supervised = self.instance.alive().and_then(supervisor::of);
         let Some((Supervised { kind, .. }, unit)) =
             supervised.as_ref().and_then(|s| Some((s, s.unit.as_ref()?.to_str()?)))
         else {
             return Some(Finding::ok(
-                "sidecar",
+                units::SIDECAR,
                 match service.health {
                     Some(_) => {
                         "nothing is told here; under systemd a unit needs NotifyAccess=all, which forerun's have"
@@ -211,7 +122,7 @@ impl Room<'_> {
             ));
         };
         if !kind.starts_with("systemd") || service.health.is_none() {
-            return Some(Finding::ok("sidecar", "has nobody to tell, or nothing"));
+            return Some(Finding::ok(units::SIDECAR, "has nobody to tell, or nothing"));
         }
         let name = unit.strip_suffix(".service")?;
         let place = unit::Place { unit: unit.into(), link: None };
@@ -219,13 +130,13 @@ impl Room<'_> {
         let environment = self.site.environment;
         let control = Control { kind: Kind::Systemd, scope, name, place: &place, environment, grace: service.grace };
         Some(match control.standing().map(|standing| standing.hears_sidecar) {
-            Ok(Some(true)) => Finding::ok("sidecar", format!("is heard: {} has NotifyAccess=all", quoted(unit))),
+            Ok(Some(true)) => Finding::ok(units::SIDECAR, format!("is heard: {} has NotifyAccess=all", quoted(unit))),
             Ok(_) => Finding::problem(
-                "sidecar",
+                units::SIDECAR,
                 format!("is not heard: {} does not have NotifyAccess=all", quoted(unit)),
                 format!("write NotifyAccess=all under [Service]: systemctl edit {name}"),
             ),
-            Err(e) => Finding::warning("sidecar", e.to_string(), "ask systemd yourself"),
+            Err(e) => Finding::warning(units::SIDECAR, e.to_string(), "ask systemd yourself"),
         })
     }
 }

@@ -2,8 +2,10 @@
 //! `--install`, and with `--now` the proof that the service runs: the supervisor's word, and the health check.
 
 use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +30,10 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// How long a server without a check has to stay.
 const LIVED: Duration = Duration::from_millis(500);
 const INTERVAL: Duration = Duration::from_millis(100);
+/// How much earlier than in truth a process may seem to have been started.
+const TICK: Duration = Duration::from_millis(20);
+/// How long requirements may take, that are tried before and after their fixes (an `exec:` has ten seconds).
+const REQUIREMENTS: Duration = Duration::from_secs(20);
 
 /// An installation.
 pub struct Install<'a> {
@@ -77,11 +83,21 @@ impl Install<'_> {
             unit::write(unit, files, installed).map_err(failed)?;
         }
         if now {
-            control.start(changed)?;
+            control.start(changed || self.runs_what_was_before())?;
             let (pid, health) = self.verify()?;
             return self.report(changed, Some((pid, health)));
         }
         self.report(changed, None)
+    }
+
+    /// Whether what runs was started before its unit or its config file was last written: what it is, nobody can tell.
+    fn runs_what_was_before(&self) -> bool {
+        let Ok(Runs::Yes(pid)) = self.control.standing().map(|standing| standing.runs) else { return false };
+        let Some(runs_for) = sys::process(pid).and_then(|process| sys::age(process.start)) else { return false };
+        let files = self.files.iter().map(|file| path_of(self.draft, file.name));
+        let written = |path: PathBuf| path.metadata().ok()?.modified().ok()?.elapsed().ok();
+        let mut written = files.chain(self.draft.service.config.clone()).filter_map(written);
+        written.any(|age| age + TICK < runs_for)
     }
 
     fn advice(&self, e: &io::Error) -> &'static str {
@@ -95,8 +111,11 @@ impl Install<'_> {
 
     /// What is replaced by force can be had back.
     fn keep_old(&self) -> io::Result<()> {
-        for file in self.files {
-            let path = path_of(self.draft, file.name);
+        let unit = &self.draft.place.unit;
+        // A folder that is a symlink is somebody's elsewhere, and stays as it is there.
+        let files = if unit.is_symlink() { &self.files[..1] } else { self.files };
+        for file in files {
+            let path = if unit.is_symlink() { unit.clone() } else { path_of(self.draft, file.name) };
             if path.symlink_metadata().is_err() {
                 continue;
             }
@@ -138,7 +157,10 @@ impl Install<'_> {
         let service = draft.service;
         let waits = service.waits.iter().map(|wait| wait.probe.timeout).max().unwrap_or_default();
         let health = readiness(service).map(|_| service.health_timeout).unwrap_or_default();
-        let patience = waits + health + Duration::from_secs(10);
+        // One after another.
+        let fixes: Duration = service.requirements.iter().filter_map(|r| Some(r.fix.as_ref()?.timeout)).sum();
+        let requirements = if service.requirements.is_empty() { Duration::ZERO } else { REQUIREMENTS };
+        let patience = waits + health + fixes + requirements + Duration::from_secs(10);
         let (mut down_since, mut said) = (None, HashSet::new());
         loop {
             let standing = control.standing()?;
@@ -182,7 +204,7 @@ impl Install<'_> {
         let wake = new_wake()?;
         let signals = sys::catch_signals(wake.bell());
         let context = Arc::new(Context {
-            environment: service.variables.added_to(self.environment.for_checks()),
+            environment: service.variables.added_to(self.unit_environment()),
             directory: service.directory.clone(),
             nofile: sys::nofile(),
         });
@@ -195,6 +217,20 @@ impl Install<'_> {
             true => Ok(Some(label)),
             false => Err(self.not_running(&format!("it is not healthy: {}: {}", quoted(&label), progress.reason))),
         }
+    }
+
+    /// About what the service has from its supervisor: this shell's variables are not its.
+    fn unit_environment(&self) -> Environment {
+        let Draft { path, made, .. } = self.draft;
+        let mut entries = vec![OsString::from(format!("PATH={path}"))];
+        entries.extend(made.state.as_ref().map(|state| format!("FORERUN_STATE_DIR={state}").into()));
+        for name in ["HOME", "USER", "LOGNAME", "SHELL", "LANG"] {
+            let value = self.environment.get(name);
+            entries.extend(
+                value.map(|value| [OsStr::new(name), OsStr::new("="), value].into_iter().collect::<OsString>()),
+            );
+        }
+        Environment::new(entries)
     }
 
     fn not_running(&self, why: &str) -> Error {

@@ -2,9 +2,10 @@
 //! `forerun unit`: prints a unit, shows how the installed one differs, installs it, and undoes that.
 
 mod install;
+mod uninstall;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,15 +14,13 @@ use super::current_folder;
 use crate::cli::{Kind, Options};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::state::{self, Folder, Lock};
 use crate::report::line::{print_result, say};
-use crate::service::{self, Service};
+use crate::service::Service;
 use crate::text::quoted;
-use crate::unit::{self, Caller, Control, Draft, File, Installed, Place, Runs, Scope, State};
+use crate::unit::{self, Caller, Control, Draft, File, Installed, Place, Scope, Site, State};
 
 use install::Install;
-
-/// How long the server of a unit that is removed may take to stop, as its own grace is not at hand.
-const LONGEST_GRACE: Duration = Duration::from_secs(60);
 
 pub fn run(options: &Options, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
     let asked = &options.unit;
@@ -36,11 +35,13 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     let here = current_folder(environment)?;
     let scope = Scope::asked(asked);
     let dir = asked.dir.as_ref().map(|dir| here.join(dir));
+    let site = Site { environment, arguments, here: &here };
     if asked.uninstall {
-        return uninstall(options, environment, kind, scope, dir.as_deref(), &here);
+        return uninstall::run(options, &site, kind, scope, dir.as_deref());
     }
     let service = Service::resolve(options, &here)?;
     service.without_effect.iter().for_each(|why| log::warn!("{why}; continuing"));
+    let _lock = asked.now.then(|| lock(&service.name, &site));
     let mut place = Place::of(kind, scope, &service.name, dir.as_deref(), environment)?;
     let installed = Installed::look(&place, unit::usual_files(kind));
     place.follow(installed.ours(&service.name).filter(|_| dir.is_none()));
@@ -48,6 +49,13 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     let mut draft = Draft::new(&caller, &service, kind, scope, asked.harden, place)?;
     draft.keep_user(&installed);
     let files = draft.files();
+    if let Some(file) = files.iter().find(|file| file.text.len() as u64 > unit::LARGEST) {
+        let path = path_of(&draft, file.name);
+        return Err(Error::Config(format!(
+            "the unit {} would be larger than 1 MiB; pass less by flags",
+            quoted(&path)
+        )));
+    }
     let state = installed.state(&draft, &files);
     warn_of_secrets(options);
     if let Some(path) = draft.guarded() {
@@ -66,6 +74,19 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
         return Install { draft: &draft, files: &files, control, options, environment }.run(&installed, &state);
     }
     print_result(if options.json { described(&draft, &files, &state) } else { printed(&draft, &files) }.as_bytes())
+}
+
+/// Whoever installs or removes the unit of this name at the same time waits until we are done. Where no lock can be had,
+/// nobody waits.
+fn lock(name: &str, site: &Site) -> Option<Lock> {
+    let root = state::root(site.environment, site.here).ok()?;
+    let folder = Folder::open(&root, name).ok()?;
+    loop {
+        match folder.try_lock_unit() {
+            Ok(None) => std::thread::sleep(Duration::from_millis(20)),
+            taken => return taken.ok().flatten(),
+        }
+    }
 }
 
 /// Everybody can read a unit, and ask a supervisor for it.
@@ -155,54 +176,4 @@ fn difference(draft: &Draft, installed: &Installed, files: &[File]) -> String {
         out += &diff.unified_diff().header(from, to).to_string();
     }
     out
-}
-
-fn uninstall(
-    options: &Options,
-    environment: &Environment,
-    kind: Kind,
-    scope: Scope,
-    dir: Option<&Path>,
-    here: &Path,
-) -> Result<(), Error> {
-    let Some((name, config)) = service::named_with_config(options, here)? else {
-        return Err(Error::Usage("no --name, and no forerun.toml here that says one".to_owned()));
-    };
-    let mut place = Place::of(kind, scope, &name, dir, environment)?;
-    let unit = place.unit.clone();
-    let installed = Installed::look(&place, unit::usual_files(kind));
-    place.follow(installed.ours(&name).filter(|_| dir.is_none()));
-    let control = Control { kind, scope, name: &name, place: &place, environment, grace: LONGEST_GRACE };
-    // Without a file at hand the name says which is meant.
-    let config = config.as_deref().map(Some);
-    let left_alone = match installed.whose(&name, config) {
-        State::Missing => {
-            return print_result(format!("no unit is installed at {}\n", crate::text::one_line(&unit)).as_bytes());
-        }
-        State::Foreign(why) => Some(why),
-        State::Edited => Some("it was edited".to_owned()),
-        State::Stale | State::Current => None,
-    };
-    if let Some(why) = left_alone.filter(|_| !options.unit.force) {
-        return Err(Error::Conflict(format!("{} is left alone: {why}; --force removes it", quoted(&unit))));
-    }
-    let files = match &installed {
-        Installed::Unit(text) => text.files.clone(),
-        _ => vec![(String::new(), String::new())],
-    };
-    let is_there = control.is_there();
-    if is_there {
-        control.stop()?;
-    } else {
-        log::warn!("{} is not on PATH: what it runs is not stopped; continuing", quoted(control.program()));
-    }
-    unit::remove(&unit, &files, control.keeps())
-        .map_err(|e| Error::State(format!("cannot remove {}: {e}", quoted(&unit))))?;
-    if is_there {
-        control.forget()?;
-        if let Runs::Yes(pid) = control.standing().map_or(Runs::No(String::new()), |standing| standing.runs) {
-            return Err(Error::NotReady(format!("{} is removed, but pid {pid} still runs", quoted(&unit))));
-        }
-    }
-    print_result(format!("removed {}\n", crate::text::one_line(&unit)).as_bytes())
 }

@@ -1,0 +1,164 @@
+#![forbid(unsafe_code)]
+//! What is to be said of the instance of a service: its record, what is left of it, and its port.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{User, geteuid};
+
+use crate::check::port::{self, Port};
+use crate::commands::homes;
+use crate::instance::identity::Life;
+use crate::instance::members::{self, Marks};
+use crate::instance::record::{Record, Unreadable};
+use crate::instance::state::{self, Folder};
+use crate::launch::place;
+use crate::report::doctor::Finding;
+use crate::service::Service;
+use crate::sys::{self, Host};
+use crate::unit::{self, Site};
+
+pub struct Instance<'a> {
+    service: &'a Service,
+    host: Host,
+    record: Result<Option<Record>, String>,
+}
+
+impl<'a> Instance<'a> {
+    /// Looks for the record of a service: in the folder of the caller, where its units have it, and for root in everybody's.
+    ///
+    /// # Errors
+    /// When nobody can tell which machine this is.
+    pub fn find(service: &'a Service, root: Option<&Path>, site: &Site) -> io::Result<Self> {
+        let us = geteuid();
+        let mut record = root.map_or(Ok(None), |root| read(service, root, us.as_raw()));
+        if matches!(record, Ok(None)) {
+            let others = elsewhere(service, site);
+            record = others.iter().find_map(|(root, uid)| read(service, root, *uid).transpose()).transpose();
+        }
+        Ok(Instance { service, host: sys::host()?, record })
+    }
+
+    fn record(&self) -> Option<&Record> {
+        self.record.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    /// The record, where its process lives.
+    pub fn alive(&self) -> Option<&Record> {
+        self.record().filter(|record| record.process.life(&self.host) == Life::Alive)
+    }
+
+    pub fn look(&self) -> Finding {
+        let name = &self.service.name;
+        let record = match &self.record {
+            Err(why) => {
+                return Finding::problem("instance", why.clone(), "remove the record, or set FORERUN_STATE_DIR");
+            }
+            Ok(None) => return Finding::ok("instance", "none is recorded"),
+            Ok(Some(record)) => record,
+        };
+        match record.process.life(&self.host) {
+            Life::Alive => Finding::ok("instance", format!("runs: {}", place::whereabouts(record))),
+            Life::Unknown(why) => {
+                let message = format!("cannot tell whether {} runs: {why}", place::whereabouts(record));
+                Finding::warning("instance", message, format!("if it is gone: forerun stop {name}"))
+            }
+            Life::Dead => {
+                let marks = Marks::of(record);
+                let here = record.process.host == self.host;
+                let left = if here { members::look(&marks).unwrap_or_default().members } else { Vec::new() };
+                let pid = record.process.pid;
+                match left.first() {
+                    Some(first) => {
+                        let message = format!(
+                            "pid {pid} is gone and left {} running, {} the first",
+                            left.len(),
+                            port::describe(first.pid)
+                        );
+                        Finding::problem(
+                            "instance",
+                            message,
+                            format!("forerun stop {name}; the next start does it too"),
+                        )
+                    }
+                    None => Finding::ok(
+                        "instance",
+                        format!("not running; the record of pid {pid} is stale, and the next start replaces it"),
+                    ),
+                }
+            }
+        }
+    }
+
+    pub fn port(&self, served: &[i32]) -> Option<Finding> {
+        let service = self.service;
+        let number = service.port?;
+        let is_its = |pid: i32| {
+            let found = self.record().and_then(|record| members::look(&Marks::of(record)).ok());
+            found.is_some_and(|found| found.members.iter().any(|process| process.pid == pid)) || descends(pid, served)
+        };
+        Some(match port::guard(service.host.as_deref(), number) {
+            Port::Free => Finding::ok("port", format!("{number} is free")),
+            Port::Held { who, pid: Some(pid) } if is_its(pid) => {
+                Finding::ok("port", format!("{number} is the instance's: {who}"))
+            }
+            Port::Held { who, pid: None } if self.alive().is_some() || !served.is_empty() => Finding::warning(
+                "port",
+                format!("{number} is held by {who}; it may be the instance, which runs"),
+                "look as root: sudo forerun doctor",
+            ),
+            Port::Held { who, pid: Some(1) } => Finding::warning(
+                "port",
+                format!("{number} is held by {who}, which will hand it on where it is a socket unit's"),
+                "systemctl list-sockets",
+            ),
+            Port::Held { who, pid } => {
+                let stop = pid.map_or("stop it".to_owned(), |pid| format!("stop it, by its supervisor or kill {pid}"));
+                let mend = format!("{stop}; or choose another port");
+                Finding::problem("port", format!("{number} is held by {who}"), mend)
+            }
+            Port::Unknown(why) => Finding::warning(
+                "port",
+                format!("cannot tell whether {number} is free: {why}"),
+                "choose another, or guard none with --port 0",
+            ),
+        })
+    }
+}
+
+/// The service's record, or what is wrong with it.
+fn read(service: &Service, root: &Path, owner: u32) -> Result<Option<Record>, String> {
+    let Some(folder) = Folder::existing(root, &service.name, owner)? else { return Ok(None) };
+    Record::look(&folder, &service.name).map_err(|e| {
+        let untrusted = matches!(e, Unreadable::Untrusted(_));
+        e.message(&folder) + if untrusted { "; remove it" } else { "" }
+    })
+}
+
+/// Where else the record may be, and whose it is there.
+fn elsewhere(service: &Service, site: &Site) -> Vec<(PathBuf, u32)> {
+    let us = geteuid();
+    let found = unit::find(&service.name, service.config.as_deref(), site.environment);
+    let of_unit = |found: &unit::Found| {
+        let made = &found.marker()?.made;
+        let uid = made.user.as_ref().and_then(|user| User::from_name(user).ok().flatten()).map_or(us, |user| user.uid);
+        Some((PathBuf::from(made.state.as_ref()?), uid.as_raw()))
+    };
+    let mut all: Vec<_> = found.iter().filter_map(of_unit).collect();
+    if us.is_root() && state::chosen_root(site.environment, site.here).is_none() {
+        all.extend(homes().map(|(root, account)| (root, account.uid)));
+    }
+    all
+}
+
+/// Whether a process is one of some, or descends from one.
+fn descends(pid: i32, from: &[i32]) -> bool {
+    let mut process = sys::process(pid);
+    while let Some(this) = process.filter(|process| process.pid > 1) {
+        if from.contains(&this.pid) {
+            return true;
+        }
+        process = sys::process(this.parent);
+    }
+    false
+}

@@ -1,0 +1,115 @@
+#![forbid(unsafe_code)]
+//! `--uninstall`: stops the service, removes its unit, and looks whether that is so.
+
+use std::path::Path;
+use std::time::Duration;
+
+use nix::unistd::geteuid;
+use serde_json::json;
+
+use super::lock;
+use crate::check::port;
+use crate::cli::{Kind, Options};
+use crate::error::Error;
+use crate::instance::identity::Life;
+use crate::instance::members::{self, Marks};
+use crate::instance::record::Record;
+use crate::instance::state::{self, Folder};
+use crate::report::line::print_result;
+use crate::service;
+use crate::sys;
+use crate::text::{counted, one_line, quoted};
+use crate::unit::{self, Control, Found, Installed, Place, Runs, Scope, Site, State};
+
+/// How long a server may take to stop whose own grace cannot be told.
+const LONGEST_GRACE: Duration = Duration::from_secs(60);
+
+pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option<&Path>) -> Result<(), Error> {
+    let Site { environment, here, .. } = *site;
+    let Some((name, config)) = service::named_with_config(options, here)? else {
+        return Err(Error::Usage("no --name, and no forerun.toml here that says one".to_owned()));
+    };
+    unit::refuse_name(kind, &name)?;
+    let mut place = Place::of(kind, scope, &name, dir, environment)?;
+    let mut installed = Installed::look(&place, unit::usual_files(kind));
+    let _lock = (!matches!(installed, Installed::Nothing)).then(|| lock(&name, site));
+    installed = Installed::look(&place, unit::usual_files(kind));
+    place.follow(installed.ours(&name).filter(|_| dir.is_none()));
+    // Without a file at hand the name says which is meant.
+    let left_alone = match installed.whose(&name, config.as_deref().map(Some)) {
+        State::Missing => return report(&place.unit, false, options.json),
+        State::Foreign(why) => Some(why),
+        State::Edited => Some("it was edited".to_owned()),
+        State::Stale | State::Current => None,
+    };
+    if let Some(why) = left_alone.filter(|_| !options.unit.force) {
+        return Err(Error::Conflict(format!("{} is left alone: {why}; --force removes it", quoted(&place.unit))));
+    }
+    let found = Found { kind, scope, name, place, installed };
+    remove(&found, site, options.unit.force)?;
+    report(&found.place.unit, true, options.json)
+}
+
+fn remove(found: &Found, site: &Site, force: bool) -> Result<(), Error> {
+    let Found { kind, scope, name, place, installed } = found;
+    let grace = found.today(site, |draft| draft.service.grace).unwrap_or(LONGEST_GRACE);
+    let control = Control { kind: *kind, scope: *scope, name, place, environment: site.environment, grace };
+    let unit = quoted(&place.unit);
+    let is_there = control.is_there();
+    if is_there {
+        control.stop()?;
+    } else {
+        let program = quoted(control.program());
+        let running = record(name, site).filter(|(record, life)| *life == Life::Alive && record.supervisor.is_some());
+        if let Some((record, _)) = running.filter(|_| !force) {
+            return Err(Error::NotFound(format!(
+                "cannot execute {program}: it is not on PATH, and pid {} runs by {unit}; put it there, or remove the unit \
+                 with --force",
+                record.process.pid
+            )));
+        }
+        log::warn!("{program} is not on PATH: nothing was asked of it; continuing");
+    }
+    let files = match installed {
+        Installed::Unit(text) => text.files.clone(),
+        _ => vec![(String::new(), String::new())],
+    };
+    unit::remove(&place.unit, &files, control.keeps())
+        .map_err(|e| Error::State(format!("cannot remove {unit}: {e}")))?;
+    if is_there {
+        control.forget()?;
+        if let Ok(Runs::Yes(pid)) = control.standing().map(|standing| standing.runs) {
+            return Err(Error::NotReady(format!("{unit} is removed, but pid {pid} still runs")));
+        }
+        warn_of_remains(name, site);
+    }
+    Ok(())
+}
+
+/// What put itself into the background was no supervisor's to stop.
+fn warn_of_remains(name: &str, site: &Site) {
+    let Some((record, Life::Dead)) = record(name, site) else { return };
+    let found = members::look(&Marks::of(&record)).unwrap_or_default();
+    if let Some(first) = found.members.first() {
+        let count = counted(found.members.len(), "process", "processes");
+        log::warn!("it left {count}, {} the first; end it: forerun stop {name}", port::describe(first.pid));
+    }
+}
+
+/// The service's record, and whether its process lives.
+fn record(name: &str, site: &Site) -> Option<(Record, Life)> {
+    let root = state::root(site.environment, site.here).ok()?;
+    let folder = Folder::existing(&root, name, geteuid().as_raw()).ok().flatten()?;
+    let record = Record::look(&folder, name).ok().flatten()?;
+    let life = record.process.life(&sys::host().ok()?);
+    Some((record, life))
+}
+
+fn report(unit: &Path, removed: bool, as_json: bool) -> Result<(), Error> {
+    let text = match (as_json, removed) {
+        (true, _) => format!("{}\n", json!({ "unit": unit.to_string_lossy(), "removed": removed })),
+        (false, true) => format!("removed {}\n", one_line(unit)),
+        (false, false) => format!("no unit is installed at {}\n", one_line(unit)),
+    };
+    print_result(text.as_bytes())
+}
