@@ -141,9 +141,10 @@ fn an_edited_unit_is_left_and_told_of_once() {
         for edit in ["<!-- # mine -->\n", "<!-- # and more -->\n"] {
             let text = scene.text() + edit;
             fs::write(&scene.unit, &text).expect("written");
-            done(&mut scene.start())
-                .expect_code(0)
-                .expect_line(&["was edited and is left as it is", &format!("forerun unit {kind} --system --diff --config ")]);
+            done(&mut scene.start()).expect_code(0).expect_line(&[
+                "was edited and is left as it is",
+                &format!("forerun unit {kind} --system --diff --config "),
+            ]);
             for _ in 0..2 {
                 assert_eq!(said(&done(&mut scene.start()).expect_code(0)), [""; 0], "{kind}");
             }

@@ -1,39 +1,25 @@
 #![forbid(unsafe_code)]
-//! `--install`, and with `--now` the proof that the service runs: the supervisor's word, and the health check.
+//! `--install`: writes the unit, and with `--now` has the supervisor start it.
 
-use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
+use super::verify::Proof;
 use super::{difference, path_of};
-use crate::check::Context;
-use crate::check::run::{Desk, Job, Observer, Progress, Run};
 use crate::cli::{Kind, Options};
-use crate::commands::new_wake;
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::launch::readiness;
 use crate::report::line::{print_result, say};
-use crate::service::is_same_file;
 use crate::sys;
 use crate::text::{one_line, quoted, shell_words};
 use crate::unit::{self, Control, Draft, File, Installed, Runs, Scope, State};
 
-/// How long a supervisor may say that it does not run what it was told to start.
-const SETTLED: Duration = Duration::from_secs(2);
-/// How long a server without a check has to stay.
-const LIVED: Duration = Duration::from_millis(500);
-const INTERVAL: Duration = Duration::from_millis(100);
 /// How much earlier than in truth a process may seem to have been started.
 const TICK: Duration = Duration::from_millis(20);
-/// How long requirements may take, that are tried before and after their fixes (an `exec:` has ten seconds).
-const REQUIREMENTS: Duration = Duration::from_secs(20);
 
 /// An installation.
 pub struct Install<'a> {
@@ -84,7 +70,8 @@ impl Install<'_> {
         }
         if now {
             control.start(changed || self.runs_what_was_before())?;
-            let (pid, health) = self.verify()?;
+            let Install { environment, .. } = self;
+            let (pid, health) = Proof { draft, control, environment }.find()?;
             return self.report(changed, Some((pid, health)));
         }
         self.report(changed, None)
@@ -130,119 +117,6 @@ impl Install<'_> {
         Ok(())
     }
 
-    /// Waits until the supervisor runs the server itself, and the server is healthy.
-    fn verify(&self) -> Result<(i32, Option<String>), Error> {
-        let begun = Instant::now();
-        loop {
-            let pid = self.wait_for_server(begun)?;
-            let health = self.health()?;
-            if health.is_none() {
-                std::thread::sleep(LIVED);
-            }
-            match self.control.standing()?.runs {
-                // What a supervisor starts may be a shell first, and then forerun, which stands by.
-                Runs::Yes(still) if still == pid && is_forerun(still) => {}
-                Runs::Yes(still) if still == pid => return Ok((pid, health)),
-                Runs::Yes(other) => {
-                    return Err(self.not_running(&format!("pid {pid} ended, and pid {other} was started")));
-                }
-                Runs::Later(why) | Runs::No(why) => return Err(self.not_running(&format!("pid {pid} ended: {why}"))),
-            }
-        }
-    }
-
-    /// Waits until what the supervisor runs is no forerun any more.
-    fn wait_for_server(&self, begun: Instant) -> Result<i32, Error> {
-        let Install { draft, control, .. } = self;
-        let service = draft.service;
-        let waits = service.waits.iter().map(|wait| wait.probe.timeout).max().unwrap_or_default();
-        let health = readiness(service).map(|_| service.health_timeout).unwrap_or_default();
-        // One after another.
-        let fixes: Duration = service.requirements.iter().filter_map(|r| Some(r.fix.as_ref()?.timeout)).sum();
-        let requirements = if service.requirements.is_empty() { Duration::ZERO } else { REQUIREMENTS };
-        let patience = waits + health + fixes + requirements + Duration::from_secs(10);
-        let (mut down_since, mut said) = (None, HashSet::new());
-        loop {
-            let standing = control.standing()?;
-            let status = standing.standby().map(str::to_owned);
-            let why = match (standing.runs, status) {
-                (Runs::Yes(pid), _) if !is_forerun(pid) => return Ok(pid),
-                // That lasts until somebody does what it says.
-                (Runs::Yes(_) | Runs::Later(_), Some(status)) if begun.elapsed() >= SETTLED => {
-                    return Err(self.not_running(&status));
-                }
-                (Runs::Yes(pid), _) => {
-                    down_since = None;
-                    format!("forerun, pid {pid}, waits or stands by")
-                }
-                (Runs::Later(why), _) => {
-                    down_since = None;
-                    why
-                }
-                (Runs::No(why), _) => {
-                    let since = down_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= SETTLED {
-                        return Err(self.not_running(&why));
-                    }
-                    why
-                }
-            };
-            if begun.elapsed() >= patience {
-                return Err(self.not_running(&why));
-            }
-            if begun.elapsed() >= SETTLED && said.insert(why.clone()) {
-                say(&format!("waiting for {}: {why}", quoted(&service.name)));
-            }
-            std::thread::sleep(INTERVAL);
-        }
-    }
-
-    /// The health check, where the service has one or a port.
-    fn health(&self) -> Result<Option<String>, Error> {
-        let service = self.draft.service;
-        let Some(probe) = readiness(service) else { return Ok(None) };
-        let wake = new_wake()?;
-        let signals = sys::catch_signals(wake.bell());
-        let context = Arc::new(Context {
-            environment: service.variables.added_to(self.unit_environment()),
-            directory: service.directory.clone(),
-            nofile: sys::nofile(),
-        });
-        let job = Job::wait(probe);
-        let label = job.label.clone();
-        let mut run = Run::start(vec![job], &context, &wake)?;
-        run.wait(None, &mut Desk { wake: &wake, signals: &signals, observer: &mut Nobody })?;
-        let progress = run.progress().remove(0);
-        match progress.holds() {
-            true => Ok(Some(label)),
-            false => Err(self.not_running(&format!("it is not healthy: {}: {}", quoted(&label), progress.reason))),
-        }
-    }
-
-    /// About what the service has from its supervisor: this shell's variables are not its.
-    fn unit_environment(&self) -> Environment {
-        let Draft { path, made, .. } = self.draft;
-        let mut entries = vec![OsString::from(format!("PATH={path}"))];
-        entries.extend(made.state.as_ref().map(|state| format!("FORERUN_STATE_DIR={state}").into()));
-        for name in ["HOME", "USER", "LOGNAME", "SHELL", "LANG"] {
-            let value = self.environment.get(name);
-            entries.extend(
-                value.map(|value| [OsStr::new(name), OsStr::new("="), value].into_iter().collect::<OsString>()),
-            );
-        }
-        Environment::new(entries)
-    }
-
-    fn not_running(&self, why: &str) -> Error {
-        let Install { draft, control, .. } = self;
-        let log = control.log_command().map(|command| format!("; see: {command}")).unwrap_or_default();
-        let kind = control.kind_word();
-        Error::NotReady(format!(
-            "{} is installed, but does not serve under {kind}: {why}{log}",
-            quoted(&draft.service.name)
-        ))
-    }
-
     fn report(&self, changed: bool, runs: Option<(i32, Option<String>)>) -> Result<(), Error> {
         let Install { draft, control, options, .. } = self;
         let (unit, name) = (&draft.place.unit, &draft.service.name);
@@ -282,20 +156,4 @@ impl Install<'_> {
         }
         Ok(())
     }
-}
-
-/// A process that has not become the server yet.
-fn is_forerun(pid: i32) -> bool {
-    matches!((sys::executable(pid), sys::own_executable()), (Some(theirs), Ok(ours)) if is_same_file(&theirs, &ours))
-}
-
-/// Is told nothing: what is waited for was said.
-struct Nobody;
-
-impl Observer for Nobody {
-    fn interval(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-
-    fn look(&mut self, _: &[Job], _: &[Progress], _: Duration) {}
 }

@@ -3,6 +3,7 @@
 
 mod install;
 mod uninstall;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
