@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Scope;
-use super::control::{Control, Standing};
+use super::control::Control;
 use crate::error::Error;
 use crate::report::line::say;
 use crate::sys;
@@ -105,17 +105,6 @@ impl Control<'_> {
             }
             std::thread::sleep(interval);
         }
-    }
-
-    /// Waits until what ran before has ended, where the supervisor's command returns at once. `look`: what shows it.
-    ///
-    /// # Errors
-    /// As [`Control::start`].
-    pub fn wait_for_another(&self, before: &Standing, look: &Words) -> Result<(), Error> {
-        let patience = self.grace + Duration::from_secs(10);
-        let gone = || Ok((self.standing()?.runs != before.runs).then_some(()));
-        let ended = self.poll(patience, Duration::from_millis(100), gone)?;
-        ended.ok_or_else(|| Error::NotReady(format!("{} does not end; see: {}", quoted(self.name), shell_words(look))))
     }
 }
 

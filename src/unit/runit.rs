@@ -8,6 +8,7 @@ use super::control::{Control, Runs, Standing};
 use super::quote::{sh, sh_word};
 use super::{Draft, File};
 use crate::error::Error;
+use crate::text::{quoted, shell_words};
 
 pub const FILES: [&str; 2] = ["run", "finish"];
 
@@ -93,9 +94,16 @@ pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
         return control.order(&commands[1]);
     }
     control.say(&commands[1]);
-    // A server that had to be killed is an error to sv, and none to us.
-    control.attempt(&commands[1])?;
-    control.wait_for_another(&before, &sv(&["status"], &control.asked()))
+    // A server that had to be killed is an error to sv, and none to us; and one that was started within the same second
+    // is a new one to it.
+    let ended = control.poll(PATIENCE, INTERVAL, || {
+        control.attempt(&commands[1])?;
+        Ok((standing(control)?.runs != before.runs).then_some(()))
+    })?;
+    ended.ok_or_else(|| {
+        let look = shell_words(&sv(&["status"], &control.asked()));
+        Error::NotReady(format!("{} does not end; see: {look}", quoted(control.name)))
+    })
 }
 
 /// What runsv says: `run: /etc/service/web: (pid 812) 5s`, or `down: ...: 1s, normally up`.

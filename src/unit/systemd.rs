@@ -172,21 +172,18 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
 }
 
 pub fn stop(control: &Control) -> Result<(), Error> {
-    let known = standing(control);
-    if let Err(e) = &known {
+    match standing(control) {
         // Systemd is not what booted this machine or container: there is nothing to stop.
-        log::warn!("{e}; continuing");
-        return control.order(&systemctl(control, &["disable", &unit(control)]));
+        Err(e) => log::warn!("{e}; continuing"),
+        Ok(Standing { runs: Runs::No(_), .. }) => {}
+        Ok(_) => control.order(&systemctl(control, &["stop", &unit(control)]))?,
     }
-    control.order(&systemctl(control, &["disable", "--now", &unit(control)])).or_else(|e| {
+    control.order(&systemctl(control, &["disable", &unit(control)])).or_else(|e| {
         // A text that systemd cannot read cannot be disabled either.
         log::warn!("{e}; continuing");
-        let stopped = control.order(&systemctl(control, &["stop", &unit(control)]));
         let wanted = control.place.unit.parent().into_iter().flat_map(|folder| WANTS.map(|wants| folder.join(wants)));
-        wanted.map(|wants| wants.join(unit(control))).filter(|link| link.is_symlink()).for_each(|link| {
-            let _ = std::fs::remove_file(link);
-        });
-        stopped
+        let mut links = wanted.map(|wants| wants.join(unit(control))).filter(|link| link.is_symlink());
+        links.try_for_each(std::fs::remove_file).map_err(|e| Error::State(format!("cannot disable it: {e}")))
     })
 }
 

@@ -63,6 +63,18 @@ fn what_is_wrong_is_a_problem_with_what_mends_it() {
 }
 
 #[test]
+fn a_script_that_is_no_file_is_not_waited_for() {
+    let room = Room::new();
+    config(&room, &unique("pipe"), free_port(), "cwd = 'sub'\n[limits]\nnofile = 2048");
+    std::fs::create_dir(room.path().join("sub")).expect("a folder");
+    nix::unistd::mkfifo(&room.path().join("sub/start.sh"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    // Beside forerun.toml it is looked for, too.
+    std::fs::write(room.path().join("start.sh"), b"#!/bin/sh\n# \xe9\ncd sub && forerun\n").expect("written");
+    let ill = room.run(&["doctor"]).expect_code(1);
+    assert!(ill.stdout.contains("without 'exec', line 3"), "{}", ill.stdout);
+}
+
+#[test]
 fn a_broken_file_and_a_missing_command_are_problems() {
     let room = Room::new();
     room.file("forerun.toml", "command = 'x'\nprot = 1\n");

@@ -245,3 +245,23 @@ fn a_unit_of_the_system_is_not_hidden_without_force() {
     scene.run("systemd", &["--system", "--name", name, "--install", "--force"]).expect_code(0);
     scene.run("systemd", &["--user", "--name", &unique("free"), "--install"]).expect_code(0);
 }
+
+#[test]
+fn a_unit_is_removed_where_its_program_is_not_unless_its_server_runs() {
+    let scene = Scene::new();
+    scene.run("systemd", &["--install"]).expect_code(0);
+    // As systemd would have started it.
+    let mut start = scene.room.forerun();
+    start.env("INVOCATION_ID", "1").args(["--foreground", "--config", &scene.config]);
+    let server = crate::common::Killed(start.stdout(std::process::Stdio::null()).spawn().expect("spawned"));
+    let recorded = || crate::common::left(&scene.room).contains(&server.pid());
+    crate::common::eventually("it runs", recorded);
+    crate::common::eventually("it is recorded", || {
+        scene.room.state().join(unique("file")).join("record.json").exists()
+    });
+    let kept = scene.run("systemd", &["--uninstall"]).expect_code(127);
+    kept.expect_line(&["'systemctl'", &format!("pid {} runs by", server.pid()), "--force"]);
+    assert!(scene.unit("systemd").exists());
+    scene.run("systemd", &["--uninstall", "--force", "--json"]).expect_code(0);
+    assert!(!scene.unit("systemd").exists());
+}

@@ -186,3 +186,164 @@ fn a_folder_that_nobody_scans_is_told() {
         assert!(!PathBuf::from(folder).join(&name).exists() && room.path().join(&name).symlink_metadata().is_err());
     }
 }
+
+#[test]
+fn what_was_removed_by_halves_is_removed_wholly() {
+    for kind in [Kind::Runit, Kind::S6] {
+        needs!(kind);
+        skip_unless!(is_root(), "it needs root, to write where services belong");
+        let scene = Scene::new(kind);
+        scene.unit(&["--install", "--now"]).expect_code(0);
+        // As one leaves it that was killed: the link is gone, what it led to runs.
+        fs::remove_file(scene.dir().join(&scene.name)).expect("a link");
+        assert!(answer(scene.port).is_some());
+        scene.unit(&["--uninstall"]).expect_code(0);
+        assert_eq!(answer(scene.port), None);
+        assert!(!scene.folder().exists());
+        // Of one that was killed while it wrote: files of ours, and no script that runs.
+        scene.unit(&["--install"]).expect_code(0);
+        fs::remove_file(scene.folder().join("run")).expect("a script");
+        fs::write(scene.folder().join(".run.forerun-2147483646"), "").expect("written");
+        scene.unit(&["--install", "--now"]).expect_code(0);
+        assert!(answer(scene.port).is_some());
+        // The folder that is scanned need not be said again.
+        let config = &scene.config;
+        let mut uninstall = scene.room.forerun();
+        done(uninstall.args(["unit", scene.word(), "--config", config, "--uninstall"])).expect_code(0);
+        assert_eq!(answer(scene.port), None);
+        assert!(!scene.folder().exists() && scene.dir().join(&scene.name).symlink_metadata().is_err());
+    }
+}
+
+#[test]
+fn a_start_by_hand_asks_the_folder_that_the_unit_names() {
+    for kind in [Kind::Runit, Kind::S6] {
+        needs!(kind);
+        skip_unless!(is_root(), "it needs root, to write where services belong");
+        let scene = Scene::new(kind);
+        scene.unit(&["--install", "--now"]).expect_code(0);
+        let link = scene.dir().join(&scene.name).display().to_string();
+        let down = if kind == Kind::Runit { ["sv", "down", &link] } else { ["s6-svc", "-d", &link] };
+        scene.supervisor.done_inside(&down).expect_code(0);
+        eventually("it is down", || answer(scene.port).is_none() && scene.pid().is_none());
+        let mut by_hand = scene.room.forerun();
+        let told = done(by_hand.args(["--config", &scene.config])).expect_code(75);
+        told.expect_stderr(&[&format!("of {}, which is enabled, but does not run: ", scene.word()), &link]);
+        let mut doctor = scene.room.forerun();
+        let seen = done(doctor.args(["doctor", "--config", &scene.config])).expect_code(1);
+        assert!(seen.stdout.contains("does not run it: down") && seen.stdout.contains(&link), "{}", seen.stdout);
+        scene.unit(&["--uninstall"]).expect_code(0);
+    }
+}
+
+#[test]
+fn what_runs_is_what_was_installed_last() {
+    for kind in [Kind::Runit, Kind::S6, Kind::Supervisord] {
+        needs!(kind);
+        skip_unless!(is_root(), "it needs root, to write where services belong");
+        let scene = Scene::new(kind);
+        scene.unit(&["--install", "--now"]).expect_code(0);
+        let before = scene.pid().expect("a pid");
+        // Written first, and started later.
+        let words = |more: &[&'static str]| [&["--nofile", "555:777"][..], more].concat();
+        scene.unit(&words(&["--install"])).expect_code(0);
+        let later = scene.unit(&words(&["--install", "--now"])).expect_code(0);
+        assert!(later.stdout.starts_with("unchanged "), "{}", later.stdout);
+        let now = scene.pid().expect("a pid");
+        let limits = fs::read_to_string(format!("/proc/{now}/limits")).expect("limits");
+        assert!(now != before && limits.contains("Max open files            555 "), "{kind:?}: {limits}");
+        // So it is where only forerun.toml says something else.
+        let text = fs::read_to_string(&scene.config).expect("a file");
+        fs::write(&scene.config, text.replace("'--answer-pid'", "'--answer-pid', '--ignore-term'")).expect("written");
+        scene.unit(&words(&["--install", "--now"])).expect_code(0);
+        assert!(scene.pid().is_some_and(|pid| pid != now));
+        // A server that is deaf is killed after the grace, whoever asks for it.
+        let deaf = scene.pid().expect("a pid");
+        let text = fs::read_to_string(&scene.config).expect("a file");
+        fs::write(&scene.config, format!("grace = '1s'\n{text}")).expect("written");
+        scene.unit(&words(&["--install", "--now"])).expect_code(0);
+        assert!(scene.pid().is_some_and(|pid| pid != deaf));
+        scene.unit(&["--uninstall"]).expect_code(0);
+        assert_eq!(answer(scene.port), None, "{kind:?}");
+    }
+}
+
+#[test]
+fn s6_is_told_of_readiness_only_where_somebody_tells_it() {
+    needs!(Kind::S6);
+    skip_unless!(is_root(), "it needs root, to write where services belong");
+    let scene = Scene::new(Kind::S6);
+    scene.unit(&["--install"]).expect_code(0);
+    assert!(scene.folder().join("notification-fd").exists());
+    let text = fs::read_to_string(&scene.config).expect("a file");
+    fs::write(&scene.config, text.split("[health]").next().expect("text")).expect("written");
+    scene.unit(&["--install"]).expect_code(0);
+    assert!(!scene.folder().join("notification-fd").exists());
+    scene.unit(&["--uninstall"]).expect_code(0);
+    assert!(!scene.folder().exists());
+}
+
+#[test]
+fn supervisord_is_asked_of_one_program_and_need_not_know_it() {
+    needs!(Kind::Supervisord);
+    let scene = Scene::new(Kind::Supervisord);
+    let named = |name: &str, words: &[&str]| {
+        let mut command = scene.room.forerun();
+        command.current_dir(scene.supervisor.folder()).args(["unit", "supervisord", "--name", name, "--dir"]);
+        done(command.arg(scene.dir()).args(words))
+    };
+    for words in [&["--uninstall"][..], &["--install", "--now", "--config", "/dev/null", "--", "sleep", "1000"]] {
+        named("all", words).expect_code(78).expect_line(&["'all' means every program", "--name"]);
+    }
+    // It was never loaded.
+    scene.unit(&["--install"]).expect_code(0);
+    scene.unit(&["--uninstall"]).expect_code(0);
+    // A folder that its format cannot say.
+    for state in ["/tmp/a ;b", "/tmp/a\nb", "/tmp/%(here)s", "/tmp/a\"b"] {
+        let mut command = scene.room.forerun();
+        command.env("FORERUN_STATE_DIR", state).args(["unit", "supervisord", "--name", "web", "--", "x"]);
+        done(&mut command).expect_code(78).expect_line(&["cannot say FORERUN_STATE_DIR="]);
+    }
+}
+
+#[test]
+fn ten_installations_at_once_are_one() {
+    for kind in [Kind::Runit, Kind::S6, Kind::Supervisord] {
+        needs!(kind);
+        skip_unless!(is_root(), "it needs root, to write where services belong");
+        let scene = Scene::new(kind);
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..10).map(|_| scope.spawn(|| scene.unit(&["--install", "--now"]))).collect();
+            for one in all {
+                one.join().expect("no panic").expect_code(0);
+            }
+        });
+        assert_eq!(answer(scene.port), scene.pid());
+        scene.unit(&["--uninstall"]).expect_code(0);
+    }
+}
+
+#[test]
+fn a_fix_and_a_check_are_the_services_own() {
+    needs!(Kind::Runit);
+    skip_unless!(is_root(), "it needs root, to write where services belong");
+    let scene = Scene::new(Kind::Runit);
+    let text = fs::read_to_string(&scene.config).expect("a file");
+    // What the shell of who installs it has, the service does not.
+    let exec =
+        text.split("[health]").next().expect("text").to_owned() + "[health]\ncheck = 'exec:test -z \"$ONLY_HERE\"'\n";
+    fs::write(&scene.config, exec).expect("written");
+    let mut command = scene.room.forerun();
+    command.env("ONLY_HERE", "1").args(["unit", "runit", "--config", &scene.config, "--dir"]).arg(scene.dir());
+    done(command.args(["--install", "--now"])).expect_code(0);
+    scene.unit(&["--uninstall"]).expect_code(0);
+    // As long as a fix takes, the service is not serving yet.
+    let fixed = scene.room.path().join("fixed");
+    let fix = format!(
+        "[[require]]\ncheck = 'file:{}'\nfix = 'sleep 12; touch {0}'\nfix-timeout = '1m'\n[health]",
+        fixed.display()
+    );
+    fs::write(&scene.config, text.replace("[health]", &fix)).expect("written");
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    scene.unit(&["--uninstall"]).expect_code(0);
+}

@@ -377,3 +377,130 @@ fn a_unit_of_a_user_needs_no_root_and_mentions_lingering() {
     assert!(holds_within(DEADLINE, || answer(*port).is_none()));
     assert_eq!(fs::read_dir(&dir).expect("a folder").count(), 0);
 }
+
+/// A restart, and the unit's file after it.
+fn healed(scene: &Scene) -> String {
+    let said = scene.journal().matches("is written anew").count();
+    scene.systemd.systemctl(&["restart", &scene.name]);
+    let healed = scene.file();
+    if healed.contains("44s") {
+        eventually("it is told", || scene.journal().matches("is written anew").count() > said);
+    }
+    healed
+}
+
+#[test]
+fn a_unit_heals_with_its_own_flags_and_not_with_those_of_this_start() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { room, systemd, name, .. } = &scene;
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    // Somebody installs another one, and systemd starts the old text once more.
+    scene.unit(&["--env", "NEW=1", "--install"]).expect_code(0);
+    let new = scene.file();
+    systemd.systemctl(&["restart", name]);
+    assert!(new.contains("NEW=1"), "{new}");
+    assert_eq!(scene.file(), new);
+    // What a drop-in says stays in it.
+    let drop_in = format!("/etc/systemd/system/{name}.service.d");
+    systemd.inside(&["mkdir", "-p", &drop_in]);
+    let text = format!(
+        "[Service]\nExecStart=\nExecStart={} --foreground --config {} --env DROP=1\nEnvironment=FORERUN_STATE_DIR={}\n",
+        env!("CARGO_BIN_EXE_forerun"),
+        scene.config,
+        room.path().join("elsewhere").display()
+    );
+    let file = room.file("x.conf", &text);
+    systemd.inside(&["cp", file.to_str().expect("UTF-8"), &drop_in]);
+    systemd.systemctl(&["daemon-reload"]);
+    scene.change("command", "grace = '44s'\ncommand");
+    let healed = healed(&scene);
+    assert!(healed.contains("44s") && healed.contains("NEW=1"), "{healed}");
+    assert!(!healed.contains("DROP") && !healed.contains("elsewhere"), "{healed}");
+}
+
+#[test]
+fn who_may_read_a_unit_stays_as_it_was() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    scene.unit(&["--env", "SECRET=x", "--install", "--now"]).expect_code(0);
+    let path = format!("/etc/systemd/system/{}.service", scene.name);
+    scene.systemd.inside(&["chmod", "600", &path]);
+    scene.systemd.inside(&["chgrp", "nogroup", &path]);
+    scene.change("command", "grace = '44s'\ncommand");
+    assert!(healed(&scene).contains("44s"));
+    assert_eq!(scene.systemd.inside(&["stat", "-c", "%a %G", &path]), "600 nogroup");
+}
+
+#[test]
+fn a_unit_that_is_linked_is_seen() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { room, systemd, name, .. } = &scene;
+    let dir = room.path().join("units");
+    fs::create_dir(&dir).expect("a folder");
+    let dir = dir.display().to_string();
+    scene.unit(&["--dir", &dir, "--install", "--now"]).expect_code(0);
+    systemd.systemctl(&["stop", name]);
+    scene.start(&[]).expect_code(75).expect_stderr(&["of systemd, which is enabled, but does not run"]);
+    let doctor = systemd.forerun(room, &["doctor", "--config", &scene.config]).expect_code(1);
+    assert!(
+        doctor.stdout.contains(&format!("{dir}/{name}.service' is forerun's, and up to date")),
+        "{}",
+        doctor.stdout
+    );
+    scene.unit(&["--dir", &dir, "--uninstall"]).expect_code(0);
+    assert_eq!(fs::read_dir(&dir).expect("a folder").count(), 0);
+    // Linked alone is not enabled.
+    scene.unit(&["--dir", &dir, "--install"]).expect_code(0);
+    systemd.systemctl(&["link", &format!("{dir}/{name}.service")]);
+    scene.start(&[]).expect_code(0);
+}
+
+#[test]
+fn what_systemd_cannot_read_is_not_written_and_what_it_stands_by_is_told() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { room, systemd, name, .. } = &scene;
+    let named =
+        |name: &str| systemd.forerun(room, &["unit", "systemd", "--name", name, "--install", "--", "sleep", "1"]);
+    named("@web").expect_code(78).expect_line(&["'@web' is an instance of no template"]);
+    let long = "x".repeat(120_000);
+    let words = ["unit", "systemd", "--name", "long", "--install", "--", "sleep"];
+    let many = [&words[..], &[&long[..]; 9]].concat();
+    systemd.forerun(room, &many).expect_code(78).expect_line(&["long.service' would be larger than 1 MiB"]);
+    // A template that somebody has.
+    systemd.unit("theirs@.service", "[Service]\nExecStart=/bin/true\n");
+    named("theirs@1").expect_code(75).expect_line(&["theirs@.service' is a unit of this name already"]);
+
+    scene.unit(&["--install"]).expect_code(0);
+    scene.start(&["--detach"]).expect_code(0);
+    systemd.systemctl(&["daemon-reload"]);
+    systemd.systemctl(&["enable", name]);
+    systemd.systemctl(&["start", "--no-block", name]);
+    eventually("it stands by", || scene.property("StatusText").starts_with("standby: "));
+    let doctor = systemd.forerun(room, &["doctor", "--config", &scene.config]).expect_code(0);
+    assert!(
+        doctor.stdout.contains("forerun: standby: the name ")
+            && doctor.stdout.contains(&format!("mend it: stop it: forerun stop {name}")),
+        "{}",
+        doctor.stdout
+    );
+}
+
+#[test]
+fn a_systemctl_that_does_not_answer_holds_up_no_start_for_good() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { room, systemd, .. } = &scene;
+    scene.unit(&["--install"]).expect_code(0);
+    let deaf = room.path().join("deaf");
+    fs::create_dir(&deaf).expect("a folder");
+    script(&deaf.join("systemctl"), "#!/bin/sh\nsleep 1000\n");
+    let path = format!("PATH={}:/usr/bin:/bin", deaf.display());
+    let state = format!("FORERUN_STATE_DIR={}", room.state().display());
+    let forerun = env!("CARGO_BIN_EXE_forerun");
+    let start = ["env", "-i", &path, &state, "FORERUN_FOREGROUND=0", forerun, "--config", &scene.config];
+    systemd.done_inside(&start).expect_code(0);
+    systemd.forerun(room, &["stop", &scene.name]).expect_code(0);
+}

@@ -67,6 +67,7 @@ fn hostile_words(text_only: bool) -> (u64, Vec<OsString>) {
         "+",
         ":",
         "\u{feff}",
+        "\u{fdd0}\u{fffe}\u{1ffff}",
     ];
     let mut words: Vec<OsString> = fixed.iter().map(OsString::from).collect();
     if !text_only {
