@@ -35,8 +35,11 @@ for kill in {1..10}; do
   echo "kill $kill: $before, then $after"
 done
 # Out of date: written anew by the next start, and read by nobody until it is loaded again.
-sed -i '' '1s/^/grace = "7s"\n/' "$folder/forerun.toml"
+{ echo 'grace = "7s"'; cat "$folder/forerun.toml"; } >"$folder/new.toml"
+mv "$folder/new.toml" "$folder/forerun.toml"
 sudo kill -KILL "$(answer)"
 for _ in {1..300}; do sudo grep -q '<integer>7</integer>' /Library/LaunchDaemons/forerun.ci.plist && break; sleep 0.1; done
 sudo grep -q '<integer>7</integer>' /Library/LaunchDaemons/forerun.ci.plist
+sudo launchctl print system/forerun.ci | grep -q 'exit timeout = 10'
 forerun unit launchd --install --now
+sudo launchctl print system/forerun.ci | grep -q 'exit timeout = 7'

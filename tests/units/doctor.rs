@@ -131,6 +131,12 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
     assert!(findings(&well, "unit")[0].1.contains("is forerun's, and up to date"), "{well}");
     assert!(findings(&well, "sidecar")[0].1.contains("is heard"), "{well}");
 
+    // So it is for whoever has another state folder: the port is the unit's own.
+    let plain = ["env", "-i", "PATH=/usr/bin:/bin", "FORERUN_STATE_DIR=/run/none", env!("CARGO_BIN_EXE_forerun")];
+    let other = systemd.done_inside(&[&plain[..], &["doctor", "--json", "--config", &file]].concat()).expect_code(0);
+    assert!(findings(&other.stdout, "port")[0].1.contains("is the instance's"), "{}", other.stdout);
+    assert!(findings(&other.stdout, "unit")[0].1.contains("is forerun's, and up to date"), "{}", other.stdout);
+
     // Without a service it looks at all units, of which others have some here, too.
     let everywhere = |level: &str, part: &str| {
         let all = systemd.forerun(&room, &["doctor", "--json", "--config", "/dev/null"]).stdout;

@@ -28,13 +28,14 @@ fn every_flag_and_every_subcommand_is_in_the_manual_page() {
         let help = room.run(&[name, "--help"]).expect_code(0).stdout;
         assert!(help.contains("Example"), "{name} has no example");
         for flag in flags(&help) {
-            assert!(plain.contains(&flag), "{name} {flag}");
+            assert!(plain.contains(&flag) && (flag == "--help" || readme.contains(&flag)), "{name} {flag}");
         }
     }
     let all = flags(&help);
     assert!(all.len() > 25, "{all:?}");
     for flag in all {
-        assert!(plain.contains(&flag), "{flag}");
+        let is_clap = matches!(flag.as_str(), "--help" | "--version");
+        assert!(plain.contains(&flag) && (is_clap || readme.contains(&flag)), "{flag}");
     }
 }
 
@@ -51,15 +52,12 @@ fn the_manual_page_is_one_that_man_shows_without_a_word() {
 #[test]
 fn completions_are_understood_by_their_shells() {
     let room = Room::new();
-    let mut seen = 0;
     for shell in ["bash", "zsh", "fish"] {
         let file = room.file(shell, &room.run(&["completions", shell]).expect_code(0).stdout);
         skip_unless!(has(shell), "no {shell}");
         let checked = done(Command::new(shell).arg("-n").arg(&file)).expect_code(0);
         assert_eq!(checked.stderr, "", "{shell}");
-        seen += 1;
     }
-    assert_eq!(seen, 3);
     // What a person gets at TAB.
     let script = format!(
         ". {}/bash; COMP_WORDS=(forerun unit systemd --inst); COMP_CWORD=3; _forerun forerun --inst systemd; echo \"${{COMPREPLY[@]}}\"",

@@ -347,3 +347,21 @@ fn a_fix_and_a_check_are_the_services_own() {
     scene.unit(&["--install", "--now"]).expect_code(0);
     scene.unit(&["--uninstall"]).expect_code(0);
 }
+
+#[test]
+fn what_put_itself_into_the_background_is_named() {
+    needs!(Kind::Runit);
+    skip_unless!(is_root(), "it needs root, to write where services belong");
+    let scene = Scene::new(Kind::Runit);
+    let text = fs::read_to_string(&scene.config).expect("a file");
+    let text = text.replace("'--answer-pid'", "'--answer-pid', '--background'") + "timeout = '1s'\n";
+    fs::write(&scene.config, text).expect("written");
+    scene.unit(&["--install", "--now"]).expect_code(1);
+    eventually("it serves", || answer(scene.port).is_some());
+    let removed = scene.unit(&["--uninstall"]).expect_code(0);
+    if answer(scene.port).is_some() {
+        removed.expect_stderr(&["it left 1 process, ", &format!("end it: forerun stop {}", scene.name)]);
+        done(scene.room.forerun().args(["stop", &scene.name])).expect_code(0);
+    }
+    assert_eq!(answer(scene.port), None);
+}
