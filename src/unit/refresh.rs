@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 
 use super::installed;
-use super::{Control, Found, Installed, Place, Site, State};
+use super::{Control, Found, Installed, Place, Scope, Site, State};
 use crate::cli::Kind;
 use crate::environment::{Environment, UNIT_FILE};
 use crate::instance::state::Folder;
@@ -35,34 +35,23 @@ pub fn run(site: &Site, service: &Service, decision: &Decision, state: Option<&P
     let place = Place { unit, link: None };
     let installed = Installed::look(&place, &[]);
     let whose = installed.whose(&service.name, Some(service.config.as_deref()));
-    let (Installed::Unit(text), Some(marker)) = (&installed, installed.ours(&service.name)) else {
-        match whose {
-            State::Foreign(why) => leave(&place.unit, &why),
-            _ => leave(&place.unit, "it is not there"),
-        }
-        return false;
-    };
-    let owner = text.owner;
-    let fingerprint = text.fingerprint();
-    let found = Found { kind, scope: marker.made.scope, name: service.name.clone(), place, installed };
-    match whose {
-        State::Foreign(why) => {
-            leave(&found.place.unit, &why);
-            false
-        }
-        State::Edited => {
-            tell_once(&found, &fingerprint, state);
-            false
-        }
-        _ => {
-            installed::sweep(&found.place.unit);
-            match owner == geteuid().as_raw() {
+    let scope = installed.ours(&service.name).map_or(Scope::System, |marker| marker.made.scope);
+    let found = Found { kind, scope, name: service.name.clone(), place, installed };
+    let unit = &found.place.unit;
+    match (whose, &found.installed) {
+        (State::Current | State::Stale, Installed::Unit(text)) => {
+            installed::sweep(unit);
+            match text.owner == geteuid().as_raw() {
                 true => mend(&found, site),
-                false => leave(&found.place.unit, "it belongs to another user"),
+                false => leave(unit, "it belongs to another user"),
             }
-            !has_drop_ins(&found.place.unit)
+            return !has_drop_ins(unit);
         }
+        (State::Edited, Installed::Unit(text)) => tell_once(&found, &text.fingerprint(), state),
+        (State::Foreign(why), _) => leave(unit, &why),
+        _ => leave(unit, "it is not there"),
     }
+    false
 }
 
 /// Writes a unit of ours anew where it is out of date: with its own flags, and not with those of this start, which may
