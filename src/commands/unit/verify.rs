@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{User, geteuid};
 
-use crate::check::Context;
 use crate::check::run::{Desk, Job, Observer, Progress, Run};
+use crate::check::{Context, port};
 use crate::commands::new_wake;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::identity::Life;
+use crate::instance::members::{self, Marks};
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
 use crate::launch::readiness;
@@ -26,7 +27,7 @@ use crate::unit::{Control, Draft, Runs};
 
 /// How long a supervisor may say that it does not run what it was told to start.
 const SETTLED: Duration = Duration::from_secs(2);
-/// How long a server without a check has to stay.
+/// How long a server has to stay.
 const LIVED: Duration = Duration::from_millis(500);
 const INTERVAL: Duration = Duration::from_millis(100);
 /// How long requirements may take, that are tried before and after their fixes (an `exec:` has ten seconds).
@@ -46,8 +47,10 @@ impl Proof<'_> {
         loop {
             let pid = self.wait_for_server(begun)?;
             let health = self.health()?;
-            if health.is_none() {
-                std::thread::sleep(LIVED);
+            // One that puts itself into the background ends at once.
+            std::thread::sleep(LIVED.saturating_sub(lives_for(pid).unwrap_or(LIVED)));
+            if let Some(stranger) = self.stranger(pid) {
+                return Err(self.not_running(&format!("{stranger} answers on its port, and not pid {pid}")));
             }
             match self.control.standing()?.runs {
                 Runs::Yes(still) if still == pid && self.is_server(pid) => return Ok((pid, health)),
@@ -112,16 +115,24 @@ impl Proof<'_> {
     /// Whether a process has become the server: what a supervisor starts may be a shell first, and then forerun, which
     /// waits or stands by. forerun records the server; where it cannot, a while tells.
     fn is_server(&self, pid: i32) -> bool {
-        let lives_for = || sys::process(pid).and_then(|process| sys::age(process.start));
         !is_forerun(pid)
             && match self.recorded() {
-                Some(recorded) => recorded == pid,
-                None => lives_for().is_none_or(|age| age >= SETTLED),
+                Some(record) => record.process.pid == pid,
+                None => lives_for(pid).is_none_or(|age| age >= SETTLED),
             }
     }
 
-    /// The process that is recorded for the service, where it lives.
-    fn recorded(&self) -> Option<i32> {
+    /// Who answers on the service's port, where that is somebody who was there before the server.
+    fn stranger(&self, pid: i32) -> Option<String> {
+        let service = self.draft.service;
+        let main = sys::process(pid)?;
+        let family = self.recorded().and_then(|record| members::look(&Marks::of(&record)).ok()).unwrap_or_default();
+        let is_its = |pid| family.members.iter().any(|process| process.pid == pid);
+        port::stranger(service.host.as_deref(), service.port?, Some(&main), is_its)
+    }
+
+    /// The record of the service, where its process lives.
+    fn recorded(&self) -> Option<Record> {
         let Draft { service, made, .. } = self.draft;
         let user = made.user.as_ref().and_then(|user| User::from_name(user).ok().flatten());
         let root = match (&made.state, &user) {
@@ -131,8 +142,8 @@ impl Proof<'_> {
         };
         let owner = user.map_or(geteuid(), |user| user.uid);
         let folder = Folder::existing(&root, &service.name, owner.as_raw()).ok().flatten()?;
-        let process = Record::look(&folder, &service.name).ok().flatten()?.process;
-        (process.life(&sys::host().ok()?) == Life::Alive).then_some(process.pid)
+        let record = Record::look(&folder, &service.name).ok().flatten()?;
+        (record.process.life(&sys::host().ok()?) == Life::Alive).then_some(record)
     }
 
     /// The health check, where the service has one or a port.
@@ -180,6 +191,10 @@ impl Proof<'_> {
             quoted(&draft.service.name)
         ))
     }
+}
+
+fn lives_for(pid: i32) -> Option<Duration> {
+    sys::process(pid).and_then(|process| sys::age(process.start))
 }
 
 /// A process that has not become the server yet.
