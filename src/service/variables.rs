@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Fault;
 use super::file::{self, File, Wrong};
@@ -18,6 +18,8 @@ pub struct Variables {
     defaults: Vec<(String, String)>,
     /// From `[env]` and `--env`, in the order in which they are set.
     settings: Vec<(OsString, OsString)>,
+    /// The env-file.
+    pub file: Option<PathBuf>,
 }
 
 impl Variables {
@@ -47,6 +49,7 @@ pub fn resolve(options: &Options, file: &File, folder: &Path, here: &Path) -> Re
     let path = options.env_file.as_ref().map(|p| here.join(p)).or(file.env_file.as_ref().map(|p| folder.join(p)));
     if let Some(path) = path {
         variables.defaults = env_file(&path).map_err(Fault::Config)?;
+        variables.file = Some(path);
     }
     for (name, value) in &file.env {
         if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -111,7 +112,8 @@ impl Control<'_> {
 /// Runs a command to its end, or kills it at its limit.
 fn said_by(command: &mut Command, limit: Option<Duration>) -> io::Result<Answer> {
     let begun = Instant::now();
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // Whatever it leaves behind goes with it.
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
     let mut out = Output { pipe: child.stdout.take().map(OwnedFd::from), said: Vec::new() };
     let mut err = Output { pipe: child.stderr.take().map(OwnedFd::from), said: Vec::new() };
     loop {
@@ -124,7 +126,7 @@ fn said_by(command: &mut Command, limit: Option<Duration>) -> io::Result<Answer>
             return Ok(Answer { code: status.code(), out: text(out), err: text(err) });
         }
         if let Some(limit) = limit.filter(|&limit| begun.elapsed() >= limit) {
-            let _ = child.kill();
+            sys::kill_group(child.id() as i32);
             let _ = child.wait();
             return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {}", elapsed(limit))));
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{User, geteuid};
 
-use super::installed::Installed;
+use super::installed::{Installed, State};
 use super::marker::{self, Made, Marker};
 use super::{Place, Scope, launchd, place, runit, s6, supervisord, systemd, words};
 use crate::cli::{Kind, Options};
@@ -85,20 +85,16 @@ impl<'a> Draft<'a> {
             state,
             scanned: place.link.as_ref().and_then(|link| link.parent()).map(Path::to_owned),
             program,
-            flags: words::flags(caller.options, service, kind, scope, caller.here),
+            flags: words::flags(caller.options, service, caller.here),
         };
         Ok(Draft { kind, place, service, made, path: words::search_path(caller.environment) })
     }
 
     /// As one that is there was made: with the PATH, the user, the state folder and the forerun that it has.
     pub fn made_as(&mut self, made: &Made, text: &str) {
-        let kept = match self.kind {
-            Kind::Systemd => systemd::kept_path(text),
-            Kind::Launchd => launchd::kept_path(text),
-            Kind::Supervisord => supervisord::kept_path(text),
-            Kind::Runit | Kind::S6 => runit::kept_path(text),
-        };
-        self.path = kept.unwrap_or_else(|| self.path.clone());
+        if let Some(path) = self.kept_path(text) {
+            self.path = path;
+        }
         self.made.state = made.state.clone();
         self.made.user = made.user.clone();
         if made.program.is_file() {
@@ -106,17 +102,38 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Root writes a unit anew that runs as somebody else: it stays that user's.
-    pub fn keep_user(&mut self, there: &Installed) {
-        if let (Some(marker), None) = (there.ours(&self.service.name), &self.made.user) {
-            self.made.user = marker.made.user.clone();
+    /// Keeps of one that is there what this caller does not say: another shell, root's above all, has another
+    /// environment. Its user; its state folder, and the folders of its PATH, behind those of the caller, where nobody
+    /// edited it.
+    pub fn keep(&mut self, there: &Installed) {
+        let (Some(marker), Installed::Unit(text)) = (there.ours(&self.service.name), there) else { return };
+        self.made.user = self.made.user.take().or_else(|| marker.made.user.clone());
+        if there.whose(&self.service.name, Some(self.service.config.as_deref())) != State::Current {
+            return;
+        }
+        self.made.state = self.made.state.take().or_else(|| marker.made.state.clone());
+        let kept = self.kept_path(&text.files[0].1).unwrap_or_default();
+        let has: Vec<String> = self.path.split(':').map(str::to_owned).collect();
+        for folder in kept.split(':').filter(|folder| !folder.is_empty() && !has.iter().any(|has| has == folder)) {
+            self.path += &format!(":{folder}");
+        }
+    }
+
+    /// The PATH of a unit of ours.
+    fn kept_path(&self, text: &str) -> Option<String> {
+        match self.kind {
+            Kind::Systemd => systemd::kept_path(text),
+            Kind::Launchd => launchd::kept_path(text),
+            Kind::Supervisord => supervisord::kept_path(text),
+            Kind::Runit | Kind::S6 => runit::kept_path(text),
         }
     }
 
     /// forerun, and what it is told.
     pub fn words(&self) -> Vec<OsString> {
         let program = self.made.program.clone().into_os_string();
-        [vec![program], words::base(self.service.config.as_deref()), self.made.flags.clone()].concat()
+        let defaults = words::defaults(self.service, self.kind, self.made.scope);
+        [vec![program], words::base(self.service.config.as_deref()), defaults, self.made.flags.clone()].concat()
     }
 
     /// The unit's files, the one with the marker first.

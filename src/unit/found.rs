@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::control::{Control, Runs};
 use super::installed::{Installed, State};
 use super::marker::{Made, Marker};
-use super::{Caller, Draft, Place, Scope, place, usual_files, words};
+use super::{Caller, Draft, Place, Scope, place, words};
 use crate::cli::{KINDS, Kind};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -36,13 +36,7 @@ pub struct Found {
 impl Found {
     /// What is where a unit of this name usually is.
     fn look(kind: Kind, scope: Scope, name: &str, environment: &Environment) -> Option<Found> {
-        let mut place = Place::of(kind, scope, name, None, environment).ok()?;
-        // `systemctl link` and those who keep their files elsewhere put a symlink there.
-        if let Ok(target) = place.unit.read_link() {
-            place.unit = place.unit.parent()?.join(target);
-        }
-        let installed = Installed::look(&place, usual_files(kind));
-        place.follow(installed.ours(name));
+        let (place, installed) = Place::looked_at(kind, scope, name, None, environment).ok()?;
         Some(Found { kind, scope, name: name.to_owned(), place, installed })
     }
 

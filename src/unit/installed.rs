@@ -75,7 +75,8 @@ impl Installed {
                 Err(why) => return Installed::Unusable(format!("'{name}': {why}")),
             }
         }
-        let edited = marker.as_ref().is_some_and(|marker| !marker.holds(&files));
+        let holds = |files: &[(String, String)]| marker.as_ref().is_none_or(|marker| marker.holds(files));
+        let edited = !holds(&files) && !holds_once_done(&place.unit, &files);
         Installed::Unit(Box::new(Text { files, marker, edited, owner }))
     }
 
@@ -136,14 +137,30 @@ impl Text {
     }
 }
 
-/// Whether nothing is in a folder of runit or s6 but what forerun and they put there.
+/// Whether a forerun that was killed has replaced some of the files, and left the others beside their places.
+fn holds_once_done(unit: &Path, files: &[(String, String)]) -> bool {
+    let done = |(name, text): &(String, String)| {
+        let path = if name.is_empty() { unit.to_owned() } else { unit.join(name) };
+        let left = left_beside(&path).into_iter().find_map(|path| read(&path, "").ok()?);
+        (name.clone(), left.map_or_else(|| text.clone(), |(text, _)| text))
+    };
+    let done: Vec<(String, String)> = files.iter().map(done).collect();
+    done.first().and_then(|(_, text)| Marker::find(text)).is_some_and(|marker| marker.holds(&done))
+}
+
+/// Whether nothing is in a folder of runit or s6 but what forerun and they put there, or what is a person's in any.
 fn is_rest(folder: &Path) -> bool {
     let is_of_us = |name: &str| match read(folder, name) {
         Ok(Some((text, _))) => runit::is_file(name, &text) || s6::is_file(name, &text),
         _ => false,
     };
-    let is_known =
-        |name: &str| runit::KEPT.contains(&name) || s6::KEPT.contains(&name) || is_beside(name) || is_of_us(name);
+    const OTHERS: [&str; 3] = ["log", "env", "data"];
+    let is_known = |name: &str| {
+        [&runit::KEPT[..], &s6::KEPT, &OTHERS].concat().contains(&name)
+            || is_beside(name)
+            || name.ends_with(".old")
+            || is_of_us(name)
+    };
     let names = fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.file_name()));
     names.is_ok_and(|mut names| names.all(|name| name.to_str().is_some_and(is_known)))
 }
@@ -194,11 +211,12 @@ pub fn write(unit: &Path, files: &[File], there: &Installed) -> io::Result<()> {
     }
     fs::create_dir_all(folder)?;
     let is_ours = matches!(there, Installed::Unit(text) if text.marker.is_some());
-    // The marker's file last: it says that the others are there.
-    for file in files.iter().rev() {
-        let path = if is_folder { unit.join(file.name) } else { unit.to_owned() };
-        replace(&path, file, is_ours)?;
-    }
+    let path = |file: &File| if is_folder { unit.join(file.name) } else { unit.to_owned() };
+    // All are there before the first is replaced, so that whoever is killed leaves one unit or the other. The marker's
+    // file comes last: it says that the others are there.
+    let ready: Vec<Ready> =
+        files.iter().rev().map(|file| Ready::new(&path(file), file, is_ours)).collect::<io::Result<_>>()?;
+    ready.into_iter().try_for_each(Ready::put)?;
     if let Installed::Unit(old) = there {
         for (name, _) in old.files.iter().filter(|(old, _)| !files.iter().any(|file| file.name == old)) {
             gone(fs::remove_file(unit.join(name)))?;
@@ -215,29 +233,51 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// `keeps_mode`: who may read the one that is there may read the new one, and nobody else.
-fn replace(path: &Path, file: &File, keeps_mode: bool) -> io::Result<()> {
-    sweep(path);
-    let there = path.symlink_metadata().ok().filter(|there| keeps_mode && there.is_file());
-    let usual = if file.executable { 0o755 } else { 0o644 };
-    let mode = there.as_ref().map_or(usual, |there| there.mode() & 0o777);
-    let temporary = beside(path, &std::process::id().to_string());
-    let written = (|| {
+/// A file that is written, beside its place.
+struct Ready {
+    path: PathBuf,
+    /// Nothing, once it is in its place.
+    temporary: Option<PathBuf>,
+}
+
+impl Ready {
+    /// `keeps_mode`: who may read the one that is there may read the new one, and nobody else.
+    fn new(path: &Path, file: &File, keeps_mode: bool) -> io::Result<Ready> {
+        sweep(path);
+        let temporary = beside(path, &std::process::id().to_string());
+        let ready = Ready { path: path.to_owned(), temporary: Some(temporary.clone()) };
+        let there = path.symlink_metadata().ok().filter(|there| keeps_mode && there.is_file());
         let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         out.write_all(file.text.as_bytes())?;
-        if let Some(there) =
-            there.filter(|there| Ok(there.gid()) != out.metadata().map(|ours| ours.gid()).map_err(drop))
-        {
-            std::os::unix::fs::fchown(&out, None, Some(there.gid()))?;
+        let mut mode = there.as_ref().map_or(0o644, |there| there.mode() & 0o777);
+        if let Some(there) = there {
+            let is_same = out.metadata()?.gid() == there.gid();
+            if !is_same && std::os::unix::fs::fchown(&out, None, Some(there.gid())).is_err() {
+                // It is ours to read, and not our group's.
+                mode &= 0o707;
+            }
+        }
+        if file.executable {
+            mode |= (mode & 0o444) >> 2;
         }
         out.set_permissions(fs::Permissions::from_mode(mode))?;
         out.sync_all()?;
-        fs::rename(&temporary, path)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
+        Ok(ready)
     }
-    written
+
+    fn put(mut self) -> io::Result<()> {
+        if let Some(temporary) = &self.temporary {
+            fs::rename(temporary, &self.path)?;
+        }
+        self.temporary = None;
+        Ok(())
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        self.temporary.take().map(fs::remove_file);
+    }
 }
 
 /// What a file is called before it is in its place. No supervisor reads a name that begins with a dot.
@@ -251,27 +291,34 @@ fn is_beside(name: &str) -> bool {
     name.starts_with('.') && name.contains(".forerun-")
 }
 
-/// Removes what a forerun that was killed left beside a file.
-pub fn sweep(path: &Path) {
+/// What a forerun that was killed left beside a file.
+fn left_beside(path: &Path) -> Vec<PathBuf> {
     let prefix = beside(path, "").file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let Some(entries) = path.parent().and_then(|folder| fs::read_dir(folder).ok()) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.parse::<i32>().ok());
-        if pid.is_some_and(|pid| sys::process(pid).is_none() || pid == std::process::id() as i32) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+    let Some(entries) = path.parent().and_then(|folder| fs::read_dir(folder).ok()) else { return Vec::new() };
+    let is_left = |name: &str| {
+        let pid = name.strip_prefix(&prefix).and_then(|pid| pid.parse::<i32>().ok());
+        pid.is_some_and(|pid| sys::process(pid).is_none() || pid == std::process::id() as i32)
+    };
+    let entries = entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_left));
+    entries.map(|entry| entry.path()).collect()
 }
 
-/// Removes a unit: its files, what the supervisor keeps in its folder, and the folder if nothing else is in it.
+/// Removes that.
+pub fn sweep(path: &Path) {
+    left_beside(path).into_iter().for_each(|path| {
+        let _ = fs::remove_file(path);
+    });
+}
+
+/// Removes a unit: the files of these names (none: it is one file), what the supervisor keeps in its folder, and the
+/// folder. Says whether something else is in that, and stays.
 ///
 /// # Errors
 /// Those of the files.
-pub fn remove(unit: &Path, files: &[(String, String)], kept_by_supervisor: &[&str]) -> io::Result<()> {
-    if files.iter().all(|(name, _)| name.is_empty()) {
+pub fn remove(unit: &Path, names: &[&str], kept_by_supervisor: &[&str]) -> io::Result<bool> {
+    if names.is_empty() || unit.is_symlink() {
         sweep(unit);
-        return gone(fs::remove_file(unit));
+        return gone(fs::remove_file(unit)).map(|()| false);
     }
     // The file with the marker last: as long as it is there, whoever comes next knows whose the rest is.
     for name in kept_by_supervisor {
@@ -282,13 +329,12 @@ pub fn remove(unit: &Path, files: &[(String, String)], kept_by_supervisor: &[&st
             Err(_) => {}
         }
     }
-    for (name, _) in files.iter().rev() {
+    for name in names.iter().rev() {
         sweep(&unit.join(name));
         gone(fs::remove_file(unit.join(name)))?;
     }
     match fs::remove_dir(unit) {
-        // What somebody else put there stays.
-        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST)) => Ok(()),
-        other => gone(other),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST)) => Ok(true),
+        other => gone(other).map(|()| false),
     }
 }

@@ -13,11 +13,12 @@ use crate::report::line::say;
 use crate::text::{quoted, shell_words};
 
 impl Control<'_> {
-    /// `ln -s` to the folder of the unit, and the link.
-    pub fn link(&self) -> [Words; 2] {
+    /// `ln -s` to the folder of the unit, where that is not done, and the link.
+    pub fn link(&self) -> (Option<Words>, String) {
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let link = self.place.link.as_ref().map(text).unwrap_or_default();
-        [vec!["ln".to_owned(), "-s".to_owned(), text(&self.place.unit), link.clone()], vec![link]]
+        let order = ["ln", "-s", &text(&self.place.unit), &link].map(str::to_owned);
+        (self.scanned().is_none().then(|| order.into()), link)
     }
 
     /// The link, where it leads to our unit.
@@ -44,9 +45,9 @@ impl Control<'_> {
     ///
     /// # Errors
     /// [`Error::Conflict`] where something else is there, [`Error::State`] where it cannot be made.
-    pub fn make_link(&self, shown: &Words) -> Result<(), Error> {
-        let Some(link) = self.place.link.as_ref().filter(|_| self.scanned().is_none()) else { return Ok(()) };
-        self.say(shown);
+    pub fn make_link(&self) -> Result<(), Error> {
+        let (Some(order), Some(link)) = (self.link().0, &self.place.link) else { return Ok(()) };
+        self.say(&order);
         std::os::unix::fs::symlink(&self.place.unit, link).or_else(|e| match e.kind() {
             // Another forerun may have made it in the meantime.
             io::ErrorKind::AlreadyExists => self.link_is_free(),

@@ -37,6 +37,15 @@ pub fn here(environment: &Environment, actual: &Path) -> PathBuf {
     words::here(environment, actual)
 }
 
+/// All files that a unit of this kind may have, where it is a folder.
+pub fn all_files(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Runit => &runit::FILES,
+        Kind::S6 => &s6::FILES,
+        Kind::Systemd | Kind::Launchd | Kind::Supervisord => &[],
+    }
+}
+
 /// The files of a unit that is a folder, where it does not say so itself.
 pub fn usual_files(kind: Kind) -> &'static [&'static str] {
     match kind {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Marker;
+use super::{Installed, usual_files};
 use crate::cli::{KINDS, Kind, UnitOptions};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -115,11 +115,32 @@ impl Place {
 }
 
 impl Place {
-    /// Where the unit that is there says that it is linked to.
-    pub fn follow(&mut self, ours: Option<&Marker>) {
-        if let (Some(link), Some(scanned)) = (&self.link, ours.and_then(|ours| ours.made.scanned.as_ref())) {
-            self.link = link.file_name().map(|name| scanned.join(name));
+    /// The place and what is there: of a unit of ours behind a symlink (`systemctl link`, or whoever keeps files
+    /// elsewhere) that of the unit, and with the folder that it says is scanned.
+    ///
+    /// # Errors
+    /// As [`Place::of`].
+    pub fn looked_at(
+        kind: Kind,
+        scope: Scope,
+        name: &str,
+        dir: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<(Place, Installed), Error> {
+        let mut place = Place::of(kind, scope, name, dir, environment)?;
+        let mut installed = Installed::look(&place, usual_files(kind));
+        if let (Ok(target), Some(folder)) = (place.unit.read_link(), place.unit.parent()) {
+            let behind = Place { unit: folder.join(target), link: place.link.clone() };
+            let there = Installed::look(&behind, usual_files(kind));
+            if there.ours(name).is_some() {
+                (place, installed) = (behind, there);
+            }
         }
+        let scanned = installed.ours(name).and_then(|marker| marker.made.scanned.as_ref());
+        if let (Some(_), Some(scanned), None) = (&place.link, scanned, dir) {
+            place.link = Some(scanned.join(name));
+        }
+        Ok((place, installed))
     }
 }
 

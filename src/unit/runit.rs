@@ -74,30 +74,33 @@ pub fn is_file(name: &str, text: &str) -> bool {
 /// runsvdir looks for new services every five seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_millis(100);
+/// What sv says where only root may ask.
+const DENIED: &str = "access denied";
 /// What runsv keeps in the folder of a service.
 pub const KEPT: [&str; 1] = ["supervise"];
 
 pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
-    let [link, scanned] = control.link();
-    vec![link, if restart { forced(control, "force-restart", &scanned[0]) } else { sv(&["up"], &scanned[0]) }]
+    let (link, scanned) = control.link();
+    let start = if restart { forced(control, "force-restart", &scanned) } else { sv(&["up"], &scanned) };
+    link.into_iter().chain([start]).collect()
 }
 
 pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
     let before = standing(control)?;
     let restart = changed && matches!(before.runs, Runs::Yes(_) | Runs::Later(_));
-    let commands = start_commands(control, restart);
-    control.make_link(&commands[0])?;
+    let Some(start) = start_commands(control, restart).pop() else { return Ok(()) };
+    control.make_link()?;
     control
         .poll(PATIENCE, INTERVAL, || Ok(is_supervised(control)?.then_some(())))?
         .ok_or_else(|| control.not_scanned("runsvdir"))?;
     if !restart {
-        return control.order(&commands[1]);
+        return control.order(&start);
     }
-    control.say(&commands[1]);
+    control.say(&start);
     // A server that had to be killed is an error to sv, and none to us; and one that was started within the same second
     // is a new one to it.
     let ended = control.poll(PATIENCE, INTERVAL, || {
-        control.attempt(&commands[1])?;
+        control.attempt(&start)?;
         Ok((standing(control)?.runs != before.runs).then_some(()))
     })?;
     ended.ok_or_else(|| {
@@ -109,7 +112,11 @@ pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
 /// What runsv says: `run: /etc/service/web: (pid 812) 5s`, or `down: ...: 1s, normally up`.
 pub fn standing(control: &Control) -> Result<Standing, Error> {
     let folder = control.asked();
-    let said = control.ask(&sv(&["status"], &folder))?.out.trim().to_owned();
+    let answer = control.ask(&sv(&["status"], &folder))?;
+    if answer.out.contains(DENIED) {
+        return Err(control.failed("sv status", &answer));
+    }
+    let said = answer.out.trim().to_owned();
     // The folder's name may look like anything.
     let (state, rest) = said.split_once(&format!(": {folder}: ")).unwrap_or((&said, ""));
     let pid = rest.strip_prefix("(pid ").and_then(|rest| rest.split(')').next()?.parse().ok());

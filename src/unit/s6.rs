@@ -8,11 +8,13 @@ use super::control::{Control, Runs, Standing};
 use super::{Draft, File, runit, words};
 use crate::error::Error;
 
+/// All that a unit may have.
+pub const FILES: [&str; 4] = ["run", "finish", "notification-fd", "timeout-kill"];
+
 /// The files of a unit.
 pub fn names(draft: &Draft) -> Vec<&'static str> {
     let notifies = draft.service.health.is_some();
-    let all = [("run", true), ("finish", true), ("notification-fd", notifies), ("timeout-kill", true)];
-    all.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    FILES.into_iter().filter(|name| notifies || *name != "notification-fd").collect()
 }
 
 pub fn files(draft: &Draft) -> Vec<File> {
@@ -55,17 +57,17 @@ const INTERVAL: Duration = Duration::from_millis(100);
 pub const KEPT: [&str; 2] = ["supervise", "event"];
 
 pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
-    let [link, scanned] = control.link();
+    let (link, scanned) = control.link();
     // `-r` would never end in SIGKILL; `-d` does, after timeout-kill.
-    let down = restart.then(|| svc(&["-wD", "-d"], &scanned[0]));
-    [link, scan(control, "-a")].into_iter().chain(down).chain([svc(&["-u"], &scanned[0])]).collect()
+    let down = restart.then(|| svc(&["-wD", "-d"], &scanned));
+    link.into_iter().chain([scan(control, "-a")]).chain(down).chain([svc(&["-u"], &scanned)]).collect()
 }
 
 pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
     let restart = changed && matches!(standing(control)?.runs, Runs::Yes(_));
+    control.make_link()?;
     let commands = start_commands(control, restart);
-    let [link, scan, rest @ ..] = &commands[..] else { return Ok(()) };
-    control.make_link(link)?;
+    let [scan, rest @ ..] = &commands[..] else { return Ok(()) };
     control.order(scan)?;
     control
         .poll(PATIENCE, INTERVAL, || Ok(is_supervised(control)?.then_some(())))?
@@ -76,6 +78,9 @@ pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
 /// What s6-supervise says: up or not, and the pid.
 pub fn standing(control: &Control) -> Result<Standing, Error> {
     let answer = control.ask(&["s6-svstat", &control.asked()].map(str::to_owned).into())?;
+    if answer.err.contains("Permission denied") {
+        return Err(control.failed("s6-svstat", &answer));
+    }
     let said = answer.out.trim().to_owned();
     let pid = said.strip_prefix("up (pid ").and_then(|rest| rest.split([')', ' ']).next()?.parse().ok());
     let enabled = control.scanned().is_some();

@@ -192,6 +192,9 @@ const WANTS: [&str; 2] = ["multi-user.target.wants", "default.target.wants"];
 
 /// What is left to do once the file is gone.
 pub fn forget(control: &Control) -> Result<(), Error> {
+    if standing(control).is_err() {
+        return Ok(());
+    }
     control.order(&reload(control.scope))?;
     // One that failed is remembered otherwise, and one that did not is none: no error.
     control.attempt(&systemctl(control, &["reset-failed", &unit(control)])).map(drop)

@@ -25,10 +25,23 @@ pub fn base(config: Option<&Path>) -> Vec<OsString> {
     words.0
 }
 
+/// What comes then: what nobody has said otherwise, and the unit itself cannot say.
+pub fn defaults(service: &Service, kind: Kind, scope: Scope) -> Vec<OsString> {
+    let mut words = Words(Vec::new());
+    let limited_elsewhere = matches!((kind, scope), (Kind::Systemd, _) | (Kind::Launchd, Scope::User));
+    if service.nofile.is_none() && !limited_elsewhere {
+        words.option("--nofile", format!("{}:{}", NOFILE.0, NOFILE.1));
+    }
+    if kind == Kind::S6 && service.health.is_some() && service.ready_fd.is_none() {
+        words.option("--ready-fd", NOTIFICATION_FD.to_string());
+    }
+    words.0
+}
+
 /// The words after that. Paths are absolute and as they were written: a symlink stays one. What they say is said again
 /// by the options that they are parsed to, so that a unit can be made from its own command line. `-v` and `-q` are of
 /// the run that makes it.
-pub fn flags(options: &Options, service: &Service, kind: Kind, scope: Scope, here: &Path) -> Vec<OsString> {
+pub fn flags(options: &Options, service: &Service, here: &Path) -> Vec<OsString> {
     let mut words = Words(Vec::new());
     let absolute = |path: &PathBuf| here.join(path).into_os_string();
     if service.config.is_none() {
@@ -41,14 +54,7 @@ pub fn flags(options: &Options, service: &Service, kind: Kind, scope: Scope, her
     options.env.iter().for_each(|entry| words.option("--env", entry));
     words.maybe("--env-file", options.env_file.as_ref().map(absolute));
     words.maybe("--port", options.port.map(|port| port.to_string()));
-    let limited_elsewhere = matches!((kind, scope), (Kind::Systemd, _) | (Kind::Launchd, Scope::User));
-    match &options.nofile {
-        Some(nofile) => words.option("--nofile", nofile),
-        None if service.nofile.is_none() && !limited_elsewhere => {
-            words.option("--nofile", format!("{}:{}", NOFILE.0, NOFILE.1));
-        }
-        None => {}
-    }
+    words.maybe("--nofile", options.nofile.as_ref());
     words.flag("--close-fds", options.close_fds);
     options.require.iter().for_each(|check| words.option("--require", resolved(check, here)));
     options.wait.iter().for_each(|check| words.option("--wait", resolved(check, here)));
@@ -61,9 +67,7 @@ pub fn flags(options: &Options, service: &Service, kind: Kind, scope: Scope, her
     words.maybe("--on-conflict", options.on_conflict.as_ref());
     words.maybe("--grace", options.grace.map(duration));
     words.maybe("--notify", options.notify.as_ref());
-    let tells_s6 = kind == Kind::S6 && service.health.is_some() && service.ready_fd.is_none();
-    let ready_fd = options.ready_fd.or(tells_s6.then_some(NOTIFICATION_FD));
-    words.maybe("--ready-fd", ready_fd.map(|number| number.to_string()));
+    words.maybe("--ready-fd", options.ready_fd.map(|number| number.to_string()));
     words.flag("--watch", options.watch);
     if !options.command.is_empty() {
         words.flag("--", true);
@@ -242,11 +246,11 @@ mod tests {
         let first = parse(given.iter().map(OsString::from).collect());
         let here = Path::new("/srv/web");
         let service = |options: &Options, here: &Path| Service::resolve(options, here).expect("resolves");
-        let words = flags(&first, &service(&first, here), Kind::Systemd, Scope::System, here);
+        let words = flags(&first, &service(&first, here), here);
         assert!(words.contains(&"file:/srv/web/x y".into()) && words.contains(&"/srv/web/sub".into()), "{words:?}");
         let second = parse([OsString::from("forerun")].into_iter().chain(words.clone()).collect());
         let elsewhere = Path::new("/");
-        assert_eq!(flags(&second, &service(&second, elsewhere), Kind::Systemd, Scope::System, elsewhere), words);
+        assert_eq!(flags(&second, &service(&second, elsewhere), elsewhere), words);
         let relative = |options: Options| Options {
             foreground: false,
             cwd: None,
@@ -266,7 +270,7 @@ mod tests {
         let nofile = |extra: &[&str], kind, scope| {
             let options = parse(extra);
             let service = Service::resolve(&options, Path::new("/")).expect("resolves");
-            let words = flags(&options, &service, kind, scope, Path::new("/"));
+            let words = [defaults(&service, kind, scope), flags(&options, &service, Path::new("/"))].concat();
             words.iter().position(|w| w == "--nofile").map(|at| words[at + 1].clone())
         };
         assert_eq!(nofile(&[], Kind::Systemd, Scope::System), None);

@@ -265,3 +265,39 @@ fn a_unit_is_removed_where_its_program_is_not_unless_its_server_runs() {
     scene.run("systemd", &["--uninstall", "--force", "--json"]).expect_code(0);
     assert!(!scene.unit("systemd").exists());
 }
+
+#[test]
+fn another_shell_loses_nothing_of_what_the_unit_has() {
+    let scene = Scene::new();
+    for kind in KINDS {
+        let install = |path: &str, state: Option<&std::path::Path>| {
+            let mut command = scene.room.forerun();
+            command.env_remove("FORERUN_STATE_DIR").env("PATH", path);
+            command.envs(state.map(|state| ("FORERUN_STATE_DIR", state)));
+            command.args(["unit", kind, "--config", &scene.config, "--install", "--dir"]).arg(&scene.dir);
+            done(&mut command).expect_code(0);
+            fs::read_to_string(scene.unit(kind)).expect("a unit")
+        };
+        let state = scene.room.path().join("kept");
+        install("/usr/bin:/opt/one", Some(&state));
+        let text = install("/usr/bin:/opt/two", None);
+        assert!(text.contains("/usr/bin:/opt/two:/opt/one"), "{text}");
+        assert!(text.contains(&state.display().to_string()), "{text}");
+        let _ = fs::remove_dir_all(state);
+        scene.run(kind, &["--uninstall"]).expect_code(0);
+    }
+}
+
+#[test]
+fn ten_installations_of_ten_kinds_leave_one_of_them() {
+    let scene = Scene::new();
+    std::thread::scope(|scope| {
+        for grace in 1..=10 {
+            let scene = &scene;
+            scope.spawn(move || scene.run("systemd", &["--install", "--grace", &format!("{grace}s")]).expect_code(0));
+        }
+    });
+    let text = fs::read_to_string(scene.unit("systemd")).expect("a unit");
+    assert!((1..=10).any(|grace| text.contains(&format!("TimeoutStopSec={grace}s\n"))), "{text}");
+    assert_eq!(scene.left().len(), 1, "{:?}", scene.left());
+}

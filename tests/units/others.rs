@@ -365,3 +365,70 @@ fn what_put_itself_into_the_background_is_named() {
     }
     assert_eq!(answer(scene.port), None);
 }
+
+#[test]
+fn a_folder_that_is_another_lets_go_and_what_is_not_ours_stays() {
+    for kind in [Kind::Runit, Kind::S6] {
+        needs!(kind);
+        skip_unless!(is_root(), "it needs root, to write where services belong");
+        let scene = Scene::new(kind);
+        let other = Room::new();
+        let second = Supervisor::boot(kind, &other, &[]);
+        scene.unit(&["--install", "--now"]).expect_code(0);
+        let mut moved = scene.room.forerun();
+        moved.args(["unit", scene.word(), "--config", &scene.config, "--install", "--now", "--dir"]);
+        done(moved.arg(second.folder())).expect_code(0);
+        assert!(scene.dir().join(&scene.name).symlink_metadata().is_err());
+        assert_eq!(answer(scene.port), second.pid(&scene.name));
+        fs::create_dir(scene.folder().join("log")).expect("a folder");
+        let mut uninstall = scene.room.forerun();
+        let removed = done(uninstall.args(["unit", scene.word(), "--config", &scene.config, "--uninstall"]));
+        assert!(removed.expect_code(0).stdout.contains(", but for what is not forerun's in it"));
+        assert_eq!(answer(scene.port), None);
+        // And that is no stranger.
+        scene.unit(&["--install"]).expect_code(0);
+        fs::remove_dir(scene.folder().join("log")).expect("removed");
+        scene.unit(&["--uninstall"]).expect_code(0);
+    }
+}
+
+#[test]
+fn an_installation_that_is_killed_between_two_files_goes_on() {
+    needs!(Kind::S6);
+    skip_unless!(is_root() && crate::common::has("strace"), "it needs root and strace");
+    let scene = Scene::new(Kind::S6);
+    scene.unit(&["--install"]).expect_code(0);
+    for at in 1..=4 {
+        let mut killed = Command::new("strace");
+        let inject = format!("inject=rename:signal=KILL:when={at}");
+        killed.args(["-f", "-o", "/dev/null", "-e", "trace=rename", "-e", &inject, env!("CARGO_BIN_EXE_forerun")]);
+        killed.env_clear().env("PATH", "/usr/bin:/bin").env("FORERUN_STATE_DIR", scene.room.state());
+        let grace = format!("{at}s");
+        killed.args(["unit", "s6", "--grace", &grace, "--config", &scene.config, "--install", "--dir"]);
+        let status = killed.arg(scene.dir()).stderr(Stdio::null()).status().expect("strace");
+        assert!(!status.success(), "it was not killed at {at}");
+        scene.unit(&["--grace", &grace, "--install"]).expect_code(0);
+        let left: Vec<_> = fs::read_dir(scene.folder()).expect("a folder").flatten().map(|e| e.file_name()).collect();
+        assert_eq!(left.len(), 4, "{left:?}");
+    }
+    scene.unit(&["--uninstall"]).expect_code(0);
+}
+
+#[test]
+fn what_forerun_adds_to_the_flags_is_not_kept_as_somebodys() {
+    needs!(Kind::S6);
+    skip_unless!(is_root(), "it needs root, to write where services belong");
+    let scene = Scene::new(Kind::S6);
+    scene.unit(&["--install"]).expect_code(0);
+    let run = || fs::read_to_string(scene.folder().join("run")).expect("a script");
+    assert!(run().contains(" --nofile 8192:16384 --ready-fd 3"), "{}", run());
+    let text = fs::read_to_string(&scene.config).expect("a file");
+    let without = text.split("[health]").next().expect("text").to_owned() + "[limits]\nnofile = '4000'\n";
+    fs::write(&scene.config, without).expect("written");
+    let mut doctor = scene.room.forerun();
+    let seen = done(doctor.args(["doctor", "--json", "--config", &scene.config])).stdout;
+    assert!(seen.contains("is stale: forerun would write another one today"), "{seen}");
+    scene.unit(&["--install"]).expect_code(0);
+    assert!(!run().contains("--nofile") && !run().contains("--ready-fd"), "{}", run());
+    scene.unit(&["--uninstall"]).expect_code(0);
+}

@@ -1,8 +1,9 @@
 #![forbid(unsafe_code)]
 //! What is to be said of the instance of a service: its record, what is left of it, and its port.
 
+use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::unistd::{User, geteuid};
 
@@ -14,7 +15,7 @@ use crate::instance::record::{Record, Unreadable};
 use crate::instance::state::{self, Folder};
 use crate::launch::place;
 use crate::report::doctor::Finding;
-use crate::service::Service;
+use crate::service::{Service, is_same_file};
 use crate::sys::{self, Host};
 use crate::unit::{self, Site};
 
@@ -25,18 +26,19 @@ pub struct Instance<'a> {
 }
 
 impl<'a> Instance<'a> {
-    /// Looks for the record of a service: in the folder of the caller, where its units have it, and for root in everybody's.
+    /// Looks for the record of a service: in the folder of the caller, where its units have it, and for root in
+    /// everybody's. One that lives is the one.
     ///
     /// # Errors
     /// When nobody can tell which machine this is.
     pub fn find(service: &'a Service, root: Option<&Path>, site: &Site) -> io::Result<Self> {
-        let us = geteuid();
-        let mut record = root.map_or(Ok(None), |root| read(service, root, us.as_raw()));
-        if matches!(record, Ok(None)) {
-            let others = elsewhere(service, site);
-            record = others.iter().find_map(|(root, uid)| read(service, root, *uid).transpose()).transpose();
+        let host = sys::host()?;
+        let mut record = root.map_or(Ok(None), |root| read(service, root, geteuid().as_raw()));
+        let lives = |record: &Record| record.process.life(&host) == Life::Alive;
+        if !record.as_ref().is_ok_and(|record| record.as_ref().is_some_and(lives)) {
+            record = elsewhere(service, site).into_iter().find(lives).map_or(record, |found| Ok(Some(found)));
         }
-        Ok(Instance { service, host: sys::host()?, record })
+        Ok(Instance { service, host, record })
     }
 
     fn record(&self) -> Option<&Record> {
@@ -135,18 +137,24 @@ fn read(service: &Service, root: &Path, owner: u32) -> Result<Option<Record>, St
     })
 }
 
-/// Where else the record may be, and whose it is there.
-fn elsewhere(service: &Service, site: &Site) -> Vec<(PathBuf, u32)> {
+/// The records of this service that are elsewhere, where they can be read.
+fn elsewhere(service: &Service, site: &Site) -> Vec<Record> {
     let us = geteuid();
     let found = unit::find(&service.name, service.config.as_deref(), site.environment);
     let of_unit = |found: &unit::Found| {
         let made = &found.marker()?.made;
         let uid = made.user.as_ref().and_then(|user| User::from_name(user).ok().flatten()).map_or(us, |user| user.uid);
-        Some((PathBuf::from(made.state.as_ref()?), uid.as_raw()))
+        read(service, Path::new(made.state.as_ref()?), uid.as_raw()).ok()?
     };
-    let mut all: Vec<_> = found.iter().filter_map(of_unit).collect();
+    let mut all: Vec<Record> = found.iter().filter_map(of_unit).collect();
     if us.is_root() && state::chosen_root(site.environment, site.here).is_none() {
-        all.extend(homes().map(|(root, account)| (root, account.uid)));
+        // Somebody else may have a service of this name.
+        let is_it = |record: &Record| match (&record.config, &service.config) {
+            (Some(theirs), Some(ours)) => is_same_file(Path::new(&OsString::from(theirs)), ours),
+            _ => false,
+        };
+        let records = homes().filter_map(|(root, account)| read(service, &root, account.uid).ok()?);
+        all.extend(records.filter(is_it));
     }
     all
 }

@@ -88,6 +88,10 @@ fn call(command: &Simple) -> Option<Call> {
     let mut words = command.words.iter().map(String::as_str).peekable();
     while words.next_if(|word| KEYWORDS.contains(word) || is_setting(word)).is_some() {}
     let mut with_exec = false;
+    if matches!(command.words.as_slice(), [.., name, how, _] if name == "command" && (how == "-v" || how == "-V")) {
+        // It only looks.
+        return None;
+    }
     while let Some((name, valued)) = words.peek().and_then(|word| WRAPPERS.iter().find(|(name, _)| name == word)) {
         words.next();
         // It stays, for the session that it has opened.
@@ -103,10 +107,11 @@ fn call(command: &Simple) -> Option<Call> {
     if program != "forerun" {
         return None;
     }
-    let arguments = ["forerun".into()].into_iter().chain(words.map(Into::into)).collect();
-    match cli::parse(arguments) {
+    let words: Vec<&str> = words.collect();
+    let asks = words.iter().take_while(|word| **word != "--").any(|word| cli::is_subcommand(word));
+    match cli::parse(["forerun"].iter().chain(&words).map(Into::into).collect()) {
         Ok(options) if options.task != Task::Start || options.dry_run || options.detach => None,
-        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => None,
+        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) || asks => None,
         // What is no command line yet ("$@") becomes one.
         _ => Some(Call { line: command.line, becomes: with_exec && !command.is_beside }),
     }
@@ -114,7 +119,8 @@ fn call(command: &Simple) -> Option<Call> {
 
 /// The simple commands of a shell script (sh(1), "Token Recognition"), as far as that can be told from its text.
 fn commands(script: &str) -> Vec<Simple> {
-    let mut reader = Reader { commands: Vec::new(), words: Vec::new(), word: None, line: 1, begun: 1 };
+    let mut reader = Reader { line: 1, ..Reader::default() };
+    let mut depth = 0;
     let mut documents: Vec<String> = Vec::new();
     let mut chars = script.chars().peekable();
     while let Some(c) = chars.next() {
@@ -135,9 +141,12 @@ fn commands(script: &str) -> Vec<Simple> {
                 }
             }
             '#' if reader.word.is_none() => while chars.next_if(|&c| c != '\n').is_some() {},
-            '<' if chars.peek() == Some(&'<') => {
-                chars.next();
+            '<' if chars.next_if_eq(&'<').is_some() => {
                 reader.end_word();
+                if chars.next_if_eq(&'<').is_some() {
+                    reader.is_redirected = true;
+                    continue;
+                }
                 while chars.next_if(|&c| c == '-' || c == ' ').is_some() {}
                 let delimiter: String =
                     std::iter::from_fn(|| chars.next_if(|&c| !c.is_whitespace() && !";|&)".contains(c))).collect();
@@ -147,8 +156,8 @@ fn commands(script: &str) -> Vec<Simple> {
                 // A number before it is of it, and so is the word behind it.
                 reader.word.take_if(|word| word.bytes().all(|b| b.is_ascii_digit()));
                 reader.end_word();
-                while chars.next_if(|c| "<>&| ".contains(*c)).is_some() {}
-                while chars.next_if(|&c| !c.is_whitespace() && !";|&)".contains(c)).is_some() {}
+                while chars.next_if(|c| "<>&|".contains(*c)).is_some() {}
+                reader.is_redirected = true;
             }
             '\n' => {
                 reader.end_command(false);
@@ -168,10 +177,27 @@ fn commands(script: &str) -> Vec<Simple> {
                 let is_list = chars.next_if_eq(&c).is_some();
                 reader.end_command(!is_list);
             }
-            '$' if chars.peek() == Some(&'(') => {
+            '$' if chars.next_if_eq(&'(').is_some() => {
                 reader.push(c);
+                if chars.next_if_eq(&'(').is_some() {
+                    let mut before = ' ';
+                    while chars.next().is_some_and(|c| (std::mem::replace(&mut before, c), c) != (')', ')')) {}
+                } else {
+                    depth += 1;
+                    reader.end_command(false);
+                }
             }
-            ';' | '(' | ')' | '`' => reader.end_command(false),
+            '(' => {
+                depth += 1;
+                reader.end_command(false);
+            }
+            // Without one that opens it ends the pattern of a `case`.
+            ')' if depth == 0 => reader.forget_command(),
+            ')' => {
+                depth -= 1;
+                reader.end_command(false);
+            }
+            ';' | '`' => reader.end_command(false),
             c if c.is_whitespace() => reader.end_word(),
             c => reader.push(c),
         }
@@ -180,6 +206,7 @@ fn commands(script: &str) -> Vec<Simple> {
     reader.commands
 }
 
+#[derive(Default)]
 struct Reader {
     commands: Vec<Simple>,
     words: Vec<String>,
@@ -187,6 +214,8 @@ struct Reader {
     line: usize,
     /// The line of the first word.
     begun: usize,
+    /// The next word is where to, and none of the command.
+    is_redirected: bool,
 }
 
 impl Reader {
@@ -197,18 +226,27 @@ impl Reader {
 
     /// Begins a word, which may be an empty one.
     fn push_nothing(&mut self) {
-        if self.words.is_empty() && self.word.is_none() {
+        if self.words.is_empty() && self.word.is_none() && !self.is_redirected {
             self.begun = self.line;
         }
         self.word.get_or_insert_default();
     }
 
     fn end_word(&mut self) {
-        self.words.extend(self.word.take());
+        match self.word.take() {
+            Some(_) if self.is_redirected => self.is_redirected = false,
+            word => self.words.extend(word),
+        }
+    }
+
+    fn forget_command(&mut self) {
+        self.word = None;
+        self.words.clear();
     }
 
     fn end_command(&mut self, is_beside: bool) {
         self.end_word();
+        self.is_redirected = false;
         let words = std::mem::take(&mut self.words);
         if !words.is_empty() {
             self.commands.push(Simple { words, line: self.begun, is_beside });
@@ -232,7 +270,12 @@ mod tests {
             "if true; then exec \"$FORERUN\" -- x; fi",
             "forerun check; exec forerun -- x 2>&1",
             "exec >>log 2>&1\nexec 2>&1 ${FORERUN} -- ./manage.py check",
-            "start) exec forerun -- x ;;",
+            "case $1 in\n start) exec forerun -- x ;;\n esac",
+            "case $1 in\n forerun) exec forerun -- x ;;\n esac",
+            "command -v forerun >/dev/null || exit 1\nexec forerun -- x",
+            "F=$(command -v forerun)\nif ! command -v forerun; then exit; fi; exec forerun -- x",
+            "exec >\"$(date +%F).log\" 2>&1\necho \"then ; forerun is started\"\nexec forerun -- x",
+            "x=$((1<<2))\ncat <<<\"$x\" >y\nforerun check \"$@\" || exit; exec forerun \"$@\"",
         ] {
             let found = calls(script);
             assert!(found.len() == 1 && found[0].becomes, "{script}: {found:?}");
@@ -269,6 +312,9 @@ mod tests {
             "forerun --version",
             "forerun completions bash > x",
             "forerun --dry-run -- x",
+            "forerun $OPTS check",
+            "forerun logs -n \"$N\"",
+            "forerun unit \"$KIND\" --install",
             "exec forerun --detach -- x",
             "cat <<END\nforerun -- x\nEND\n",
             "cat <<-'E F'\nx\nE",

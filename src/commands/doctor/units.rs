@@ -1,12 +1,13 @@
 #![forbid(unsafe_code)]
 //! What is to be said of units: of their text, and of what their supervisor says.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::cli::Kind;
 use crate::environment::Environment;
 use crate::report::doctor::Finding;
-use crate::service::Service;
+use crate::service::{Service, is_same_file};
 use crate::text::quoted;
 use crate::unit::{self, Control, Draft, Found, Runs, Scope, Site, State};
 
@@ -21,7 +22,12 @@ pub fn all(site: &Site) -> Vec<Finding> {
 /// The units of a service, and the processes that their supervisors run.
 pub fn of(service: &Service, site: &Site) -> (Vec<Finding>, Vec<i32>) {
     let (name, config) = (&service.name, service.config.as_deref());
-    let found = unit::find(name, config, site.environment);
+    let mut found = unit::find(name, config, site.environment);
+    // Of this file, and of the name that it had before.
+    found.extend(unit::all(site.environment).into_iter().filter(|found| {
+        let theirs = found.marker().and_then(|marker| marker.config.as_deref());
+        found.name != *name && matches!((config, theirs), (Some(ours), Some(theirs)) if is_same_file(ours, theirs))
+    }));
     let (mut findings, mut served) = (Vec::new(), Vec::new());
     for (mut said, pid) in found.iter().map(|found| look(found, site)) {
         findings.append(&mut said);
@@ -41,8 +47,16 @@ pub fn of(service: &Service, site: &Site) -> (Vec<Finding>, Vec<i32>) {
 fn look(found: &Found, site: &Site) -> (Vec<Finding>, Option<i32>) {
     let today = found.today(site, |draft| (text(found, draft), draft.service.health.is_some()));
     let (mut findings, has_health) = today.unwrap_or_else(|e| {
+        let message = format!("{} makes no service: {e}", quoted(&found.place.unit));
         let mend = format!("mend that, or remove the unit: {}", found.uninstall_command());
-        (vec![Finding::problem("unit", format!("{} makes no service: {e}", quoted(&found.place.unit)), mend)], false)
+        let config = found.marker().and_then(|marker| marker.config.as_ref());
+        let denied = config.and_then(|config| std::fs::File::open(config).err()).map(|e| e.kind())
+            == Some(ErrorKind::PermissionDenied);
+        let finding = match denied {
+            true => Finding::warning("unit", message, "look as root: sudo forerun doctor"),
+            false => Finding::problem("unit", message, mend),
+        };
+        (vec![finding], false)
     });
     let (said, pid) = standing(found, site.environment, has_health);
     findings.extend(said);
@@ -62,6 +76,11 @@ fn text(found: &Found, draft: &Draft) -> Vec<Finding> {
             "unit",
             format!("{unit} is stale: forerun would write another one today"),
             found.command(&["--install", "--now"]),
+        ),
+        State::Foreign(why) => Finding::problem(
+            "unit",
+            format!("{unit} is of {}, which is called {} now: {why}", quoted(&found.name), quoted(&draft.service.name)),
+            found.uninstall_command(),
         ),
         _ => Finding::ok("unit", format!("{unit} is forerun's, and up to date")),
     }];

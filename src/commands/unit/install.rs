@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::report::line::{print_result, say};
 use crate::sys;
 use crate::text::{one_line, quoted, shell_words};
-use crate::unit::{self, Control, Draft, File, Installed, Runs, Scope, State};
+use crate::unit::{self, Control, Draft, File, Installed, Place, Runs, Scope, State};
 
 /// How much earlier than in truth a process may seem to have been started.
 const TICK: Duration = Duration::from_millis(20);
@@ -69,6 +69,7 @@ impl Install<'_> {
             unit::write(unit, files, installed).map_err(failed)?;
         }
         if now {
+            self.leave_folder(installed)?;
             control.start(changed || self.runs_what_was_before())?;
             let Install { environment, .. } = self;
             let (pid, health) = Proof { draft, control, environment }.find()?;
@@ -77,14 +78,34 @@ impl Install<'_> {
         self.report(changed, None)
     }
 
+    /// A unit of runit or s6 is run from one folder: another that was scanned for it lets go of it.
+    fn leave_folder(&self, installed: &Installed) -> Result<(), Error> {
+        let Install { draft, control, .. } = self;
+        let scanned = installed.ours(control.name).and_then(|marker| marker.made.scanned.as_ref());
+        let before = Place { unit: draft.place.unit.clone(), link: scanned.map(|folder| folder.join(control.name)) };
+        if before.link.is_none() || before == draft.place {
+            return Ok(());
+        }
+        let there = Control { place: &before, ..*control };
+        if there.scanned().is_some() { there.stop() } else { Ok(()) }
+    }
+
     /// Whether what runs was started before its unit or its config file was last written: what it is, nobody can tell.
     fn runs_what_was_before(&self) -> bool {
         let Ok(Runs::Yes(pid)) = self.control.standing().map(|standing| standing.runs) else { return false };
         let Some(runs_for) = sys::process(pid).and_then(|process| sys::age(process.start)) else { return false };
+        let service = self.draft.service;
         let files = self.files.iter().map(|file| path_of(self.draft, file.name));
-        let written = |path: PathBuf| path.metadata().ok()?.modified().ok()?.elapsed().ok();
-        let mut written = files.chain(self.draft.service.config.clone()).filter_map(written);
-        written.any(|age| age + TICK < runs_for)
+        let files = files.chain(service.config.clone()).chain(service.variables.file.clone());
+        // When it came to be as it is, whatever time it says of itself (`cp -p`, `rsync -a`). What is of the future was
+        // written by another clock: now, as far as one can tell.
+        let age = |(seconds, nanoseconds): (i64, i64)| {
+            let since = Duration::new(seconds.try_into().unwrap_or(0), nanoseconds.try_into().unwrap_or(0));
+            std::time::UNIX_EPOCH.elapsed().unwrap_or_default().saturating_sub(since)
+        };
+        let written = |m: fs::Metadata| (m.mtime(), m.mtime_nsec()).max((m.ctime(), m.ctime_nsec()));
+        let mut ages = files.filter_map(|path| path.metadata().ok()).map(|status| age(written(status)));
+        ages.any(|age| age < runs_for.saturating_sub(TICK))
     }
 
     fn advice(&self, e: &io::Error) -> &'static str {

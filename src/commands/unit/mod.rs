@@ -42,13 +42,11 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     }
     let service = Service::resolve(options, &here)?;
     service.without_effect.iter().for_each(|why| log::warn!("{why}; continuing"));
-    let _lock = asked.now.then(|| lock(&service.name, &site));
-    let mut place = Place::of(kind, scope, &service.name, dir.as_deref(), environment)?;
-    let installed = Installed::look(&place, unit::usual_files(kind));
-    place.follow(installed.ours(&service.name).filter(|_| dir.is_none()));
+    let _lock = asked.install.then(|| lock(&service.name, &site));
+    let (place, installed) = Place::looked_at(kind, scope, &service.name, dir.as_deref(), environment)?;
     let caller = Caller { options, environment, arguments, here: &here };
     let mut draft = Draft::new(&caller, &service, kind, scope, asked.harden, place)?;
-    draft.keep_user(&installed);
+    draft.keep(&installed);
     let files = draft.files();
     if let Some(file) = files.iter().find(|file| file.text.len() as u64 > unit::LARGEST) {
         let path = path_of(&draft, file.name);
@@ -82,9 +80,15 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
 fn lock(name: &str, site: &Site) -> Option<Lock> {
     let root = state::root(site.environment, site.here).ok()?;
     let folder = Folder::open(&root, name).ok()?;
+    let mut said = false;
     loop {
         match folder.try_lock_unit() {
-            Ok(None) => std::thread::sleep(Duration::from_millis(20)),
+            Ok(None) => {
+                if !std::mem::replace(&mut said, true) {
+                    say(&format!("waiting for another installation of {}", quoted(name)));
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
             taken => return taken.ok().flatten(),
         }
     }

@@ -30,14 +30,17 @@ pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option
         return Err(Error::Usage("no --name, and no forerun.toml here that says one".to_owned()));
     };
     unit::refuse_name(kind, &name)?;
-    let mut place = Place::of(kind, scope, &name, dir, environment)?;
-    let mut installed = Installed::look(&place, unit::usual_files(kind));
-    let _lock = (!matches!(installed, Installed::Nothing)).then(|| lock(&name, site));
-    installed = Installed::look(&place, unit::usual_files(kind));
-    place.follow(installed.ours(&name).filter(|_| dir.is_none()));
+    let look = || Place::looked_at(kind, scope, &name, dir, environment);
+    let _lock = (!matches!(look()?.1, Installed::Nothing)).then(|| lock(&name, site));
+    let (place, installed) = look()?;
     // Without a file at hand the name says which is meant.
     let left_alone = match installed.whose(&name, config.as_deref().map(Some)) {
-        State::Missing => return report(&place.unit, false, options.json),
+        // Of a folder whose script is gone the rest may be there, and what runs it.
+        State::Missing if place.unit.is_dir() => None,
+        State::Missing => {
+            warn_of_what_runs(&Found { kind, scope, name, place: place.clone(), installed }, site);
+            return report(&place.unit, "missing", options.json);
+        }
         State::Foreign(why) => Some(why),
         State::Edited => Some("it was edited".to_owned()),
         State::Stale | State::Current => None,
@@ -46,11 +49,12 @@ pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option
         return Err(Error::Conflict(format!("{} is left alone: {why}; --force removes it", quoted(&place.unit))));
     }
     let found = Found { kind, scope, name, place, installed };
-    remove(&found, site, options.unit.force)?;
-    report(&found.place.unit, true, options.json)
+    let something_stays = remove(&found, site, options.unit.force)?;
+    report(&found.place.unit, if something_stays { "emptied" } else { "removed" }, options.json)
 }
 
-fn remove(found: &Found, site: &Site, force: bool) -> Result<(), Error> {
+/// Whether something of somebody else's stays.
+fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
     let Found { kind, scope, name, place, installed } = found;
     let grace = found.today(site, |draft| draft.service.grace).unwrap_or(LONGEST_GRACE);
     let control = Control { kind: *kind, scope: *scope, name, place, environment: site.environment, grace };
@@ -70,11 +74,11 @@ fn remove(found: &Found, site: &Site, force: bool) -> Result<(), Error> {
         }
         log::warn!("{program} is not on PATH: nothing was asked of it; continuing");
     }
-    let files = match installed {
-        Installed::Unit(text) => text.files.clone(),
-        _ => vec![(String::new(), String::new())],
+    let names: Vec<&str> = match installed {
+        Installed::Unit(text) => text.files.iter().map(|(name, _)| name.as_str()).filter(|n| !n.is_empty()).collect(),
+        _ => unit::all_files(*kind).to_vec(),
     };
-    unit::remove(&place.unit, &files, control.keeps())
+    let something_stays = unit::remove(&place.unit, &names, control.keeps())
         .map_err(|e| Error::State(format!("cannot remove {unit}: {e}")))?;
     if is_there {
         control.forget()?;
@@ -83,7 +87,21 @@ fn remove(found: &Found, site: &Site, force: bool) -> Result<(), Error> {
         }
         warn_of_remains(name, site);
     }
-    Ok(())
+    Ok(something_stays)
+}
+
+/// A unit whose file was removed by hand may run on; but one of this name may also be somebody else's.
+fn warn_of_what_runs(found: &Found, site: &Site) {
+    let Found { kind, scope, name, place, .. } = found;
+    let grace = LONGEST_GRACE;
+    let control = Control { kind: *kind, scope: *scope, name, place, environment: site.environment, grace };
+    if let Ok(Runs::Yes(pid)) = control.standing().map(|standing| standing.runs) {
+        let kind = control.kind_word();
+        log::warn!(
+            "{kind} runs a {} all the same, as pid {pid}: by another file, or by one that is gone",
+            quoted(name)
+        );
+    }
 }
 
 /// What put itself into the background was no supervisor's to stop.
@@ -105,11 +123,13 @@ fn record(name: &str, site: &Site) -> Option<(Record, Life)> {
     Some((record, life))
 }
 
-fn report(unit: &Path, removed: bool, as_json: bool) -> Result<(), Error> {
-    let text = match (as_json, removed) {
-        (true, _) => format!("{}\n", json!({ "unit": unit.to_string_lossy(), "removed": removed })),
-        (false, true) => format!("removed {}\n", one_line(unit)),
-        (false, false) => format!("no unit is installed at {}\n", one_line(unit)),
+fn report(unit: &Path, outcome: &str, as_json: bool) -> Result<(), Error> {
+    let shown = one_line(unit);
+    let text = match outcome {
+        _ if as_json => format!("{}\n", json!({ "unit": unit.to_string_lossy(), "outcome": outcome })),
+        "missing" => format!("no unit is installed at {shown}\n"),
+        "emptied" => format!("removed {shown}, but for what is not forerun's in it\n"),
+        _ => format!("removed {shown}\n"),
     };
     print_result(text.as_bytes())
 }

@@ -118,7 +118,7 @@ impl Proof<'_> {
         !is_forerun(pid)
             && match self.recorded() {
                 Some(record) => record.process.pid == pid,
-                None => lives_for(pid).is_none_or(|age| age >= SETTLED),
+                None => lives_for(pid).is_some_and(|age| age >= SETTLED),
             }
     }
 
