@@ -40,6 +40,6 @@ mv "$folder/new.toml" "$folder/forerun.toml"
 sudo kill -KILL "$(answer)"
 for _ in {1..300}; do sudo grep -q '<integer>7</integer>' /Library/LaunchDaemons/forerun.ci.plist && break; sleep 0.1; done
 sudo grep -q '<integer>7</integer>' /Library/LaunchDaemons/forerun.ci.plist
-sudo launchctl print system/forerun.ci | grep -q 'exit timeout = 10'
+sudo launchctl print system/forerun.ci | grep 'exit timeout = 10'
 forerun unit launchd --install --now
-sudo launchctl print system/forerun.ci | grep -q 'exit timeout = 7'
+sudo launchctl print system/forerun.ci | grep 'exit timeout = 7'
