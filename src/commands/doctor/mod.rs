@@ -4,6 +4,7 @@
 mod instance;
 mod machine;
 mod script;
+mod shell;
 mod units;
 
 use std::ffi::OsString;

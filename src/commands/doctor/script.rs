@@ -1,6 +1,5 @@
 #![forbid(unsafe_code)]
-//! The start script beside a service. It is read as far as one can without running it: what a shell would execute,
-//! command by command.
+//! The start script beside a service: whether it becomes forerun.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,6 +8,7 @@ use std::path::Path;
 
 use clap::error::ErrorKind;
 
+use super::shell::{self, Simple};
 use crate::cli::{self, Task};
 use crate::report::doctor::Finding;
 use crate::text::quoted;
@@ -21,21 +21,38 @@ pub fn start_script(folder: &Path) -> Option<Finding> {
     let path = folder.join("start.sh");
     let text = read(&path)?;
     let script = quoted(&path);
-    let calls = calls(&text);
-    Some(match calls.iter().find(|call| !call.becomes).or(calls.first()) {
-        Some(Call { line, becomes: true }) => Finding::ok("start.sh", format!("{script} becomes forerun, line {line}")),
-        Some(Call { line, .. }) => Finding::problem(
+    let calls = if is_for_a_shell(&text) { calls(&text) } else { Vec::new() };
+    let stays = calls.iter().find(|call| !call.becomes).map(|call| call.line);
+    let becomes = calls.iter().find(|call| call.becomes).map(|call| call.line);
+    let mend = |line: usize| format!("write 'exec' before forerun in line {line}, and nothing behind it");
+    Some(match (stays, becomes) {
+        (None, Some(line)) => Finding::ok("start.sh", format!("{script} becomes forerun, line {line}")),
+        (Some(line), Some(other)) => Finding::warning(
+            "start.sh",
+            format!("{script} becomes forerun in line {other}, but runs it without 'exec' in line {line}"),
+            mend(line),
+        ),
+        (Some(line), None) => Finding::problem(
             "start.sh",
             format!(
                 "{script} runs forerun without 'exec', line {line}: a supervisor would watch the shell, and not the server"
             ),
-            format!("write 'exec' before forerun in line {line}, and nothing behind it"),
+            mend(line),
         ),
-        None if text.contains("forerun") => {
+        (None, None) if text.contains("forerun") => {
             Finding::ok("start.sh", format!("{script} speaks of forerun; whether it becomes it cannot be told"))
         }
-        None => Finding::ok("start.sh", format!("{script} does not run forerun")),
+        (None, None) => Finding::ok("start.sh", format!("{script} does not run forerun")),
     })
+}
+
+/// Whether what the first line names is a shell whose words are read here.
+fn is_for_a_shell(script: &str) -> bool {
+    const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ksh", "mksh", "zsh", "ash", "busybox"];
+    let Some(line) = script.lines().next().and_then(|line| line.strip_prefix("#!")) else { return true };
+    let mut words = line.split_whitespace().map(|word| word.rsplit('/').next().unwrap_or(word));
+    let interpreter = words.find(|word| *word != "env" && !word.starts_with('-'));
+    interpreter.is_none_or(|interpreter| SHELLS.contains(&interpreter))
 }
 
 /// The text of a regular file that is no longer than a script.
@@ -57,14 +74,7 @@ struct Call {
 }
 
 fn calls(script: &str) -> Vec<Call> {
-    commands(script).iter().filter_map(call).collect()
-}
-
-/// A simple command: its words, where it begins, and whether the shell goes on beside it.
-struct Simple {
-    words: Vec<String>,
-    line: usize,
-    is_beside: bool,
+    shell::commands(script).iter().filter_map(call).collect()
 }
 
 /// Whether a command starts a server through forerun, and whether by `exec`.
@@ -88,15 +98,15 @@ fn call(command: &Simple) -> Option<Call> {
     let mut words = command.words.iter().map(String::as_str).peekable();
     while words.next_if(|word| KEYWORDS.contains(word) || is_setting(word)).is_some() {}
     let mut with_exec = false;
-    if matches!(command.words.as_slice(), [.., name, how, _] if name == "command" && (how == "-v" || how == "-V")) {
-        // It only looks.
-        return None;
-    }
     while let Some((name, valued)) = words.peek().and_then(|word| WRAPPERS.iter().find(|(name, _)| name == word)) {
         words.next();
         // It stays, for the session that it has opened.
         with_exec = (with_exec || *name == "exec") && *name != "sudo";
         while let Some(option) = words.next_if(|word| word.starts_with('-') || is_setting(word)) {
+            if *name == "command" && option.contains(['v', 'V', 's', 'q']) {
+                // It only looks.
+                return None;
+            }
             if valued.contains(&option) {
                 words.next();
             }
@@ -113,150 +123,13 @@ fn call(command: &Simple) -> Option<Call> {
         Ok(options) if options.task != Task::Start || options.dry_run || options.detach => None,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) || asks => None,
         // What is no command line yet ("$@") becomes one.
-        _ => Some(Call { line: command.line, becomes: with_exec && !command.is_beside }),
-    }
-}
-
-/// The simple commands of a shell script (sh(1), "Token Recognition"), as far as that can be told from its text.
-fn commands(script: &str) -> Vec<Simple> {
-    let mut reader = Reader { line: 1, ..Reader::default() };
-    let mut depth = 0;
-    let mut documents: Vec<String> = Vec::new();
-    let mut chars = script.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some('\n') => reader.line += 1,
-                Some(c) => reader.push(c),
-                None => {}
-            },
-            '\'' | '"' => {
-                reader.push_nothing();
-                while let Some(inner) = chars.next().filter(|&inner| inner != c) {
-                    reader.line += usize::from(inner == '\n');
-                    match inner {
-                        '\\' if c == '"' => chars.next().into_iter().for_each(|escaped| reader.push(escaped)),
-                        _ => reader.push(inner),
-                    }
-                }
-            }
-            '#' if reader.word.is_none() => while chars.next_if(|&c| c != '\n').is_some() {},
-            '<' if chars.next_if_eq(&'<').is_some() => {
-                reader.end_word();
-                if chars.next_if_eq(&'<').is_some() {
-                    reader.is_redirected = true;
-                    continue;
-                }
-                while chars.next_if(|&c| c == '-' || c == ' ').is_some() {}
-                let delimiter: String =
-                    std::iter::from_fn(|| chars.next_if(|&c| !c.is_whitespace() && !";|&)".contains(c))).collect();
-                documents.push(delimiter.replace(['\'', '"', '\\'], ""));
-            }
-            '<' | '>' => {
-                // A number before it is of it, and so is the word behind it.
-                reader.word.take_if(|word| word.bytes().all(|b| b.is_ascii_digit()));
-                reader.end_word();
-                while chars.next_if(|c| "<>&|".contains(*c)).is_some() {}
-                reader.is_redirected = true;
-            }
-            '\n' => {
-                reader.end_command(false);
-                reader.line += 1;
-                for delimiter in std::mem::take(&mut documents) {
-                    loop {
-                        let line: String = std::iter::from_fn(|| chars.next_if(|&c| c != '\n')).collect();
-                        let is_last = chars.next().is_none();
-                        reader.line += 1;
-                        if is_last || line.trim_start_matches('\t') == delimiter {
-                            break;
-                        }
-                    }
-                }
-            }
-            '&' | '|' => {
-                let is_list = chars.next_if_eq(&c).is_some();
-                reader.end_command(!is_list);
-            }
-            '$' if chars.next_if_eq(&'(').is_some() => {
-                reader.push(c);
-                if chars.next_if_eq(&'(').is_some() {
-                    let mut before = ' ';
-                    while chars.next().is_some_and(|c| (std::mem::replace(&mut before, c), c) != (')', ')')) {}
-                } else {
-                    depth += 1;
-                    reader.end_command(false);
-                }
-            }
-            '(' => {
-                depth += 1;
-                reader.end_command(false);
-            }
-            // Without one that opens it ends the pattern of a `case`.
-            ')' if depth == 0 => reader.forget_command(),
-            ')' => {
-                depth -= 1;
-                reader.end_command(false);
-            }
-            ';' | '`' => reader.end_command(false),
-            c if c.is_whitespace() => reader.end_word(),
-            c => reader.push(c),
-        }
-    }
-    reader.end_command(false);
-    reader.commands
-}
-
-#[derive(Default)]
-struct Reader {
-    commands: Vec<Simple>,
-    words: Vec<String>,
-    word: Option<String>,
-    line: usize,
-    /// The line of the first word.
-    begun: usize,
-    /// The next word is where to, and none of the command.
-    is_redirected: bool,
-}
-
-impl Reader {
-    fn push(&mut self, c: char) {
-        self.push_nothing();
-        self.word.get_or_insert_default().push(c);
-    }
-
-    /// Begins a word, which may be an empty one.
-    fn push_nothing(&mut self) {
-        if self.words.is_empty() && self.word.is_none() && !self.is_redirected {
-            self.begun = self.line;
-        }
-        self.word.get_or_insert_default();
-    }
-
-    fn end_word(&mut self) {
-        match self.word.take() {
-            Some(_) if self.is_redirected => self.is_redirected = false,
-            word => self.words.extend(word),
-        }
-    }
-
-    fn forget_command(&mut self) {
-        self.word = None;
-        self.words.clear();
-    }
-
-    fn end_command(&mut self, is_beside: bool) {
-        self.end_word();
-        self.is_redirected = false;
-        let words = std::mem::take(&mut self.words);
-        if !words.is_empty() {
-            self.commands.push(Simple { words, line: self.begun, is_beside });
-        }
+        _ => Some(Call { line: command.line, becomes: with_exec && !command.stays }),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, calls};
+    use super::{Call, calls, is_for_a_shell};
 
     #[test]
     fn a_script_that_stays_is_told_from_one_that_becomes_forerun() {
@@ -275,6 +148,15 @@ mod tests {
             "command -v forerun >/dev/null || exit 1\nexec forerun -- x",
             "F=$(command -v forerun)\nif ! command -v forerun; then exit; fi; exec forerun -- x",
             "exec >\"$(date +%F).log\" 2>&1\necho \"then ; forerun is started\"\nexec forerun -- x",
+            "exec forerun \"$@\" &>>log",
+            "args=(forerun --foreground)\ncmd+=(forerun)\nexec forerun -- x",
+            "case \"$0\" in */start|forerun|*/forerun) ;; (run|forerun) shift;; esac\nexec forerun",
+            "[[ $1 =~ ^(a|forerun)$ && $2 == @(start|forerun) ]] && exit\nrm -f !(forerun|start.sh).tmp; exec forerun",
+            "exec env A=$(date) forerun -- x",
+            "exec nice -n $(cat n) forerun -- x",
+            "command -v forerun python3 || exit; command -sq forerun; exec forerun",
+            "cat <<EOF\n\tEOF\nforerun -- x\nEOF\nexec forerun",
+            "f() { exec forerun -- x; }\nforerun() { exec /opt/forerun check; }\nf",
             "x=$((1<<2))\ncat <<<\"$x\" >y\nforerun check \"$@\" || exit; exec forerun \"$@\"",
         ] {
             let found = calls(script);
@@ -293,6 +175,10 @@ mod tests {
             "exec forerun -- x | tee log",
             "exec forerun -- x &",
             "exec sudo -u u forerun -- x",
+            "(exec forerun)",
+            "( cd x && exec forerun -- x ); echo done",
+            "x=$(exec forerun -- x)",
+            "x=$(date; echo `id`) forerun -- x",
             "forerun -- ./manage.py check",
             "forerun --name logs -- x",
             "exec forerun -- x\nforerun -- y",
@@ -329,5 +215,20 @@ mod tests {
     fn the_line_is_that_of_the_command() {
         let script = "#!/bin/sh\ncat <<A <<B\nx\nA\ny\nB\necho 'a\nb'; forerun \\\n -- x\n";
         assert_eq!(calls(script), [Call { line: 8, becomes: false }]);
+    }
+
+    #[test]
+    fn what_no_shell_reads_is_not_read_as_one() {
+        for (script, expected) in [
+            ("forerun", true),
+            ("#!/bin/sh -e\n", true),
+            ("#!/usr/bin/env bash\n", true),
+            ("#! /usr/bin/env -S zsh -f\n", true),
+            ("#!/usr/bin/env python3\nforerun = 1\n", false),
+            ("#!/usr/bin/execlineb -P\nforerun\n", false),
+            ("#!\n", true),
+        ] {
+            assert_eq!(is_for_a_shell(script), expected, "{script}");
+        }
     }
 }
