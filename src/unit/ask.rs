@@ -3,8 +3,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -66,9 +67,11 @@ impl Control<'_> {
 
     fn run(&self, words: &Words, limit: Option<Duration>) -> Result<Answer, Error> {
         let mut command = Command::new(&words[0]);
-        // `su` and `sudo -u` leave out where the user's manager listens.
-        if self.scope == Scope::User && self.environment.filled("XDG_RUNTIME_DIR").is_none() {
-            let folder = PathBuf::from(format!("/run/user/{}", nix::unistd::geteuid()));
+        // `su` and `sudo -u` leave out where the user's manager listens, or leave in where another user's does.
+        let us = nix::unistd::geteuid().as_raw();
+        let runtime = self.environment.filled("XDG_RUNTIME_DIR").and_then(|folder| Path::new(folder).metadata().ok());
+        if self.scope == Scope::User && runtime.is_none_or(|folder| folder.uid() != us) {
+            let folder = PathBuf::from(format!("/run/user/{us}"));
             if folder.is_dir() {
                 command.env("XDG_RUNTIME_DIR", folder);
             }

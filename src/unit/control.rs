@@ -33,6 +33,8 @@ pub struct Standing {
     pub hears_sidecar: Option<bool>,
     /// The supervisor has an older text than the file.
     pub is_older: bool,
+    /// It has ended since it was told to start, and will be started again.
+    pub has_ended: bool,
 }
 
 /// Whether a supervisor runs a unit.
@@ -52,8 +54,13 @@ impl Standing {
         self.status.as_deref().filter(|status| status.starts_with("standby: "))
     }
 
+    /// What those say who say no more.
+    pub fn of(enabled: bool, runs: Runs) -> Standing {
+        Standing { enabled, runs, status: None, hears_sidecar: None, is_older: false, has_ended: false }
+    }
+
     pub fn absent(why: &str) -> Standing {
-        Standing { enabled: false, runs: Runs::No(why.to_owned()), status: None, hears_sidecar: None, is_older: false }
+        Standing::of(false, Runs::No(why.to_owned()))
     }
 }
 

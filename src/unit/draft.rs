@@ -61,7 +61,6 @@ impl<'a> Draft<'a> {
         harden: bool,
         place: Place,
     ) -> Result<Draft<'a>, Error> {
-        refuse_name(kind, &service.name)?;
         if place.unit.to_str().is_none() {
             return Err(Error::Config(format!(
                 "the unit's path {} is not UTF-8; give another --dir",
@@ -107,12 +106,19 @@ impl<'a> Draft<'a> {
     /// edited it.
     pub fn keep(&mut self, there: &Installed) {
         let (Some(marker), Installed::Unit(text)) = (there.ours(&self.service.name), there) else { return };
+        let is_anothers = self.made.user.is_none() && marker.made.user.is_some();
         self.made.user = self.made.user.take().or_else(|| marker.made.user.clone());
         if there.whose(&self.service.name, Some(self.service.config.as_deref())) != State::Current {
             return;
         }
-        self.made.state = self.made.state.take().or_else(|| marker.made.state.clone());
         let kept = self.kept_path(&text.files[0].1).unwrap_or_default();
+        if is_anothers {
+            // Root's own folders would come before theirs.
+            self.made.state = marker.made.state.clone();
+            self.path = if kept.is_empty() { self.path.clone() } else { kept };
+            return;
+        }
+        self.made.state = self.made.state.take().or_else(|| marker.made.state.clone());
         let has: Vec<String> = self.path.split(':').map(str::to_owned).collect();
         for folder in kept.split(':').filter(|folder| !folder.is_empty() && !has.iter().any(|has| has == folder)) {
             self.path += &format!(":{folder}");

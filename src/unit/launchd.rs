@@ -229,7 +229,7 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
         },
     };
     let is_older = loaded.is_some_and(|job| is_older(control, &job));
-    Ok(Standing { enabled: !is_disabled(control)?, runs, status: None, hears_sidecar: None, is_older })
+    Ok(Standing { is_older, ..Standing::of(!is_disabled(control)?, runs) })
 }
 
 /// Takes the job away, and waits until it is gone.

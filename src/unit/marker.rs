@@ -124,8 +124,12 @@ impl Marker {
     /// [`Error::Config`] where this forerun does not understand it.
     pub fn options(&self) -> Result<Options, Error> {
         let words = words::base(self.config.as_deref()).into_iter().chain(self.made.flags.iter().cloned());
-        cli::parse(["forerun".into()].into_iter().chain(words).collect())
-            .map_err(|e| Error::Config(format!("cannot understand what the unit starts: {}", one_line(&e.to_string()))))
+        cli::parse(["forerun".into()].into_iter().chain(words).collect()).map_err(|e| {
+            Error::Config(format!(
+                "cannot understand what the unit starts: {}",
+                one_line(e.to_string().lines().next().unwrap_or_default())
+            ))
+        })
     }
 
     /// Whether these are the files that the digest was taken of; names and texts.

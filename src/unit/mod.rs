@@ -29,7 +29,7 @@ pub use draft::{Caller, Draft, File, refuse_name};
 pub use found::{Found, Site, all, find, in_the_way, strangers};
 pub use installed::{Installed, LARGEST, State, remove, write};
 pub use marker::Marker;
-pub use place::{Place, Scope, hidden_by};
+pub use place::{Place, Scope, hidden_by, kind_word};
 pub use systemd::lingers;
 
 /// The current folder, as the caller named it.

@@ -86,11 +86,15 @@ fn is_of_us(environment: &Environment) -> bool {
 
 /// Whether something beside a unit of systemd changes what it says (systemd.unit(5)).
 fn has_drop_ins(unit: &Path) -> bool {
-    let mut folder = unit.file_name().unwrap_or_default().to_owned();
-    folder.push(".d");
-    let folders = ["/etc/systemd/system", "/run/systemd/system", "/etc/systemd/user", "/run/systemd/user"];
-    let folders = folders.iter().map(Path::new).chain(unit.parent());
-    folders.map(|parent| parent.join(&folder)).any(|folder| folder.is_dir())
+    let file = unit.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // Those of `web-1.service` are also in `web-.service.d`, and of all services in `service.d`.
+    let prefixes = file.match_indices('-').map(|(at, _)| format!("{}.service.d", &file[..=at]));
+    let names: Vec<String> = prefixes.chain([format!("{file}.d"), "service.d".to_owned()]).collect();
+    let folders = ["/etc/systemd", "/run/systemd"]
+        .iter()
+        .flat_map(|root| ["system", "user", "system.control", "user.control"].map(|whose| Path::new(root).join(whose)));
+    let mut folders = folders.chain(unit.parent().map(Path::to_owned));
+    folders.any(|folder| names.iter().any(|name| folder.join(name).is_dir()))
 }
 
 fn leave(unit: &Path, why: &str) {

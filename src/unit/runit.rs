@@ -128,7 +128,7 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
         _ if !enabled => Runs::No("not linked".to_owned()),
         _ => Runs::No(said),
     };
-    Ok(Standing { enabled, runs, status: None, hears_sidecar: None, is_older: false })
+    Ok(Standing::of(enabled, runs))
 }
 
 pub fn stop(control: &Control) -> Result<(), Error> {

@@ -90,7 +90,7 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
         None if !enabled => Runs::No("not linked".to_owned()),
         None => Runs::No(if said.is_empty() { answer.err.trim().to_owned() } else { said }),
     };
-    Ok(Standing { enabled, runs, status: None, hears_sidecar: None, is_older: false })
+    Ok(Standing::of(enabled, runs))
 }
 
 pub fn stop(control: &Control) -> Result<(), Error> {

@@ -97,7 +97,7 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
         ("STARTING" | "BACKOFF" | "RUNNING", _) => Runs::Later(said),
         _ => Runs::No(said),
     };
-    Ok(Standing { enabled: true, runs, status: None, hears_sidecar: None, is_older: false })
+    Ok(Standing::of(true, runs))
 }
 
 pub fn stop(control: &Control) -> Result<(), Error> {

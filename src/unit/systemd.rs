@@ -2,6 +2,7 @@
 //! Units of systemd 245 and later.
 
 use std::path::Path;
+use std::time::Duration;
 
 use nix::unistd::{User, geteuid};
 
@@ -134,7 +135,19 @@ pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
     // What runs may be of a text that was replaced since, by a start of its own or by hand.
     let standing = standing(control)?;
     let restart = (changed || standing.is_older) && matches!(standing.runs, Runs::Yes(_) | Runs::Later(_));
-    start_commands(control, restart).iter().try_for_each(|words| control.order(words))
+    let mut commands = start_commands(control, restart);
+    // Whoever looks at it then knows more than whether it got ready: what it waits for, and that it stands by.
+    if let Some(last) = commands.last_mut() {
+        last.push("--no-block".to_owned());
+    }
+    commands.iter().try_for_each(|words| control.order(words))?;
+    if restart {
+        // It is not under way at once, and what ran before is not what is asked for.
+        let patience = control.grace + Duration::from_secs(10);
+        let other = || Ok((self::standing(control)?.runs != standing.runs).then_some(()));
+        control.poll(patience, Duration::from_millis(20), other)?;
+    }
+    Ok(())
 }
 
 /// What systemd says of the unit.
@@ -150,7 +163,10 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
         line.unwrap_or_default().to_owned()
     };
     let state = format!("{} ({})", value("ActiveState"), value("SubState"));
-    let said = match (value("StatusText"), value("Result")) {
+    // It is kept of what has ended.
+    let is_up = matches!(value("ActiveState").as_str(), "active" | "activating" | "reloading" | "deactivating");
+    let status = Some(value("StatusText")).filter(|text| is_up && !text.is_empty());
+    let said = match (status.clone().unwrap_or_default(), value("Result")) {
         (status, _) if !status.is_empty() => format!("{state}: {status}"),
         (_, result) if !matches!(result.as_str(), "" | "success") => format!("{state}: {result}"),
         _ => state,
@@ -165,9 +181,10 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
     Ok(Standing {
         enabled: matches!(value("UnitFileState").as_str(), "enabled" | "enabled-runtime"),
         runs,
-        status: Some(value("StatusText")).filter(|text| !text.is_empty()),
+        status,
         hears_sidecar: Some(value("NotifyAccess") == "all"),
         is_older: value("NeedDaemonReload") == "yes",
+        has_ended: value("SubState") == "auto-restart",
     })
 }
 

@@ -259,6 +259,12 @@ fn a_unit_is_removed_where_its_program_is_not_unless_its_server_runs() {
     crate::common::eventually("it is recorded", || {
         scene.room.state().join(unique("file")).join("record.json").exists()
     });
+    // Nor where it does not answer.
+    let program = scene.room.executable("systemctl", "#!/bin/sh\necho 'Failed to connect to bus' >&2\nexit 1\n");
+    let mut asked = scene.room.forerun();
+    asked.env("PATH", program.parent().expect("a folder")).args(["unit", "systemd", "--config", &scene.config]);
+    let kept = done(asked.args(["--uninstall", "--dir"]).arg(&scene.dir)).expect_code(1);
+    kept.expect_line(&["Failed to connect to bus; pid ", "is removed only with --force"]);
     let kept = scene.run("systemd", &["--uninstall"]).expect_code(127);
     kept.expect_line(&["'systemctl'", &format!("pid {} runs by", server.pid()), "--force"]);
     assert!(scene.unit("systemd").exists());

@@ -159,7 +159,7 @@ fn a_unit_that_does_not_serve_is_never_reported_as_a_success() {
     text.expect_code(1).expect_stderr(&[not, "standby: port ", "stop it, or choose another port"]);
     // Never healthy.
     scene.change("\n[health]\n", "\n[health]\nstatus = '204'\ntimeout = '1s'\n");
-    scene.unit(&["--install", "--now"]).expect_code(1).expect_stderr(&["cannot run 'systemctl start", &scene.name]);
+    scene.unit(&["--install", "--now"]).expect_code(1).expect_stderr(&[not, &scene.name]);
 }
 
 #[test]
@@ -254,8 +254,14 @@ fn a_unit_that_runs_as_somebody_stays_theirs() {
     let doctor = systemd.forerun(room, &["doctor", "--config", &scene.config]);
     assert!(state(&doctor.stdout), "{}", doctor.stdout);
     scene.change("command", "grace = '21s'\ncommand");
-    scene.unit(&["--install"]).expect_code(0);
-    assert!(scene.file().contains("\nUser=nobody\n") && scene.file().contains("21s"), "{}", scene.file());
+    let path = |text: &str| text.lines().find(|line| line.starts_with("Environment=PATH=")).map(str::to_owned);
+    let state = format!("FORERUN_STATE_DIR={}", room.state().display());
+    let root =
+        ["env", "-i", "PATH=/opt/of-root:/usr/bin:/bin", &state, env!("CARGO_BIN_EXE_forerun"), "unit", "systemd"];
+    systemd.done_inside(&[&root[..], &["--config", &scene.config, "--install"]].concat()).expect_code(0);
+    let anew = scene.file();
+    assert!(anew.contains("\nUser=nobody\n") && anew.contains("21s"), "{anew}");
+    assert_eq!(path(&anew), path(&text));
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub struct Instance<'a> {
     service: &'a Service,
     host: Host,
     record: Result<Option<Record>, String>,
+    /// It is in the caller's own folder.
+    is_ours: bool,
 }
 
 impl<'a> Instance<'a> {
@@ -35,10 +37,17 @@ impl<'a> Instance<'a> {
         let host = sys::host()?;
         let mut record = root.map_or(Ok(None), |root| read(service, root, geteuid().as_raw()));
         let lives = |record: &Record| record.process.life(&host) == Life::Alive;
+        let mut is_ours = true;
         if !record.as_ref().is_ok_and(|record| record.as_ref().is_some_and(lives)) {
-            record = elsewhere(service, site).into_iter().find(lives).map_or(record, |found| Ok(Some(found)));
+            if let Some(found) = elsewhere(service, site).into_iter().find(lives) {
+                (record, is_ours) = (Ok(Some(found)), false);
+            }
         }
-        Ok(Instance { service, host, record })
+        Ok(Instance { service, host, record, is_ours })
+    }
+
+    pub fn is_ours(&self) -> bool {
+        self.is_ours
     }
 
     fn record(&self) -> Option<&Record> {

@@ -93,11 +93,19 @@ impl Room<'_> {
 
     fn command(&self) -> Finding {
         let service = self.service;
-        let environment = service.variables.added_to(self.site.environment.clone());
+        // A unit has a PATH of its own, and not that of whoever looks.
+        let found = unit::find(&service.name, service.config.as_deref(), self.site.environment);
+        let path = found.iter().find_map(|found| found.today(&self.site, |draft| draft.path.clone()).ok());
+        let mut environment = self.site.environment.clone();
+        path.iter().for_each(|path| environment.set("PATH".as_ref(), path.as_ref()));
+        let environment = service.variables.added_to(environment);
         let from = service.config.as_ref().map_or("the command line".to_owned(), quoted);
         let what = format!("{}, by {from}: {}", quoted(&service.name), quoted(&shell_words(&service.command)));
         match check::find(&service.command[0], &environment, &service.directory) {
             Ok(path) => Finding::ok("service", format!("{what}, {}", quoted(&path))),
+            Err(Lookup::NotFound(why)) if self.instance.alive().is_some() => {
+                Finding::warning("service", format!("{what}: {why}; but it runs"), "look with the PATH that it has")
+            }
             Err(Lookup::NotFound(why)) => {
                 Finding::problem("service", format!("{what}: {why}"), "install it, or put it on PATH")
             }
@@ -125,9 +133,14 @@ impl Room<'_> {
         if !kind.starts_with("systemd") || service.health.is_none() {
             return Some(Finding::ok(units::SIDECAR, "has nobody to tell, or nothing"));
         }
+        let of_user = supervised.as_ref().is_some_and(Supervised::is_of_user);
+        if of_user && !self.instance.is_ours() {
+            let what = format!("{} is of another user's manager, which only they can ask", quoted(unit));
+            return Some(Finding::ok(units::SIDECAR, what));
+        }
         let name = unit.strip_suffix(".service")?;
         let place = unit::Place { unit: unit.into(), link: None };
-        let scope = if supervised.as_ref().is_some_and(Supervised::is_of_user) { Scope::User } else { Scope::System };
+        let scope = if of_user { Scope::User } else { Scope::System };
         let environment = self.site.environment;
         let control = Control { kind: Kind::Systemd, scope, name, place: &place, environment, grace: service.grace };
         Some(match control.standing().map(|standing| standing.hears_sidecar) {
@@ -135,7 +148,10 @@ impl Room<'_> {
             Ok(_) => Finding::problem(
                 units::SIDECAR,
                 format!("is not heard: {} does not have NotifyAccess=all", quoted(unit)),
-                format!("write NotifyAccess=all under [Service]: systemctl edit {name}"),
+                format!(
+                    "write NotifyAccess=all under [Service]: systemctl {}edit {name}",
+                    if of_user { "--user " } else { "" }
+                ),
             ),
             Err(e) => Finding::warning(units::SIDECAR, e.to_string(), "ask systemd yourself"),
         })

@@ -1,14 +1,16 @@
 #![forbid(unsafe_code)]
 //! What is to be said of units: of their text, and of what their supervisor says.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::cli::Kind;
 use crate::environment::Environment;
+use crate::error::Error;
 use crate::report::doctor::Finding;
 use crate::service::{Service, is_same_file};
-use crate::text::quoted;
+use crate::text::{quoted, shell_words};
 use crate::unit::{self, Control, Draft, Found, Runs, Scope, Site, State};
 
 /// What is said of messages.
@@ -16,7 +18,8 @@ pub const SIDECAR: &str = "sidecar";
 
 /// All units of ours in their usual folders.
 pub fn all(site: &Site) -> Vec<Finding> {
-    unit::all(site.environment).iter().flat_map(|found| look(found, site).0).collect()
+    let mut silent = HashSet::new();
+    unit::all(site.environment).iter().flat_map(|found| look(found, site, &mut silent).0).collect()
 }
 
 /// The units of a service, and the processes that their supervisors run.
@@ -28,8 +31,8 @@ pub fn of(service: &Service, site: &Site) -> (Vec<Finding>, Vec<i32>) {
         let theirs = found.marker().and_then(|marker| marker.config.as_deref());
         found.name != *name && matches!((config, theirs), (Some(ours), Some(theirs)) if is_same_file(ours, theirs))
     }));
-    let (mut findings, mut served) = (Vec::new(), Vec::new());
-    for (mut said, pid) in found.iter().map(|found| look(found, site)) {
+    let (mut findings, mut served, mut silent) = (Vec::new(), Vec::new(), HashSet::new());
+    for (mut said, pid) in found.iter().map(|found| look(found, site, &mut silent)) {
         findings.append(&mut said);
         served.extend(pid);
     }
@@ -44,9 +47,15 @@ pub fn of(service: &Service, site: &Site) -> (Vec<Finding>, Vec<i32>) {
     (findings, served)
 }
 
-fn look(found: &Found, site: &Site) -> (Vec<Finding>, Option<i32>) {
-    let today = found.today(site, |draft| (text(found, draft), draft.service.health.is_some()));
-    let (mut findings, has_health) = today.unwrap_or_else(|e| {
+/// Supervisors that did not answer. They are not asked again: each question takes its time.
+type Silent = HashSet<(&'static str, bool)>;
+
+fn look(found: &Found, site: &Site, silent: &mut Silent) -> (Vec<Finding>, Option<i32>) {
+    let today = found.today(site, |draft| {
+        let state = found.installed.state(draft, &draft.files());
+        (text(found, draft, &state), draft.service.health.is_some(), state)
+    });
+    let (mut findings, has_health, state) = today.unwrap_or_else(|e| {
         let message = format!("{} makes no service: {e}", quoted(&found.place.unit));
         let mend = format!("mend that, or remove the unit: {}", found.uninstall_command());
         let config = found.marker().and_then(|marker| marker.config.as_ref());
@@ -56,17 +65,29 @@ fn look(found: &Found, site: &Site) -> (Vec<Finding>, Option<i32>) {
             true => Finding::warning("unit", message, "look as root: sudo forerun doctor"),
             false => Finding::problem("unit", message, mend),
         };
-        (vec![finding], false)
+        (vec![finding], false, State::Foreign(String::new()))
     });
-    let (said, pid) = standing(found, site.environment, has_health);
-    findings.extend(said);
-    (findings, pid)
+    let whom = (unit::kind_word(found.kind), found.scope == Scope::User);
+    if silent.contains(&whom) {
+        return (findings, None);
+    }
+    match standing(found, site.environment, has_health, &state) {
+        Ok((said, pid)) => {
+            findings.extend(said);
+            (findings, pid)
+        }
+        Err(e) => {
+            silent.insert(whom);
+            findings.push(Finding::warning(whom.0, e.to_string(), format!("start {}, or ask it yourself", whom.0)));
+            (findings, None)
+        }
+    }
 }
 
 /// Whether its text is what forerun would write.
-fn text(found: &Found, draft: &Draft) -> Vec<Finding> {
+fn text(found: &Found, draft: &Draft, state: &State) -> Vec<Finding> {
     let unit = quoted(&found.place.unit);
-    let mut findings = vec![match found.installed.state(draft, &draft.files()) {
+    let mut findings = vec![match state {
         State::Edited => Finding::warning(
             "unit",
             format!("{unit} was edited; forerun leaves it as it is"),
@@ -92,18 +113,17 @@ fn text(found: &Found, draft: &Draft) -> Vec<Finding> {
 }
 
 /// What the supervisor says of it, and the process that it runs. `has_health`: there is something to tell it.
-fn standing(found: &Found, environment: &Environment, has_health: bool) -> (Vec<Finding>, Option<i32>) {
+fn standing(
+    found: &Found,
+    environment: &Environment,
+    has_health: bool,
+    state: &State,
+) -> Result<(Vec<Finding>, Option<i32>), Error> {
     let Found { kind, scope, name, place, .. } = found;
     // It is only asked: how long a stop may take does not matter.
     let control = Control { kind: *kind, scope: *scope, name, place, environment, grace: Duration::ZERO };
     let word = control.kind_word();
-    let standing = match control.standing() {
-        Ok(standing) => standing,
-        Err(e) => {
-            let mend = format!("start {word}, or ask it yourself");
-            return (vec![Finding::warning(word, e.to_string(), mend)], None);
-        }
-    };
+    let standing = control.standing()?;
     let runs = match &standing.runs {
         Runs::Yes(pid) => format!("runs it as pid {pid}"),
         Runs::Later(said) => format!("is starting or stopping it: {said}"),
@@ -113,7 +133,11 @@ fn standing(found: &Found, environment: &Environment, has_health: bool) -> (Vec<
         (_, false) => Finding::warning(
             word,
             format!("{runs}, and does not start it by itself"),
-            found.command(&["--install", "--now"]),
+            match state {
+                State::Current | State::Stale => found.command(&["--install", "--now"]),
+                // Those would be refused, or make another one.
+                _ => control.start_commands(false).iter().map(|w| shell_words(w)).collect::<Vec<_>>().join("; "),
+            },
         ),
         (Runs::No(_), _) => Finding::problem(word, runs, control.start_command()),
         (Runs::Later(_), _) => {
@@ -127,16 +151,20 @@ fn standing(found: &Found, environment: &Environment, has_health: bool) -> (Vec<
     if standing.is_older {
         findings.push(Finding::warning(word, "has an older text of the unit than the file", control.reread_command()));
     }
-    if *kind == Kind::Systemd && *scope == Scope::User && !unit::lingers() {
+    let of_user = *scope == Scope::User;
+    if *kind == Kind::Systemd && of_user && !unit::lingers() {
         findings.push(Finding::warning(word, "ends it when this user logs out", "loginctl enable-linger"));
     }
     if has_health && standing.hears_sidecar == Some(false) && !standing.is_older {
         findings.push(Finding::problem(
             SIDECAR,
             format!("is not heard: {} does not have NotifyAccess=all", quoted(&place.unit)),
-            format!("write NotifyAccess=all under [Service]: systemctl edit {name}"),
+            format!(
+                "write NotifyAccess=all under [Service]: systemctl {}edit {name}",
+                if of_user { "--user " } else { "" }
+            ),
         ));
     }
     let pid = if let Runs::Yes(pid) = standing.runs { Some(pid) } else { None };
-    (findings, pid)
+    Ok((findings, pid))
 }

@@ -42,6 +42,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     }
     let service = Service::resolve(options, &here)?;
     service.without_effect.iter().for_each(|why| log::warn!("{why}; continuing"));
+    unit::refuse_name(kind, &service.name)?;
     let _lock = asked.install.then(|| lock(&service.name, &site));
     let (place, installed) = Place::looked_at(kind, scope, &service.name, dir.as_deref(), environment)?;
     let caller = Caller { options, environment, arguments, here: &here };

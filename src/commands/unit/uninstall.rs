@@ -15,6 +15,7 @@ use crate::instance::identity::Life;
 use crate::instance::members::{self, Marks};
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
+use crate::instance::supervisor::{self, Verb};
 use crate::report::line::print_result;
 use crate::service;
 use crate::sys;
@@ -38,7 +39,8 @@ pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option
         // Of a folder whose script is gone the rest may be there, and what runs it.
         State::Missing if place.unit.is_dir() => None,
         State::Missing => {
-            warn_of_what_runs(&Found { kind, scope, name, place: place.clone(), installed }, site);
+            let found = Found { kind, scope, name, place: place.clone(), installed };
+            what_runs_all_the_same(&found, site)?;
             return report(&place.unit, "missing", options.json);
         }
         State::Foreign(why) => Some(why),
@@ -60,19 +62,25 @@ fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
     let control = Control { kind: *kind, scope: *scope, name, place, environment: site.environment, grace };
     let unit = quoted(&place.unit);
     let is_there = control.is_there();
-    if is_there {
-        control.stop()?;
-    } else {
-        let program = quoted(control.program());
-        let running = record(name, site).filter(|(record, life)| *life == Life::Alive && record.supervisor.is_some());
-        if let Some((record, _)) = running.filter(|_| !force) {
-            return Err(Error::NotFound(format!(
-                "cannot execute {program}: it is not on PATH, and pid {} runs by {unit}; put it there, or remove the unit \
-                 with --force",
-                record.process.pid
-            )));
+    let running = record(name, site).filter(|(record, life)| *life == Life::Alive && record.supervisor.is_some());
+    let running = running.map(|(record, _)| record.process.pid).filter(|_| !force);
+    match (is_there, control.standing()) {
+        // Who cannot be asked cannot be told either.
+        (true, Err(e)) if running.is_some() => {
+            let pid = running.unwrap_or_default();
+            return Err(Error::NotReady(format!("{e}; pid {pid} runs by {unit}, which is removed only with --force")));
         }
-        log::warn!("{program} is not on PATH: nothing was asked of it; continuing");
+        (true, _) => control.stop()?,
+        (false, _) => {
+            let program = quoted(control.program());
+            if let Some(pid) = running {
+                return Err(Error::NotFound(format!(
+                    "cannot execute {program}: it is not on PATH, and pid {pid} runs by {unit}; put it there, or remove \
+                     the unit with --force"
+                )));
+            }
+            log::warn!("{program} is not on PATH: nothing was asked of it; continuing");
+        }
     }
     let names: Vec<&str> = match installed {
         Installed::Unit(text) => text.files.iter().map(|(name, _)| name.as_str()).filter(|n| !n.is_empty()).collect(),
@@ -90,17 +98,24 @@ fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
     Ok(something_stays)
 }
 
-/// A unit whose file was removed by hand may run on; but one of this name may also be somebody else's.
-fn warn_of_what_runs(found: &Found, site: &Site) {
+/// A unit whose file was removed by hand may run on. One of this name may also be somebody else's: an instance of ours
+/// is known by its record.
+fn what_runs_all_the_same(found: &Found, site: &Site) -> Result<(), Error> {
     let Found { kind, scope, name, place, .. } = found;
     let grace = LONGEST_GRACE;
     let control = Control { kind: *kind, scope: *scope, name, place, environment: site.environment, grace };
-    if let Ok(Runs::Yes(pid)) = control.standing().map(|standing| standing.runs) {
-        let kind = control.kind_word();
-        log::warn!(
-            "{kind} runs a {} all the same, as pid {pid}: by another file, or by one that is gone",
-            quoted(name)
-        );
+    let Ok(Runs::Yes(pid)) = control.standing().map(|standing| standing.runs) else { return Ok(()) };
+    let (word, unit) = (control.kind_word(), quoted(&place.unit));
+    let what = format!("no unit is installed at {unit}, but {word} runs a {} as pid {pid}", quoted(name));
+    match record(name, site) {
+        Some((record, Life::Alive)) if record.process.pid == pid => {
+            let stop = supervisor::of(&record).map_or(String::new(), |by| format!("; {}", by.advice(Verb::Stop)));
+            Err(Error::NotReady(what + &stop))
+        }
+        _ => {
+            log::warn!("{what}, which is somebody else's");
+            Ok(())
+        }
     }
 }
 

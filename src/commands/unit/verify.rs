@@ -78,6 +78,9 @@ impl Proof<'_> {
             let standing = control.standing()?;
             let status = standing.standby().map(str::to_owned);
             let why = match (standing.runs, status) {
+                (Runs::Later(why), None) if standing.has_ended && begun.elapsed() >= SETTLED => {
+                    return Err(self.not_running(&why));
+                }
                 (Runs::Yes(pid), _) if self.is_server(pid) => return Ok(pid),
                 // That lasts until somebody does what it says.
                 (Runs::Yes(_) | Runs::Later(_), Some(status)) if begun.elapsed() >= SETTLED => {
