@@ -232,3 +232,17 @@ fn a_record_of_a_newer_forerun_is_left_alone() {
     let left = std::fs::read_to_string(room.state().join("web/record.json")).expect("still there");
     assert_eq!(left, record);
 }
+
+#[test]
+fn a_file_that_cannot_be_opened_for_want_of_descriptors_is_tried_again_by_a_supervisor() {
+    skip_unless!(common::has("strace"), "there is no strace");
+    let room = Room::new();
+    let file = room.file("forerun.toml", "command = 'true'\n");
+    for (error, code) in [("EMFILE", 69), ("ENFILE", 69), ("EACCES", 78)] {
+        let mut command = std::process::Command::new("strace");
+        command.args(["-o", "/dev/null", "-e", "trace=openat", "-e", &format!("inject=openat:error={error}"), "-P"]);
+        command.arg(&file).args([env!("CARGO_BIN_EXE_forerun"), "--foreground"]).current_dir(room.path());
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("INVOCATION_ID", "1");
+        common::done(command.env("FORERUN_STATE_DIR", room.state())).expect_code(code).expect_line(&["cannot read '"]);
+    }
+}

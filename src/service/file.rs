@@ -16,6 +16,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use toml::Spanned;
 
 use super::{Action, OnConflict, Share, Speaker};
+use crate::error::Error;
 use crate::sys;
 use crate::text::{duration, elapsed, nearest, one_line, quoted};
 
@@ -112,13 +113,16 @@ impl Wrong {
 /// Reads a file's text. `Ok(None)`: it is not there.
 ///
 /// # Errors
-/// A message that names the file.
-pub fn read(path: &Path) -> Result<Option<String>, String> {
+/// [`Error::Config`], with a message that names the file; [`Error::Exhausted`] where another try can help.
+pub fn read(path: &Path) -> Result<Option<String>, Error> {
     let failed = |e: &dyn fmt::Display| format!("cannot read {}: {e}", quoted(path));
     match bytes(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(failed(&e)),
-        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| failed(&"it is not UTF-8")),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => {
+            Err(Error::Exhausted(failed(&e) + "; raise the limits or try again"))
+        }
+        Err(e) => Err(Error::Config(failed(&e))),
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| Error::Config(failed(&"it is not UTF-8"))),
     }
 }
 

@@ -129,7 +129,7 @@ fn named_in_file(options: &Options, here: &Path) -> Result<Option<(String, PathB
 /// forerun.toml: its absolute path, its text and what it says, where there is one.
 fn read_file(options: &Options, here: &Path) -> Result<Option<(PathBuf, String, File)>, Error> {
     let path = here.join(options.config.as_deref().unwrap_or(Path::new("forerun.toml")));
-    let Some(text) = file::read(&path).map_err(Error::Config)? else {
+    let Some(text) = file::read(&path)? else {
         return match options.config {
             Some(_) => {
                 Err(Error::Config(format!("cannot read {}: No such file or directory (os error 2)", quoted(&path))))
