@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::common::{Done, Room, answer, done, eventually, free_port, is_root};
 use crate::harness::{Kind, Supervisor};
@@ -28,7 +29,10 @@ impl Scene {
             }
             _ => Supervisor::boot(kind, &room, &[]),
         };
-        let (name, port) = (unique(&format!("{kind:?}").to_lowercase()), free_port());
+        // All are in folders of the machine.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let (name, port) = (unique(&format!("{kind:?}{count}").to_lowercase()), free_port());
         let config = config(&room, &name, port, "");
         Scene { room, supervisor, kind, name, config, port }
     }
