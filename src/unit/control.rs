@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::ask::Words;
-use super::{Place, Scope, launchd, place, runit, s6, supervisord, systemd};
+use super::{Place, Scope, launchctl, place, runit, s6, supervisord, systemd};
 use crate::cli::Kind;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -69,7 +69,7 @@ impl Control<'_> {
     pub fn start_commands(&self, restart: bool) -> Vec<Words> {
         match self.kind {
             Kind::Systemd => systemd::start_commands(self, restart),
-            Kind::Launchd => launchd::start_commands(self, restart),
+            Kind::Launchd => launchctl::start_commands(self, restart),
             Kind::Supervisord => supervisord::start_commands(self, restart),
             Kind::Runit => runit::start_commands(self, restart),
             Kind::S6 => s6::start_commands(self, restart),
@@ -83,7 +83,7 @@ impl Control<'_> {
     pub fn start(&self, changed: bool) -> Result<(), Error> {
         match self.kind {
             Kind::Systemd => systemd::start(self, changed),
-            Kind::Launchd => launchd::start(self, changed),
+            Kind::Launchd => launchctl::start(self, changed),
             Kind::Supervisord => supervisord::start(self, changed),
             Kind::Runit => runit::start(self, changed),
             Kind::S6 => s6::start(self, changed),
@@ -97,7 +97,7 @@ impl Control<'_> {
     pub fn standing(&self) -> Result<Standing, Error> {
         match self.kind {
             Kind::Systemd => systemd::standing(self),
-            Kind::Launchd => launchd::standing(self),
+            Kind::Launchd => launchctl::standing(self),
             Kind::Supervisord => supervisord::standing(self),
             Kind::Runit => runit::standing(self),
             Kind::S6 => s6::standing(self),
@@ -111,7 +111,7 @@ impl Control<'_> {
     pub fn stop(&self) -> Result<(), Error> {
         match self.kind {
             Kind::Systemd => systemd::stop(self),
-            Kind::Launchd => launchd::stop(self),
+            Kind::Launchd => launchctl::stop(self),
             Kind::Supervisord => supervisord::stop(self),
             Kind::Runit => runit::stop(self),
             Kind::S6 => s6::stop(self),
@@ -154,7 +154,7 @@ impl Control<'_> {
     pub fn start_command(&self) -> String {
         let words = match self.kind {
             Kind::Supervisord => supervisord::start_again(self),
-            Kind::Launchd => launchd::start_again(self),
+            Kind::Launchd => launchctl::start_again(self),
             _ => self.start_commands(false).pop().unwrap_or_default(),
         };
         shell_words(&words)
@@ -164,7 +164,7 @@ impl Control<'_> {
     pub fn reread_command(&self) -> String {
         match self.kind {
             Kind::Systemd => shell_words(&systemd::reload(self.scope)),
-            Kind::Launchd => launchd::load_again(self.scope, self.name, &self.place.unit),
+            Kind::Launchd => launchctl::load_again(self.scope, self.name, &self.place.unit),
             Kind::Supervisord | Kind::Runit | Kind::S6 => self.start_command(),
         }
     }
@@ -203,7 +203,7 @@ impl Control<'_> {
             return Err(Error::NotFound(format!("cannot execute {program}: it is not on PATH; nothing was written")));
         }
         match self.kind {
-            Kind::Launchd => launchd::could_start(self),
+            Kind::Launchd => launchctl::could_start(self),
             Kind::Runit | Kind::S6 => self.link_is_free(),
             Kind::Systemd | Kind::Supervisord => Ok(()),
         }

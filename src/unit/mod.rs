@@ -6,13 +6,16 @@ mod ask;
 mod control;
 mod draft;
 mod found;
+mod harden;
 mod installed;
+mod launchctl;
 mod launchd;
 mod link;
 mod marker;
 mod place;
 mod quote;
 pub mod refresh;
+mod replace;
 mod runit;
 mod s6;
 mod supervisord;
@@ -27,9 +30,10 @@ use crate::environment::Environment;
 pub use control::{Control, Runs};
 pub use draft::{Caller, Draft, File, refuse_name};
 pub use found::{Found, Site, all, find, in_the_way, strangers};
-pub use installed::{Installed, LARGEST, State, remove, write};
+pub use installed::{Installed, LARGEST, State};
 pub use marker::Marker;
 pub use place::{Place, Scope, hidden_by, kind_word};
+pub use replace::{remove, write};
 pub use systemd::lingers;
 
 /// The current folder, as the caller named it.

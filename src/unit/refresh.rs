@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::installed;
+use super::replace;
 use super::{Control, Found, Installed, Place, Scope, Site, State};
 use crate::cli::Kind;
 use crate::environment::{Environment, UNIT_FILE};
@@ -40,7 +40,7 @@ pub fn run(site: &Site, service: &Service, decision: &Decision, state: Option<&P
     let unit = &found.place.unit;
     match (whose, &found.installed) {
         (State::Current | State::Stale, Installed::Unit(text)) => {
-            installed::sweep(unit);
+            replace::sweep(unit);
             match text.owner == geteuid().as_raw() {
                 true => mend(&found, site),
                 false => leave(unit, "it belongs to another user"),
@@ -68,7 +68,7 @@ fn mend(found: &Found, site: &Site) {
         return log::debug!("the unit {} is up to date", quoted(unit));
     }
     let control = Control { kind: *kind, scope: *scope, name, place, environment: site.environment, grace };
-    match installed::write(unit, &files, installed) {
+    match replace::write(unit, &files, installed) {
         Ok(()) => say(&format!(
             "the unit {} was out of date and is written anew; it counts once it is read: {}",
             quoted(unit),

@@ -8,10 +8,12 @@ use nix::unistd::{User, geteuid};
 
 use super::ask::Words;
 use super::control::{Control, Runs, Standing};
+use super::harden::{harden, lives_in_tmp};
 use super::quote::{systemd, systemd_word};
 use super::{Draft, File, Scope};
 use crate::error::Error;
 use crate::service::{Action, Speaker};
+use crate::text::{quoted, shell_words};
 
 pub fn files(draft: &Draft) -> Vec<File> {
     vec![File { name: "", text: text(draft), executable: false }]
@@ -145,7 +147,10 @@ pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
         // It is not under way at once, and what ran before is not what is asked for.
         let patience = control.grace + Duration::from_secs(10);
         let other = || Ok((self::standing(control)?.runs != standing.runs).then_some(()));
-        control.poll(patience, Duration::from_millis(20), other)?;
+        control.poll(patience, Duration::from_millis(20), other)?.ok_or_else(|| {
+            let look = shell_words(&systemctl(control, &["status", &unit(control)]));
+            Error::NotReady(format!("{} does not end; see: {look}", quoted(control.name)))
+        })?;
     }
     Ok(())
 }
@@ -241,63 +246,12 @@ fn of(scope: Scope, words: &[&str]) -> Words {
     ["systemctl"].into_iter().chain(of_user).chain(words.iter().copied()).map(str::to_owned).collect()
 }
 
-/// Whether what the unit starts is in a folder of which it would have one of its own.
-fn lives_in_tmp(draft: &Draft) -> bool {
-    let mut paths = draft.paths();
-    paths.any(|path| path.starts_with("/tmp") || path.starts_with("/var/tmp"))
-}
-
-/// What is taken away, and what may break of it. A user's own manager cannot give a service a view of its own of the
-/// file system: there it is what needs none.
-fn harden(out: &mut Lines, scope: Scope, lives_in_tmp: bool) {
-    type Right = (&'static str, &'static str, &'static str);
-    const EVERYWHERE: [Right; 7] = [
-        ("NoNewPrivileges", "yes", "sudo, ping and whatever else is setuid, below the server too"),
-        ("RestrictSUIDSGID", "yes", "making files setuid or setgid: some package managers"),
-        ("RestrictRealtime", "yes", "real-time scheduling: audio"),
-        ("RestrictNamespaces", "yes", "containers, bubblewrap, the sandbox of Chromium and Electron"),
-        ("LockPersonality", "yes", "wine, setarch, 32-bit emulation"),
-        ("SystemCallArchitectures", "native", "programs of another architecture, 32-bit ones too"),
-        (
-            "RestrictAddressFamilies",
-            "AF_UNIX AF_INET AF_INET6 AF_NETLINK",
-            "raw packets, Bluetooth, CAN, VM sockets (AF_NETLINK stays: forerun looks up who has a port)",
-        ),
-    ];
-    const OF_THE_SYSTEM: [Right; 11] = [
-        ("ProtectSystem", "full", "writing to /usr, /boot and /etc: self-updates, and forerun's of this file"),
-        ("PrivateTmp", "yes", "sockets and files in /tmp that others are to see: tmux, X11, databases' sockets"),
-        ("PrivateDevices", "yes", "GPUs, serial ports, USB, /dev/fuse"),
-        ("ProtectKernelTunables", "yes", "writing to /proc/sys and /sys"),
-        ("ProtectKernelModules", "yes", "loading kernel modules: VPNs, firewalls"),
-        ("ProtectKernelLogs", "yes", "reading dmesg"),
-        ("ProtectControlGroups", "yes", "making control groups: containers"),
-        ("ProtectClock", "yes", "setting the clock; reading hardware clocks"),
-        ("ProtectHostname", "yes", "setting the host's name"),
-        (
-            "CapabilityBoundingSet",
-            "~CAP_SYS_ADMIN CAP_SYS_MODULE CAP_SYS_RAWIO CAP_SYS_BOOT CAP_SYS_TIME CAP_SYSLOG CAP_MAC_ADMIN CAP_MAC_OVERRIDE",
-            "mounting, and what administers the machine rather than serves",
-        ),
-        ("UMask", "0027", "files that others are to read"),
-    ];
-    out.say("--harden. Each line may break what its comment says; take it out in a drop-in if it does.");
-    let system: &[Right] = if scope == Scope::System { &OF_THE_SYSTEM } else { &[] };
-    for (key, value, breaks) in EVERYWHERE.iter().chain(system) {
-        // Without its own files it could not even start.
-        if *key == "PrivateTmp" && lives_in_tmp {
-            continue;
-        }
-        out.set(&format!("breaks: {breaks}"), key, value);
-    }
-}
-
 /// The lines of a unit.
 #[derive(Default)]
-struct Lines(String);
+pub struct Lines(String);
 
 impl Lines {
-    fn say(&mut self, comment: &str) {
+    pub fn say(&mut self, comment: &str) {
         comment.lines().for_each(|line| self.0 += &format!("# {}\n", line.trim_start()));
     }
 
@@ -306,7 +260,7 @@ impl Lines {
     }
 
     /// A line below its reason.
-    fn set(&mut self, why: &str, key: &str, value: &str) {
+    pub fn set(&mut self, why: &str, key: &str, value: &str) {
         self.say(why);
         self.0 += &format!("{key}={value}\n");
     }
