@@ -145,6 +145,12 @@ impl Folder {
         self.try_lock_file("unit-lock")
     }
 
+    /// Removes that lock, and the folder if it has nothing else. Who waits for the lock has another one than who comes.
+    pub fn forget_unit_lock(&self) {
+        let _ = self.remove("unit-lock");
+        let _ = fs::remove_dir(&self.path);
+    }
+
     fn try_lock_file(&self, name: &str) -> io::Result<Option<Lock>> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let file = openat(&self.handle, name, flags, private())?;

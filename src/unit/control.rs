@@ -33,8 +33,16 @@ pub struct Standing {
     pub hears_sidecar: Option<bool>,
     /// The supervisor has an older text than the file.
     pub is_older: bool,
-    /// It has ended since it was told to start, and will be started again.
+    /// It has ended, and will be started again after a pause.
     pub has_ended: bool,
+    /// What is under way takes as long as something else does: a stop, or a job that is to come first.
+    pub is_held_up: bool,
+    /// The process of what is not there yet, where there is one.
+    pub starting: Option<i32>,
+    /// Another one for each start, where the supervisor says one.
+    pub invocation: String,
+    /// How long the supervisor lets a start take, where it says so.
+    pub limit: Option<Duration>,
 }
 
 /// Whether a supervisor runs a unit.
@@ -56,7 +64,18 @@ impl Standing {
 
     /// What those say who say no more.
     pub fn of(enabled: bool, runs: Runs) -> Standing {
-        Standing { enabled, runs, status: None, hears_sidecar: None, is_older: false, has_ended: false }
+        Standing {
+            enabled,
+            runs,
+            status: None,
+            hears_sidecar: None,
+            is_older: false,
+            has_ended: false,
+            is_held_up: false,
+            starting: None,
+            invocation: String::new(),
+            limit: None,
+        }
     }
 
     pub fn absent(why: &str) -> Standing {

@@ -31,7 +31,7 @@ pub use control::{Control, Runs};
 pub use draft::{Caller, Draft, File, refuse_name};
 pub use found::{Found, Site, all, find, in_the_way, strangers};
 pub use installed::{Installed, LARGEST, State};
-pub use marker::Marker;
+pub use marker::{Made, Marker};
 pub use place::{Place, Scope, hidden_by, kind_word};
 pub use replace::{remove, write};
 pub use systemd::lingers;

@@ -2,7 +2,7 @@
 //! Units of systemd 245 and later.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::unistd::{User, geteuid};
 
@@ -12,6 +12,7 @@ use super::harden::{harden, lives_in_tmp};
 use super::quote::{systemd, systemd_word};
 use super::{Draft, File, Scope};
 use crate::error::Error;
+use crate::report::line::say;
 use crate::service::{Action, Speaker};
 use crate::text::{quoted, shell_words};
 
@@ -136,29 +137,51 @@ pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
 pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
     // What runs may be of a text that was replaced since, by a start of its own or by hand.
     let standing = standing(control)?;
-    let restart = (changed || standing.is_older) && matches!(standing.runs, Runs::Yes(_) | Runs::Later(_));
+    // One that pauses before its next start need not.
+    let is_other = changed || standing.is_older || standing.has_ended;
+    let restart = is_other && matches!(standing.runs, Runs::Yes(_) | Runs::Later(_));
     let mut commands = start_commands(control, restart);
     // Whoever looks at it then knows more than whether it got ready: what it waits for, and that it stands by.
     if let Some(last) = commands.last_mut() {
         last.push("--no-block".to_owned());
     }
     commands.iter().try_for_each(|words| control.order(words))?;
-    if restart {
-        // It is not under way at once, and what ran before is not what is asked for.
-        let patience = control.grace + Duration::from_secs(10);
-        let other = || Ok((self::standing(control)?.runs != standing.runs).then_some(()));
-        control.poll(patience, Duration::from_millis(20), other)?.ok_or_else(|| {
+    if restart { wait_for_another(control, &standing) } else { Ok(()) }
+}
+
+/// Waits until the start is under way that is to come: what ran before is not what is asked for.
+fn wait_for_another(control: &Control, before: &Standing) -> Result<(), Error> {
+    let mut said = false;
+    let mut begun = Instant::now();
+    loop {
+        let now = standing(control)?;
+        let is_other =
+            if now.invocation.is_empty() { now.runs != before.runs } else { now.invocation != before.invocation };
+        if is_other || matches!(now.runs, Runs::No(_)) {
+            return Ok(());
+        }
+        match &now.runs {
+            Runs::Later(why) if now.is_held_up => {
+                if !std::mem::replace(&mut said, true) {
+                    say(&format!("waiting for {}: {why}", quoted(control.name)));
+                }
+                // Systemd has a limit of its own for it.
+                begun = Instant::now();
+            }
+            _ => {}
+        }
+        if begun.elapsed() > control.grace + Duration::from_secs(10) {
             let look = shell_words(&systemctl(control, &["status", &unit(control)]));
-            Error::NotReady(format!("{} does not end; see: {look}", quoted(control.name)))
-        })?;
+            return Err(Error::NotReady(format!("{} does not end; see: {look}", quoted(control.name))));
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
-    Ok(())
 }
 
 /// What systemd says of the unit.
 pub fn standing(control: &Control) -> Result<Standing, Error> {
-    const ASKED: &str =
-        "--property=ActiveState,SubState,MainPID,UnitFileState,StatusText,Result,NotifyAccess,NeedDaemonReload";
+    const ASKED: &str = "--property=ActiveState,SubState,MainPID,UnitFileState,StatusText,Result,NotifyAccess,\
+                         NeedDaemonReload,Job,InvocationID,TimeoutStartUSec";
     let answer = control.ask(&systemctl(control, &["show", ASKED, &unit(control)]))?;
     if answer.code != Some(0) {
         return Err(control.failed("systemctl show", &answer));
@@ -169,7 +192,9 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
     };
     let state = format!("{} ({})", value("ActiveState"), value("SubState"));
     // It is kept of what has ended.
-    let is_up = matches!(value("ActiveState").as_str(), "active" | "activating" | "reloading" | "deactivating");
+    let has_ended = value("SubState").starts_with("auto-restart");
+    let is_up = !has_ended && !matches!(value("ActiveState").as_str(), "inactive" | "failed");
+    let has_job = !matches!(value("Job").as_str(), "" | "0");
     let status = Some(value("StatusText")).filter(|text| is_up && !text.is_empty());
     let said = match (status.clone().unwrap_or_default(), value("Result")) {
         (status, _) if !status.is_empty() => format!("{state}: {status}"),
@@ -181,15 +206,21 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
         ("active" | "reloading", Some(pid)) => Runs::Yes(pid),
         // What is being stopped may be started again in a moment.
         ("activating" | "deactivating", _) => Runs::Later(said),
+        _ if has_job => Runs::Later(format!("{said}, and its job waits for another unit")),
         _ => Runs::No(said),
     };
+    let is_held_up = value("ActiveState") == "deactivating" || (!is_up && has_job && !has_ended);
     Ok(Standing {
         enabled: matches!(value("UnitFileState").as_str(), "enabled" | "enabled-runtime"),
         runs,
         status,
         hears_sidecar: Some(value("NotifyAccess") == "all"),
         is_older: value("NeedDaemonReload") == "yes",
-        has_ended: value("SubState") == "auto-restart",
+        has_ended,
+        is_held_up,
+        starting: pid,
+        invocation: value("InvocationID"),
+        limit: humantime::parse_duration(&value("TimeoutStartUSec")).ok(),
     })
 }
 

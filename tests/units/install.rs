@@ -290,7 +290,9 @@ fn another_shell_loses_nothing_of_what_the_unit_has() {
         assert!(text.contains("/usr/bin:/opt/two:/opt/one"), "{text}");
         assert!(text.contains(&state.display().to_string()), "{text}");
         let _ = fs::remove_dir_all(state);
-        scene.run(kind, &["--uninstall"]).expect_code(0);
+        let mut uninstall = scene.room.forerun();
+        uninstall.env_remove("FORERUN_STATE_DIR").args(["unit", kind, "--config", &scene.config, "--uninstall"]);
+        done(uninstall.arg("--dir").arg(&scene.dir)).expect_code(0);
     }
 }
 

@@ -510,3 +510,49 @@ fn a_systemctl_that_does_not_answer_holds_up_no_start_for_good() {
     systemd.done_inside(&start).expect_code(0);
     systemd.forerun(room, &["stop", &scene.name]).expect_code(0);
 }
+
+#[test]
+fn what_is_asked_for_is_waited_for_and_nothing_else_is_taken_for_it() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { room, systemd, name, port, .. } = &scene;
+    // Behind a job of another unit, and no failure while that takes its time.
+    let go = room.path().join("go");
+    let slow =
+        format!("[Service]\nType=oneshot\nExecStart=/bin/sh -c 'until [ -e {} ]; do sleep 0.1; done'\n", go.display());
+    systemd.unit("slow.service", &slow);
+    systemd.inside(&["mkdir", "-p", &format!("/run/systemd/system/{name}.service.d")]);
+    systemd.unit(&format!("{name}.service.d/after.conf"), "[Unit]\nWants=slow.service\nAfter=slow.service\n");
+    let installed = std::thread::scope(|scope| {
+        let install = scope.spawn(|| scene.unit(&["--install", "--now"]));
+        eventually("it waits for its turn", || scene.property("Job").parse::<u32>().is_ok_and(|job| job > 0));
+        // Longer than a unit may be down that has no job.
+        let down = std::time::Instant::now();
+        eventually("it is patient", || down.elapsed().as_secs() >= 3);
+        fs::write(&go, "").expect("written");
+        install.join().expect("no panic")
+    });
+    installed.expect_code(0).expect_stderr(&["its job waits for another unit"]);
+    let old = answer(*port).expect("it serves");
+    // One that is still starting with what forerun.toml said before is not the one.
+    let wait = room.path().join("wait");
+    scene.change("[health]", &format!("[[wait]]\ncheck = 'file:{}'\n[health]", wait.display()));
+    systemd.systemctl(&["restart", "--no-block", name]);
+    eventually("it waits", || scene.property("StatusText").contains("waiting"));
+    // By the clock of processes, which has ticks of ten milliseconds, it was there before.
+    let since = std::time::Instant::now();
+    eventually("ticks pass", || since.elapsed().as_millis() > 50);
+    scene.change("'--answer-pid'", "'--body', 'new'");
+    fs::write(&wait, "").expect("written");
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    assert!(answer(*port).is_none_or(|pid| pid != old));
+    let pid = systemd.pid(name).expect("a pid");
+    let words = fs::read(systemd.proc(pid, "cmdline")).expect("a command line");
+    assert!(String::from_utf8_lossy(&words).contains("new"), "{}", String::from_utf8_lossy(&words));
+    // In a pause before its next start it need not end that.
+    systemd.unit(&format!("{name}.service.d/pause.conf"), "[Service]\nRestartSec=1h\n");
+    systemd.systemctl(&["daemon-reload"]);
+    systemd.kill(pid);
+    eventually("it pauses", || scene.property("SubState") == "auto-restart");
+    scene.unit(&["--install", "--now"]).expect_code(0);
+}

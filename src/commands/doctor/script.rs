@@ -157,6 +157,7 @@ mod tests {
             "command -v forerun python3 || exit; command -sq forerun; exec forerun",
             "cat <<EOF\n\tEOF\nforerun -- x\nEOF\nexec forerun",
             "f() { exec forerun -- x; }\nforerun() { exec /opt/forerun check; }\nf",
+            "(( x <<= 1 ))\necho $'it\\'s'\nexec forerun",
             "x=$((1<<2))\ncat <<<\"$x\" >y\nforerun check \"$@\" || exit; exec forerun \"$@\"",
         ] {
             let found = calls(script);
@@ -178,6 +179,7 @@ mod tests {
             "(exec forerun)",
             "( cd x && exec forerun -- x ); echo done",
             "x=$(exec forerun -- x)",
+            "case $x in (a) : ;;& (d) forerun -- x ;; esac",
             "x=$(date; echo `id`) forerun -- x",
             "forerun -- ./manage.py check",
             "forerun --name logs -- x",

@@ -86,11 +86,13 @@ impl Reader<'_> {
             }
             ';' => {
                 self.end_command(false);
-                if self.chars.next_if_eq(&';').is_some() {
+                let (is_end, falls) = (self.chars.next_if_eq(&';').is_some(), self.chars.next_if_eq(&'&').is_some());
+                if is_end || falls {
                     self.skip_pattern();
                 }
             }
             '$' if self.chars.next_if_eq(&'(').is_some() => self.substitute(),
+            '$' if self.chars.next_if_eq(&'\'').is_some() => self.take_escaped(),
             '(' => self.open(),
             ')' => self.close(),
             '`' => self.end_command(false),
@@ -112,6 +114,15 @@ impl Reader<'_> {
                 '\\' if quote == '"' => self.next().into_iter().for_each(|escaped| self.push(escaped)),
                 c => self.push(c),
             }
+        }
+    }
+
+    /// Behind `$'`.
+    fn take_escaped(&mut self) {
+        self.begin_word();
+        while let Some(c) = self.next().filter(|&c| c != '\'') {
+            let said = if c == '\\' { self.next().unwrap_or(c) } else { c };
+            self.push(said);
         }
     }
 
@@ -172,6 +183,8 @@ impl Reader<'_> {
                 self.words.clear();
             }
             Some(_) => self.skip_to_close(),
+            // Arithmetic.
+            None if self.chars.peek() == Some(&'(') => self.skip_to_close(),
             None => {
                 self.end_command(false);
                 self.around.push(None);

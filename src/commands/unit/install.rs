@@ -92,7 +92,9 @@ impl Install<'_> {
 
     /// Whether what runs was started before its unit or its config file was last written: what it is, nobody can tell.
     fn runs_what_was_before(&self) -> bool {
-        let Ok(Runs::Yes(pid)) = self.control.standing().map(|standing| standing.runs) else { return false };
+        let Ok(standing) = self.control.standing() else { return false };
+        let pid = if let Runs::Yes(pid) = standing.runs { Some(pid) } else { standing.starting };
+        let Some(pid) = pid else { return false };
         let Some(runs_for) = sys::process(pid).and_then(|process| sys::age(process.start)) else { return false };
         let service = self.draft.service;
         let files = self.files.iter().map(|file| path_of(self.draft, file.name));

@@ -6,20 +6,24 @@ mod uninstall;
 mod verify;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::unistd::{Uid, User, geteuid};
 use serde_json::json;
 
 use super::current_folder;
 use crate::cli::{Kind, Options};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::identity::Life;
+use crate::instance::record::Record;
 use crate::instance::state::{self, Folder, Lock};
 use crate::report::line::{print_result, say};
 use crate::service::Service;
+use crate::sys;
 use crate::text::quoted;
-use crate::unit::{self, Caller, Control, Draft, File, Installed, Place, Scope, Site, State};
+use crate::unit::{self, Caller, Control, Draft, File, Installed, Made, Place, Scope, Site, State};
 
 use install::Install;
 
@@ -93,6 +97,25 @@ fn lock(name: &str, site: &Site) -> Option<Lock> {
             taken => return taken.ok().flatten(),
         }
     }
+}
+
+/// The record of a unit's service, where the unit has it, and whether its process lives.
+fn recorded(made: &Made, name: &str) -> Option<(Record, Life)> {
+    let user = made.user.as_ref().and_then(|user| User::from_name(user).ok().flatten());
+    let root = match (&made.state, &user) {
+        (Some(state), _) => PathBuf::from(state),
+        (None, Some(user)) => state::home_root(&user.dir),
+        (None, None) => state::home_root(&sys::home_directory()?),
+    };
+    let owner = user.map_or(geteuid(), |user| user.uid);
+    record_in(&root, owner, name)
+}
+
+fn record_in(root: &Path, owner: Uid, name: &str) -> Option<(Record, Life)> {
+    let folder = Folder::existing(root, name, owner.as_raw()).ok().flatten()?;
+    let record = Record::look(&folder, name).ok().flatten()?;
+    let life = record.process.life(&sys::host().ok()?);
+    Some((record, life))
 }
 
 /// Everybody can read a unit, and ask a supervisor for it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::unistd::geteuid;
 use serde_json::json;
 
-use super::lock;
+use super::{lock, record_in, recorded};
 use crate::check::port;
 use crate::cli::{Kind, Options};
 use crate::error::Error;
@@ -18,7 +18,6 @@ use crate::instance::state::{self, Folder};
 use crate::instance::supervisor::{self, Verb};
 use crate::report::line::print_result;
 use crate::service;
-use crate::sys;
 use crate::text::{counted, one_line, quoted};
 use crate::unit::{self, Control, Found, Installed, Place, Runs, Scope, Site, State};
 
@@ -52,6 +51,7 @@ pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option
     }
     let found = Found { kind, scope, name, place, installed };
     let something_stays = remove(&found, site, options.unit.force)?;
+    forget_lock(&found.name, site);
     report(&found.place.unit, if something_stays { "emptied" } else { "removed" }, options.json)
 }
 
@@ -62,7 +62,7 @@ fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
     let control = Control { kind: *kind, scope: *scope, name, place, environment: site.environment, grace };
     let unit = quoted(&place.unit);
     let is_there = control.is_there();
-    let running = record(name, site).filter(|(record, life)| *life == Life::Alive && record.supervisor.is_some());
+    let running = record(found, site).filter(|(record, life)| *life == Life::Alive && record.supervisor.is_some());
     let running = running.map(|(record, _)| record.process.pid).filter(|_| !force);
     match (is_there, control.standing()) {
         // Who cannot be asked cannot be told either.
@@ -93,7 +93,7 @@ fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
         if let Ok(Runs::Yes(pid)) = control.standing().map(|standing| standing.runs) {
             return Err(Error::NotReady(format!("{unit} is removed, but pid {pid} still runs")));
         }
-        warn_of_remains(name, site);
+        warn_of_remains(found, site);
     }
     Ok(something_stays)
 }
@@ -107,7 +107,7 @@ fn what_runs_all_the_same(found: &Found, site: &Site) -> Result<(), Error> {
     let Ok(Runs::Yes(pid)) = control.standing().map(|standing| standing.runs) else { return Ok(()) };
     let (word, unit) = (control.kind_word(), quoted(&place.unit));
     let what = format!("no unit is installed at {unit}, but {word} runs a {} as pid {pid}", quoted(name));
-    match record(name, site) {
+    match record(found, site) {
         Some((record, Life::Alive)) if record.process.pid == pid => {
             let stop = supervisor::of(&record).map_or(String::new(), |by| format!("; {}", by.advice(Verb::Stop)));
             Err(Error::NotReady(what + &stop))
@@ -120,22 +120,28 @@ fn what_runs_all_the_same(found: &Found, site: &Site) -> Result<(), Error> {
 }
 
 /// What put itself into the background was no supervisor's to stop.
-fn warn_of_remains(name: &str, site: &Site) {
-    let Some((record, Life::Dead)) = record(name, site) else { return };
-    let found = members::look(&Marks::of(&record)).unwrap_or_default();
-    if let Some(first) = found.members.first() {
-        let count = counted(found.members.len(), "process", "processes");
+fn warn_of_remains(found: &Found, site: &Site) {
+    let name = &found.name;
+    let Some((record, Life::Dead)) = record(found, site) else { return };
+    let left = members::look(&Marks::of(&record)).unwrap_or_default().members;
+    if let Some(first) = left.first() {
+        let count = counted(left.len(), "process", "processes");
         log::warn!("it left {count}, {} the first; end it: forerun stop {name}", port::describe(first.pid));
     }
 }
 
-/// The service's record, and whether its process lives.
-fn record(name: &str, site: &Site) -> Option<(Record, Life)> {
-    let root = state::root(site.environment, site.here).ok()?;
-    let folder = Folder::existing(&root, name, geteuid().as_raw()).ok().flatten()?;
-    let record = Record::look(&folder, name).ok().flatten()?;
-    let life = record.process.life(&sys::host().ok()?);
-    Some((record, life))
+/// The service's record, and whether its process lives: where the unit has it, or the caller.
+fn record(found: &Found, site: &Site) -> Option<(Record, Life)> {
+    let here = || record_in(&state::root(site.environment, site.here).ok()?, geteuid(), &found.name);
+    found.marker().and_then(|marker| recorded(&marker.made, &found.name)).or_else(here)
+}
+
+/// Nothing is left of a service that never ran but the lock.
+fn forget_lock(name: &str, site: &Site) {
+    let root = state::root(site.environment, site.here).ok();
+    if let Some(folder) = root.and_then(|root| Folder::existing(&root, name, geteuid().as_raw()).ok().flatten()) {
+        folder.forget_unit_lock();
+    }
 }
 
 fn report(unit: &Path, outcome: &str, as_json: bool) -> Result<(), Error> {

@@ -3,13 +3,11 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::unistd::{User, geteuid};
-
-use crate::check::run::{Desk, Job, Observer, Progress, Run};
+use super::recorded;
+use crate::check::run::{Desk, Ended, Job, Observer, Progress, Run};
 use crate::check::{Context, port};
 use crate::commands::new_wake;
 use crate::environment::Environment;
@@ -17,11 +15,10 @@ use crate::error::Error;
 use crate::instance::identity::Life;
 use crate::instance::members::{self, Marks};
 use crate::instance::record::Record;
-use crate::instance::state::{self, Folder};
 use crate::launch::readiness;
 use crate::report::line::say;
 use crate::service::is_same_file;
-use crate::sys;
+use crate::sys::{self, ExitWatch};
 use crate::text::quoted;
 use crate::unit::{Control, Draft, Runs};
 
@@ -46,7 +43,7 @@ impl Proof<'_> {
         let begun = Instant::now();
         loop {
             let pid = self.wait_for_server(begun)?;
-            let health = self.health()?;
+            let health = self.health(pid)?;
             // One that puts itself into the background ends at once.
             std::thread::sleep(LIVED.saturating_sub(lives_for(pid).unwrap_or(LIVED)));
             if let Some(stranger) = self.stranger(pid) {
@@ -64,7 +61,7 @@ impl Proof<'_> {
     }
 
     /// Waits until what the supervisor runs is no forerun any more.
-    fn wait_for_server(&self, begun: Instant) -> Result<i32, Error> {
+    fn wait_for_server(&self, mut begun: Instant) -> Result<i32, Error> {
         let Proof { draft, control, .. } = self;
         let service = draft.service;
         let waits = service.waits.iter().map(|wait| wait.probe.timeout).max().unwrap_or_default();
@@ -76,6 +73,11 @@ impl Proof<'_> {
         let (mut down_since, mut said) = (None, HashSet::new());
         loop {
             let standing = control.standing()?;
+            if standing.is_held_up {
+                begun = Instant::now();
+            }
+            let is_starting = matches!(standing.runs, Runs::Later(_));
+            let limit = standing.limit.filter(|_| is_starting).map_or(patience, |limit| patience.max(limit));
             let status = standing.standby().map(str::to_owned);
             let why = match (standing.runs, status) {
                 (Runs::Later(why), None) if standing.has_ended && begun.elapsed() >= SETTLED => {
@@ -105,10 +107,10 @@ impl Proof<'_> {
                     why
                 }
             };
-            if begun.elapsed() >= patience {
+            if begun.elapsed() >= limit {
                 return Err(self.not_running(&why));
             }
-            if begun.elapsed() >= SETTLED && said.insert(why.clone()) {
+            if (standing.is_held_up || begun.elapsed() >= SETTLED) && said.insert(why.clone()) {
                 say(&format!("waiting for {}: {why}", quoted(&service.name)));
             }
             std::thread::sleep(INTERVAL);
@@ -137,20 +139,11 @@ impl Proof<'_> {
     /// The record of the service, where its process lives.
     fn recorded(&self) -> Option<Record> {
         let Draft { service, made, .. } = self.draft;
-        let user = made.user.as_ref().and_then(|user| User::from_name(user).ok().flatten());
-        let root = match (&made.state, &user) {
-            (Some(state), _) => PathBuf::from(state),
-            (None, Some(user)) => state::home_root(&user.dir),
-            (None, None) => state::home_root(&sys::home_directory()?),
-        };
-        let owner = user.map_or(geteuid(), |user| user.uid);
-        let folder = Folder::existing(&root, &service.name, owner.as_raw()).ok().flatten()?;
-        let record = Record::look(&folder, &service.name).ok().flatten()?;
-        (record.process.life(&sys::host().ok()?) == Life::Alive).then_some(record)
+        recorded(made, &service.name).filter(|(_, life)| *life == Life::Alive).map(|(record, _)| record)
     }
 
     /// The health check, where the service has one or a port.
-    fn health(&self) -> Result<Option<String>, Error> {
+    fn health(&self, pid: i32) -> Result<Option<String>, Error> {
         let service = self.draft.service;
         let Some(probe) = readiness(service) else { return Ok(None) };
         let wake = new_wake()?;
@@ -163,7 +156,12 @@ impl Proof<'_> {
         let job = Job::wait(probe);
         let label = job.label.clone();
         let mut run = Run::start(vec![job], &context, &wake)?;
-        run.wait(None, &mut Desk { wake: &wake, signals: &signals, observer: &mut Nobody })?;
+        let watch = ExitWatch::new(pid);
+        let mut observer = Waiting { name: &service.name, said: false };
+        let mut desk = Desk { wake: &wake, signals: &signals, observer: &mut observer };
+        if run.wait(watch.descriptor(), &mut desk)? == Ended::Other {
+            return Err(self.not_running(&format!("pid {pid} ended before it was healthy")));
+        }
         let progress = run.progress().remove(0);
         match progress.holds() {
             true => Ok(Some(label)),
@@ -205,13 +203,21 @@ fn is_forerun(pid: i32) -> bool {
     matches!((sys::executable(pid), sys::own_executable()), (Some(theirs), Ok(ours)) if is_same_file(&theirs, &ours))
 }
 
-/// Is told nothing: what is waited for was said.
-struct Nobody;
+/// Says once what is waited for.
+struct Waiting<'a> {
+    name: &'a str,
+    said: bool,
+}
 
-impl Observer for Nobody {
+impl Observer for Waiting<'_> {
     fn interval(&self) -> Duration {
         Duration::from_secs(1)
     }
 
-    fn look(&mut self, _: &[Job], _: &[Progress], _: Duration) {}
+    fn look(&mut self, jobs: &[Job], progress: &[Progress], waited: Duration) {
+        if let ([job], [progress], false, true) = (jobs, progress, self.said, waited >= SETTLED) {
+            say(&format!("waiting for {}: {}: {}", quoted(self.name), quoted(&job.label), progress.reason));
+            self.said = true;
+        }
+    }
 }
