@@ -229,7 +229,8 @@ fn a_start_by_hand_asks_the_folder_that_the_unit_names() {
         let link = scene.dir().join(&scene.name).display().to_string();
         let down = if kind == Kind::Runit { ["sv", "down", &link] } else { ["s6-svc", "-d", &link] };
         scene.supervisor.done_inside(&down).expect_code(0);
-        eventually("it is down", || answer(scene.port).is_none() && scene.pid().is_none());
+        // And not in ./finish any more.
+        eventually("it is down", || scene.supervisor.status(&scene.name).starts_with("down"));
         let mut by_hand = scene.room.forerun();
         let told = done(by_hand.args(["--config", &scene.config])).expect_code(75);
         told.expect_stderr(&[&format!("of {}, which is enabled, but does not run: ", scene.word()), &link]);
