@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::{User, geteuid};
 
@@ -39,13 +40,20 @@ pub struct File {
     pub executable: bool,
 }
 
-/// What the caller is: where it is, who, and with which command line.
-pub struct Caller<'a> {
-    pub options: &'a Options,
+/// Where units are looked at from.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
     pub environment: &'a Environment,
+    /// This forerun's own.
     pub arguments: &'a [OsString],
     /// The current folder, as it was named.
     pub here: &'a Path,
+}
+
+/// Who makes a unit: from where, and with which options.
+pub struct Caller<'a> {
+    pub options: &'a Options,
+    pub site: Site<'a>,
 }
 
 impl<'a> Draft<'a> {
@@ -67,7 +75,8 @@ impl<'a> Draft<'a> {
                 quoted(&place.unit)
             )));
         }
-        let program = words::own_program(caller.arguments, caller.environment, caller.here).ok_or_else(|| {
+        let Site { environment, arguments, here } = caller.site;
+        let program = words::own_program(arguments, environment, here).ok_or_else(|| {
             Error::Config("cannot tell where forerun itself is installed; call it by its path".to_owned())
         })?;
         let us = geteuid();
@@ -75,7 +84,7 @@ impl<'a> Draft<'a> {
             Scope::System if !us.is_root() => User::from_uid(us).ok().flatten().map(|user| user.name),
             _ => None,
         };
-        let state = state::chosen_root(caller.environment, caller.here);
+        let state = state::chosen_root(environment, here);
         let state = state.map(|folder| writable_state(kind, folder)).transpose()?;
         let made = Made {
             scope,
@@ -84,9 +93,9 @@ impl<'a> Draft<'a> {
             state,
             scanned: place.link.as_ref().and_then(|link| link.parent()).map(Path::to_owned),
             program,
-            flags: words::flags(caller.options, service, caller.here),
+            flags: words::flags(caller.options, service, here),
         };
-        Ok(Draft { kind, place, service, made, path: words::search_path(caller.environment) })
+        Ok(Draft { kind, place, service, made, path: words::search_path(environment) })
     }
 
     /// As one that is there was made: with the PATH, the user, the state folder and the forerun that it has.
@@ -164,6 +173,7 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The line that says whose it is and how it was made, without a digest yet.
     pub fn marker(&self) -> String {
         Marker::unsealed(&self.service.name, self.service.config.as_deref(), &self.made, &self.names())
     }
@@ -178,7 +188,7 @@ impl<'a> Draft<'a> {
 
     /// How long the server may take to stop, in whole seconds: at least one, as 0 is "for ever" to launchd.
     pub fn grace(&self) -> u64 {
-        self.service.grace.as_millis().div_ceil(1000).max(1) as u64
+        whole_seconds(self.service.grace)
     }
 
     /// What the service needs that the supervisor's system keeps from it, where that is known.
@@ -200,6 +210,11 @@ impl<'a> Draft<'a> {
         let kind = place::kind_word(self.kind);
         format!("forerun unit {kind} --install")
     }
+}
+
+/// At least one.
+pub fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1000).max(1) as u64
 }
 
 /// Refuses a name that no supervisor of this kind takes for one service's.

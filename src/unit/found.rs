@@ -3,26 +3,17 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::control::{Control, Runs};
 use super::installed::{Installed, State};
 use super::marker::{Made, Marker};
-use super::{Caller, Draft, Place, Scope, place, words};
+use super::{Caller, Draft, Place, Scope, Site, place, words};
 use crate::cli::{KINDS, Kind};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::service::Service;
 use crate::text::{quoted, shell_words};
-
-/// Where units are looked at from.
-#[derive(Clone, Copy)]
-pub struct Site<'a> {
-    pub environment: &'a Environment,
-    /// This forerun's own.
-    pub arguments: &'a [OsString],
-    /// The current folder, as it was named.
-    pub here: &'a Path,
-}
 
 /// A unit of ours that is installed.
 pub struct Found {
@@ -54,14 +45,19 @@ impl Found {
         let (Some(marker), Installed::Unit(text)) = (self.marker(), &self.installed) else {
             return Err(Error::Config(format!("{} is no unit of ours", quoted(&self.place.unit))));
         };
-        let Site { environment, arguments, here } = *site;
         let options = marker.options()?;
-        let service = Service::resolve(&options, here)?;
-        let caller = Caller { options: &options, environment, arguments, here };
+        let service = Service::resolve(&options, site.here)?;
+        let caller = Caller { options: &options, site: *site };
         let Made { scope, harden, .. } = marker.made;
         let mut draft = Draft::new(&caller, &service, self.kind, scope, harden, self.place.clone())?;
         draft.made_as(&marker.made, &text.files[0].1);
         Ok(look(&draft))
+    }
+
+    /// Its supervisor. `grace`: how long its server may take to stop.
+    pub fn control<'a>(&'a self, environment: &'a Environment, grace: Duration) -> Control<'a> {
+        let Found { kind, scope, name, place, .. } = self;
+        Control { kind: *kind, scope: *scope, name, place, environment, grace }
     }
 
     /// `forerun unit` with `verbs`, for the same unit: with what made it.
@@ -122,8 +118,7 @@ pub fn all(environment: &Environment) -> Vec<Found> {
 /// Why a start by hand would be in the way of a supervisor that has a unit of this service, and what to do.
 pub fn in_the_way(service: &Service, environment: &Environment) -> Option<String> {
     find(&service.name, service.config.as_deref(), environment).into_iter().find_map(|found| {
-        let Found { kind, scope, name, place, .. } = &found;
-        let control = Control { kind: *kind, scope: *scope, name, place, environment, grace: service.grace };
+        let control = found.control(environment, service.grace);
         let standing = control.standing().inspect_err(|e| log::info!("{e}; continuing")).ok()?;
         let said = match (&standing.runs, standing.enabled) {
             (Runs::Yes(pid), _) => format!("runs as pid {pid}"),
@@ -133,8 +128,8 @@ pub fn in_the_way(service: &Service, environment: &Environment) -> Option<String
         };
         Some(format!(
             "{} is the unit {} of {}, which {said}; start it there: {}; or give --detach, to start one by hand",
-            quoted(name),
-            quoted(&place.unit),
+            quoted(&found.name),
+            quoted(&found.place.unit),
             control.kind_word(),
             control.start_command(),
         ))

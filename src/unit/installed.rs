@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! A unit that is installed: whose it is, whether somebody edited it, and its replacement as a whole.
+//! A unit that is installed: whose it is, and whether somebody edited it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};

@@ -28,8 +28,8 @@ use crate::cli::Kind;
 use crate::environment::Environment;
 
 pub use control::{Control, Runs};
-pub use draft::{Caller, Draft, File, refuse_name};
-pub use found::{Found, Site, all, find, in_the_way, strangers};
+pub use draft::{Caller, Draft, File, Site, refuse_name};
+pub use found::{Found, all, find, in_the_way, strangers};
 pub use installed::{Installed, LARGEST, State};
 pub use marker::{Made, Marker};
 pub use place::{Place, Scope, hidden_by, kind_word};

@@ -112,9 +112,7 @@ impl Place {
             }
         }
     }
-}
 
-impl Place {
     /// The place and what is there: of a unit of ours behind a symlink (`systemctl link`, or whoever keeps files
     /// elsewhere) that of the unit, and with the folder that it says is scanned.
     ///

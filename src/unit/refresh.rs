@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 
 use super::replace;
-use super::{Control, Found, Installed, Place, Scope, Site, State};
+use super::{Found, Installed, Place, Scope, Site, State};
 use crate::cli::Kind;
 use crate::environment::{Environment, UNIT_FILE};
 use crate::instance::state::Folder;
@@ -57,7 +57,7 @@ pub fn run(site: &Site, service: &Service, decision: &Decision, state: Option<&P
 /// Writes a unit of ours anew where it is out of date: with its own flags, and not with those of this start, which may
 /// be of a text that the supervisor read before, or of a drop-in.
 fn mend(found: &Found, site: &Site) {
-    let Found { kind, scope, name, place, installed } = found;
+    let Found { place, installed, .. } = found;
     let unit = &place.unit;
     let drafted = found.today(site, |draft| (draft.files(), draft.service.grace));
     let (files, grace) = match drafted {
@@ -67,12 +67,11 @@ fn mend(found: &Found, site: &Site) {
     if installed.is(&files) {
         return log::debug!("the unit {} is up to date", quoted(unit));
     }
-    let control = Control { kind: *kind, scope: *scope, name, place, environment: site.environment, grace };
     match replace::write(unit, &files, installed) {
         Ok(()) => say(&format!(
             "the unit {} was out of date and is written anew; it counts once it is read: {}",
             quoted(unit),
-            control.reread_command(),
+            found.control(site.environment, grace).reread_command(),
         )),
         Err(e) => leave(unit, &format!("it is out of date, and cannot be written: {e}")),
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::ask::Words;
 use super::control::{Control, Runs, Standing};
+use super::draft::whole_seconds;
 use super::quote::{sh, sh_word};
 use super::{Draft, File};
 use crate::error::Error;
@@ -144,8 +145,7 @@ fn is_supervised(control: &Control) -> Result<bool, Error> {
 
 /// A command that ends in SIGKILL after the grace, which runit does not know.
 fn forced(control: &Control, word: &str, folder: &str) -> Words {
-    let grace = control.grace.as_millis().div_ceil(1000).max(1).to_string();
-    sv(&["-w", &grace, word], folder)
+    sv(&["-w", &whole_seconds(control.grace).to_string(), word], folder)
 }
 
 fn sv(words: &[&str], folder: &str) -> Words {

@@ -17,7 +17,7 @@ use crate::launch::place;
 use crate::report::doctor::Finding;
 use crate::service::{Service, is_same_file};
 use crate::sys::{self, Host};
-use crate::unit::{self, Site};
+use crate::unit::{Found, Site};
 
 pub struct Instance<'a> {
     service: &'a Service,
@@ -33,13 +33,13 @@ impl<'a> Instance<'a> {
     ///
     /// # Errors
     /// When nobody can tell which machine this is.
-    pub fn find(service: &'a Service, root: Option<&Path>, site: &Site) -> io::Result<Self> {
+    pub fn find(service: &'a Service, root: Option<&Path>, units: &[Found], site: &Site) -> io::Result<Self> {
         let host = sys::host()?;
         let mut record = root.map_or(Ok(None), |root| read(service, root, geteuid().as_raw()));
         let lives = |record: &Record| record.process.life(&host) == Life::Alive;
         let mut is_ours = true;
         if !record.as_ref().is_ok_and(|record| record.as_ref().is_some_and(lives)) {
-            if let Some(found) = elsewhere(service, site).into_iter().find(lives) {
+            if let Some(found) = elsewhere(service, units, site).into_iter().find(lives) {
                 (record, is_ours) = (Ok(Some(found)), false);
             }
         }
@@ -147,15 +147,14 @@ fn read(service: &Service, root: &Path, owner: u32) -> Result<Option<Record>, St
 }
 
 /// The records of this service that are elsewhere, where they can be read.
-fn elsewhere(service: &Service, site: &Site) -> Vec<Record> {
+fn elsewhere(service: &Service, units: &[Found], site: &Site) -> Vec<Record> {
     let us = geteuid();
-    let found = unit::find(&service.name, service.config.as_deref(), site.environment);
-    let of_unit = |found: &unit::Found| {
+    let of_unit = |found: &Found| {
         let made = &found.marker()?.made;
         let uid = made.user.as_ref().and_then(|user| User::from_name(user).ok().flatten()).map_or(us, |user| user.uid);
         read(service, Path::new(made.state.as_ref()?), uid.as_raw()).ok()?
     };
-    let mut all: Vec<Record> = found.iter().filter_map(of_unit).collect();
+    let mut all: Vec<Record> = units.iter().filter_map(of_unit).collect();
     if us.is_root() && state::chosen_root(site.environment, site.here).is_none() {
         // Somebody else may have a service of this name.
         let is_it = |record: &Record| match (&record.config, &service.config) {

@@ -23,7 +23,7 @@ use crate::report::line::print_result;
 use crate::service::{Service, is_same_file};
 use crate::situation;
 use crate::text::{quoted, shell_words};
-use crate::unit::{self, Control, Scope, Site};
+use crate::unit::{self, Control, Found, Scope, Site};
 
 use instance::Instance;
 
@@ -50,8 +50,9 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     findings.push(folder);
     if let Some(service) = service.as_ref().filter(|service| !service.command.is_empty()) {
         let site = Site { environment, arguments, here: &here };
-        let instance = Instance::find(service, root.as_deref(), &site).map_err(unseen)?;
-        findings.extend(Room { service, site, instance }.look());
+        let units = unit::find(&service.name, service.config.as_deref(), environment);
+        let instance = Instance::find(service, root.as_deref(), &units, &site).map_err(unseen)?;
+        findings.extend(Room { service, site, units, instance }.look());
     } else if service.is_some() {
         let what = "no service here: no forerun.toml, and no command after '--'";
         findings.push(Finding::ok("service", what));
@@ -68,6 +69,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
 struct Room<'a> {
     service: &'a Service,
     site: Site<'a>,
+    units: Vec<Found>,
     instance: Instance<'a>,
 }
 
@@ -82,7 +84,7 @@ impl Room<'_> {
         findings.extend(
             [Some(self.service.directory.as_path()), beside].into_iter().flatten().filter_map(script::start_script),
         );
-        let (units, served) = units::of(self.service, &self.site);
+        let (units, served) = units::of(self.service, &self.units, &self.site);
         findings.push(self.instance.look());
         findings.extend(self.instance.port(&served));
         let is_told = units.iter().any(|finding| finding.topic == units::SIDECAR);
@@ -94,8 +96,7 @@ impl Room<'_> {
     fn command(&self) -> Finding {
         let service = self.service;
         // A unit has a PATH of its own, and not that of whoever looks.
-        let found = unit::find(&service.name, service.config.as_deref(), self.site.environment);
-        let path = found.iter().find_map(|found| found.today(&self.site, |draft| draft.path.clone()).ok());
+        let path = self.units.iter().find_map(|found| found.today(&self.site, |draft| draft.path.clone()).ok());
         let mut environment = self.site.environment.clone();
         path.iter().for_each(|path| environment.set("PATH".as_ref(), path.as_ref()));
         let environment = service.variables.added_to(environment);
@@ -145,14 +146,7 @@ impl Room<'_> {
         let control = Control { kind: Kind::Systemd, scope, name, place: &place, environment, grace: service.grace };
         Some(match control.standing().map(|standing| standing.hears_sidecar) {
             Ok(Some(true)) => Finding::ok(units::SIDECAR, format!("is heard: {} has NotifyAccess=all", quoted(unit))),
-            Ok(_) => Finding::problem(
-                units::SIDECAR,
-                format!("is not heard: {} does not have NotifyAccess=all", quoted(unit)),
-                format!(
-                    "write NotifyAccess=all under [Service]: systemctl {}edit {name}",
-                    if of_user { "--user " } else { "" }
-                ),
-            ),
+            Ok(_) => units::unheard(Path::new(unit), name, of_user),
             Err(e) => Finding::warning(units::SIDECAR, e.to_string(), "ask systemd yourself"),
         })
     }

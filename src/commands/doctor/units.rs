@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::Kind;
@@ -11,7 +12,7 @@ use crate::error::Error;
 use crate::report::doctor::Finding;
 use crate::service::{Service, is_same_file};
 use crate::text::{quoted, shell_words};
-use crate::unit::{self, Control, Draft, Found, Runs, Scope, Site, State};
+use crate::unit::{self, Draft, Found, Runs, Scope, Site, State};
 
 /// What is said of messages.
 pub const SIDECAR: &str = "sidecar";
@@ -23,16 +24,19 @@ pub fn all(site: &Site) -> Vec<Finding> {
 }
 
 /// The units of a service, and the processes that their supervisors run.
-pub fn of(service: &Service, site: &Site) -> (Vec<Finding>, Vec<i32>) {
+/// `found`: those that are found by its name.
+pub fn of(service: &Service, found: &[Found], site: &Site) -> (Vec<Finding>, Vec<i32>) {
     let (name, config) = (&service.name, service.config.as_deref());
-    let mut found = unit::find(name, config, site.environment);
     // Of this file, and of the name that it had before.
-    found.extend(unit::all(site.environment).into_iter().filter(|found| {
-        let theirs = found.marker().and_then(|marker| marker.config.as_deref());
-        found.name != *name && matches!((config, theirs), (Some(ours), Some(theirs)) if is_same_file(ours, theirs))
-    }));
+    let renamed: Vec<Found> = unit::all(site.environment)
+        .into_iter()
+        .filter(|found| {
+            let theirs = found.marker().and_then(|marker| marker.config.as_deref());
+            found.name != *name && matches!((config, theirs), (Some(ours), Some(theirs)) if is_same_file(ours, theirs))
+        })
+        .collect();
     let (mut findings, mut served, mut silent) = (Vec::new(), Vec::new(), HashSet::new());
-    for (mut said, pid) in found.iter().map(|found| look(found, site, &mut silent)) {
+    for (mut said, pid) in found.iter().chain(&renamed).map(|found| look(found, site, &mut silent)) {
         findings.append(&mut said);
         served.extend(pid);
     }
@@ -112,6 +116,16 @@ fn text(found: &Found, draft: &Draft, state: &State) -> Vec<Finding> {
     findings
 }
 
+/// What systemd drops.
+pub fn unheard(unit: &Path, name: &str, of_user: bool) -> Finding {
+    let flag = if of_user { "--user " } else { "" };
+    Finding::problem(
+        SIDECAR,
+        format!("is not heard: {} does not have NotifyAccess=all", quoted(unit)),
+        format!("write NotifyAccess=all under [Service]: systemctl {flag}edit {name}"),
+    )
+}
+
 /// What the supervisor says of it, and the process that it runs. `has_health`: there is something to tell it.
 fn standing(
     found: &Found,
@@ -121,7 +135,7 @@ fn standing(
 ) -> Result<(Vec<Finding>, Option<i32>), Error> {
     let Found { kind, scope, name, place, .. } = found;
     // It is only asked: how long a stop may take does not matter.
-    let control = Control { kind: *kind, scope: *scope, name, place, environment, grace: Duration::ZERO };
+    let control = found.control(environment, Duration::ZERO);
     let word = control.kind_word();
     let standing = control.standing()?;
     let runs = match &standing.runs {
@@ -156,14 +170,7 @@ fn standing(
         findings.push(Finding::warning(word, "ends it when this user logs out", "loginctl enable-linger"));
     }
     if has_health && standing.hears_sidecar == Some(false) && !standing.is_older {
-        findings.push(Finding::problem(
-            SIDECAR,
-            format!("is not heard: {} does not have NotifyAccess=all", quoted(&place.unit)),
-            format!(
-                "write NotifyAccess=all under [Service]: systemctl {}edit {name}",
-                if of_user { "--user " } else { "" }
-            ),
-        ));
+        findings.push(unheard(&place.unit, name, of_user));
     }
     let pid = if let Runs::Yes(pid) = standing.runs { Some(pid) } else { None };
     Ok((findings, pid))

@@ -11,7 +11,6 @@ use serde_json::json;
 use super::verify::Proof;
 use super::{difference, path_of};
 use crate::cli::{Kind, Options};
-use crate::environment::Environment;
 use crate::error::Error;
 use crate::report::line::{print_result, say};
 use crate::sys;
@@ -27,7 +26,6 @@ pub struct Install<'a> {
     pub files: &'a [File],
     pub control: Control<'a>,
     pub options: &'a Options,
-    pub environment: &'a Environment,
 }
 
 impl Install<'_> {
@@ -71,8 +69,7 @@ impl Install<'_> {
         if now {
             self.leave_folder(installed)?;
             control.start(changed || self.runs_what_was_before())?;
-            let Install { environment, .. } = self;
-            let (pid, health) = Proof { draft, control, environment }.find()?;
+            let (pid, health) = Proof { draft, control }.find()?;
             return self.report(changed, Some((pid, health)));
         }
         self.report(changed, None)

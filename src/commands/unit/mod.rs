@@ -49,7 +49,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     unit::refuse_name(kind, &service.name)?;
     let _lock = asked.install.then(|| lock(&service.name, &site));
     let (place, installed) = Place::looked_at(kind, scope, &service.name, dir.as_deref(), environment)?;
-    let caller = Caller { options, environment, arguments, here: &here };
+    let caller = Caller { options, site };
     let mut draft = Draft::new(&caller, &service, kind, scope, asked.harden, place)?;
     draft.keep(&installed);
     let files = draft.files();
@@ -75,7 +75,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     if asked.install {
         let (name, place, grace) = (&service.name, &draft.place, service.grace);
         let control = Control { kind, scope, name, place, environment, grace };
-        return Install { draft: &draft, files: &files, control, options, environment }.run(&installed, &state);
+        return Install { draft: &draft, files: &files, control, options }.run(&installed, &state);
     }
     print_result(if options.json { described(&draft, &files, &state) } else { printed(&draft, &files) }.as_bytes())
 }

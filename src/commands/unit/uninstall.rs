@@ -19,7 +19,7 @@ use crate::instance::supervisor::{self, Verb};
 use crate::report::line::print_result;
 use crate::service;
 use crate::text::{counted, one_line, quoted};
-use crate::unit::{self, Control, Found, Installed, Place, Runs, Scope, Site, State};
+use crate::unit::{self, Found, Installed, Place, Runs, Scope, Site, State};
 
 /// How long a server may take to stop whose own grace cannot be told.
 const LONGEST_GRACE: Duration = Duration::from_secs(60);
@@ -57,9 +57,9 @@ pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option
 
 /// Whether something of somebody else's stays.
 fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
-    let Found { kind, scope, name, place, installed } = found;
+    let Found { kind, place, installed, .. } = found;
     let grace = found.today(site, |draft| draft.service.grace).unwrap_or(LONGEST_GRACE);
-    let control = Control { kind: *kind, scope: *scope, name, place, environment: site.environment, grace };
+    let control = found.control(site.environment, grace);
     let unit = quoted(&place.unit);
     let is_there = control.is_there();
     let running = record(found, site).filter(|(record, life)| *life == Life::Alive && record.supervisor.is_some());
@@ -101,12 +101,10 @@ fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
 /// A unit whose file was removed by hand may run on. One of this name may also be somebody else's: an instance of ours
 /// is known by its record.
 fn what_runs_all_the_same(found: &Found, site: &Site) -> Result<(), Error> {
-    let Found { kind, scope, name, place, .. } = found;
-    let grace = LONGEST_GRACE;
-    let control = Control { kind: *kind, scope: *scope, name, place, environment: site.environment, grace };
+    let control = found.control(site.environment, LONGEST_GRACE);
     let Ok(Runs::Yes(pid)) = control.standing().map(|standing| standing.runs) else { return Ok(()) };
-    let (word, unit) = (control.kind_word(), quoted(&place.unit));
-    let what = format!("no unit is installed at {unit}, but {word} runs a {} as pid {pid}", quoted(name));
+    let (word, unit) = (control.kind_word(), quoted(&found.place.unit));
+    let what = format!("no unit is installed at {unit}, but {word} runs a {} as pid {pid}", quoted(&found.name));
     match record(found, site) {
         Some((record, Life::Alive)) if record.process.pid == pid => {
             let stop = supervisor::of(&record).map_or(String::new(), |by| format!("; {}", by.advice(Verb::Stop)));

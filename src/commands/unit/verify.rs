@@ -34,7 +34,6 @@ const REQUIREMENTS: Duration = Duration::from_secs(20);
 pub struct Proof<'a> {
     pub draft: &'a Draft<'a>,
     pub control: &'a Control<'a>,
-    pub environment: &'a Environment,
 }
 
 impl Proof<'_> {
@@ -175,7 +174,7 @@ impl Proof<'_> {
         let mut entries = vec![OsString::from(format!("PATH={path}"))];
         entries.extend(made.state.as_ref().map(|state| format!("FORERUN_STATE_DIR={state}").into()));
         for name in ["HOME", "USER", "LOGNAME", "SHELL", "LANG"] {
-            let value = self.environment.get(name);
+            let value = self.control.environment.get(name);
             entries.extend(
                 value.map(|value| [OsStr::new(name), OsStr::new("="), value].into_iter().collect::<OsString>()),
             );
