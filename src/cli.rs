@@ -1,6 +1,10 @@
 #![forbid(unsafe_code)]
 //! The command line: clap's definitions, and the plain values that they yield.
 
+mod usage;
+
+pub use usage::explain;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +26,7 @@ pub enum Task {
     Restart,
     Logs,
     Fds,
+    Forget,
     Unit,
     Doctor,
     Man,
@@ -90,7 +95,7 @@ pub struct Options {
     pub quiet: bool,
     pub json: bool,
     pub no_progress: bool,
-    /// `stop --all`.
+    /// `stop --all`, `status --all`.
     pub all: bool,
     /// `logs -n`.
     pub lines: Option<usize>,
@@ -138,6 +143,7 @@ pub fn parse(args: Vec<OsString>) -> Result<Options, clap::Error> {
         "stop" => Task::Stop,
         "restart" => Task::Restart,
         "fds" => Task::Fds,
+        "forget" => Task::Forget,
         "unit" => Task::Unit,
         "doctor" => Task::Doctor,
         "man" => Task::Man,
@@ -185,8 +191,11 @@ pub fn command() -> Command {
         .defer(|c| c.args(service_args()).args(check_args()).args(output_args()).arg(command_arg()));
     let status =
         subcommand("status", "Say how one instance is, or all of them; exits 1 when not running or not healthy")
-            .after_help("Example:\n  forerun status webui --json")
-            .defer(|c| c.args(instance_args()).args(output_args_without(&["no-progress"])));
+            .after_help("Examples:\n  forerun status webui --json\n  forerun status --all")
+            .defer(|c| {
+                let all = flag("all", "List all instances, also inside the folder of a service").conflicts_with("name");
+                c.args(instance_args()).arg(all).args(output_args_without(&["no-progress"]))
+            });
     let stop = subcommand("stop", "Stop an instance: SIGTERM, the grace, SIGKILL")
         .after_help("Example:\n  forerun stop webui --grace 30s")
         .defer(|c| {
@@ -210,9 +219,12 @@ pub fn command() -> Command {
         .after_help("Example:\n  forerun fds webui --json")
         .defer(|c| {
             let [name, config] = instance_args();
-            let name = name.value_name("NAME|PID").help("The service, or any process [default: ./forerun.toml's]");
+            let name = name.help("The service, or any process [default: ./forerun.toml's name, else the folder's]");
             c.args([name, config]).args(output_args_without(&["no-progress"]))
         });
+    let forget = subcommand("forget", "Drop the record of an instance that does not run; its log stays")
+        .after_help("Example:\n  forerun forget webui")
+        .defer(|c| c.args(instance_args()).args(output_args_without(&["no-progress"])));
     let unit = subcommand("unit", "Print a unit for a supervisor, or install it")
         .after_help(
             "Examples:\n  forerun unit systemd\n  forerun unit launchd --install --now\n  \
@@ -260,7 +272,6 @@ pub fn command() -> Command {
         .about("Checks what a server needs, then becomes it: exec under a supervisor, detach in a terminal.")
         .override_usage(USAGE)
         .after_help(AFTER_HELP)
-        .disable_help_subcommand(true)
         .args(mode_args())
         .args(service_args())
         .args(check_args())
@@ -269,7 +280,7 @@ pub fn command() -> Command {
         .args(sidecar_args())
         .args(output_args())
         .arg(command_arg())
-        .subcommands([check, status, stop, restart, logs, fds, unit, doctor, man, completions])
+        .subcommands([check, status, stop, restart, logs, fds, forget, unit, doctor, man, completions])
 }
 
 fn subcommand(name: &'static str, about: &'static str) -> Command {
@@ -278,13 +289,15 @@ fn subcommand(name: &'static str, about: &'static str) -> Command {
 
 pub const USAGE: &str = "\
 forerun [OPTIONS] [-- COMMAND [ARG]...]
-       forerun status|stop|restart|logs|fds [NAME]
-       forerun check|unit|doctor|man|completions [OPTIONS]";
+       forerun status|stop|restart|logs|fds|forget [NAME|PID]
+       forerun check|unit|doctor|man|completions [OPTIONS]
+       forerun help [COMMAND]";
 
 pub const AFTER_HELP: &str = "\
 CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...
                  exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N
 DUR reads 500ms, 2s, 1m30s.
+Headers, a status, a body, a hint or a fix of a check: write it as a table in forerun.toml.
 
 Examples:
   forerun --wait tcp:127.0.0.1:5432 --health http://127.0.0.1:8787/health -- python3 server.py
@@ -367,9 +380,9 @@ fn health_args() -> [Arg; 4] {
 
 /// Which instance a subcommand is about.
 fn instance_args() -> [Arg; 2] {
-    let name = Arg::new("name").value_name("NAME").value_parser(OsStringValueParser::new());
+    let name = Arg::new("name").value_name("NAME|PID").value_parser(OsStringValueParser::new());
     [
-        name.help("The service [default: that of ./forerun.toml]"),
+        name.help("The service, or the pid of one [default: ./forerun.toml's name, else the folder's]"),
         path("config", "FILE", "Take the name from FILE").help_heading("Service"),
     ]
 }

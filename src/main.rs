@@ -41,7 +41,8 @@ fn run(started: sys::Started) -> i32 {
         }
         Err(e) => {
             line::init(&environment, 0, false);
-            return end(Err(Error::Usage(usage(&e))), situation::is_recognised(&environment));
+            let message = cli::explain(&e, &started.args);
+            return end(Err(Error::Usage(message)), situation::is_recognised(&environment));
         }
     };
     line::init(&environment, options.verbose, options.quiet);
@@ -56,16 +57,4 @@ fn end(result: Result<(), Error>, recognised: bool) -> i32 {
     let Err(error) = result else { return 0 };
     line::fail(&error);
     i32::from(error.exit_code(recognised))
-}
-
-/// clap's message on one line: what is wrong, and its tips.
-fn usage(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let mut parts = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
-    let first = parts.next().unwrap_or_default();
-    let mut message = first.strip_prefix("error: ").unwrap_or(&first).to_owned();
-    for tip in parts.filter_map(|part| part.strip_prefix("tip: ").map(str::to_owned)) {
-        message += &format!("; {tip}");
-    }
-    text::one_line(&format!("{message}; see 'forerun --help'"))
 }

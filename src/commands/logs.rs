@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::Place;
+use super::target::Target;
 use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -29,17 +29,17 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const BLOCK: u64 = 64 << 10;
 
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
-    let place = Place::find(options, environment)?;
+    let target = Target::find(options, environment)?;
     let lines = options.lines.unwrap_or(LINES);
-    let record = place.record()?;
+    let record = target.record()?;
     // What goes to a file is not in the journal.
     let of_supervisor = record.as_ref().filter(|record| record.log.is_none()).and_then(supervisor::of);
     if let Some(command) = of_supervisor.and_then(|s| s.log_command(lines, options.follow)) {
         return Err(become_shower(&command));
     }
-    let path = log_of(&place, record.as_ref())?;
+    let path = log_of(&target, record.as_ref())?;
     let failed = |e: io::Error| Error::State(format!("cannot read the log {}: {e}", quoted(&path)));
-    let log = Log { own: path == log_file::default(&place.root, &place.name), path: &path };
+    let log = Log { own: path == log_file::default(&target.root, &target.name), path: &path };
     let file = log.open().map_err(failed)?;
     let mut stdout = io::stdout().lock();
     let shown = show(&log, file, lines, options.follow, &mut stdout);
@@ -52,8 +52,8 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
 }
 
 /// The file that the server writes to.
-fn log_of(place: &Place, record: Option<&Record>) -> Result<PathBuf, Error> {
-    let name = quoted(&place.name);
+fn log_of(target: &Target, record: Option<&Record>) -> Result<PathBuf, Error> {
+    let name = quoted(&target.name);
     match record.map(|record| (record, &record.log)) {
         Some((record, Some(log))) => {
             let path = PathBuf::from(OsString::from(log));
@@ -70,7 +70,7 @@ fn log_of(place: &Place, record: Option<&Record>) -> Result<PathBuf, Error> {
             Err(Error::State(format!("{name} has no log file: it is {whose}; look there")))
         }
         None => {
-            let path = log_file::default(&place.root, &place.name);
+            let path = log_file::default(&target.root, &target.name);
             let is_there = path.symlink_metadata().is_ok_and(|m| m.is_file());
             is_there.then_some(path).ok_or_else(|| {
                 Error::State(format!("{name} has no log: no instance of it is known; see 'forerun status'"))

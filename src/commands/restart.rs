@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use super::start::{self, Start};
 use super::stop::refuse_supervised;
-use super::{Place, outside};
+use super::outside;
+use super::target::Target;
 use crate::cli::{self, Options, Task};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -18,9 +19,9 @@ use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 
 pub fn run(options: &Options, environment: &Environment, dispositions: Dispositions) -> Result<(), Error> {
-    let place = Place::find(options, environment)?;
-    let name = quoted(&place.name);
-    let Some(record) = place.record()? else {
+    let target = Target::find(options, environment)?;
+    let name = quoted(&target.name);
+    let Some(record) = target.record()? else {
         return Err(Error::NotReady(format!("{name} is not running, and no record says how it was started; start it")));
     };
     refuse_supervised(&record, &sys::host().map_err(unseen)?, Verb::Restart)?;
@@ -35,7 +36,7 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
     let stop_grace = Some(options.grace.unwrap_or(record.grace));
     let options = Options {
         task: Task::Restart,
-        name: Some(place.name.into()),
+        name: Some(target.name.into()),
         // In the foreground it had somebody's terminal, which is not this one.
         detach: true,
         foreground: false,
@@ -54,6 +55,6 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
         dispositions,
         stop_grace,
         called_in: folder,
-        state: Ok(place.root),
+        state: Ok(target.root),
     })
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use nix::unistd::{User, geteuid};
 
+use super::target;
 use super::{homes, new_wake};
 use crate::check::run::{Desk, Job, Observer, Progress, Run};
 use crate::check::{Context, port};
 use crate::cli::{self, Options};
-use crate::environment::Environment;
+use crate::environment::{Environment, UNIT_FILE};
 use crate::error::Error;
 use crate::instance::identity::{Identity, Life};
 use crate::instance::members::{self, Found, Marks};
@@ -21,7 +22,8 @@ use crate::instance::state::{self, Folder};
 use crate::instance::supervisor;
 use crate::launch::{place, readiness, unseen};
 use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
-use crate::service::{self, Service, is_name};
+use crate::mode::Mode;
+use crate::service::{self, Named, Service, is_name};
 use crate::sys::{self, Account, Host, Process, Wake};
 use crate::text::quoted;
 
@@ -30,8 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let here = std::env::current_dir().unwrap_or_default();
-    let asked = service::named(options, &here)?;
     let (roots, scope) = roots(environment, &here)?;
+    let asked = asked(options, &roots[0], &here)?;
     let wake = new_wake()?;
     let view =
         View { host: sys::host().map_err(unseen)?, table: sys::processes().map_err(unseen)?, wake: Arc::clone(&wake) };
@@ -53,16 +55,53 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
             let mut desk = Desk { wake: &wake, signals: &signals, observer: &mut Nobody };
             run.wait(None, &mut desk)?;
             state.health = health(run.progress().remove(0), &state);
+            state.condition = condition(&state);
         }
         states.push(state);
     }
-    match asked {
-        Some(name) => print_one(&name, &states, &scope, options.json)?,
-        None => print_all(&states, &scope, options.json)?,
+    let good = match &asked {
+        Some(name) if states.is_empty() && !roots.iter().any(|(root, _)| root.join(name).is_dir()) => {
+            return Err(target::unknown(name, &roots[0].0, options.name.is_some()));
+        }
+        Some(name) => {
+            print_one(name, &states, &scope, options.json)?;
+            !states.is_empty() && states.iter().all(State::is_good)
+        }
+        None => {
+            print_all(&states, &scope, options.json)?;
+            states.iter().any(State::is_good) && states.iter().all(|state| state.is_good() || state.is_history)
+        }
+    };
+    if good { Ok(()) } else { Err(Error::Said(1)) }
+}
+
+/// The instance that is meant; nothing where all of them are. Without a NAME and a forerun.toml this folder's own is
+/// meant where there is one.
+fn asked(options: &Options, own: &(PathBuf, Account), here: &Path) -> Result<Option<String>, Error> {
+    if options.all {
+        return Ok(None);
     }
-    match !states.is_empty() && states.iter().all(State::is_good) {
-        true => Ok(()),
-        false => Err(Error::Said(1)),
+    let (root, account) = own;
+    let folder = |name: &str| Folder::existing(root, name, account.uid).ok().flatten();
+    let is_recorded = |name: &str| folder(name).is_some_and(|folder| !matches!(Record::look(&folder, name), Ok(None)));
+    Ok(match service::named(options, here)? {
+        Named::Folder(name) => Some(name).filter(|name| is_recorded(name)),
+        Named::File(name, _) => Some(name),
+        Named::Asked(name) => match target::pid(&name).filter(|_| folder(&name).is_none()) {
+            Some(pid) => Some(target::instance_of(root, geteuid(), pid)?.unwrap_or(name)),
+            None => Some(name),
+        },
+    })
+}
+
+/// Whether the run ended by itself and nobody expects it back: one in the foreground, or one of a supervisor that has
+/// no unit of ours for it any more. Only a detached server is missed once it is gone.
+fn is_history(record: &Record) -> bool {
+    let environment = Environment::new(os_strings(&record.environment));
+    let has_unit = || environment.filled(UNIT_FILE).is_some_and(|unit| Path::new(unit).exists());
+    match (record.supervisor.is_some(), record.mode.as_str()) {
+        (true, _) => !has_unit(),
+        (false, mode) => mode == Mode::Foreground.to_string(),
     }
 }
 
@@ -76,7 +115,7 @@ fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Accoun
         return Ok((roots, Scope::Folder(own)));
     }
     if !us.is_root() {
-        return Ok((roots, Scope::User(name)));
+        return Ok((roots, Scope::User));
     }
     for (root, account) in homes() {
         if root.is_dir() && roots.iter().all(|(known, _)| *known != root) {
@@ -144,8 +183,10 @@ impl View {
         State {
             name: record.name.clone(),
             user,
+            is_history: condition == Condition::NotRunning && is_history(record),
             condition,
             health: Health::Unchecked,
+            health_timeout: None,
             pid,
             mode: record.mode.clone(),
             stop: place::stop_command(record),
@@ -181,6 +222,7 @@ impl View {
             state.health = Health::Runs;
             return Ok(None);
         };
+        state.health_timeout = Some(service.health_timeout);
         probe.timeout = PATIENCE;
         let inherited = Environment::new(os_strings(&record.environment));
         let context = Arc::new(Context {
@@ -210,6 +252,17 @@ fn health(progress: Progress, state: &State) -> Health {
         (Some(_), true) => Health::Fails { check, reason: "it is not the server that answers".to_owned() },
         (_, true) => Health::Holds { check },
         (_, false) => Health::Fails { check, reason: progress.reason },
+    }
+}
+
+/// Whether a server that runs and is not healthy is still starting. A detached one was healthy before its start was
+/// over.
+fn condition(state: &State) -> Condition {
+    let is_young = state.uptime.zip(state.health_timeout).is_some_and(|(uptime, most)| uptime < most);
+    let was_healthy = state.mode == Mode::Detached.to_string();
+    match &state.health {
+        Health::Fails { .. } if is_young && !was_healthy && state.stranger.is_none() => Condition::Starting,
+        _ => state.condition.clone(),
     }
 }
 

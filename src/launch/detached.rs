@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::log_file::Log;
 use super::place::{self, Holder};
-use super::{Launch, Work, checks, exec_error, ourselves, readiness};
+use super::unexecutable::exec_error;
+use super::{Launch, Work, checks, ourselves, readiness};
 use crate::check::run::{Desk, Ended, Job, Progress, Run};
 use crate::environment::COOKIE;
 use crate::error::Error;
@@ -93,7 +94,12 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         log::warn!("{e}; continuing");
     }
     drop(lock);
-    let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, server.process.pid) };
+    let ready = Ready {
+        took: begun.elapsed(),
+        checked: readiness(service).is_some(),
+        log: Some(log.path),
+        ..Ready::new(service, server.process.pid)
+    };
     result::print_ready(&ready, launch.json)?;
     service.ready_fd.into_iter().for_each(say_ready);
     if service.open {
@@ -140,7 +146,7 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     environment.set(COOKIE.as_ref(), cookie.as_ref());
     let path = launch.find_command(&environment)?;
     sys::set_subreaper();
-    let failed = |e| exec_error(&service.command, &e);
+    let failed = |e| exec_error(&service.command, &path, &e);
     let held = sys::hold_detached(&Detached {
         path: &path,
         args: &service.command,
@@ -314,6 +320,7 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
     let log = record.log.as_ref().map(|log| std::ffi::OsString::from(log).into());
     let ready = Ready {
         already: Some(where_it_runs),
+        checked: readiness(service).is_some(),
         log,
         stop: place::stop_command(record),
         ..Ready::new(service, record.process.pid)

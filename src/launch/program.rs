@@ -41,16 +41,28 @@ pub fn of(path: &Path, command: &[OsString], environment: &Environment, director
 }
 
 /// The interpreter of a script, and its one argument.
-fn interpreter(path: &Path) -> Option<(PathBuf, Option<OsString>)> {
-    let mut start = Vec::new();
-    // A FIFO that nobody writes to is not waited for.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
-    file.take(FIRST_LINE).read_to_end(&mut start).ok()?;
-    let line = start.strip_prefix(b"#!")?.split(|&b| b == b'\n').next()?.trim_ascii();
+pub fn interpreter(path: &Path) -> Option<(PathBuf, Option<OsString>)> {
+    let start = first_line(path)?;
+    let line = start.strip_prefix(b"#!")?.trim_ascii();
     let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
     let (interpreter, argument) = line.split_at(end);
     let argument = Some(argument.trim_ascii_start()).filter(|a| !a.is_empty()).map(|a| OsStr::from_bytes(a).to_owned());
     Some((OsStr::from_bytes(interpreter).into(), argument))
+}
+
+/// Whether the first line of a file ends as Windows ends lines.
+pub fn has_carriage_return(path: &Path) -> bool {
+    first_line(path).is_some_and(|line| line.ends_with(b"\r"))
+}
+
+/// The first line of a file, without its end.
+fn first_line(path: &Path) -> Option<Vec<u8>> {
+    let mut start = Vec::new();
+    // A FIFO that nobody writes to is not waited for.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
+    file.take(FIRST_LINE).read_to_end(&mut start).ok()?;
+    start.truncate(start.iter().position(|&b| b == b'\n').unwrap_or(start.len()));
+    Some(start)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::line::print_result;
+use super::line::print_summary;
 use crate::check::run::Progress;
 use crate::error::Error;
 use crate::instance::supervisor::unit_of_cgroup;
@@ -23,13 +23,15 @@ pub struct Ready<'a> {
     /// What to type to stop it, where that is known.
     pub stop: Option<String>,
     pub took: Duration,
+    /// Whether health or the port was waited for. Nothing else says "ready".
+    pub checked: bool,
     pub log: Option<PathBuf>,
 }
 
 impl<'a> Ready<'a> {
     pub fn new(service: &'a Service, pid: i32) -> Self {
         let stop = Some(format!("forerun stop {}", service.name));
-        Ready { service, pid, already: None, stop, took: Duration::ZERO, log: None }
+        Ready { service, pid, already: None, stop, took: Duration::ZERO, checked: true, log: None }
     }
 
     fn text(&self) -> String {
@@ -37,7 +39,12 @@ impl<'a> Ready<'a> {
         let url = self.service.url.as_ref().map(|url| format!(" at {}", one_line(url))).unwrap_or_default();
         let mut lines = match &self.already {
             Some(place) => format!("{name} is already running{url}\n  as    {place}\n"),
-            None => format!("{name} is ready{url}\n  pid   {}, after {}\n", self.pid, elapsed(self.took)),
+            None if self.checked => format!("{name} is ready{url}\n  pid   {}, after {}\n", self.pid, elapsed(self.took)),
+            None => format!(
+                "{name} is started; nothing was checked: give --health or --port\n  pid   {}, after {}\n",
+                self.pid,
+                elapsed(self.took)
+            ),
         };
         if let Some(log) = &self.log {
             lines += &format!("  log   {}\n", one_line(log));
@@ -63,6 +70,7 @@ impl<'a> Ready<'a> {
             "url": self.service.url.as_ref().map(one_line),
             "pid": self.pid,
             "already_running": self.already.is_some(),
+            "checked": self.checked,
             "seconds": self.already.is_none().then_some(self.took.as_secs_f64()),
             "log": self.log.as_ref().map(|log| log.to_string_lossy()),
             "stop": self.stop,
@@ -76,8 +84,7 @@ impl<'a> Ready<'a> {
 /// # Errors
 /// When stdout cannot be written. The server runs all the same.
 pub fn print_ready(ready: &Ready, json: bool) -> Result<(), Error> {
-    let text = if json { format!("{}\n", ready.json()) } else { ready.text() };
-    print_result(text.as_bytes()).or_else(|e| {
+    print_summary(&ready.text(), &ready.json(), json).or_else(|e| {
         log::warn!("{e}; the server runs as pid {}", ready.pid);
         Ok(())
     })
@@ -97,11 +104,8 @@ pub struct Checked<'a> {
 /// # Errors
 /// When stdout cannot be written.
 pub fn print_checks(name: &str, checked: &[Checked], json: bool) -> Result<(), Error> {
-    if json {
-        let checks: Vec<_> = checked.iter().map(check_json).collect();
-        let all = checked.iter().all(|c| c.progress.holds());
-        return print_result(format!("{}\n", json!({ "name": name, "ok": all, "checks": checks })).as_bytes());
-    }
+    let all = checked.iter().all(|c| c.progress.holds());
+    let value = json!({ "name": name, "ok": all, "checks": checked.iter().map(check_json).collect::<Vec<_>>() });
     let width = checked.iter().map(|c| c.check.chars().count()).max().unwrap_or(0);
     let lines = checked.iter().map(|c| {
         let (word, reason) = match c.progress.holds() {
@@ -115,7 +119,7 @@ pub fn print_checks(name: &str, checked: &[Checked], json: bool) -> Result<(), E
         format!("{word:<6}  {:<7}  {}{pad}  {took:>6}{reason}{}{fix}\n", c.kind, c.check, hint.unwrap_or_default())
     });
     let text: String = lines.collect();
-    print_result(if text.is_empty() { "nothing to check\n" } else { &text }.as_bytes())
+    print_summary(if text.is_empty() { "nothing to check\n" } else { &text }, &value, json)
 }
 
 fn check_json(checked: &Checked) -> Value {

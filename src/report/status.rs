@@ -7,9 +7,9 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
-use super::line::print_result;
+use super::line::print_summary;
 use crate::error::Error;
-use crate::text::{counted, one_line, quoted};
+use crate::text::{counted, elapsed, one_line, quoted};
 
 /// Whether it runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,7 +49,11 @@ pub struct State {
     /// Whose it is, where it is not ours.
     pub user: Option<String>,
     pub condition: Condition,
+    /// It ended by itself and is not expected back.
+    pub is_history: bool,
     pub health: Health,
+    /// How long it may take to get healthy, where it is asked.
+    pub health_timeout: Option<Duration>,
     pub pid: i32,
     pub mode: String,
     pub supervisor: Option<String>,
@@ -76,7 +80,8 @@ pub struct State {
 pub enum Scope {
     /// Those of FORERUN_STATE_DIR.
     Folder(PathBuf),
-    User(String),
+    /// Those of the user who asks.
+    User,
     Everybody,
 }
 
@@ -84,7 +89,7 @@ impl Scope {
     fn text(&self) -> String {
         match self {
             Scope::Folder(folder) => format!("instances in {}", quoted(folder)),
-            Scope::User(name) => format!("instances of {}; root sees everybody's", one_line(name)),
+            Scope::User => "your instances; root sees everyone's".to_owned(),
             Scope::Everybody => "instances of all users".to_owned(),
         }
     }
@@ -97,7 +102,9 @@ impl State {
             name: name.to_owned(),
             user,
             condition: Condition::Unknown(why),
+            is_history: false,
             health: Health::Unchecked,
+            health_timeout: None,
             pid: 0,
             mode: String::new(),
             supervisor: None,
@@ -138,6 +145,7 @@ impl State {
     fn health_word(&self) -> &'static str {
         match self.health {
             Health::Holds { .. } => "healthy",
+            Health::Fails { .. } if self.condition == Condition::Starting => "-",
             Health::Fails { .. } => "unhealthy",
             Health::Unknown(_) => "unknown",
             Health::Runs | Health::Unchecked | Health::Asked(_) => "-",
@@ -165,6 +173,10 @@ impl State {
             Health::Holds { check } => {
                 head.push("healthy".to_owned());
                 line("health", Some(format!("{check} holds")));
+            }
+            Health::Fails { check, reason } if self.condition == Condition::Starting => {
+                let most = self.health_timeout.map(|most| format!(", at most {}", elapsed(most))).unwrap_or_default();
+                line("health", Some(format!("waiting for {check}{most}: {reason}")));
             }
             Health::Fails { check, reason } => {
                 head.push("not healthy".to_owned());
@@ -224,7 +236,7 @@ impl State {
             "running": runs,
             "healthy": match self.health {
                 Health::Holds { .. } | Health::Runs => Some(true),
-                Health::Fails { .. } => Some(false),
+                Health::Fails { .. } if self.condition != Condition::Starting => Some(false),
                 _ => None,
             },
             "health": health,
@@ -255,17 +267,16 @@ fn all_json(states: &[State]) -> Value {
 /// # Errors
 /// When stdout cannot be written.
 pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Result<(), Error> {
-    let none = || match json {
-        true => format!("{}\n", json!({ "name": name, "state": "not running", "running": false })),
-        false => format!("{name} is not running ({})\n", scope.text()),
+    let value = match states {
+        [] => json!({ "name": name, "state": "not running", "running": false }),
+        [state] => state.json(),
+        several => all_json(several),
     };
-    let text = match states.first() {
-        None => none(),
-        Some(state) if json && states.len() == 1 => format!("{}\n", state.json()),
-        Some(_) if json => format!("{}\n", all_json(states)),
-        Some(_) => states.iter().map(State::text).collect(),
+    let text = match states {
+        [] => format!("{name} is not running ({})\n", scope.text()),
+        _ => states.iter().map(State::text).collect(),
     };
-    print_result(text.as_bytes())
+    print_summary(&text, &value, json)
 }
 
 /// Prints all instances.
@@ -273,11 +284,12 @@ pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Res
 /// # Errors
 /// When stdout cannot be written.
 pub fn print_all(states: &[State], scope: &Scope, json: bool) -> Result<(), Error> {
-    if json {
-        return print_result(format!("{}\n", all_json(states)).as_bytes());
-    }
+    print_summary(&table(states, scope), &all_json(states), json)
+}
+
+fn table(states: &[State], scope: &Scope) -> String {
     if states.is_empty() {
-        return print_result(format!("no instance is running ({})\n", scope.text()).as_bytes());
+        return format!("no instance is running ({})\n", scope.text());
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
@@ -310,7 +322,7 @@ pub fn print_all(states: &[State], scope: &Scope, json: bool) -> Result<(), Erro
         column.set_padding((0, 2)).set_cell_alignment(CellAlignment::Left);
     }
     let rows: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    print_result(format!("{rows}\n{}\n", scope.text()).as_bytes())
+    format!("{rows}\n{}\n", scope.text())
 }
 
 /// To the second.
