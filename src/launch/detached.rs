@@ -2,26 +2,30 @@
 //! Detached: the server gets a session of its own and a log, and forerun waits until it is ready. If it does not
 //! get ready, nothing of it is left.
 
+use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::log_file::Log;
 use super::place::{self, Holder};
 use super::unexecutable::exec_error;
-use super::{Launch, Work, checks, ourselves, readiness};
+use super::{Launch, Work, checks, ourselves, readiness, tail};
+use crate::check::port;
 use crate::check::run::{Desk, Ended, Job, Progress, Run};
 use crate::environment::COOKIE;
 use crate::error::Error;
 use crate::instance::cookie;
 use crate::instance::identity::{Identity, Life};
-use crate::instance::members::Marks;
+use crate::instance::members::{self, Marks};
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::Folder;
 use crate::instance::stop::Signalled;
+use crate::instance::supervisor::Verb;
 use crate::mode::Mode;
 use crate::report::line::say;
 use crate::report::result::{self, Ready};
-use crate::service::Replace;
+use crate::service::{Replace, Service};
 use crate::sidecar::{self, Role};
 use crate::sys::{self, Detached, ExitWatch, Process, Waited};
 use crate::text::{elapsed, quoted};
@@ -31,6 +35,8 @@ use crate::unit;
 const LIVED: Duration = Duration::from_millis(300);
 /// One that is ready sooner is watched for this long: it may listen first, and then put itself into the background.
 const SETTLED: Duration = Duration::from_millis(50);
+/// How many addresses a message names.
+const SHOWN: usize = 4;
 /// How long a health check of a server that runs for a while may take.
 const STILL_HEALTHY: Duration = Duration::from_secs(5);
 
@@ -185,7 +191,7 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
             }
             // The tail is read after the stop: the last lines are often the ones that say why.
             Err(match error {
-                Error::NotReady(message) => not_ready(&message, log),
+                Error::NotReady(message) => not_ready(&message, service, log),
                 other => other,
             })
         }
@@ -231,7 +237,7 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
                 Waited::Running => Ok(()),
                 how => Err(died(how)),
             },
-            None => Err(unhealthy(launch, &label, &progress)),
+            None => Err(unhealthy(launch, server, cookie, &label, &progress)),
         },
         how => Err(died(how)),
     }
@@ -258,18 +264,41 @@ fn marks(launch: &Launch, server: &Server, cookie: &str) -> Marks {
     Marks { main, cookie: cookie.to_owned(), former: Vec::new(), executable, port }
 }
 
-fn unhealthy(launch: &Launch, label: &str, progress: &Progress) -> Error {
+fn unhealthy(launch: &Launch, server: &Server, cookie: &str, label: &str, progress: &Progress) -> Error {
     let hint = launch.service.health.as_ref().and_then(|h| h.hint.as_deref());
     let line = checks::not_ready(label, progress, hint);
-    Error::NotReady(format!("the server {} is not healthy and was stopped: {line}", quoted(&launch.service.name)))
+    let elsewhere = elsewhere(launch, server, cookie).unwrap_or_default();
+    let name = quoted(&launch.service.name);
+    Error::NotReady(format!("the server {name} is not healthy and was stopped: {line}{elsewhere}"))
+}
+
+/// Where the server listens, when that is not where it is asked for: its own configuration may have another port.
+fn elsewhere(launch: &Launch, server: &Server, cookie: &str) -> Option<String> {
+    let probe = readiness(launch.service)?;
+    let (host, port) = probe.check.address()?;
+    let found = members::look(&marks(launch, server, cookie)).ok()?;
+    let pids: Vec<i32> = found.members.iter().map(|member| member.pid).collect();
+    let mut addresses = sys::listens_on(&pids);
+    addresses.sort();
+    addresses.dedup();
+    let is_asked = |address: &SocketAddr| address.port() == port && port::answers(Some(host), address.ip());
+    match addresses.iter().any(is_asked) {
+        true => None,
+        false if addresses.is_empty() => Some("; it listens on no TCP port".to_owned()),
+        false => {
+            let all: Vec<_> = addresses.iter().take(SHOWN).map(ToString::to_string).collect();
+            Some(format!("; it listens on {}", all.join(" and ")))
+        }
+    }
 }
 
 /// The report of a server that failed: why, and what it said last.
-fn not_ready(message: &str, log: &Log) -> Error {
-    let tail = log.tail();
+fn not_ready(message: &str, service: &Service, log: &Log) -> Error {
+    let path = service.health.as_ref().and_then(|health| health.probe.check.path());
+    let tail = tail::of(&log.end(), path, std::io::stderr().is_terminal());
     Error::NotReady(match tail.is_empty() {
         true => format!("{message}; it wrote nothing to its log {}", quoted(&log.path)),
-        false => format!("{message}; its log {} ends with{tail}", quoted(&log.path)),
+        false => format!("{message}; its log {} ends with\n  | {}", quoted(&log.path), tail.join("\n  | ")),
     })
 }
 
@@ -302,8 +331,13 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
             return Ok(Told::ItIsGone);
         }
         if !progress.holds() {
+            // One that is taken over from a start that was killed is started anew unasked.
+            let what_to_do = match record.phase {
+                Phase::Running => format!("; {}", place::how_to(record, Verb::Restart)),
+                Phase::Starting | Phase::Stopping => String::new(),
+            };
             return Err(Error::NotReady(format!(
-                "{} is already running as {where_it_runs}, but is not healthy: {}: {}",
+                "{} is already running as {where_it_runs}, but is not healthy: {}: {}{what_to_do}",
                 quoted(&service.name),
                 quoted(&label),
                 progress.reason

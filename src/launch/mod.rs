@@ -8,6 +8,7 @@ pub mod log_file;
 pub mod place;
 mod program;
 mod standby;
+mod tail;
 mod unexecutable;
 
 use std::ffi::OsString;

@@ -1,9 +1,10 @@
 //! Linux: /proc, pidfds, close_range.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -196,23 +197,42 @@ pub fn is_listened_on(port: u16) -> io::Result<bool> {
     sockets_on(port).map(|sockets| !sockets.is_empty())
 }
 
-fn sockets_on(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
-    listening::on_port(port).map_or_else(|| from_proc(port), Ok)
+/// The TCP addresses that these processes listen on. Those of a process that we may not look into are not among them.
+pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
+    let held: HashSet<u64> = pids.iter().flat_map(|&pid| sockets_of(pid)).collect();
+    let all = listening().unwrap_or_default().into_iter();
+    all.filter(|(_, inode)| held.contains(inode)).map(|(address, _)| address).collect()
 }
 
-fn from_proc(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
+fn sockets_on(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
+    let on_port = listening()?.into_iter().filter(|(address, _)| address.port() == port);
+    Ok(on_port.map(|(address, inode)| (address.ip(), inode)).collect())
+}
+
+/// All TCP sockets that listen, with their inodes.
+fn listening() -> io::Result<Vec<(SocketAddr, u64)>> {
+    listening::all().map_or_else(from_proc, Ok)
+}
+
+fn from_proc() -> io::Result<Vec<(SocketAddr, u64)>> {
     let mut entries = tcp().map_err(io::Error::other)?;
     entries.extend(tcp6().unwrap_or_default());
-    entries.retain(|e: &TcpNetEntry| e.state == TcpState::Listen && e.local_address.port() == port);
-    Ok(entries.into_iter().map(|e| (e.local_address.ip(), e.inode)).collect())
+    entries.retain(|e: &TcpNetEntry| e.state == TcpState::Listen);
+    Ok(entries.into_iter().map(|e| (e.local_address, e.inode)).collect())
 }
 
 fn holders(pids: &[i32], inode: u64) -> Vec<i32> {
-    let holds = |pid: i32| {
-        let fds = procfs::process::Process::new(pid).and_then(|p| p.fd());
-        fds.is_ok_and(|fds| fds.flatten().any(|fd| matches!(fd.target, FDTarget::Socket(i) if i == inode)))
+    pids.iter().copied().filter(|&pid| sockets_of(pid).contains(&inode)).collect()
+}
+
+/// The inodes of the sockets that a process holds.
+fn sockets_of(pid: i32) -> Vec<u64> {
+    let fds = procfs::process::Process::new(pid).and_then(|process| process.fd());
+    let socket = |fd: procfs::process::FDInfo| match fd.target {
+        FDTarget::Socket(inode) => Some(inode),
+        _ => None,
     };
-    pids.iter().copied().filter(|&pid| holds(pid)).collect()
+    fds.map(|fds| fds.flatten().filter_map(socket).collect()).unwrap_or_default()
 }
 
 /// The numbers of all processes that we can see.

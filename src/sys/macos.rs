@@ -331,17 +331,27 @@ pub fn cgroup() -> Option<String> {
 /// # Errors
 /// When libproc refuses.
 pub fn listeners(port: u16, _likely: &[i32]) -> io::Result<Vec<Listener>> {
-    use listeners::{Protocol, SocketState};
-    let all = listeners::get_all().map_err(|e| io::Error::other(e.to_string()))?;
-    let ours = all.into_iter().filter(|l| {
-        l.socket.port() == port && matches!(l.protocol, Protocol::TCP) && matches!(l.state, SocketState::Listen)
-    });
+    let ours = listening()?.into_iter().filter(|l| l.socket.port() == port);
     // A socket comes once for each process that holds it: launchd holds what it opened for its jobs.
     let mut sockets = BTreeMap::<IpAddr, Vec<i32>>::new();
     for listener in ours {
         sockets.entry(listener.socket.ip()).or_default().push(listener.process.pid as i32);
     }
     Ok(sockets.into_iter().map(|(address, owners)| Listener { address, owners }).collect())
+}
+
+/// The TCP addresses that these processes listen on. Those of a process that we may not look into are not among them.
+pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
+    let all = listening().unwrap_or_default().into_iter();
+    all.filter(|l| pids.contains(&(l.process.pid as i32))).map(|l| l.socket).collect()
+}
+
+/// All TCP sockets that listen, once for each process that holds one.
+fn listening() -> io::Result<Vec<listeners::Listener>> {
+    use listeners::{Protocol, SocketState};
+    let mut all: Vec<_> = listeners::get_all().map_err(|e| io::Error::other(e.to_string()))?.into_iter().collect();
+    all.retain(|l| matches!(l.protocol, Protocol::TCP) && matches!(l.state, SocketState::Listen));
+    Ok(all)
 }
 
 /// Whether any socket that we can see listens on a TCP port.
