@@ -290,14 +290,12 @@ fn subcommand(name: &'static str, about: &'static str) -> Command {
 pub const USAGE: &str = "\
 forerun [OPTIONS] [-- COMMAND [ARG]...]
        forerun status|stop|restart|logs|fds|forget [NAME|PID]
-       forerun check|unit|doctor|man|completions [OPTIONS]
-       forerun help [COMMAND]";
+       forerun check|unit|doctor|man|completions|help [OPTIONS]";
 
 pub const AFTER_HELP: &str = "\
 CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...
-                 exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N
+                 exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N. forerun.toml can add headers, a status, a hint.
 DUR reads 500ms, 2s, 1m30s.
-Headers, a status, a body, a hint or a fix of a check: write it as a table in forerun.toml.
 
 Examples:
   forerun --wait tcp:127.0.0.1:5432 --health http://127.0.0.1:8787/health -- python3 server.py

@@ -1091,7 +1091,9 @@ fn shown(options: &[&str], variables: &[(&str, &str)]) -> String {
     drop(command);
     terminal.watch();
     assert!(collect(child).status.success());
-    terminal.shows("  stop  forerun stop ");
+    if !options.contains(&"-q") {
+        terminal.shows("  stop  forerun stop ");
+    }
     terminal.shown()
 }
 
@@ -1110,6 +1112,7 @@ fn no_progress_shows_no_line_for_a_check() {
     for option in ["--no-progress", "-q"] {
         let shown = shown(&[option], &[]);
         assert!(!shown.contains("exec:") && !shown.contains('\u{1b}'), "{shown:?}");
+        assert_eq!(shown.is_empty(), option == "-q", "{shown:?}");
     }
 }
 

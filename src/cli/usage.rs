@@ -56,7 +56,10 @@ impl<'a> Place<'a> {
     }
 
     fn help(&self) -> String {
-        self.subcommand.map_or("forerun --help".to_owned(), |(_, command)| format!("forerun {} --help", command.get_name()))
+        match self.subcommand {
+            Some((_, command)) if command.get_name() != "help" => format!("forerun {} --help", command.get_name()),
+            _ => "forerun --help".to_owned(),
+        }
     }
 }
 
@@ -107,6 +110,11 @@ fn unknown_option(word: &str, place: &Place) -> String {
 
 fn unknown_word(word: &str, args: &[OsString], place: &Place) -> String {
     let shown = quoted(word);
+    if place.command().get_name() == "help" {
+        let known = place.definition.get_subcommands().map(Command::get_name);
+        let near = nearest(word, known).map(|near| format!("; did you mean 'forerun {near}'?"));
+        return format!("{shown} is not a command of forerun{}", near.unwrap_or_default());
+    }
     let takes_command = place.command().get_arguments().any(|arg| arg.get_id() == "command");
     if !takes_command {
         return format!("{shown} is one word too many");

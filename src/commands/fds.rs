@@ -6,6 +6,7 @@ use crate::check::port::describe;
 use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::state;
 use crate::report::fds::{Breakdown, Report};
 use crate::sys;
 use crate::text::quoted;
@@ -15,7 +16,7 @@ use crate::text::quoted;
 /// # Errors
 /// [`Error::NotReady`] where nothing runs, [`Error::Conflict`] where it is not ours to look into.
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
-    let (name, pid) = match process(options) {
+    let (name, pid) = match process(options, environment) {
         Some(pid) => (None, pid),
         None => {
             let (name, pid) = instance(options, environment)?;
@@ -35,9 +36,12 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     Report { name, pid, command: describe(pid), limit, breakdown }.print(options.json)
 }
 
-/// The process that is meant: any that runs under the number that was given.
-fn process(options: &Options) -> Option<i32> {
-    let pid = target::pid(options.name.as_ref()?.to_str()?)?;
+/// The process that is meant: any that runs under the number that was given, where no service is called so.
+fn process(options: &Options, environment: &Environment) -> Option<i32> {
+    let name = options.name.as_ref()?;
+    let here = std::env::current_dir().unwrap_or_default();
+    let is_service = state::root(environment, &here).is_ok_and(|root| root.join(name).is_dir());
+    let pid = target::pid(name.to_str()?).filter(|_| !is_service)?;
     sys::process(pid).map(|process| process.pid)
 }
 
@@ -53,5 +57,5 @@ fn instance(options: &Options, environment: &Environment) -> Result<(String, i32
 }
 
 fn no_process(number: &str) -> Error {
-    Error::NotReady(format!("no process has the pid {}; see 'forerun status --all'", quoted(number)))
+    Error::NotReady(format!("no service and no process is called {}; see 'forerun status --all'", quoted(number)))
 }

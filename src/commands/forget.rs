@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::target::Target;
 use super::new_wake;
+use super::target::Target;
 use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -25,12 +25,12 @@ use crate::text::{counted, quoted};
 /// [`Error::Conflict`] where the instance runs, or where that cannot be told; those of [`Target::find`].
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let target = Target::find(options, environment)?;
-    let Some(folder) = &target.folder else { return Ok(()) };
+    let name = &target.name;
+    let Some(folder) = &target.folder else { return print(name, false, None, options.json) };
     let here = sys::host().map_err(unseen)?;
     let wake = new_wake()?;
     let signals = sys::catch_signals(wake.bell());
     let _lock = LockDesk { wake: &wake, signals: &signals }.take(folder, &target.name, |_| {})?;
-    let name = &target.name;
     let Some(record) = Record::read(folder, name).map_err(Error::State)? else {
         return print(name, false, None, options.json);
     };
@@ -52,7 +52,10 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         let left = members::look_at(&Marks::of(&record), &sys::processes().map_err(unseen)?).members.len();
         if left > 0 {
             let left = counted(left, "process of it is", "processes of it are");
-            return Err(Error::Conflict(format!("{} does not run, but {left} left; stop it: forerun stop {name}", quoted(name))));
+            return Err(Error::Conflict(format!(
+                "{} does not run, but {left} left; stop it: forerun stop {name}",
+                quoted(name)
+            )));
         }
     }
     Record::remove(folder);
@@ -66,6 +69,7 @@ fn print(name: &str, forgotten: bool, log: Option<PathBuf>, json: bool) -> Resul
         (true, None) => format!("forgot {name}\n"),
         (false, _) => format!("{name} has no record; nothing to forget\n"),
     };
-    let value = json!({ "name": name, "forgotten": forgotten, "log": log.map(|log| log.to_string_lossy().into_owned()) });
+    let value =
+        json!({ "name": name, "forgotten": forgotten, "log": log.map(|log| log.to_string_lossy().into_owned()) });
     print_summary(&text, &value, json)
 }

@@ -72,9 +72,9 @@ fn log_of(target: &Target, record: Option<&Record>) -> Result<PathBuf, Error> {
         None => {
             let path = log_file::default(&target.root, &target.name);
             let is_there = path.symlink_metadata().is_ok_and(|m| m.is_file());
-            is_there.then_some(path).ok_or_else(|| {
-                Error::State(format!("{name} has no log: no instance of it is known; see 'forerun status'"))
-            })
+            is_there
+                .then_some(path)
+                .ok_or_else(|| Error::NotReady(format!("{name} has no log; nothing of it was ever started detached")))
         }
     }
 }

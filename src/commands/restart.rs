@@ -5,9 +5,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::outside;
 use super::start::{self, Start};
 use super::stop::refuse_supervised;
-use super::outside;
 use super::target::Target;
 use crate::cli::{self, Options, Task};
 use crate::environment::Environment;

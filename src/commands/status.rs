@@ -21,8 +21,8 @@ use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{self, Folder};
 use crate::instance::supervisor;
 use crate::launch::{place, readiness, unseen};
-use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
 use crate::mode::Mode;
+use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
 use crate::service::{self, Named, Service, is_name};
 use crate::sys::{self, Account, Host, Process, Wake};
 use crate::text::quoted;
@@ -59,8 +59,10 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         }
         states.push(state);
     }
+    let is_heard_of =
+        |name: &str| roots.iter().any(|(root, _)| root.join(name).is_dir()) || target::is_in_file(name, options, &here);
     let good = match &asked {
-        Some(name) if states.is_empty() && !roots.iter().any(|(root, _)| root.join(name).is_dir()) => {
+        Some(name) if states.is_empty() && !is_heard_of(name) => {
             return Err(target::unknown(name, &roots[0].0, options.name.is_some()));
         }
         Some(name) => {

@@ -88,7 +88,13 @@ pub fn refuse_supervised(record: &Record, here: &Host, verb: Verb) -> Result<(),
 
 /// Takes the lock. A start that has it is ended first: by SIGTERM, which makes it clean up, and after the grace by
 /// SIGKILL.
-fn lock(target: &Target, folder: &Folder, desk: &LockDesk, here: &Host, grace: Option<Duration>) -> Result<Lock, Error> {
+fn lock(
+    target: &Target,
+    folder: &Folder,
+    desk: &LockDesk,
+    here: &Host,
+    grace: Option<Duration>,
+) -> Result<Lock, Error> {
     let mut told: Option<(u64, Instant)> = None;
     let mut killed = false;
     desk.take(folder, &target.name, |_| {

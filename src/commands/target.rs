@@ -20,7 +20,7 @@ use crate::text::{nearest, one_line, quoted};
 pub struct Target {
     pub name: String,
     pub root: PathBuf,
-    /// Its state folder. Nothing where no service of this name was ever started or installed.
+    /// Its state folder. Nothing where no service of this name was ever started.
     pub folder: Option<Folder>,
 }
 
@@ -29,20 +29,9 @@ impl Target {
     ///
     /// # Errors
     /// [`Error::Usage`] for a name that is not one, [`Error::Config`] for a bad file, [`Error::Conflict`] where the
-    /// service is another user's, [`Error::NotReady`] for a name that was never heard of.
+    /// service is another user's, [`Error::NotReady`] for a name that was never heard of: no state folder and no
+    /// forerun.toml here has it.
     pub fn find(options: &Options, environment: &Environment) -> Result<Target, Error> {
-        let target = Target::look(options, environment)?;
-        match target.folder {
-            Some(_) => Ok(target),
-            None => Err(unknown(&target.name, &target.root, options.name.is_some())),
-        }
-    }
-
-    /// The same; a name that was never heard of is no error.
-    ///
-    /// # Errors
-    /// As [`Target::find`].
-    pub fn look(options: &Options, environment: &Environment) -> Result<Target, Error> {
         let here = std::env::current_dir().unwrap_or_default();
         let named = service::named(options, &here)?;
         let root = state::root(environment, &here).map_err(Error::State)?;
@@ -65,7 +54,10 @@ impl Target {
                 )));
             }
         }
-        Ok(Target { name, root, folder })
+        match folder.is_some() || is_in_file(&name, options, &here) {
+            true => Ok(Target { name, root, folder }),
+            false => Err(unknown(&name, &root, options.name.is_some())),
+        }
     }
 
     /// The record as it is now; nothing is changed.
@@ -81,6 +73,13 @@ impl Target {
     }
 }
 
+/// Whether the forerun.toml of the folder `here` is of a service of this name, whether it ever ran or not.
+pub fn is_in_file(name: &str, options: &Options, here: &Path) -> bool {
+    let config = options.config.clone();
+    let of_file = service::named(&Options { config, ..Options::default() }, here);
+    matches!(of_file, Ok(Named::File(known, _)) if known == name)
+}
+
 /// The error for a name that was never heard of: a script must not take it for a service that was stopped. `asked`:
 /// the command line said it.
 pub fn unknown(name: &str, root: &Path, asked: bool) -> Error {
@@ -88,8 +87,8 @@ pub fn unknown(name: &str, root: &Path, asked: bool) -> Error {
     if !asked {
         return Error::NotReady(format!("nothing was ever started here as {shown}; start it, or give a NAME"));
     }
-    if pid(name).is_some() {
-        return Error::NotReady(format!("no service and no server's pid is {shown}; see 'forerun status --all'"));
+    if name.bytes().all(|b| b.is_ascii_digit()) {
+        return Error::NotReady(format!("no service and no process is called {shown}; see 'forerun status --all'"));
     }
     let names = state::names(root).unwrap_or_default();
     let what_to_do = match nearest(name, names.iter().map(String::as_str)) {

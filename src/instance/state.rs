@@ -167,7 +167,7 @@ impl Folder {
         let status = file.metadata()?;
         let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what));
         if !status.is_file() {
-            return wrong("it is no regular file");
+            return wrong("it is not a regular file");
         }
         if status.uid() != self.owner {
             return wrong("it belongs to another user");

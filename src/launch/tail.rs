@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! The end of a log, for the report of a server that failed. A server that answers each attempt of the health check
-//! with a line would fill it: lines that repeat are shown once, so that its own words stay in sight.
+//! The end of a log, for the report of a server that failed. A server that writes a line for each attempt of the
+//! health check would fill it: those lines are shown once, so that its own words stay in sight.
 
 use std::collections::HashMap;
 
@@ -10,21 +10,24 @@ use crate::text::one_line;
 
 /// How many lines are shown.
 const LINES: usize = 20;
-/// Lines that are alike are shown once from this many on.
+/// Lines about requests are shown once from this many requests on.
 const ALIKE: usize = 3;
 
 /// What to show of a log, safe to print. `path`: that of the health URL, which says which lines are about our own
 /// requests. `color`: whether the log's own colors are shown.
 pub fn of(log: &[u8], path: Option<&str>, color: bool) -> Vec<String> {
     let log = String::from_utf8_lossy(log);
-    let lines: Vec<&str> = log.trim_end().lines().collect();
-    let mut seen = HashMap::<String, (usize, usize)>::new();
-    for (at, line) in lines.iter().enumerate() {
-        let (count, last) = seen.entry(shape(line, path)).or_default();
+    let lines: Vec<_> = log.trim_end().lines().map(|line| (line, shape(line, path))).collect();
+    let mut seen = HashMap::<&Shape, (usize, usize)>::new();
+    for (at, (_, shape)) in lines.iter().enumerate() {
+        let (count, last) = seen.entry(shape).or_default();
         (*count, *last) = (*count + 1, at);
     }
-    let show = |(at, line): (usize, &&str)| match seen[&shape(line, path)] {
-        (count, last) if count >= ALIKE => {
+    let requests = seen.get(&Shape::Request).map_or(0, |(count, _)| *count);
+    // A server may say more than a line of each request; the last may not be complete.
+    let is_of_requests = |count: usize| requests >= ALIKE && count + 1 >= requests;
+    let show = |(at, (line, shape)): (usize, &(&str, Shape))| match seen[shape] {
+        (count, last) if is_of_requests(count) => {
             (at == last).then(|| format!("{}  ({count} lines like this)", printable(line, color)))
         }
         _ => Some(printable(line, color)),
@@ -33,18 +36,26 @@ pub fn of(log: &[u8], path: Option<&str>, color: bool) -> Vec<String> {
     shown[shown.len().saturating_sub(LINES)..].to_vec()
 }
 
-/// What lines that are alike have in common: all but the words with a digit, which are times, pids and numbers of
-/// requests. Requests of ours are alike.
-fn shape(line: &str, path: Option<&str>) -> String {
-    let asks = |path: &str| {
-        line.split("GET ").skip(1).any(|rest| rest.strip_prefix(path).is_some_and(|r| !r.starts_with(|c: char| c.is_alphanumeric() || c == '/')))
-    };
+/// What lines that are alike have in common.
+#[derive(PartialEq, Eq, Hash)]
+enum Shape {
+    /// A line about a request of ours.
+    Request,
+    /// The words but those with a digit, which are times, pids and numbers of requests.
+    Words(String),
+}
+
+fn shape(line: &str, path: Option<&str>) -> Shape {
+    let goes_on = |c: char| c.is_alphanumeric() || "/-_.".contains(c);
+    let has = |word: &str| line.split(word).skip(1).any(|rest| !rest.starts_with(goes_on));
+    // The path alone tells in a log that is JSON; `/` alone does not.
+    let asks = |path: &str| has(&format!("GET {path}")) || (path.len() > 1 && has(path));
     if line.contains(concat!("forerun/", env!("CARGO_PKG_VERSION"))) || path.is_some_and(asks) {
-        return "a request of ours".to_owned();
+        return Shape::Request;
     }
     let word = |word: &str| if word.contains(|c: char| c.is_ascii_digit()) { "#".to_owned() } else { word.to_owned() };
     let is_end = |c: char| !(c.is_alphanumeric() || c == '-' || c == '_');
-    line.split_inclusive(is_end).map(word).collect()
+    Shape::Words(line.split_inclusive(is_end).map(word).collect())
 }
 
 /// A line without what a terminal would take for a command; its colors stay where they are shown.
@@ -100,9 +111,10 @@ mod tests {
             ("GET /health/db", "/health", false),
             ("GET / HTTP/1.1", "/", true),
             ("GET /a", "/", false),
+            ("{\"path\":\"/health\",\"status\":500}", "/health", true),
             ("x GET /other forerun/", "/health", false),
         ] {
-            assert_eq!(shape(line, Some(path)) == "a request of ours", ours, "{line}");
+            assert_eq!(shape(line, Some(path)) == Shape::Request, ours, "{line}");
         }
     }
 
@@ -111,6 +123,8 @@ mod tests {
         let log: String = (b'a'..=b'z').map(|letter| format!("{}\n", char::from(letter))).collect();
         let shown = of(log.as_bytes(), None, false);
         assert_eq!((shown.len(), shown[0].as_str(), shown[19].as_str()), (20, "g", "z"));
+        let numbered: String = (1..=30).map(|number| format!("line {number}\n")).collect();
+        assert_eq!(of(numbered.as_bytes(), Some("/"), false).len(), 20);
         assert!(of(b"", None, false).is_empty() && of(b"\n\n", None, false).is_empty());
     }
 

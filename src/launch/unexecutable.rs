@@ -23,7 +23,9 @@ pub fn not_found(command: &[OsString], lookup: Lookup, directory: &Path) -> Erro
             Some(hint) => Error::NotFound(format!("{what}: {reason}; {hint}")),
             None => Error::NotFound(format!("{what}: {reason}")),
         },
-        Lookup::NotExecutable(e) => Error::CannotExecute(format!("{what}: {e}{}", permission_hint(name, &e, directory))),
+        Lookup::NotExecutable(e) => {
+            Error::CannotExecute(format!("{what}: {e}{}", permission_hint(name, &e, directory)))
+        }
     }
 }
 
@@ -55,7 +57,9 @@ fn interpreter_hint(path: &Path) -> String {
             quoted(&interpreter),
             shell_words(&[path])
         ),
-        Some(interpreter) => format!("; its first line names the interpreter {}, which is not there", quoted(&interpreter)),
+        Some(interpreter) => {
+            format!("; its first line names the interpreter {}, which is not there", quoted(&interpreter))
+        }
         None => "; it is there, but its loader is not: it was built for another system".to_owned(),
     }
 }
@@ -77,7 +81,7 @@ fn hint(command: &[OsString], directory: &Path) -> Option<String> {
     }
     if name.split_once('=').is_some_and(|(variable, _)| is_variable(variable)) {
         let rest = shell_words(&command[1..]);
-        return Some(format!("a variable is set with --env: forerun --env {whole} -- {rest}"));
+        return Some(format!("a variable is given with --env: forerun --env {whole} -- {rest}"));
     }
     if OF_THE_SHELL.contains(&name) {
         let other = if name == "cd" { "; or give the folder with --cwd" } else { "" };
@@ -106,7 +110,7 @@ mod tests {
             (&["sleep 100"][..], Some("sh -c 'sleep 100'")),
             (&["cd", "x"], Some("--cwd")),
             (&["source", "venv/bin/activate"], Some("sh -c 'source ...'")),
-            (&["FOO=1", "cmd", "a b"], Some("forerun --env FOO=1 -- cmd 'a b'")),
+            (&["FOO=1", "cmd", "a b"], Some("forerun --env 'FOO=1' -- cmd 'a b'")),
             (&["server.py"], Some("write ./server.py")),
             (&["1=2"], None),
             (&["nothing"], None),

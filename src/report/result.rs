@@ -39,7 +39,9 @@ impl<'a> Ready<'a> {
         let url = self.service.url.as_ref().map(|url| format!(" at {}", one_line(url))).unwrap_or_default();
         let mut lines = match &self.already {
             Some(place) => format!("{name} is already running{url}\n  as    {place}\n"),
-            None if self.checked => format!("{name} is ready{url}\n  pid   {}, after {}\n", self.pid, elapsed(self.took)),
+            None if self.checked => {
+                format!("{name} is ready{url}\n  pid   {}, after {}\n", self.pid, elapsed(self.took))
+            }
             None => format!(
                 "{name} is started; nothing was checked: give --health or --port\n  pid   {}, after {}\n",
                 self.pid,

@@ -131,10 +131,7 @@ mod tests {
             assert!(!listening.nobody(&address), "{bound} for {asked}");
             let all = all().unwrap_or_default();
             let is_it = |at: &SocketAddr| at.port() == port && at.ip().to_string() == bound;
-            assert!(
-                listening.socket.is_none() || all.iter().any(|(at, inode)| is_it(at) && *inode > 0),
-                "{all:?}"
-            );
+            assert!(listening.socket.is_none() || all.iter().any(|(at, inode)| is_it(at) && *inode > 0), "{all:?}");
             drop(listener);
             assert!(listening.nobody(&address) || listening.socket.is_none(), "{bound} for {asked}, closed");
         }
