@@ -202,6 +202,11 @@ fn refuse_what_no_unit_has(definition: &mut Command, matches: &ArgMatches) -> Re
 
 /// The definitions.
 pub fn command() -> Command {
+    without_server().arg(command_arg())
+}
+
+/// The definitions without COMMAND. Completions know a subcommand only where no operand can come before it.
+pub fn without_server() -> Command {
     let check = subcommand("check", "Run the requirements and waits, report, start nothing")
         .after_help("Example:\n  forerun check --require cmd:python3 --wait tcp:127.0.0.1:5432 --wait-timeout 5s")
         .defer(|c| c.args(service_args()).args(check_args()).args(output_args()).arg(command_arg()));
@@ -270,7 +275,7 @@ pub fn command() -> Command {
         .after_help("Example:\n  forerun completions bash >/etc/bash_completion.d/forerun")
         .defer(|c| {
             let shell = Arg::new("shell").value_name("SHELL").required_unless_present("names");
-            let names = flag("names", "Print the names of your instances, one a line: what the completions offer");
+            let names = flag("names", "Print the names of your instances, one a line (the scripts call this)");
             c.arg(names.conflicts_with("shell")).arg(
                 shell
                     .value_parser(one_of(&[("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)]))
@@ -292,7 +297,6 @@ pub fn command() -> Command {
         .args(sidecar_args())
         .args(output_args())
         .arg(color_arg())
-        .arg(command_arg())
         .subcommands([check, status, stop, restart, logs, fds, unit, doctor, man, completions])
 }
 

@@ -98,7 +98,6 @@ mod tests {
                 "/ä/世界 is a path of wide ones",
                 "  path    /ä/世界 is a path of\n          wide ones\n",
             ),
-            (30, "  empty   ", "", "  empty   \n"),
         ] {
             assert_eq!(hang(&screen(width), prefix, text), shown, "{width} {text}");
         }

@@ -307,7 +307,7 @@ fn all_text(states: &[State], scope: &Scope, screen: &Screen) -> String {
         columns.remove(USER);
         rows.iter_mut().for_each(|row| drop(row.remove(USER)));
     }
-    format!("{}\n{}", table(screen, &columns, &rows), paragraph(screen, &scope.text()))
+    table(screen, &columns, &rows) + &paragraph(screen, &scope.text())
 }
 
 fn row(state: &State) -> Vec<String> {

@@ -3,7 +3,7 @@
 
 use console::measure_text_width;
 
-use super::layout::{cut_end, hang, padded};
+use super::layout::{cut_end, hang, padded, paragraph};
 use super::screen::Screen;
 
 const GAP: usize = 2;
@@ -22,15 +22,15 @@ pub enum Fit {
 /// A column's title, and what may be done to it.
 pub type Column = (&'static str, Fit);
 
-/// Shows rows below a header. The first column has the name of the row.
+/// Shows rows below a header, and an empty line. The first column has the name of the row.
 pub fn table(screen: &Screen, columns: &[Column], rows: &[Vec<String>]) -> String {
     let natural: Vec<usize> = (0..columns.len())
         .map(|at| rows.iter().map(|row| measure_text_width(&row[at])).chain([columns[at].0.len()]).max().unwrap_or(0))
         .collect();
-    let Some(width) = screen.width else { return lines(screen, columns, rows, &natural) };
+    let Some(width) = screen.width else { return lines(screen, columns, rows, &natural) + "\n" };
     match arrange(columns, &natural, width) {
-        Some(widths) => lines(screen, columns, rows, &widths) + &left_out(screen, columns, &widths),
-        None => rows.iter().map(|row| stacked(screen, columns, row)).collect(),
+        Some(widths) => lines(screen, columns, rows, &widths) + "\n" + &left_out(screen, columns, &widths),
+        None => rows.iter().map(|row| stacked(screen, columns, row)).collect::<String>() + "\n",
     }
 }
 
@@ -78,7 +78,7 @@ fn left_out(screen: &Screen, columns: &[Column], widths: &[usize]) -> String {
         true => String::new(),
         false => {
             let text = format!("not shown: {}; widen the terminal, or give a NAME", titles.join(", "));
-            format!("\n{}", hang(screen, "", &text))
+            paragraph(screen, &text)
         }
     }
 }
@@ -111,6 +111,7 @@ mod tests {
 NAME  STATE        FDS      URL
 web   running      5 of 64  http://127.0.0.1:8787
 db    not running  -        -
+
 ";
         assert_eq!(shown(None), whole);
         assert_eq!(shown(Some(49)), whole);
@@ -118,6 +119,7 @@ db    not running  -        -
 NAME  STATE        FDS      URL
 web   running      5 of 64  http://127.…
 db    not running  -        -
+
 ";
         assert_eq!(shown(Some(40)), cut);
         let out = "\
@@ -126,7 +128,7 @@ web   running      http://12…
 db    not running  -
 
 not shown: FDS; widen the
-terminal, or give a NAME
+  terminal, or give a NAME
 ";
         assert_eq!(shown(Some(29)), out);
         let stacked = "\
@@ -137,6 +139,7 @@ web
     http://127.0.0.1:8787
 db
   state  not running
+
 ";
         assert_eq!(shown(Some(25)), stacked);
     }
