@@ -60,6 +60,16 @@ pub enum Shell {
     Fish,
 }
 
+/// When results and lines have colors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Color {
+    /// On a terminal that shows them.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
 /// The command line, parsed but not yet understood.
 #[derive(Debug, Default, PartialEq)]
 pub struct Options {
@@ -95,6 +105,7 @@ pub struct Options {
     pub quiet: bool,
     pub json: bool,
     pub no_progress: bool,
+    pub color: Color,
     /// `stop --all`, `status --all`.
     pub all: bool,
     /// `logs -n`.
@@ -104,6 +115,8 @@ pub struct Options {
     pub unit: UnitOptions,
     /// `completions SHELL`.
     pub shell: Option<Shell>,
+    /// `completions --names`.
+    pub names: bool,
     pub command: Vec<OsString>,
 }
 
@@ -159,9 +172,18 @@ pub fn parse(args: Vec<OsString>) -> Result<Options, clap::Error> {
     Ok(options)
 }
 
+/// The `--color` of a command line that cannot be parsed.
+pub fn color(args: Vec<OsString>) -> Color {
+    let mut options = Options::default();
+    if let Ok(matches) = command().ignore_errors(true).try_get_matches_from(args) {
+        options.take(&matches);
+    }
+    options.color
+}
+
 /// What is said of a start before `stop` and its like would have no effect.
 fn refuse_options_of_a_start(definition: &mut Command, matches: &ArgMatches, name: &str) -> Result<(), clap::Error> {
-    const OF_ALL: [&str; 6] = ["config", "name", "verbose", "quiet", "json", "no-progress"];
+    const OF_ALL: [&str; 7] = ["config", "name", "verbose", "quiet", "json", "no-progress", "color"];
     let given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     match matches.ids().filter(given).find(|id| !OF_ALL.contains(&id.as_str())) {
         None => Ok(()),
@@ -186,6 +208,11 @@ fn refuse_what_no_unit_has(definition: &mut Command, matches: &ArgMatches) -> Re
 
 /// The definitions.
 pub fn command() -> Command {
+    without_server().arg(command_arg())
+}
+
+/// The definitions without COMMAND. Completions know a subcommand only where no operand can come before it.
+pub fn without_server() -> Command {
     let check = subcommand("check", "Run the requirements and waits, report, start nothing")
         .after_help("Example:\n  forerun check --require cmd:python3 --wait tcp:127.0.0.1:5432 --wait-timeout 5s")
         .defer(|c| c.args(service_args()).args(check_args()).args(output_args()).arg(command_arg()));
@@ -259,8 +286,9 @@ pub fn command() -> Command {
     let completions = subcommand("completions", "Print completions for a shell")
         .after_help("Example:\n  forerun completions bash >/etc/bash_completion.d/forerun")
         .defer(|c| {
-            let shell = Arg::new("shell").value_name("SHELL").required(true);
-            c.arg(
+            let shell = Arg::new("shell").value_name("SHELL").required_unless_present("names");
+            let names = flag("names", "Print the names of your instances, one a line (the scripts call this)");
+            c.arg(names.conflicts_with("shell")).arg(
                 shell
                     .value_parser(one_of(&[("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)]))
                     .hide_possible_values(true)
@@ -279,7 +307,7 @@ pub fn command() -> Command {
         .args(detached_args())
         .args(sidecar_args())
         .args(output_args())
-        .arg(command_arg())
+        .arg(color_arg())
         .subcommands([check, status, stop, restart, logs, fds, forget, unit, doctor, man, completions])
 }
 
@@ -451,6 +479,16 @@ fn output_args() -> [Arg; 4] {
     .map(|a| a.help_heading("Output"))
 }
 
+/// Every command takes it, before its name and after.
+fn color_arg() -> Arg {
+    const WORDS: [(&str, Color); 3] = [("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
+    option("color", "WHEN", "Use colors: auto, always or never [default: auto]")
+        .value_parser(one_of(&WORDS))
+        .hide_possible_values(true)
+        .help_heading("Output")
+        .global(true)
+}
+
 fn output_args_without(names: &[&str]) -> Vec<Arg> {
     output_args().into_iter().filter(|arg| !names.contains(&arg.get_id().as_str())).collect()
 }
@@ -500,10 +538,14 @@ impl Options {
         self.quiet |= has(m, "quiet");
         self.json |= has(m, "json");
         self.no_progress |= has(m, "no-progress");
+        if let Some(color) = m.try_get_one("color").ok().flatten() {
+            self.color = *color;
+        }
         self.all |= has(m, "all");
         one(m, "lines", &mut self.lines);
         self.follow |= has(m, "follow");
         one(m, "shell", &mut self.shell);
+        self.names |= has(m, "names");
         one(m, "kind", &mut self.unit.kind);
         self.unit.user |= has(m, "user");
         self.unit.system |= has(m, "system");

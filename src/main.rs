@@ -23,7 +23,7 @@ mod unit;
 use cli::Task;
 use environment::Environment;
 use error::Error;
-use report::line;
+use report::{line, screen};
 
 /// The whole program: from what it was started with to its exit code.
 fn run(started: sys::Started) -> i32 {
@@ -34,7 +34,10 @@ fn run(started: sys::Started) -> i32 {
     if started.args.get(1).is_some_and(|word| word == sidecar::WORD) {
         return end(sidecar::run(&environment), false);
     }
-    let options = match cli::parse(started.args.clone()) {
+    let parsed = cli::parse(started.args.clone());
+    let color = parsed.as_ref().map_or_else(|_| cli::color(started.args.clone()), |options| options.color);
+    screen::init(&environment, color);
+    let options = match parsed {
         Ok(options) => options,
         Err(e) if !e.use_stderr() => {
             return end(line::print_result(e.to_string().as_bytes()), false);

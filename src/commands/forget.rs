@@ -49,7 +49,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         }
     }
     if record.process.host == here {
-        let left = members::look_at(&Marks::of(&record), &sys::processes().map_err(unseen)?).members.len();
+        let left = members::look(&Marks::of(&record)).map_err(unseen)?.members.len();
         if left > 0 {
             let left = counted(left, "process of it is", "processes of it are");
             return Err(Error::Conflict(format!(

@@ -1,11 +1,10 @@
 #![forbid(unsafe_code)]
-//! The manual page and the completions, made from the definitions of the command line.
+//! The manual page, made from the definitions of the command line.
 
-use clap_complete::aot::{Bash, Fish, Zsh, generate};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::cli::{self, Options, Shell};
+use crate::cli;
 use crate::error::Error;
 use crate::report::line::print_result;
 
@@ -75,17 +74,4 @@ fn example_of(text: &str) -> Roff {
     }
     roff.control("fi", []);
     roff
-}
-
-/// Prints the completions of a shell.
-pub fn completions(options: &Options) -> Result<(), Error> {
-    let mut definition = cli::command();
-    definition.build();
-    let mut out = Vec::new();
-    match options.shell {
-        Some(Shell::Zsh) => generate(Zsh, &mut definition, "forerun", &mut out),
-        Some(Shell::Fish) => generate(Fish, &mut definition, "forerun", &mut out),
-        Some(Shell::Bash) | None => generate(Bash, &mut definition, "forerun", &mut out),
-    }
-    print_result(&out)
 }

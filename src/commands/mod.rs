@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! The commands: a start, its dry run and `check`, and what is asked of instances.
 
+mod completions;
 mod doctor;
 mod fds;
 mod forget;
@@ -45,7 +46,7 @@ pub fn run(
         Task::Unit => unit::run(options, environment, arguments),
         Task::Doctor => doctor::run(options, environment, arguments),
         Task::Man => manual::page(),
-        Task::Completions => manual::completions(options),
+        Task::Completions => completions::run(options, environment),
     }
 }
 

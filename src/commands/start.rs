@@ -21,6 +21,7 @@ use crate::report::notify::Manager;
 use crate::report::plan::Plan;
 use crate::report::progress::Teller;
 use crate::report::result::{Checked, print_checks};
+use crate::report::screen;
 use crate::service::{Replace, Service};
 use crate::sidecar::Role;
 use crate::situation;
@@ -120,7 +121,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
     let wake = new_wake()?;
     let signals = sys::catch_signals(wake.bell());
     let on_terminal = io::stderr().is_terminal() && !options.no_progress && !options.quiet;
-    let teller = Teller::new(start.caller, on_terminal, manager(decision, start));
+    let teller = Teller::new(on_terminal, manager(decision, start));
     let context = Arc::new(Context {
         environment: service.variables.added_to(inherited.for_checks()),
         directory: service.directory.clone(),
@@ -204,7 +205,7 @@ fn dry_run(service: &Service, decision: &Decision, start: &Start) -> Result<(), 
         Mode::Detached => Role::detached(service, decision),
     };
     let plan = Plan { service, decision, executable, nofile, log, sidecar: role.tasks() };
-    print_result(if start.options.json { plan.json() } else { plan.text() }.as_bytes())
+    print_result(if start.options.json { plan.json() } else { plan.text(&screen::stdout()) }.as_bytes())
 }
 
 /// `forerun check`: everything is tried, and reported, also what a start would not come to.

@@ -16,7 +16,7 @@ use crate::cli::{self, Options};
 use crate::environment::{Environment, UNIT_FILE};
 use crate::error::Error;
 use crate::instance::identity::{Identity, Life};
-use crate::instance::members::{self, Found, Marks};
+use crate::instance::members::{self, Found, Marks, Sight};
 use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{self, Folder};
 use crate::instance::supervisor;
@@ -24,7 +24,7 @@ use crate::launch::{place, readiness, unseen};
 use crate::mode::Mode;
 use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
 use crate::service::{self, Named, Service, is_name};
-use crate::sys::{self, Account, Host, Process, Wake};
+use crate::sys::{self, Account, Host, Process, Sockets, Wake};
 use crate::text::quoted;
 
 /// How long a health check may take.
@@ -35,8 +35,13 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let (roots, scope) = roots(environment, &here)?;
     let asked = asked(options, &roots[0], &here)?;
     let wake = new_wake()?;
-    let view =
-        View { host: sys::host().map_err(unseen)?, table: sys::processes().map_err(unseen)?, wake: Arc::clone(&wake) };
+    let view = View {
+        host: sys::host().map_err(unseen)?,
+        table: sys::processes().map_err(unseen)?,
+        sight: Sight::default(),
+        sockets: Sockets::default(),
+        wake: Arc::clone(&wake),
+    };
     let mut instances = Vec::new();
     for (root, account) in &roots {
         let names = match &asked {
@@ -127,10 +132,12 @@ fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Accoun
     Ok((roots, Scope::Everybody))
 }
 
-/// What all instances are looked at with.
+/// What all instances are looked at with: each process is looked into once, however many instances there are.
 struct View {
     host: Host,
     table: Vec<Process>,
+    sight: Sight,
+    sockets: Sockets,
     wake: Arc<Wake>,
 }
 
@@ -172,7 +179,7 @@ impl View {
         };
         let marks = Marks::of(record);
         let found = match record.process.host == self.host {
-            true => members::look_at(&marks, &self.table),
+            true => members::look_at(&marks, &self.table, &self.sight),
             false => Found::default(),
         };
         let alive = life == Life::Alive;
@@ -181,7 +188,7 @@ impl View {
         let is_ours = |pid| found.members.iter().any(|p| p.pid == pid);
         let main = alive.then_some(&marks.main);
         let host = service.as_ref().and_then(|service| service.as_ref().ok()?.host.as_deref());
-        let stranger = record.port.and_then(|number| port::stranger(host, number, main, is_ours));
+        let stranger = record.port.and_then(|number| port::stranger_of(&self.sockets, host, number, main, is_ours));
         State {
             name: record.name.clone(),
             user,

@@ -2,7 +2,6 @@
 //! Detached: the server gets a session of its own and a log, and forerun waits until it is ready. If it does not
 //! get ready, nothing of it is left.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -25,6 +24,7 @@ use crate::instance::supervisor::Verb;
 use crate::mode::Mode;
 use crate::report::line::say;
 use crate::report::result::{self, Ready};
+use crate::report::screen;
 use crate::service::{Replace, Service};
 use crate::sidecar::{self, Role};
 use crate::sys::{self, Detached, ExitWatch, Process, Waited};
@@ -295,7 +295,7 @@ fn elsewhere(launch: &Launch, server: &Server, cookie: &str) -> Option<String> {
 /// The report of a server that failed: why, and what it said last.
 fn not_ready(message: &str, service: &Service, log: &Log) -> Error {
     let path = service.health.as_ref().and_then(|health| health.probe.check.path());
-    let tail = tail::of(&log.end(), path, std::io::stderr().is_terminal());
+    let tail = tail::of(&log.end(), path, screen::stderr().color);
     Error::NotReady(match tail.is_empty() {
         true => format!("{message}; it wrote nothing to its log {}", quoted(&log.path)),
         false => format!("{message}; its log {} ends with\n  | {}", quoted(&log.path), tail.join("\n  | ")),

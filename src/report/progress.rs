@@ -8,8 +8,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::line::say;
 use super::notify::{Manager, Notifier};
+use super::screen::{self, Screen, Tone};
 use crate::check::run::{Job, Observer, Progress, Work};
-use crate::environment::Environment;
 use crate::text::{attempts, elapsed, quoted};
 
 /// When a wait is worth a plain line.
@@ -18,7 +18,7 @@ const NOTEWORTHY: Duration = Duration::from_secs(1);
 /// Tells everybody who is there.
 pub struct Teller {
     on_terminal: bool,
-    utf8: bool,
+    screen: Screen,
     bars: Option<(MultiProgress, Vec<ProgressBar>)>,
     /// The jobs of the plain lines: announced, and done.
     lines: Vec<(bool, bool)>,
@@ -27,10 +27,14 @@ pub struct Teller {
 
 impl Teller {
     /// `on_terminal`: stderr is one, and progress lines are wanted.
-    pub fn new(environment: &Environment, on_terminal: bool, manager: Option<Manager>) -> Self {
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| environment.filled(name));
-        let utf8 = locale.is_some_and(|l| l.to_string_lossy().to_ascii_lowercase().replace('-', "").contains("utf8"));
-        Teller { on_terminal, utf8, bars: None, lines: Vec::new(), notifier: manager.map(Notifier::new) }
+    pub fn new(on_terminal: bool, manager: Option<Manager>) -> Self {
+        Teller {
+            on_terminal,
+            screen: screen::stderr(),
+            bars: None,
+            lines: Vec::new(),
+            notifier: manager.map(Notifier::new),
+        }
     }
 
     /// Ends a set of jobs: the cursor is left behind the last line that was drawn.
@@ -76,8 +80,11 @@ impl Teller {
     }
 
     fn draw(&mut self, jobs: &[Job], progress: &[Progress], waited: Duration) {
-        let (marks, ticks) =
-            if self.utf8 { (["✓", "✗"], "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ") } else { (["ok", "no"], "|/-\\ ") };
+        let (marks, ticks) = if self.screen.utf8 {
+            (["✓", "✗"], "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
+        } else {
+            (["ok", "no"], "|/-\\ ")
+        };
         let (_, bars) = self.bars.get_or_insert_with(|| {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(20));
             let style = ProgressStyle::with_template("{spinner} {wide_msg}")
@@ -97,7 +104,8 @@ impl Teller {
                     if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_msg}") {
                         bar.set_style(style);
                     }
-                    bar.set_prefix(mark);
+                    let tone = if progress.holds() { Tone::Good } else { Tone::Bad };
+                    bar.set_prefix(self.screen.paint(tone, mark));
                     bar.finish_with_message(line);
                 }
                 None => {

@@ -4,9 +4,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use console::measure_text_width;
 use serde_json::{Value, json};
 
+use super::layout::{cut_middle, hang, padded};
 use super::line::print_summary;
+use super::screen::{self, Screen};
 use crate::check::run::Progress;
 use crate::error::Error;
 use crate::instance::supervisor::unit_of_cgroup;
@@ -101,6 +104,24 @@ pub struct Checked<'a> {
     pub has_fix: bool,
 }
 
+/// Where the checks begin on their lines, and how much is behind them for the time.
+const KINDS: usize = 17;
+const TOOK: usize = 8;
+/// A check that is cut to less says nothing.
+const LEAST_CHECK: usize = 24;
+
+impl Checked<'_> {
+    /// Why it does not hold, and what to do.
+    fn failure(&self) -> String {
+        if self.progress.holds() {
+            return String::new();
+        }
+        let hint = self.hint.map(|hint| format!("; {}", one_line(hint))).unwrap_or_default();
+        let fix = if self.has_fix { "; a start would run its fix" } else { "" };
+        format!("  {}{hint}{fix}", self.progress.reason)
+    }
+}
+
 /// Prints what `forerun check` found.
 ///
 /// # Errors
@@ -108,20 +129,36 @@ pub struct Checked<'a> {
 pub fn print_checks(name: &str, checked: &[Checked], json: bool) -> Result<(), Error> {
     let all = checked.iter().all(|c| c.progress.holds());
     let value = json!({ "name": name, "ok": all, "checks": checked.iter().map(check_json).collect::<Vec<_>>() });
-    let width = checked.iter().map(|c| c.check.chars().count()).max().unwrap_or(0);
-    let lines = checked.iter().map(|c| {
-        let (word, reason) = match c.progress.holds() {
-            true => ("ok", String::new()),
-            false => ("FAILED", format!("  {}", c.progress.reason)),
+    print_summary(&checks_text(checked, &screen::stdout()), &value, json)
+}
+
+/// A line each, with what is wrong behind it, or below where there is no room.
+fn checks_text(checked: &[Checked], screen: &Screen) -> String {
+    if checked.is_empty() {
+        return "nothing to check\n".to_owned();
+    }
+    let longest = checked.iter().map(|c| measure_text_width(&c.check)).max().unwrap_or(0);
+    let behind = KINDS + longest + TOOK;
+    let is_wide = |c: &Checked| screen.width.is_none_or(|width| behind + measure_text_width(&c.failure()) <= width);
+    let fits = checked.iter().all(is_wide);
+    let room = screen.width.map_or(longest, |width| longest.min(width.saturating_sub(KINDS + TOOK)));
+    let text = |c: &Checked| {
+        let word = padded(&screen.word(if c.progress.holds() { "ok" } else { "FAILED" }), 6);
+        let (kind, took, failure) = (c.kind, elapsed(c.progress.took()), c.failure());
+        let below = |indent: usize| match failure.is_empty() {
+            true => String::new(),
+            false => hang(screen, &" ".repeat(indent), failure.trim_start()),
         };
-        let hint = c.hint.filter(|_| !c.progress.holds()).map(|hint| format!("; {}", one_line(hint)));
-        let fix = if c.has_fix && !c.progress.holds() { "; a start would run its fix" } else { "" };
-        let pad = " ".repeat(width - c.check.chars().count());
-        let took = elapsed(c.progress.took());
-        format!("{word:<6}  {:<7}  {}{pad}  {took:>6}{reason}{}{fix}\n", c.kind, c.check, hint.unwrap_or_default())
-    });
-    let text: String = lines.collect();
-    print_summary(if text.is_empty() { "nothing to check\n" } else { &text }, &value, json)
+        match (fits, room < LEAST_CHECK && room < longest) {
+            (true, _) => format!("{word}  {kind:<7}  {}  {took:>6}{failure}\n", padded(&c.check, longest)),
+            (_, false) => {
+                let check = padded(&cut_middle(screen, &c.check, room), room);
+                format!("{word}  {kind:<7}  {check}  {took:>6}\n{}", below(KINDS))
+            }
+            (_, true) => format!("{word}  {kind}, {took}\n{}{}", hang(screen, "  ", &c.check), below(2)),
+        }
+    };
+    checked.iter().map(text).collect()
 }
 
 fn check_json(checked: &Checked) -> Value {

@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
+use super::layout::{hang, paragraph};
 use super::line::print_summary;
+use super::screen::{self, Screen};
+use super::table::{Column, Fit, table};
 use crate::error::Error;
 use crate::text::{counted, elapsed, one_line, quoted};
 
@@ -165,7 +167,7 @@ impl State {
         Some(limit.map_or(open.to_string(), |limit| format!("{open} of {limit}")))
     }
 
-    fn text(&self) -> String {
+    fn text(&self, screen: &Screen) -> String {
         let mut head = vec![self.word().to_owned()];
         let mut lines: Vec<(&str, String)> = Vec::new();
         let mut line = |key, value: Option<String>| lines.extend(value.map(|value| (key, value)));
@@ -216,8 +218,9 @@ impl State {
             line("left", Some(format!("{who}, into a session of its own")));
         }
         line("stop", self.stop.clone().filter(|_| runs && self.user.is_none()));
-        let body: String = lines.iter().map(|(key, value)| format!("  {key:<7} {value}\n")).collect();
-        format!("{} is {}\n{body}", self.name, head.join(", "))
+        let body: String = lines.iter().map(|(key, value)| hang(screen, &format!("  {key:<7} "), value)).collect();
+        let head: Vec<_> = head.iter().map(|word| screen.word(word)).collect();
+        paragraph(screen, &format!("{} is {}", self.name, head.join(", "))) + &body
     }
 
     fn json(&self) -> Value {
@@ -227,7 +230,9 @@ impl State {
             Health::Unknown(why) => json!({ "check": null, "ok": null, "reason": why }),
             Health::Runs | Health::Unchecked | Health::Asked(_) => Value::Null,
         };
-        let runs = self.condition == Condition::Running;
+        // A server whose health is asked for runs, whether it is still starting or not.
+        let asked = matches!(self.health, Health::Holds { .. } | Health::Fails { .. });
+        let runs = self.condition == Condition::Running || (self.condition == Condition::Starting && asked);
         json!({
             "name": self.name,
             "user": self.user,
@@ -267,14 +272,15 @@ fn all_json(states: &[State]) -> Value {
 /// # Errors
 /// When stdout cannot be written.
 pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Result<(), Error> {
+    let screen = screen::stdout();
     let value = match states {
         [] => json!({ "name": name, "state": "not running", "running": false }),
         [state] => state.json(),
         several => all_json(several),
     };
     let text = match states {
-        [] => format!("{name} is not running ({})\n", scope.text()),
-        _ => states.iter().map(State::text).collect(),
+        [] => paragraph(&screen, &format!("{name} is {} ({})", screen.word("not running"), scope.text())),
+        _ => states.iter().map(|state| state.text(&screen)).collect(),
     };
     print_summary(&text, &value, json)
 }
@@ -284,45 +290,51 @@ pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Res
 /// # Errors
 /// When stdout cannot be written.
 pub fn print_all(states: &[State], scope: &Scope, json: bool) -> Result<(), Error> {
-    print_summary(&table(states, scope), &all_json(states), json)
+    print_summary(&all_text(states, scope, &screen::stdout()), &all_json(states), json)
 }
 
-fn table(states: &[State], scope: &Scope) -> String {
+const COLUMNS: [Column; 10] = [
+    ("NAME", Fit::Whole),
+    ("USER", Fit::Whole),
+    ("STATE", Fit::Whole),
+    ("HEALTH", Fit::Whole),
+    ("PID", Fit::Whole),
+    ("UNDER", Fit::Cut(12)),
+    ("UPTIME", Fit::Out(1)),
+    ("WORKERS", Fit::Out(2)),
+    ("FDS", Fit::Out(3)),
+    ("URL", Fit::Cut(21)),
+];
+const USER: usize = 1;
+
+fn all_text(states: &[State], scope: &Scope, screen: &Screen) -> String {
     if states.is_empty() {
-        return format!("no instance is running ({})\n", scope.text());
+        return paragraph(screen, &format!("no instance is running ({})", scope.text()));
     }
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    let with_users = states.iter().any(|state| state.user.is_some());
-    let mut header = vec!["NAME", "STATE", "HEALTH", "PID", "UNDER", "UPTIME", "WORKERS", "FDS", "URL"];
-    if with_users {
-        header.insert(1, "USER");
+    let mut columns = COLUMNS.to_vec();
+    let mut rows: Vec<_> = states.iter().map(row).collect();
+    if states.iter().all(|state| state.user.is_none()) {
+        columns.remove(USER);
+        rows.iter_mut().for_each(|row| drop(row.remove(USER)));
     }
-    table.set_header(header);
-    for state in states {
-        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        let runs = state.runs();
-        let mut row = vec![
-            state.name.clone(),
-            state.word().to_owned(),
-            state.health_word().to_owned(),
-            or_dash(runs.then(|| state.pid.to_string())),
-            or_dash(Some(state.place()).filter(|place| !place.is_empty())),
-            or_dash(state.uptime.map(uptime)),
-            or_dash(runs.then(|| state.workers.to_string())),
-            or_dash(state.fds()),
-            or_dash(state.url.as_ref().map(one_line)),
-        ];
-        if with_users {
-            row.insert(1, or_dash(state.user.clone()));
-        }
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2)).set_cell_alignment(CellAlignment::Left);
-    }
-    let rows: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    format!("{rows}\n{}\n", scope.text())
+    table(screen, &columns, &rows) + &paragraph(screen, &scope.text())
+}
+
+fn row(state: &State) -> Vec<String> {
+    let runs = state.runs();
+    let row = [
+        Some(state.name.clone()),
+        state.user.clone(),
+        Some(state.word().to_owned()),
+        Some(state.health_word().to_owned()),
+        runs.then(|| state.pid.to_string()),
+        Some(state.place()).filter(|place| !place.is_empty()),
+        state.uptime.map(uptime),
+        runs.then(|| state.workers.to_string()),
+        state.fds(),
+        state.url.as_ref().map(one_line),
+    ];
+    row.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned())).collect()
 }
 
 /// To the second.

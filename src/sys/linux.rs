@@ -1,6 +1,7 @@
 //! Linux: /proc, pidfds, close_range.
 
-use std::collections::HashSet;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
@@ -171,22 +172,45 @@ pub fn cgroup() -> Option<String> {
     path("::").filter(|p| *p != "/").or_else(|| path(":name=systemd:")).map(str::to_owned)
 }
 
-/// The sockets that listen on a TCP port. Owners are looked for among `likely` first, and among all
-/// processes only where none of those holds the socket.
+/// The sockets that listen on a TCP port.
 ///
 /// # Errors
-/// When neither sock_diag nor /proc answers.
+/// As [`Sockets::listeners`].
 pub fn listeners(port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
-    let sockets = sockets_on(port)?;
-    let mut everybody = None;
-    let listeners = sockets.into_iter().map(|(address, inode)| {
-        let mut owners = holders(likely, inode);
-        if owners.is_empty() {
-            owners = holders(everybody.get_or_insert_with(|| pids().unwrap_or_default()), inode);
-        }
-        Listener { address, owners }
-    });
-    Ok(listeners.collect())
+    Sockets::default().listeners(port, likely)
+}
+
+/// Who holds which socket, for one question or many: the descriptors of all processes are looked at once, and only
+/// where somebody has to be found.
+#[derive(Default)]
+pub struct Sockets {
+    holders: OnceCell<HashMap<u64, Vec<i32>>>,
+}
+
+impl Sockets {
+    /// The sockets that listen on a TCP port. Owners are looked for among `likely` first, and among all
+    /// processes only where none of those holds the socket.
+    ///
+    /// # Errors
+    /// When neither sock_diag nor /proc answers.
+    pub fn listeners(&self, port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
+        let listeners = sockets_on(port)?.into_iter().map(|(address, inode)| {
+            let mut owners: Vec<_> = likely.iter().copied().filter(|&pid| holds(pid, inode)).collect();
+            if owners.is_empty() {
+                owners = self.holders.get_or_init(holders).get(&inode).cloned().unwrap_or_default();
+            }
+            Listener { address, owners }
+        });
+        Ok(listeners.collect())
+    }
+}
+
+/// Whether a process holds a socket that listens on a TCP port.
+///
+/// # Errors
+/// As [`Sockets::listeners`].
+pub fn listens(pid: i32, port: u16) -> io::Result<bool> {
+    Ok(sockets_on(port)?.into_iter().any(|(_, inode)| holds(pid, inode)))
 }
 
 /// Whether any socket listens on a TCP port. Whose it is, which takes a look at all processes, is not asked.
@@ -221,18 +245,32 @@ fn from_proc() -> io::Result<Vec<(SocketAddr, u64)>> {
     Ok(entries.into_iter().map(|e| (e.local_address, e.inode)).collect())
 }
 
-fn holders(pids: &[i32], inode: u64) -> Vec<i32> {
-    pids.iter().copied().filter(|&pid| sockets_of(pid).contains(&inode)).collect()
-}
-
 /// The inodes of the sockets that a process holds.
-fn sockets_of(pid: i32) -> Vec<u64> {
-    let fds = procfs::process::Process::new(pid).and_then(|process| process.fd());
-    let socket = |fd: procfs::process::FDInfo| match fd.target {
+fn sockets_of(pid: i32) -> impl Iterator<Item = u64> {
+    let fds = procfs::process::Process::new(pid).and_then(|p| p.fd());
+    fds.into_iter().flatten().flatten().filter_map(|fd| match fd.target {
         FDTarget::Socket(inode) => Some(inode),
         _ => None,
-    };
-    fds.map(|fds| fds.flatten().filter_map(socket).collect()).unwrap_or_default()
+    })
+}
+
+fn holds(pid: i32, inode: u64) -> bool {
+    sockets_of(pid).any(|socket| socket == inode)
+}
+
+/// The sockets of all processes, and who holds each.
+fn holders() -> HashMap<u64, Vec<i32>> {
+    let mut holders = HashMap::<u64, Vec<i32>>::new();
+    for pid in pids().unwrap_or_default() {
+        for inode in sockets_of(pid) {
+            let owners = holders.entry(inode).or_default();
+            // A process has it once, however many of its descriptors are that socket.
+            if owners.last() != Some(&pid) {
+                owners.push(pid);
+            }
+        }
+    }
+    holders
 }
 
 /// The numbers of all processes that we can see.

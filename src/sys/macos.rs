@@ -1,5 +1,6 @@
 //! macOS: libproc, sysctl, kqueue. Type-checked and linked, never run by us: no Mac was at hand.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
@@ -330,28 +331,56 @@ pub fn cgroup() -> Option<String> {
 ///
 /// # Errors
 /// When libproc refuses.
-pub fn listeners(port: u16, _likely: &[i32]) -> io::Result<Vec<Listener>> {
-    let ours = listening()?.into_iter().filter(|l| l.socket.port() == port);
-    // A socket comes once for each process that holds it: launchd holds what it opened for its jobs.
-    let mut sockets = BTreeMap::<IpAddr, Vec<i32>>::new();
-    for listener in ours {
-        sockets.entry(listener.socket.ip()).or_default().push(listener.process.pid as i32);
+pub fn listeners(port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
+    Sockets::default().listeners(port, likely)
+}
+
+/// Who holds which socket, for one question or many: libproc is asked once.
+#[derive(Default)]
+pub struct Sockets {
+    /// Address, port and owner of each socket that listens.
+    listening: OnceCell<Vec<(IpAddr, u16, i32)>>,
+}
+
+impl Sockets {
+    /// As [`listeners`].
+    pub fn listeners(&self, port: u16, _likely: &[i32]) -> io::Result<Vec<Listener>> {
+        let listening = match self.listening.get() {
+            Some(listening) => listening,
+            None => {
+                let found = listening()?;
+                self.listening.get_or_init(|| found)
+            }
+        };
+        // A socket comes once for each process that holds it: launchd holds what it opened for its jobs.
+        let mut sockets = BTreeMap::<IpAddr, Vec<i32>>::new();
+        for (address, _, owner) in listening.iter().filter(|(_, number, _)| *number == port) {
+            sockets.entry(*address).or_default().push(*owner);
+        }
+        Ok(sockets.into_iter().map(|(address, owners)| Listener { address, owners }).collect())
     }
-    Ok(sockets.into_iter().map(|(address, owners)| Listener { address, owners }).collect())
+}
+
+fn listening() -> io::Result<Vec<(IpAddr, u16, i32)>> {
+    use listeners::{Protocol, SocketState};
+    let all = listeners::get_all().map_err(|e| io::Error::other(e.to_string()))?;
+    let listening =
+        all.into_iter().filter(|l| matches!(l.protocol, Protocol::TCP) && matches!(l.state, SocketState::Listen));
+    Ok(listening.map(|l| (l.socket.ip(), l.socket.port(), l.process.pid as i32)).collect())
+}
+
+/// Whether a process holds a socket that listens on a TCP port.
+///
+/// # Errors
+/// As [`listeners`].
+pub fn listens(pid: i32, port: u16) -> io::Result<bool> {
+    Ok(listeners(port, &[])?.iter().any(|listener| listener.owners.contains(&pid)))
 }
 
 /// The TCP addresses that these processes listen on. Those of a process that we may not look into are not among them.
 pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
     let all = listening().unwrap_or_default().into_iter();
-    all.filter(|l| pids.contains(&(l.process.pid as i32))).map(|l| l.socket).collect()
-}
-
-/// All TCP sockets that listen, once for each process that holds one.
-fn listening() -> io::Result<Vec<listeners::Listener>> {
-    use listeners::{Protocol, SocketState};
-    let mut all: Vec<_> = listeners::get_all().map_err(|e| io::Error::other(e.to_string()))?.into_iter().collect();
-    all.retain(|l| matches!(l.protocol, Protocol::TCP) && matches!(l.state, SocketState::Listen));
-    Ok(all)
+    all.filter(|(_, _, owner)| pids.contains(owner)).map(|(ip, port, _)| SocketAddr::new(ip, port)).collect()
 }
 
 /// Whether any socket that we can see listens on a TCP port.
