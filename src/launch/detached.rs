@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::log_file::Log;
 use super::place::{self, Holder};
 use super::unexecutable::exec_error;
-use super::{Launch, Work, checks, ourselves, readiness, tail};
+use super::{Launch, Work, checks, ourselves, program, readiness, tail};
 use crate::check::port;
 use crate::check::run::{Desk, Ended, Job, Progress, Run};
 use crate::environment::COOKIE;
@@ -191,6 +191,11 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
             }
             // The tail is read after the stop: the last lines are often the ones that say why.
             Err(match error {
+                // `env` or the shell tells of it in its own words, with a character that nobody sees.
+                Error::NotReady(message) if program::has_carriage_return(&path) => {
+                    let hint = "the first line of its script ends with a carriage return (CRLF, as Windows writes)";
+                    not_ready(&format!("{message}; {hint}"), service, log)
+                }
                 Error::NotReady(message) => not_ready(&message, service, log),
                 other => other,
             })
