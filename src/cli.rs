@@ -470,11 +470,7 @@ fn sidecar_args() -> [Arg; 3] {
 fn output_args() -> [Arg; 4] {
     [
         Arg::new("verbose").short('v').action(ArgAction::Count).help("Print more; twice for debugging"),
-        Arg::new("quiet")
-            .short('q')
-            .action(ArgAction::SetTrue)
-            .help("Print only errors")
-            .conflicts_with("verbose"),
+        Arg::new("quiet").short('q').action(ArgAction::SetTrue).help("Print only errors").conflicts_with("verbose"),
         flag("json", "Print the result as JSON"),
         flag("no-progress", "Do not draw progress lines"),
     ]
