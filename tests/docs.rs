@@ -2,8 +2,18 @@
 
 mod common;
 
+#[path = "docs/blocks.rs"]
+mod blocks;
 #[path = "docs/examples.rs"]
 mod examples;
+#[path = "docs/links.rs"]
+mod links;
+#[path = "docs/machine.rs"]
+mod machine;
+#[path = "docs/pages.rs"]
+mod pages;
+#[path = "docs/place.rs"]
+mod place;
 
 use std::path::{Path, PathBuf};
 
