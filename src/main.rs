@@ -25,7 +25,7 @@ use environment::Environment;
 use error::Error;
 use report::{line, screen};
 
-/// The whole program: from what it was started with to its exit code.
+/// The whole program. Returns the exit code.
 fn run(started: sys::Started) -> i32 {
     std::panic::set_hook(Box::new(|panic| {
         line::fail(&Error::NotReady(format!("internal error, please report it: {panic}").replace('\n', ": ")));
@@ -50,12 +50,12 @@ fn run(started: sys::Started) -> i32 {
     };
     line::init(&environment, options.verbose, options.quiet);
     let result = commands::run(&options, &environment, &started.args, started.dispositions);
-    // A unit names the code of a start; whoever types `forerun stop` below one is no supervisor.
+    // Only a start reports to a supervisor's unit; `forerun stop` below one is typed by a person.
     let starts = matches!(options.task, Task::Start | Task::Check);
     end(result, starts && situation::is_recognised(&environment))
 }
 
-/// Says why it failed, and with which code.
+/// Prints the error and returns its exit code.
 fn end(result: Result<(), Error>, recognised: bool) -> i32 {
     let Err(error) = result else { return 0 };
     line::fail(&error);

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! `forerun fds`: what the descriptors of a server, or of any process, are.
+//! `forerun fds`: shows the file descriptors of a server or of any process.
 
 use super::target::{self, Target};
 use crate::check::port::describe;
@@ -11,7 +11,7 @@ use crate::report::fds::{Breakdown, Report};
 use crate::sys;
 use crate::text::quoted;
 
-/// Prints them.
+/// Prints the file descriptors by kind and by path.
 ///
 /// # Errors
 /// [`Error::NotReady`] where nothing runs, [`Error::Conflict`] where it is not ours to look into.
@@ -36,7 +36,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     Report { name, pid, command: describe(pid), limit, breakdown }.print(options.json)
 }
 
-/// The process that is meant: any that runs under the number that was given, where no service is called so.
+/// The pid that was given, if such a process runs and no service has that name.
 fn process(options: &Options, environment: &Environment) -> Option<i32> {
     let name = options.name.as_ref()?;
     let here = std::env::current_dir().unwrap_or_default();
@@ -45,7 +45,7 @@ fn process(options: &Options, environment: &Environment) -> Option<i32> {
     sys::process(pid).map(|process| process.pid)
 }
 
-/// The instance that is meant, and its main process.
+/// The name of the instance and the pid of its main process.
 fn instance(options: &Options, environment: &Environment) -> Result<(String, i32), Error> {
     let target = Target::find(options, environment)?;
     let record = target.record()?;

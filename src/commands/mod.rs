@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The commands: a start, its dry run and `check`, and what is asked of instances.
+//! The subcommands, one file each, and the start.
 
 mod completions;
 mod doctor;
@@ -28,7 +28,7 @@ use crate::sys::{self, Account, Dispositions, Wake};
 /// Does what the command line asks for.
 ///
 /// # Errors
-/// All of them. A start in the foreground returns only with one.
+/// Every [`Error`]. A start in the foreground returns only with one.
 pub fn run(
     options: &Options,
     environment: &Environment,
@@ -50,20 +50,20 @@ pub fn run(
     }
 }
 
-/// The current folder, as the caller named it.
+/// The current folder under the name that the caller used, symlinks and all.
 fn current_folder(environment: &Environment) -> Result<PathBuf, Error> {
     let actual = std::env::current_dir()
         .map_err(|e| Error::Config(format!("cannot tell the current directory: {e}; change to one that is there")))?;
     Ok(crate::unit::here(environment, &actual))
 }
 
-/// Where the folders of everybody's services are.
+/// The state folders of all users.
 fn homes() -> impl Iterator<Item = (PathBuf, Account)> {
     let accounts = sys::accounts().into_iter().filter(|account| account.home.is_absolute());
     accounts.map(|account| (state::home_root(&account.home), account))
 }
 
-/// What a command waits on.
+/// Makes the pipe that a command waits on.
 fn new_wake() -> Result<Arc<Wake>, Error> {
     let failed = |e| Error::Exhausted(format!("cannot open a pipe: {e}; raise the limits or try again"));
     Wake::new().map(Arc::new).map_err(failed)

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! `forerun restart`: the start that the record tells, again. forerun.toml is read anew; flags, folder and environment
-//! come from the record.
+//! `forerun restart`: repeats the start that is in the record. Flags, folder and environment come from the record;
+//! forerun.toml is read again.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
     let options = Options {
         task: Task::Restart,
         name: Some(target.name.into()),
-        // In the foreground it had somebody's terminal, which is not this one.
+        // A foreground run had another terminal, so the restarted server is detached.
         detach: true,
         foreground: false,
         verbose: options.verbose,

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! `forerun status`: one instance, or all of them. It looks, and changes nothing.
+//! `forerun status`: shows one instance, or all of them. It changes nothing.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -82,8 +82,8 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     if good { Ok(()) } else { Err(Error::Said(1)) }
 }
 
-/// The instance that is meant; nothing where all of them are. Without a NAME and a forerun.toml this folder's own is
-/// meant where there is one.
+/// The name of the one instance to show, or `None` for all. Without a NAME and a forerun.toml, the instance of this
+/// folder's name is shown if there is one.
 fn asked(options: &Options, own: &(PathBuf, Account), here: &Path) -> Result<Option<String>, Error> {
     if options.all {
         return Ok(None);
@@ -101,8 +101,8 @@ fn asked(options: &Options, own: &(PathBuf, Account), here: &Path) -> Result<Opt
     })
 }
 
-/// Whether the run ended by itself and nobody expects it back: one in the foreground, or one of a supervisor that has
-/// no unit of ours for it any more. Only a detached server is missed once it is gone.
+/// Whether a run that ended is not expected back: it was in the foreground, or its supervisor has no unit of ours for
+/// it any more. A detached server that ended is missed.
 fn is_history(record: &Record) -> bool {
     let environment = Environment::new(os_strings(&record.environment));
     let has_unit = || environment.filled(UNIT_FILE).is_some_and(|unit| Path::new(unit).exists());
@@ -112,7 +112,7 @@ fn is_history(record: &Record) -> bool {
     }
 }
 
-/// Where instances are looked for, and whose they are: everybody has their own, root sees all.
+/// The state folders to look in, and whose they are. Every user sees their own, root sees all.
 fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Account)>, Scope), Error> {
     let us = geteuid();
     let name = User::from_uid(us).ok().flatten().map_or_else(|| us.to_string(), |user| user.name);
@@ -142,7 +142,7 @@ struct View {
 }
 
 impl View {
-    /// How an instance is, and its health check, under way. Nothing where no instance is recorded.
+    /// The state of an instance and its running health check. `None` where nothing is recorded.
     fn instance(&self, root: &Path, name: &str, account: &Account) -> Result<Option<(State, Option<Run>)>, Error> {
         let own = account.uid == geteuid().as_raw();
         let user = (!own).then(|| account.name.clone());
@@ -157,7 +157,7 @@ impl View {
             Ok(None) => return Ok(None),
             Err(e) => return broken(e.message(&folder)),
         };
-        // Nothing of somebody else's is opened or run with our rights.
+        // Files and checks of another user are never opened or run with our rights.
         let service = own.then(|| service_of(&record));
         let mut state = self.look(&record, user, service.as_ref());
         let run = match service {
@@ -213,7 +213,7 @@ impl View {
         }
     }
 
-    /// Begins the health check as the start had it, or says why there is none.
+    /// Begins the health check that the start had, or says why there is none.
     fn check(
         &self,
         record: &Record,
@@ -245,7 +245,7 @@ impl View {
     }
 }
 
-/// The service as its start had it; forerun.toml is as it is now.
+/// The service with the flags of its start and today's forerun.toml.
 fn service_of(record: &Record) -> Result<Service, String> {
     let here = PathBuf::from(OsString::from(&record.called_in));
     let options =
@@ -253,7 +253,7 @@ fn service_of(record: &Record) -> Result<Service, String> {
     Service::resolve(&options, &here).map_err(|e| e.to_string())
 }
 
-/// What a check found out. One that a stranger answers says nothing of the instance.
+/// The health that a check found. A stranger's answer says nothing about the instance.
 fn health(progress: Progress, state: &State) -> Health {
     let Health::Asked(check) = &state.health else { return Health::Unchecked };
     let check = check.clone();
@@ -264,8 +264,8 @@ fn health(progress: Progress, state: &State) -> Health {
     }
 }
 
-/// Whether a server that runs and is not healthy is still starting. A detached one was healthy before its start was
-/// over.
+/// Tells a server that is still starting from one that is not healthy. A detached server was healthy when its start
+/// ended.
 fn condition(state: &State) -> Condition {
     let is_young = state.uptime.zip(state.health_timeout).is_some_and(|(uptime, most)| uptime < most);
     let was_healthy = state.mode == Mode::Detached.to_string();
@@ -275,7 +275,7 @@ fn condition(state: &State) -> Condition {
     }
 }
 
-/// Is told nothing: a status is short.
+/// An observer that shows nothing: a status is short.
 struct Nobody;
 
 impl Observer for Nobody {

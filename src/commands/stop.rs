@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! `forerun stop`.
+//! `forerun stop`: ends an instance and waits until nothing of it is left.
 
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     report(&record, life == Life::Alive, &stopped, begun.elapsed(), options.json)
 }
 
-/// What a supervisor runs is its to stop: it would start it again.
+/// Refuses to stop what a supervisor runs: the supervisor would start it again.
 ///
 /// # Errors
 /// [`Error::Conflict`] with the supervisor's own command.
@@ -86,8 +86,8 @@ pub fn refuse_supervised(record: &Record, here: &Host, verb: Verb) -> Result<(),
     )))
 }
 
-/// Takes the lock. A start that has it is ended first: by SIGTERM, which makes it clean up, and after the grace by
-/// SIGKILL.
+/// Takes the lock. If a start holds it, that start is ended first: SIGTERM lets it clean up, SIGKILL follows after the
+/// grace.
 fn lock(
     target: &Target,
     folder: &Folder,
@@ -107,7 +107,7 @@ fn lock(
         }
         match told {
             Some((start, at)) if start == starter.start => {
-                // It stops its server, which may take all of the grace, before it ends itself.
+                // Before it ends it stops its server, which may take all of the grace.
                 if !killed && at.elapsed() > grace.unwrap_or(record.grace) + Duration::from_secs(5) {
                     let _ = send(starter, libc::SIGKILL);
                     killed = true;
@@ -133,7 +133,7 @@ fn complain(stopped: &Stopped, signals: &Caught) -> Result<(), Error> {
     }
 }
 
-/// Removes the record, but where something of the instance is left that only its cookie tells.
+/// Removes the record, unless a process was left alone: only the cookie in the record still tells whose it is.
 fn forget(folder: &Folder, record: &Record, stopped: &Stopped) {
     if stopped.escaped.is_empty() {
         Record::remove(folder);

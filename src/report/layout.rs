@@ -34,6 +34,18 @@ pub fn paragraph(screen: &Screen, text: &str) -> String {
     }
 }
 
+/// A headline, and lines of a key and a value below it.
+pub fn headed(screen: &Screen, text: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("  ").and_then(|rest| rest.split_once(' ')) {
+        Some((_, value)) => {
+            let value = value.trim_start();
+            hang(screen, &line[..line.len() - value.len()], value)
+        }
+        None => paragraph(screen, line),
+    };
+    text.lines().map(line).collect()
+}
+
 fn lines(screen: &Screen, first: &str, rest: &str, text: &str, width: usize) -> String {
     let room = width.saturating_sub(measure_text_width(rest).max(measure_text_width(first)));
     // Runs of spaces part what belongs together, and stay.
@@ -103,6 +115,14 @@ mod tests {
         }
         let endless = Screen { width: None, ..screen(20) };
         assert_eq!(hang(&endless, "a  ", &"word ".repeat(20)), format!("a  {}\n", "word ".repeat(20)));
+    }
+
+    #[test]
+    fn values_hang_below_their_headline() {
+        let text = "web is ready at http://localhost\n  pid   48127, after 1.32s\n  stop  forerun stop shop\n";
+        assert_eq!(headed(&Screen { width: None, ..screen(40) }, text), text);
+        let narrow = "web is ready at\n  http://localhost\n  pid   48127, after\n        1.32s\n  stop  forerun stop\n        shop\n";
+        assert_eq!(headed(&screen(24), text), narrow);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use console::measure_text_width;
 use serde_json::{Value, json};
 
-use super::layout::{cut_middle, hang, padded};
+use super::layout::{cut_middle, hang, headed, padded};
 use super::line::print_summary;
 use super::screen::{self, Screen};
 use crate::check::run::Progress;
@@ -89,7 +89,7 @@ impl<'a> Ready<'a> {
 /// # Errors
 /// When stdout cannot be written. The server runs all the same.
 pub fn print_ready(ready: &Ready, json: bool) -> Result<(), Error> {
-    print_summary(&ready.text(), &ready.json(), json).or_else(|e| {
+    print_summary(&headed(&screen::stdout(), &ready.text()), &ready.json(), json).or_else(|e| {
         log::warn!("{e}; the server runs as pid {}", ready.pid);
         Ok(())
     })

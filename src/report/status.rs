@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::layout::{hang, paragraph};
 use super::line::print_summary;
 use super::screen::{self, Screen};
-use super::table::{Column, Fit, table};
+use super::table::{Column, table};
 use crate::error::Error;
 use crate::text::{counted, elapsed, one_line, quoted};
 
@@ -293,17 +293,22 @@ pub fn print_all(states: &[State], scope: &Scope, json: bool) -> Result<(), Erro
     print_summary(&all_text(states, scope, &screen::stdout()), &all_json(states), json)
 }
 
+const fn column(title: &'static str, least: Option<usize>, out: Option<u8>) -> Column {
+    Column { title, least, out }
+}
+
+/// The host and the port of a URL are never cut, nor is a short name of a supervisor.
 const COLUMNS: [Column; 10] = [
-    ("NAME", Fit::Whole),
-    ("USER", Fit::Whole),
-    ("STATE", Fit::Whole),
-    ("HEALTH", Fit::Whole),
-    ("PID", Fit::Whole),
-    ("UNDER", Fit::Cut(12)),
-    ("UPTIME", Fit::Out(1)),
-    ("WORKERS", Fit::Out(2)),
-    ("FDS", Fit::Out(3)),
-    ("URL", Fit::Cut(21)),
+    column("NAME", None, None),
+    column("USER", Some(8), None),
+    column("STATE", None, None),
+    column("HEALTH", None, None),
+    column("PID", None, None),
+    column("UNDER", Some(8), Some(2)),
+    column("UPTIME", None, Some(1)),
+    column("WORKERS", None, Some(3)),
+    column("FDS", None, Some(4)),
+    column("URL", Some(22), None),
 ];
 const USER: usize = 1;
 

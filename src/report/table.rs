@@ -10,22 +10,20 @@ const GAP: usize = 2;
 
 /// What may be done to a column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fit {
-    /// Nothing: it is what the row is about.
-    Whole,
+pub struct Column {
+    pub title: &'static str,
     /// It may be cut down to so many columns.
-    Cut(usize),
+    pub least: Option<usize>,
     /// It may be left out. The highest goes first.
-    Out(u8),
+    pub out: Option<u8>,
 }
-
-/// A column's title, and what may be done to it.
-pub type Column = (&'static str, Fit);
 
 /// Shows rows below a header, and an empty line. The first column has the name of the row.
 pub fn table(screen: &Screen, columns: &[Column], rows: &[Vec<String>]) -> String {
     let natural: Vec<usize> = (0..columns.len())
-        .map(|at| rows.iter().map(|row| measure_text_width(&row[at])).chain([columns[at].0.len()]).max().unwrap_or(0))
+        .map(|at| {
+            rows.iter().map(|row| measure_text_width(&row[at])).chain([columns[at].title.len()]).max().unwrap_or(0)
+        })
         .collect();
     let Some(width) = screen.width else { return lines(screen, columns, rows, &natural) + "\n" };
     match arrange(columns, &natural, width) {
@@ -44,15 +42,15 @@ fn arrange(columns: &[Column], natural: &[usize], width: usize) -> Option<Vec<us
         };
         let mut cut = widths.clone();
         while needed(&cut) > width {
-            let can_be_cut = |at: &usize| matches!(columns[*at].1, Fit::Cut(least) if cut[*at] > least);
+            let can_be_cut = |at: &usize| columns[*at].least.is_some_and(|least| cut[*at] > least);
             let Some(widest) = (0..cut.len()).filter(can_be_cut).max_by_key(|&at| cut[at]) else { break };
             cut[widest] -= 1;
         }
         if needed(&cut) <= width {
             return Some(cut);
         }
-        let order = |at: &usize| if let Fit::Out(order) = columns[*at].1 { order } else { 0 };
-        let next = (0..widths.len()).filter(|&at| widths[at] > 0 && order(&at) > 0).max_by_key(order)?;
+        let order = |at: &usize| columns[*at].out;
+        let next = (0..widths.len()).filter(|at| widths[*at] > 0 && order(at).is_some()).max_by_key(order)?;
         widths[next] = 0;
     }
 }
@@ -67,13 +65,13 @@ fn lines(screen: &Screen, columns: &[Column], rows: &[Vec<String>], widths: &[us
         });
         format!("{}\n", cells.collect::<String>().trim_end())
     };
-    let header = line(&mut columns.iter().map(|(title, _)| (*title).to_owned()));
+    let header = line(&mut columns.iter().map(|column| column.title.to_owned()));
     rows.iter().fold(header, |text, row| text + &line(&mut row.iter().cloned()))
 }
 
 /// What is not shown, and how it is seen.
 fn left_out(screen: &Screen, columns: &[Column], widths: &[usize]) -> String {
-    let titles: Vec<_> = columns.iter().zip(widths).filter(|(_, w)| **w == 0).map(|((title, _), _)| *title).collect();
+    let titles: Vec<_> = columns.iter().zip(widths).filter(|(_, w)| **w == 0).map(|(column, _)| column.title).collect();
     match titles.is_empty() {
         true => String::new(),
         false => {
@@ -85,10 +83,11 @@ fn left_out(screen: &Screen, columns: &[Column], widths: &[usize]) -> String {
 
 /// A row as its name and a line for each cell that says something.
 fn stacked(screen: &Screen, columns: &[Column], row: &[String]) -> String {
-    let width = columns.iter().skip(1).map(|(title, _)| title.len()).max().unwrap_or(0);
+    let width = columns.iter().skip(1).map(|column| column.title.len()).max().unwrap_or(0);
     let cells = columns.iter().zip(row).skip(1).filter(|(_, cell)| *cell != "-");
-    let lines = cells
-        .map(|((title, _), cell)| hang(screen, &format!("  {:<width$}  ", title.to_lowercase()), &screen.word(cell)));
+    let lines = cells.map(|(column, cell)| {
+        hang(screen, &format!("  {:<width$}  ", column.title.to_lowercase()), &screen.word(cell))
+    });
     format!("{}\n{}", row[0], lines.collect::<String>())
 }
 
@@ -96,8 +95,12 @@ fn stacked(screen: &Screen, columns: &[Column], row: &[String]) -> String {
 mod tests {
     use super::*;
 
-    const COLUMNS: [Column; 4] =
-        [("NAME", Fit::Whole), ("STATE", Fit::Whole), ("FDS", Fit::Out(2)), ("URL", Fit::Cut(10))];
+    const COLUMNS: [Column; 4] = [
+        Column { title: "NAME", least: None, out: None },
+        Column { title: "STATE", least: None, out: None },
+        Column { title: "FDS", least: None, out: Some(1) },
+        Column { title: "URL", least: Some(10), out: None },
+    ];
 
     fn shown(width: Option<usize>) -> String {
         let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
