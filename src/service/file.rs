@@ -275,7 +275,7 @@ mod tests {
             ("port = 70000", "line 1: '70000' is not a port"),
             ("port = 'http'", "line 1: 'http' is not a port; a port is a number from 1 to 65535"),
             ("\ngrace = '5'", "line 2: '5' is not a duration; write 500ms, 2s or 1m30s"),
-            ("on-conflict = 'kill'", "line 1: on-conflict is \"standby\" or \"fail\""),
+            ("on-conflict = 'kill'", "line 1: on-conflict is \"standby\" or \"fail\", not 'kill'"),
             ("command = 'a \"b'", "unclosed quote"),
             ("command = [1]", "line 1: command is a list of words in quotes"),
             ("[[wait]]\ncheck = 'http://a'\nstatus = '2x'", "line 3: '2x' is not a status"),

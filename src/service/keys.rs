@@ -139,7 +139,10 @@ fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
         (Is::TextOrNumber(..), DeValue::Integer(_)) => number(found).is_some(),
         (Is::Number(_, most), DeValue::Integer(_)) => number(found).is_some_and(|n| n >= 0 && n as u64 <= *most),
         (Is::Flag, DeValue::Boolean(_)) => true,
-        (Is::Choice(words), DeValue::String(word)) => words.contains(&word.as_ref()),
+        (Is::Choice(words), DeValue::String(word)) if !words.contains(&word.as_ref()) => {
+            return at(found, format!("{}, not '{}'", sentence(key, is), one_line(word.as_ref())));
+        }
+        (Is::Choice(_), DeValue::String(_)) => true,
         (Is::Words, DeValue::String(_)) => true,
         (Is::Words, DeValue::Array(words)) => words.iter().all(|word| word.get_ref().is_str()),
         (Is::Texts(called), DeValue::Table(texts)) => match texts.iter().find(|(_, text)| !text.get_ref().is_str()) {
