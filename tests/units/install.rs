@@ -239,7 +239,7 @@ fn a_unit_of_the_system_is_not_hidden_without_force() {
     let scene = Scene::new();
     let hides = scene.run("systemd", &["--system", "--name", name, "--install"]).expect_code(75);
     hides.expect_line(&[
-        "/lib/systemd/system/systemd-journald.service' is a unit of this name already; give another --name",
+        "/lib/systemd/system/systemd-journald.service' is already a unit of this name; give another --name",
     ]);
     assert!(scene.left().is_empty(), "{:?}", scene.left());
     scene.run("systemd", &["--system", "--name", name, "--install", "--force"]).expect_code(0);
@@ -264,7 +264,7 @@ fn a_unit_is_removed_where_its_program_is_not_unless_its_server_runs() {
     let mut asked = scene.room.forerun();
     asked.env("PATH", program.parent().expect("a folder")).args(["unit", "systemd", "--config", &scene.config]);
     let kept = done(asked.args(["--uninstall", "--dir"]).arg(&scene.dir)).expect_code(1);
-    kept.expect_line(&["Failed to connect to bus; pid ", "is removed only with --force"]);
+    kept.expect_line(&["Failed to connect to bus; pid ", "so only --force removes it"]);
     let kept = scene.run("systemd", &["--uninstall"]).expect_code(127);
     kept.expect_line(&["'systemctl'", &format!("pid {} was started by", server.pid()), "--force"]);
     assert!(scene.unit("systemd").exists());

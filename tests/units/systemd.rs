@@ -250,7 +250,7 @@ fn a_unit_that_runs_as_somebody_stays_theirs() {
     systemd.inside(&["mv", &format!("{path}.new"), &path]);
     let text = scene.file();
     assert!(text.contains("\nUser=nobody\n"), "{text}");
-    let state = |text: &str| text.contains("is forerun's, and up to date");
+    let state = |text: &str| text.contains("was written by forerun and is up to date");
     let doctor = systemd.forerun(room, &["doctor", "--config", &scene.config]);
     assert!(state(&doctor.stdout), "{}", doctor.stdout);
     scene.change("command", "grace = '21s'\ncommand");
@@ -455,7 +455,7 @@ fn a_unit_that_is_linked_is_seen() {
     scene.start(&[]).expect_code(75).expect_stderr(&["of systemd, which is enabled but does not run"]);
     let doctor = systemd.forerun(room, &["doctor", "--config", &scene.config]).expect_code(1);
     assert!(
-        doctor.stdout.contains(&format!("{dir}/{name}.service' is forerun's, and up to date")),
+        doctor.stdout.contains(&format!("{dir}/{name}.service' was written by forerun and is up to date")),
         "{}",
         doctor.stdout
     );
@@ -481,7 +481,7 @@ fn what_systemd_cannot_read_is_not_written_and_what_it_stands_by_is_told() {
     systemd.forerun(room, &many).expect_code(78).expect_line(&["long.service' would be larger than 1 MiB"]);
     // A template that somebody has.
     systemd.unit("theirs@.service", "[Service]\nExecStart=/bin/true\n");
-    named("theirs@1").expect_code(75).expect_line(&["theirs@.service' is a unit of this name already"]);
+    named("theirs@1").expect_code(75).expect_line(&["theirs@.service' is already a unit of this name"]);
 
     scene.unit(&["--install"]).expect_code(0);
     scene.start(&["--detach"]).expect_code(0);
