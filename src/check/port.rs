@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use socket2::{Domain, Socket, Type};
 
 use super::net;
-use crate::sys::{self, Listener, Process};
+use crate::sys::{self, Listener, Process, Sockets};
 use crate::text::{one_line, shell_words};
 
 /// What is known of a port.
@@ -76,7 +76,7 @@ fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, String> {
 }
 
 /// Whether a socket that listens on `address` answers those who connect to `host`; to any host, without one.
-fn answers(host: Option<&str>, address: IpAddr) -> bool {
+pub fn answers(host: Option<&str>, address: IpAddr) -> bool {
     let addresses = host.and_then(|host| net::resolve(host, 0).ok());
     let is_one_of = |all: Vec<SocketAddr>| all.iter().any(|a| a.ip() == address.to_canonical());
     address.is_unspecified() || addresses.is_none_or(is_one_of)
@@ -101,11 +101,22 @@ pub fn stranger(
     host: Option<&str>,
     port: u16,
     main: Option<&Process>,
+    is_ours: impl FnMut(i32) -> bool,
+) -> Option<String> {
+    stranger_of(&Sockets::default(), host, port, main, is_ours)
+}
+
+/// The same with what was seen of sockets so far.
+pub fn stranger_of(
+    sockets: &Sockets,
+    host: Option<&str>,
+    port: u16,
+    main: Option<&Process>,
     mut is_ours: impl FnMut(i32) -> bool,
 ) -> Option<String> {
     let is_in_the_way = |pid: &i32| main.is_none_or(|main| sys::process(*pid).is_some_and(|p| p.start < main.start));
     let likely = main.map(|main| main.pid);
-    let listeners = sys::listeners(port, likely.as_slice()).ok()?;
+    let listeners = sockets.listeners(port, likely.as_slice()).ok()?;
     for Listener { owners, .. } in listeners.iter().filter(|l| answers(host, l.address)) {
         if !owners.iter().any(|&pid| likely == Some(pid) || is_ours(pid)) {
             if let Some(&owner) = owners.iter().find(|pid| is_in_the_way(pid)) {

@@ -13,7 +13,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -95,16 +95,24 @@ pub trait Look {
     fn listens(&self, pid: i32, port: u16) -> bool;
 }
 
-/// Asks the system. Each environment is read once, because what it tells does not change.
+/// What the environment of a process shows, whichever instance asks.
+struct Shown {
+    cookie: Option<OsString>,
+    is_whole: bool,
+}
+
+/// Asks the system. Each environment is read once, even for many instances, because what it tells does not change.
 #[derive(Default)]
 pub struct Sight {
-    seen: RefCell<HashMap<(i32, u64), Says>>,
+    seen: RefCell<HashMap<(i32, u64), Option<Shown>>>,
 }
 
 impl Look for Sight {
     fn environment(&self, process: &Process, marks: &Marks) -> Says {
-        let look = || says(sys::environment_of(process.pid), &marks.cookie, &marks.former);
-        *self.seen.borrow_mut().entry((process.pid, process.start)).or_insert_with(look)
+        let mut seen = self.seen.borrow_mut();
+        let shown =
+            seen.entry((process.pid, process.start)).or_insert_with(|| sys::environment_of(process.pid).map(shown));
+        says(shown.as_ref(), &marks.cookie, &marks.former)
     }
 
     fn executable(&self, pid: i32) -> Option<PathBuf> {
@@ -112,7 +120,7 @@ impl Look for Sight {
     }
 
     fn listens(&self, pid: i32, port: u16) -> bool {
-        sys::listeners(port, &[pid]).is_ok_and(|all| all.iter().any(|l| l.owners.contains(&pid)))
+        sys::listens(pid, port).unwrap_or(false)
     }
 }
 
@@ -121,15 +129,19 @@ pub fn shows_cookie(pid: i32, cookie: &str) -> bool {
     sys::has_entry(pid, format!("{COOKIE}={cookie}").as_bytes())
 }
 
-/// An environment that a server overwrote consists of empty entries or a title.
-fn says(environment: Option<Vec<OsString>>, cookie: &str, former: &[String]) -> Says {
-    let Some(entries) = environment else { return Says::Nothing };
+/// Reads the cookie of an environment. One that a server overwrote consists of empty entries or a title.
+fn shown(entries: Vec<OsString>) -> Shown {
     let is_whole = entries.iter().all(|entry| entry.as_bytes().contains(&b'='));
-    match Environment::new(entries).get(COOKIE) {
-        Some(value) if value == cookie => Says::Ours,
-        Some(value) if former.iter().any(|former| value == former.as_str()) => Says::Former,
-        _ if is_whole => Says::NotOurs,
-        _ => Says::Nothing,
+    Shown { cookie: Environment::new(entries).get(COOKIE).map(OsStr::to_owned), is_whole }
+}
+
+fn says(shown: Option<&Shown>, cookie: &str, former: &[String]) -> Says {
+    match shown {
+        None => Says::Nothing,
+        Some(Shown { cookie: Some(value), .. }) if value == cookie => Says::Ours,
+        Some(Shown { cookie: Some(value), .. }) if former.iter().any(|former| value == former.as_str()) => Says::Former,
+        Some(Shown { is_whole: true, .. }) => Says::NotOurs,
+        Some(_) => Says::Nothing,
     }
 }
 
@@ -146,13 +158,13 @@ pub struct Found {
 /// # Errors
 /// When the process table cannot be read.
 pub fn look(marks: &Marks) -> io::Result<Found> {
-    Ok(look_at(marks, &sys::processes()?))
+    Ok(look_at(marks, &sys::processes()?, &Sight::default()))
 }
 
-/// Like [`look`], with a process table that was read already.
-pub fn look_at(marks: &Marks, table: &[Process]) -> Found {
+/// Like [`look`], with a process table that was read already and what was seen of its processes so far.
+pub fn look_at(marks: &Marks, table: &[Process], sight: &Sight) -> Found {
     let us = std::process::id() as i32;
-    find(marks, table, us, &spared(table, us, &marks.main), &Sight::default())
+    find(marks, table, us, &spared(table, us, &marks.main), sight)
 }
 
 /// Finds the processes of an instance in `table`. `us` is forerun's pid; `spared` are forerun and its ancestors.
@@ -333,7 +345,8 @@ mod tests {
     #[test]
     fn an_overwritten_environment_tells_nothing() {
         let says = |entries: &[&str]| {
-            super::says(Some(entries.iter().map(OsString::from).collect()), "web/1", &["web/0".into()])
+            let shown = shown(entries.iter().map(OsString::from).collect());
+            super::says(Some(&shown), "web/1", &["web/0".into()])
         };
         assert_eq!(says(&["A=1", "FORERUN_INSTANCE=web/1"]), Says::Ours);
         assert_eq!(says(&["A=1", "FORERUN_INSTANCE=web/0"]), Says::Former);

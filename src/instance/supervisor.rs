@@ -17,7 +17,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Verb::Stop => "stop",
             Verb::Restart => "restart",

@@ -3,7 +3,12 @@
 
 use serde_json::json;
 
+use super::layout::{hang, padded};
+use super::screen::Screen;
 use crate::text::counted;
+
+/// Below this width each message is under its topic.
+const NARROW: usize = 60;
 
 /// How bad it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,13 +57,20 @@ fn count(findings: &[Finding], level: Level) -> usize {
 }
 
 /// For people: one line each, what mends it below, and the sum.
-pub fn text(findings: &[Finding]) -> String {
+pub fn text(findings: &[Finding], screen: &Screen) -> String {
     let width = findings.iter().map(|finding| finding.topic.len()).max().unwrap_or_default();
+    let is_narrow = screen.width.is_some_and(|columns| columns < NARROW);
     let mut out = String::new();
     for Finding { topic, level, message, mend } in findings {
-        out += &format!("{:<7}  {topic:<width$}  {message}\n", level.word());
+        let word = padded(&screen.word(level.word()), 7);
+        let beside = format!("{word}  {topic:<width$}  ");
+        let below = if is_narrow { "  ".to_owned() } else { " ".repeat(width + 11) };
+        if is_narrow {
+            out += &format!("{}\n", beside.trim_end());
+        }
+        out += &hang(screen, if is_narrow { &below } else { &beside }, message);
         if let Some(mend) = mend {
-            out += &format!("{:<7}  {:<width$}  mend it: {mend}\n", "", "");
+            out += &hang(screen, &below, &format!("mend it: {mend}"));
         }
     }
     let problems = counted(count(findings, Level::Problem), "problem", "problems");

@@ -8,13 +8,17 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::layout::{cut_middle, paragraph};
 use super::line::print_result;
+use super::screen::{self, Screen};
 use crate::error::Error;
 use crate::sys::{Descriptor, Kind};
 use crate::text::one_line;
 
 /// How many paths a person is shown.
 const PATHS: usize = 10;
+/// Where they begin on their lines.
+const INDENT: usize = 11;
 /// A path that is open this often is worth its name.
 const NOTEWORTHY: u64 = 4;
 
@@ -83,11 +87,11 @@ impl Report {
     /// # Errors
     /// When stdout cannot be written.
     pub fn print(&self, json: bool) -> Result<(), Error> {
-        let text = if json { format!("{}\n", self.json()) } else { self.text() };
+        let text = if json { format!("{}\n", self.json()) } else { self.text(&screen::stdout()) };
         print_result(text.as_bytes())
     }
 
-    fn text(&self) -> String {
+    fn text(&self, screen: &Screen) -> String {
         let Breakdown { open, kinds, paths } = &self.breakdown;
         let who = match &self.name {
             Some(name) => format!("{name}, pid {}", self.pid),
@@ -99,13 +103,17 @@ impl Report {
             }
             _ => " descriptors".to_owned(),
         };
-        let mut out = format!("{who}: {open}{of}\n  by kind\n");
+        let mut out = paragraph(screen, &format!("{who}: {open}{of}")) + "  by kind\n";
         let width = kinds.iter().map(|(kind, _)| kind.to_string().len()).max().unwrap_or(0);
         kinds.iter().for_each(|(kind, count)| out += &format!("    {:<width$}  {count:>5}\n", kind.to_string()));
         if !paths.is_empty() {
             out += "  by path\n";
         }
-        paths.iter().take(PATHS).for_each(|(path, _, count)| out += &format!("    {count:>5}  {}\n", one_line(path)));
+        for (path, _, count) in paths.iter().take(PATHS) {
+            let path = one_line(path);
+            let shown = screen.width.map_or_else(|| path.clone(), |width| cut_middle(screen, &path, width - INDENT));
+            out += &format!("    {count:>5}  {shown}\n");
+        }
         if paths.len() > PATHS {
             out += &format!("           and {} more\n", paths.len() - PATHS);
         }

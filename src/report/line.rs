@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
+use super::screen::{self, Screen, Tone};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::sys;
@@ -21,6 +22,8 @@ enum Priority {
     Info = 6,
     Debug = 7,
 }
+
+const WARNING: &str = "warning:";
 
 struct Lines {
     journal: bool,
@@ -96,18 +99,44 @@ pub fn fail(error: &Error) {
     }
 }
 
+/// What a line begins with, in color where it is no mere information.
+fn prefix(priority: Priority, screen: &Screen) -> String {
+    match priority {
+        Priority::Error => format!("{} ", screen.paint(Tone::Bad, "forerun:")),
+        _ => "forerun: ".to_owned(),
+    }
+}
+
 /// Indented lines belong to the one before them. Nothing can be done where stderr cannot be written.
 fn print(journal: bool, priority: Priority, text: &str) {
+    let screen = screen::stderr();
     let mut out = String::new();
     for line in text.lines() {
         if journal {
             out.push_str(&format!("<{}>", priority as u8));
         }
-        out.push_str(if line.starts_with("  ") { "" } else { "forerun: " });
-        out.push_str(line);
+        if !line.starts_with("  ") {
+            out.push_str(&prefix(priority, &screen));
+        }
+        match line.strip_prefix(WARNING).filter(|_| priority == Priority::Warning) {
+            Some(rest) => out += &(screen.paint(Tone::Notable, WARNING) + rest),
+            None => out.push_str(line),
+        }
         out.push('\n');
     }
     let _ = io::stderr().write_all(out.as_bytes());
+}
+
+/// Prints a result: as JSON where that was asked for, else as text, which `-q` silences.
+///
+/// # Errors
+/// As [`print_result`].
+pub fn print_summary(text: &str, value: &serde_json::Value, json: bool) -> Result<(), Error> {
+    match json {
+        true => print_result(format!("{value}\n").as_bytes()),
+        false if LINES.get().is_some_and(|lines| lines.quiet) => Ok(()),
+        false => print_result(text.as_bytes()),
+    }
 }
 
 /// Writes a result to stdout, all of it or an error.

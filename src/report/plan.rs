@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::layout::hang;
+use super::screen::Screen;
 use crate::mode::{Decision, Mode};
 use crate::service::Service;
 use crate::text::{elapsed, one_line, shell_words};
@@ -23,10 +25,10 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    pub fn text(&self) -> String {
+    pub fn text(&self, screen: &Screen) -> String {
         let Plan { service, decision, .. } = self;
         let mut out = String::new();
-        let mut line = |key: &str, value: String| out += &format!("{key:<8}  {value}\n");
+        let mut line = |key: &str, value: String| out += &hang(screen, &format!("{key:<8}  "), &value);
         line("mode", format!("{}: {}", decision.mode, decision.reason));
         line("name", service.name.clone());
         if let Some(config) = &service.config {

@@ -4,9 +4,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use console::measure_text_width;
 use serde_json::{Value, json};
 
-use super::line::print_result;
+use super::layout::{cut_middle, hang, headed, padded};
+use super::line::print_summary;
+use super::screen::{self, Screen};
 use crate::check::run::Progress;
 use crate::error::Error;
 use crate::instance::supervisor::unit_of_cgroup;
@@ -23,13 +26,15 @@ pub struct Ready<'a> {
     /// What to type to stop it, where that is known.
     pub stop: Option<String>,
     pub took: Duration,
+    /// Whether health or the port was waited for. Nothing else says "ready".
+    pub checked: bool,
     pub log: Option<PathBuf>,
 }
 
 impl<'a> Ready<'a> {
     pub fn new(service: &'a Service, pid: i32) -> Self {
         let stop = Some(format!("forerun stop {}", service.name));
-        Ready { service, pid, already: None, stop, took: Duration::ZERO, log: None }
+        Ready { service, pid, already: None, stop, took: Duration::ZERO, checked: true, log: None }
     }
 
     fn text(&self) -> String {
@@ -37,7 +42,14 @@ impl<'a> Ready<'a> {
         let url = self.service.url.as_ref().map(|url| format!(" at {}", one_line(url))).unwrap_or_default();
         let mut lines = match &self.already {
             Some(place) => format!("{name} is already running{url}\n  as    {place}\n"),
-            None => format!("{name} is ready{url}\n  pid   {}, after {}\n", self.pid, elapsed(self.took)),
+            None if self.checked => {
+                format!("{name} is ready{url}\n  pid   {}, after {}\n", self.pid, elapsed(self.took))
+            }
+            None => format!(
+                "{name} is started; nothing was checked: give --health or --port\n  pid   {}, after {}\n",
+                self.pid,
+                elapsed(self.took)
+            ),
         };
         if let Some(log) = &self.log {
             lines += &format!("  log   {}\n", one_line(log));
@@ -63,6 +75,7 @@ impl<'a> Ready<'a> {
             "url": self.service.url.as_ref().map(one_line),
             "pid": self.pid,
             "already_running": self.already.is_some(),
+            "checked": self.checked,
             "seconds": self.already.is_none().then_some(self.took.as_secs_f64()),
             "log": self.log.as_ref().map(|log| log.to_string_lossy()),
             "stop": self.stop,
@@ -76,8 +89,7 @@ impl<'a> Ready<'a> {
 /// # Errors
 /// When stdout cannot be written. The server runs all the same.
 pub fn print_ready(ready: &Ready, json: bool) -> Result<(), Error> {
-    let text = if json { format!("{}\n", ready.json()) } else { ready.text() };
-    print_result(text.as_bytes()).or_else(|e| {
+    print_summary(&headed(&screen::stdout(), &ready.text()), &ready.json(), json).or_else(|e| {
         log::warn!("{e}; the server runs as pid {}", ready.pid);
         Ok(())
     })
@@ -92,30 +104,61 @@ pub struct Checked<'a> {
     pub has_fix: bool,
 }
 
+/// Where the checks begin on their lines, and how much is behind them for the time.
+const KINDS: usize = 17;
+const TOOK: usize = 8;
+/// A check that is cut to less says nothing.
+const LEAST_CHECK: usize = 24;
+
+impl Checked<'_> {
+    /// Why it does not hold, and what to do.
+    fn failure(&self) -> String {
+        if self.progress.holds() {
+            return String::new();
+        }
+        let hint = self.hint.map(|hint| format!("; {}", one_line(hint))).unwrap_or_default();
+        let fix = if self.has_fix { "; a start would run its fix" } else { "" };
+        format!("  {}{hint}{fix}", self.progress.reason)
+    }
+}
+
 /// Prints what `forerun check` found.
 ///
 /// # Errors
 /// When stdout cannot be written.
 pub fn print_checks(name: &str, checked: &[Checked], json: bool) -> Result<(), Error> {
-    if json {
-        let checks: Vec<_> = checked.iter().map(check_json).collect();
-        let all = checked.iter().all(|c| c.progress.holds());
-        return print_result(format!("{}\n", json!({ "name": name, "ok": all, "checks": checks })).as_bytes());
+    let all = checked.iter().all(|c| c.progress.holds());
+    let value = json!({ "name": name, "ok": all, "checks": checked.iter().map(check_json).collect::<Vec<_>>() });
+    print_summary(&checks_text(checked, &screen::stdout()), &value, json)
+}
+
+/// A line each, with what is wrong behind it, or below where there is no room.
+fn checks_text(checked: &[Checked], screen: &Screen) -> String {
+    if checked.is_empty() {
+        return "nothing to check\n".to_owned();
     }
-    let width = checked.iter().map(|c| c.check.chars().count()).max().unwrap_or(0);
-    let lines = checked.iter().map(|c| {
-        let (word, reason) = match c.progress.holds() {
-            true => ("ok", String::new()),
-            false => ("FAILED", format!("  {}", c.progress.reason)),
+    let longest = checked.iter().map(|c| measure_text_width(&c.check)).max().unwrap_or(0);
+    let behind = KINDS + longest + TOOK;
+    let is_wide = |c: &Checked| screen.width.is_none_or(|width| behind + measure_text_width(&c.failure()) <= width);
+    let fits = checked.iter().all(is_wide);
+    let room = screen.width.map_or(longest, |width| longest.min(width.saturating_sub(KINDS + TOOK)));
+    let text = |c: &Checked| {
+        let word = padded(&screen.word(if c.progress.holds() { "ok" } else { "FAILED" }), 6);
+        let (kind, took, failure) = (c.kind, elapsed(c.progress.took()), c.failure());
+        let below = |indent: usize| match failure.is_empty() {
+            true => String::new(),
+            false => hang(screen, &" ".repeat(indent), failure.trim_start()),
         };
-        let hint = c.hint.filter(|_| !c.progress.holds()).map(|hint| format!("; {}", one_line(hint)));
-        let fix = if c.has_fix && !c.progress.holds() { "; a start would run its fix" } else { "" };
-        let pad = " ".repeat(width - c.check.chars().count());
-        let took = elapsed(c.progress.took());
-        format!("{word:<6}  {:<7}  {}{pad}  {took:>6}{reason}{}{fix}\n", c.kind, c.check, hint.unwrap_or_default())
-    });
-    let text: String = lines.collect();
-    print_result(if text.is_empty() { "nothing to check\n" } else { &text }.as_bytes())
+        match (fits, room < LEAST_CHECK && room < longest) {
+            (true, _) => format!("{word}  {kind:<7}  {}  {took:>6}{failure}\n", padded(&c.check, longest)),
+            (_, false) => {
+                let check = padded(&cut_middle(screen, &c.check, room), room);
+                format!("{word}  {kind:<7}  {check}  {took:>6}\n{}", below(KINDS))
+            }
+            (_, true) => format!("{word}  {kind}, {took}\n{}{}", hang(screen, "  ", &c.check), below(2)),
+        }
+    };
+    checked.iter().map(text).collect()
 }
 
 fn check_json(checked: &Checked) -> Value {

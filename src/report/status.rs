@@ -4,12 +4,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
-use super::line::print_result;
+use super::layout::{hang, paragraph};
+use super::line::print_summary;
+use super::screen::{self, Screen};
+use super::table::{Column, table};
 use crate::error::Error;
-use crate::text::{counted, one_line, quoted};
+use crate::text::{counted, elapsed, one_line, quoted};
 
 /// Whether it runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,7 +51,11 @@ pub struct State {
     /// Whose it is, where it is not ours.
     pub user: Option<String>,
     pub condition: Condition,
+    /// It ended by itself and is not expected back.
+    pub is_history: bool,
     pub health: Health,
+    /// How long it may take to get healthy, where it is asked.
+    pub health_timeout: Option<Duration>,
     pub pid: i32,
     pub mode: String,
     pub supervisor: Option<String>,
@@ -76,7 +82,8 @@ pub struct State {
 pub enum Scope {
     /// Those of FORERUN_STATE_DIR.
     Folder(PathBuf),
-    User(String),
+    /// Those of the user who asks.
+    User,
     Everybody,
 }
 
@@ -84,7 +91,7 @@ impl Scope {
     fn text(&self) -> String {
         match self {
             Scope::Folder(folder) => format!("instances in {}", quoted(folder)),
-            Scope::User(name) => format!("instances of {}; root sees everybody's", one_line(name)),
+            Scope::User => "your instances; root sees everyone's".to_owned(),
             Scope::Everybody => "instances of all users".to_owned(),
         }
     }
@@ -97,7 +104,9 @@ impl State {
             name: name.to_owned(),
             user,
             condition: Condition::Unknown(why),
+            is_history: false,
             health: Health::Unchecked,
+            health_timeout: None,
             pid: 0,
             mode: String::new(),
             supervisor: None,
@@ -138,6 +147,7 @@ impl State {
     fn health_word(&self) -> &'static str {
         match self.health {
             Health::Holds { .. } => "healthy",
+            Health::Fails { .. } if self.condition == Condition::Starting => "-",
             Health::Fails { .. } => "unhealthy",
             Health::Unknown(_) => "unknown",
             Health::Runs | Health::Unchecked | Health::Asked(_) => "-",
@@ -157,7 +167,7 @@ impl State {
         Some(limit.map_or(open.to_string(), |limit| format!("{open} of {limit}")))
     }
 
-    fn text(&self) -> String {
+    fn text(&self, screen: &Screen) -> String {
         let mut head = vec![self.word().to_owned()];
         let mut lines: Vec<(&str, String)> = Vec::new();
         let mut line = |key, value: Option<String>| lines.extend(value.map(|value| (key, value)));
@@ -165,6 +175,10 @@ impl State {
             Health::Holds { check } => {
                 head.push("healthy".to_owned());
                 line("health", Some(format!("{check} holds")));
+            }
+            Health::Fails { check, reason } if self.condition == Condition::Starting => {
+                let most = self.health_timeout.map(|most| format!(", at most {}", elapsed(most))).unwrap_or_default();
+                line("health", Some(format!("waiting for {check}{most}: {reason}")));
             }
             Health::Fails { check, reason } => {
                 head.push("not healthy".to_owned());
@@ -204,8 +218,9 @@ impl State {
             line("left", Some(format!("{who}, into a session of its own")));
         }
         line("stop", self.stop.clone().filter(|_| runs && self.user.is_none()));
-        let body: String = lines.iter().map(|(key, value)| format!("  {key:<7} {value}\n")).collect();
-        format!("{} is {}\n{body}", self.name, head.join(", "))
+        let body: String = lines.iter().map(|(key, value)| hang(screen, &format!("  {key:<7} "), value)).collect();
+        let head: Vec<_> = head.iter().map(|word| screen.word(word)).collect();
+        paragraph(screen, &format!("{} is {}", self.name, head.join(", "))) + &body
     }
 
     fn json(&self) -> Value {
@@ -215,7 +230,9 @@ impl State {
             Health::Unknown(why) => json!({ "check": null, "ok": null, "reason": why }),
             Health::Runs | Health::Unchecked | Health::Asked(_) => Value::Null,
         };
-        let runs = self.condition == Condition::Running;
+        // A server whose health is asked for runs, whether it is still starting or not.
+        let asked = matches!(self.health, Health::Holds { .. } | Health::Fails { .. });
+        let runs = self.condition == Condition::Running || (self.condition == Condition::Starting && asked);
         json!({
             "name": self.name,
             "user": self.user,
@@ -224,7 +241,7 @@ impl State {
             "running": runs,
             "healthy": match self.health {
                 Health::Holds { .. } | Health::Runs => Some(true),
-                Health::Fails { .. } => Some(false),
+                Health::Fails { .. } if self.condition != Condition::Starting => Some(false),
                 _ => None,
             },
             "health": health,
@@ -255,17 +272,17 @@ fn all_json(states: &[State]) -> Value {
 /// # Errors
 /// When stdout cannot be written.
 pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Result<(), Error> {
-    let none = || match json {
-        true => format!("{}\n", json!({ "name": name, "state": "not running", "running": false })),
-        false => format!("{name} is not running ({})\n", scope.text()),
+    let screen = screen::stdout();
+    let value = match states {
+        [] => json!({ "name": name, "state": "not running", "running": false }),
+        [state] => state.json(),
+        several => all_json(several),
     };
-    let text = match states.first() {
-        None => none(),
-        Some(state) if json && states.len() == 1 => format!("{}\n", state.json()),
-        Some(_) if json => format!("{}\n", all_json(states)),
-        Some(_) => states.iter().map(State::text).collect(),
+    let text = match states {
+        [] => paragraph(&screen, &format!("{name} is {} ({})", screen.word("not running"), scope.text())),
+        _ => states.iter().map(|state| state.text(&screen)).collect(),
     };
-    print_result(text.as_bytes())
+    print_summary(&text, &value, json)
 }
 
 /// Prints all instances.
@@ -273,44 +290,56 @@ pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Res
 /// # Errors
 /// When stdout cannot be written.
 pub fn print_all(states: &[State], scope: &Scope, json: bool) -> Result<(), Error> {
-    if json {
-        return print_result(format!("{}\n", all_json(states)).as_bytes());
-    }
+    print_summary(&all_text(states, scope, &screen::stdout()), &all_json(states), json)
+}
+
+const fn column(title: &'static str, least: Option<usize>, out: Option<u8>) -> Column {
+    Column { title, least, out }
+}
+
+/// The host and the port of a URL are never cut, nor is a short name of a supervisor.
+const COLUMNS: [Column; 10] = [
+    column("NAME", None, None),
+    column("USER", Some(8), None),
+    column("STATE", None, None),
+    column("HEALTH", None, None),
+    column("PID", None, None),
+    column("UNDER", Some(8), Some(2)),
+    column("UPTIME", None, Some(1)),
+    column("WORKERS", None, Some(3)),
+    column("FDS", None, Some(4)),
+    column("URL", Some(22), None),
+];
+const USER: usize = 1;
+
+fn all_text(states: &[State], scope: &Scope, screen: &Screen) -> String {
     if states.is_empty() {
-        return print_result(format!("no instance is running ({})\n", scope.text()).as_bytes());
+        return paragraph(screen, &format!("no instance is running ({})", scope.text()));
     }
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    let with_users = states.iter().any(|state| state.user.is_some());
-    let mut header = vec!["NAME", "STATE", "HEALTH", "PID", "UNDER", "UPTIME", "WORKERS", "FDS", "URL"];
-    if with_users {
-        header.insert(1, "USER");
+    let mut columns = COLUMNS.to_vec();
+    let mut rows: Vec<_> = states.iter().map(row).collect();
+    if states.iter().all(|state| state.user.is_none()) {
+        columns.remove(USER);
+        rows.iter_mut().for_each(|row| drop(row.remove(USER)));
     }
-    table.set_header(header);
-    for state in states {
-        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        let runs = state.runs();
-        let mut row = vec![
-            state.name.clone(),
-            state.word().to_owned(),
-            state.health_word().to_owned(),
-            or_dash(runs.then(|| state.pid.to_string())),
-            or_dash(Some(state.place()).filter(|place| !place.is_empty())),
-            or_dash(state.uptime.map(uptime)),
-            or_dash(runs.then(|| state.workers.to_string())),
-            or_dash(state.fds()),
-            or_dash(state.url.as_ref().map(one_line)),
-        ];
-        if with_users {
-            row.insert(1, or_dash(state.user.clone()));
-        }
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2)).set_cell_alignment(CellAlignment::Left);
-    }
-    let rows: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    print_result(format!("{rows}\n{}\n", scope.text()).as_bytes())
+    table(screen, &columns, &rows) + &paragraph(screen, &scope.text())
+}
+
+fn row(state: &State) -> Vec<String> {
+    let runs = state.runs();
+    let row = [
+        Some(state.name.clone()),
+        state.user.clone(),
+        Some(state.word().to_owned()),
+        Some(state.health_word().to_owned()),
+        runs.then(|| state.pid.to_string()),
+        Some(state.place()).filter(|place| !place.is_empty()),
+        state.uptime.map(uptime),
+        runs.then(|| state.workers.to_string()),
+        state.fds(),
+        state.url.as_ref().map(one_line),
+    ];
+    row.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned())).collect()
 }
 
 /// To the second.

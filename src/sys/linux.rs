@@ -1,9 +1,11 @@
 //! Linux: /proc, pidfds, close_range.
 
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -170,22 +172,45 @@ pub fn cgroup() -> Option<String> {
     path("::").filter(|p| *p != "/").or_else(|| path(":name=systemd:")).map(str::to_owned)
 }
 
-/// The sockets that listen on a TCP port, with their owners. Searches `likely` first, and all processes only if none of
-/// those holds the socket.
+/// The sockets that listen on a TCP port.
 ///
 /// # Errors
-/// When neither sock_diag(7) nor /proc answers.
+/// As [`Sockets::listeners`].
 pub fn listeners(port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
-    let sockets = sockets_on(port)?;
-    let mut everybody = None;
-    let listeners = sockets.into_iter().map(|(address, inode)| {
-        let mut owners = holders(likely, inode);
-        if owners.is_empty() {
-            owners = holders(everybody.get_or_insert_with(|| pids().unwrap_or_default()), inode);
-        }
-        Listener { address, owners }
-    });
-    Ok(listeners.collect())
+    Sockets::default().listeners(port, likely)
+}
+
+/// Finds the holders of sockets, for one query or many. The descriptors of all processes are read once, and only if a
+/// holder must be searched.
+#[derive(Default)]
+pub struct Sockets {
+    holders: OnceCell<HashMap<u64, Vec<i32>>>,
+}
+
+impl Sockets {
+    /// The sockets that listen on a TCP port, with their owners. Searches `likely` first, and all processes only if
+    /// none of those holds the socket.
+    ///
+    /// # Errors
+    /// When neither sock_diag(7) nor /proc answers.
+    pub fn listeners(&self, port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
+        let listeners = sockets_on(port)?.into_iter().map(|(address, inode)| {
+            let mut owners: Vec<_> = likely.iter().copied().filter(|&pid| holds(pid, inode)).collect();
+            if owners.is_empty() {
+                owners = self.holders.get_or_init(holders).get(&inode).cloned().unwrap_or_default();
+            }
+            Listener { address, owners }
+        });
+        Ok(listeners.collect())
+    }
+}
+
+/// Whether a process holds a socket that listens on a TCP port.
+///
+/// # Errors
+/// As [`Sockets::listeners`].
+pub fn listens(pid: i32, port: u16) -> io::Result<bool> {
+    Ok(sockets_on(port)?.into_iter().any(|(_, inode)| holds(pid, inode)))
 }
 
 /// Whether any socket listens on a TCP port. Does not search for the owner, which would look into all processes.
@@ -196,23 +221,56 @@ pub fn is_listened_on(port: u16) -> io::Result<bool> {
     sockets_on(port).map(|sockets| !sockets.is_empty())
 }
 
-fn sockets_on(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
-    listening::on_port(port).map_or_else(|| from_proc(port), Ok)
+/// The TCP addresses that these processes listen on. Processes that we may not look into are left out.
+pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
+    let held: HashSet<u64> = pids.iter().flat_map(|&pid| sockets_of(pid)).collect();
+    let all = listening().unwrap_or_default().into_iter();
+    all.filter(|(_, inode)| held.contains(inode)).map(|(address, _)| address).collect()
 }
 
-fn from_proc(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
+fn sockets_on(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
+    let on_port = listening()?.into_iter().filter(|(address, _)| address.port() == port);
+    Ok(on_port.map(|(address, inode)| (address.ip(), inode)).collect())
+}
+
+/// All listening TCP sockets, with their inodes.
+fn listening() -> io::Result<Vec<(SocketAddr, u64)>> {
+    listening::all().map_or_else(from_proc, Ok)
+}
+
+fn from_proc() -> io::Result<Vec<(SocketAddr, u64)>> {
     let mut entries = tcp().map_err(io::Error::other)?;
     entries.extend(tcp6().unwrap_or_default());
-    entries.retain(|e: &TcpNetEntry| e.state == TcpState::Listen && e.local_address.port() == port);
-    Ok(entries.into_iter().map(|e| (e.local_address.ip(), e.inode)).collect())
+    entries.retain(|e: &TcpNetEntry| e.state == TcpState::Listen);
+    Ok(entries.into_iter().map(|e| (e.local_address, e.inode)).collect())
 }
 
-fn holders(pids: &[i32], inode: u64) -> Vec<i32> {
-    let holds = |pid: i32| {
-        let fds = procfs::process::Process::new(pid).and_then(|p| p.fd());
-        fds.is_ok_and(|fds| fds.flatten().any(|fd| matches!(fd.target, FDTarget::Socket(i) if i == inode)))
-    };
-    pids.iter().copied().filter(|&pid| holds(pid)).collect()
+/// The inodes of the sockets that a process holds.
+fn sockets_of(pid: i32) -> impl Iterator<Item = u64> {
+    let fds = procfs::process::Process::new(pid).and_then(|p| p.fd());
+    fds.into_iter().flatten().flatten().filter_map(|fd| match fd.target {
+        FDTarget::Socket(inode) => Some(inode),
+        _ => None,
+    })
+}
+
+fn holds(pid: i32, inode: u64) -> bool {
+    sockets_of(pid).any(|socket| socket == inode)
+}
+
+/// The sockets of all processes, each with its holders.
+fn holders() -> HashMap<u64, Vec<i32>> {
+    let mut holders = HashMap::<u64, Vec<i32>>::new();
+    for pid in pids().unwrap_or_default() {
+        for inode in sockets_of(pid) {
+            let owners = holders.entry(inode).or_default();
+            // A process counts once, even if several of its descriptors refer to the socket.
+            if owners.last() != Some(&pid) {
+                owners.push(pid);
+            }
+        }
+    }
+    holders
 }
 
 /// The pids of all processes that we can see.

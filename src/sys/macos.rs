@@ -1,5 +1,6 @@
 //! macOS: libproc, sysctl, kqueue. This file is type-checked and linked, but the authors have no Mac to run it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
@@ -331,18 +332,56 @@ pub fn cgroup() -> Option<String> {
 ///
 /// # Errors
 /// When libproc refuses.
-pub fn listeners(port: u16, _likely: &[i32]) -> io::Result<Vec<Listener>> {
+pub fn listeners(port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
+    Sockets::default().listeners(port, likely)
+}
+
+/// Finds the holders of sockets, for one query or many. libproc is called once.
+#[derive(Default)]
+pub struct Sockets {
+    /// Address, port and owner of each listening socket.
+    listening: OnceCell<Vec<(IpAddr, u16, i32)>>,
+}
+
+impl Sockets {
+    /// As [`listeners`].
+    pub fn listeners(&self, port: u16, _likely: &[i32]) -> io::Result<Vec<Listener>> {
+        let listening = match self.listening.get() {
+            Some(listening) => listening,
+            None => {
+                let found = listening()?;
+                self.listening.get_or_init(|| found)
+            }
+        };
+        // A socket is listed once for each process that holds it. launchd holds the sockets that it opened for its jobs.
+        let mut sockets = BTreeMap::<IpAddr, Vec<i32>>::new();
+        for (address, _, owner) in listening.iter().filter(|(_, number, _)| *number == port) {
+            sockets.entry(*address).or_default().push(*owner);
+        }
+        Ok(sockets.into_iter().map(|(address, owners)| Listener { address, owners }).collect())
+    }
+}
+
+fn listening() -> io::Result<Vec<(IpAddr, u16, i32)>> {
     use listeners::{Protocol, SocketState};
     let all = listeners::get_all().map_err(|e| io::Error::other(e.to_string()))?;
-    let ours = all.into_iter().filter(|l| {
-        l.socket.port() == port && matches!(l.protocol, Protocol::TCP) && matches!(l.state, SocketState::Listen)
-    });
-    // A socket is listed once for each process that holds it. launchd holds the sockets that it opened for its jobs.
-    let mut sockets = BTreeMap::<IpAddr, Vec<i32>>::new();
-    for listener in ours {
-        sockets.entry(listener.socket.ip()).or_default().push(listener.process.pid as i32);
-    }
-    Ok(sockets.into_iter().map(|(address, owners)| Listener { address, owners }).collect())
+    let listening =
+        all.into_iter().filter(|l| matches!(l.protocol, Protocol::TCP) && matches!(l.state, SocketState::Listen));
+    Ok(listening.map(|l| (l.socket.ip(), l.socket.port(), l.process.pid as i32)).collect())
+}
+
+/// Whether a process holds a socket that listens on a TCP port.
+///
+/// # Errors
+/// As [`listeners`].
+pub fn listens(pid: i32, port: u16) -> io::Result<bool> {
+    Ok(listeners(port, &[])?.iter().any(|listener| listener.owners.contains(&pid)))
+}
+
+/// The TCP addresses that these processes listen on. Processes that we may not look into are left out.
+pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
+    let all = listening().unwrap_or_default().into_iter();
+    all.filter(|(_, _, owner)| pids.contains(owner)).map(|(ip, port, _)| SocketAddr::new(ip, port)).collect()
 }
 
 /// Whether any socket that we can see listens on a TCP port.

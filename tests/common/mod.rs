@@ -29,6 +29,11 @@ impl Room {
         Room { folder }
     }
 
+    /// One whose path has the same length in every run.
+    pub fn of_known_length() -> Self {
+        Room { folder: tempfile::Builder::new().prefix("room.").rand_bytes(6).tempdir_in("/tmp").expect("a folder") }
+    }
+
     /// One that is not below /tmp, which some services have to themselves.
     pub fn outside_tmp() -> Self {
         let mut builder = tempfile::Builder::new();

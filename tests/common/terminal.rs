@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use nix::fcntl::OFlag;
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
@@ -48,8 +49,16 @@ impl Terminal {
         }
     }
 
+    /// Makes it so wide.
+    pub fn resize(&self, columns: u16) {
+        let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: the descriptor is open, and the call reads a winsize.
+        let done = unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&self.near), libc::TIOCSWINSZ, &size) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    }
+
     /// Begins to collect what is shown, until the far end is closed.
-    pub fn watch(&self) {
+    pub fn watch(&self) -> JoinHandle<()> {
         // SAFETY: the descriptor is open; the copy is close-on-exec.
         let copy = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&self.near), libc::F_DUPFD_CLOEXEC, 3) };
         // SAFETY: a new descriptor, which nobody else has.
@@ -60,7 +69,25 @@ impl Terminal {
             while let Ok(count @ 1..) = near.read(&mut bytes) {
                 shown.lock().expect("locked").extend_from_slice(&bytes[..count]);
             }
+        })
+    }
+
+    /// Runs a command on it to its end, and says how that was and all that was shown.
+    #[track_caller]
+    pub fn run(&self, mut command: Command) -> (Option<i32>, String) {
+        self.attach(&mut command);
+        let reader = self.watch();
+        let mut child = command.spawn().expect("spawned");
+        // It has the far end open, too.
+        drop(command);
+        let mut code = None;
+        eventually("it has ended", || {
+            let status = child.try_wait().expect("waited");
+            code = status.and_then(|status| status.code());
+            status.is_some()
         });
+        reader.join().expect("joined");
+        (code, self.shown().replace("\r\n", "\n"))
     }
 
     /// What has been shown so far.

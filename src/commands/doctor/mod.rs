@@ -20,6 +20,7 @@ use crate::instance::supervisor::{self, Supervised};
 use crate::launch::unseen;
 use crate::report::doctor::{Finding, Level, json, text};
 use crate::report::line::print_result;
+use crate::report::screen;
 use crate::service::{Service, is_same_file};
 use crate::situation;
 use crate::text::{quoted, shell_words};
@@ -60,7 +61,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
         findings.push(Finding::ok("service", what));
         findings.extend(units::all(&Site { environment, arguments, here: &here }));
     }
-    print_result(if options.json { json(&findings) } else { text(&findings) }.as_bytes())?;
+    print_result(if options.json { json(&findings) } else { text(&findings, &screen::stdout()) }.as_bytes())?;
     match findings.iter().any(|finding| finding.level == Level::Problem) {
         true => Err(Error::Said(1)),
         false => Ok(()),
