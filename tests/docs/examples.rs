@@ -223,7 +223,8 @@ fn units_of_the_examples_are_what_forerun_writes() {
             .expect("a folder")
             .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
             .collect();
-        (names.sort(), there.sort());
+        names.sort();
+        there.sort();
         assert_eq!(names, there, "{kind}");
     }
 }

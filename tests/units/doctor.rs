@@ -111,7 +111,7 @@ fn a_record_that_is_stale_and_what_is_left_of_an_instance_are_told() {
     looked("ok", "no instance is recorded");
     room.run(&[&["--detach"], &command[..]].concat()).expect_code(0);
     let found = looked("ok", "runs");
-    assert!(findings(&found, "port")[0].1.contains("belongs to the instance"), "{found}");
+    assert!(findings(&found, "port")[0].1.contains("is the instance's"), "{found}");
     let pid = room.record("web")["process"]["pid"].as_u64().expect("a pid") as u32;
     signal(pid, 9);
     eventually("it is dead", || !crate::common::alive(pid as i32));
@@ -139,7 +139,7 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
     // So it is for whoever has another state folder: the port is the unit's own.
     let plain = ["env", "-i", "PATH=/usr/bin:/bin", "FORERUN_STATE_DIR=/run/none", env!("CARGO_BIN_EXE_forerun")];
     let other = systemd.done_inside(&[&plain[..], &["doctor", "--json", "--config", &file]].concat()).expect_code(0);
-    assert!(findings(&other.stdout, "port")[0].1.contains("belongs to the instance"), "{}", other.stdout);
+    assert!(findings(&other.stdout, "port")[0].1.contains("is the instance's"), "{}", other.stdout);
     assert!(
         findings(&other.stdout, "unit")[0].1.contains("was written by forerun and is up to date"),
         "{}",

@@ -115,7 +115,7 @@ impl<'a> Instance<'a> {
         Some(match port::guard(service.host.as_deref(), number) {
             Port::Free => Finding::ok("port", format!("{number} is free")),
             Port::Held { who, pid: Some(pid) } if is_its(pid) => {
-                Finding::ok("port", format!("{number} belongs to the instance: {who}"))
+                Finding::ok("port", format!("{number} is the instance's: {who}"))
             }
             Port::Held { who, pid: None } if self.alive().is_some() || !served.is_empty() => Finding::warning(
                 "port",
