@@ -101,6 +101,19 @@ fn a_command_line_without_sense_exits_2_with_one_line() {
 }
 
 #[test]
+fn help_is_a_word_too() {
+    let room = Room::new();
+    let said = |words: &[&str]| room.run(words).expect_code(0).stdout;
+    assert_eq!(said(&["help"]), said(&["--help"]));
+    for command in ["check", "status", "stop", "restart", "logs", "fds", "forget", "unit", "doctor", "completions"] {
+        let help = said(&["help", command]);
+        assert_eq!(help, said(&[command, "--help"]), "{command}");
+        assert!(help.contains("Example"), "{help}");
+    }
+    room.run(&["help", "stauts"]).expect_code(2).expect_line(&["did you mean 'forerun status'?"]);
+}
+
+#[test]
 fn a_supervisor_sees_78_for_a_command_line_without_sense() {
     let room = Room::new();
     for args in [&["--forground"][..], &["--name", "a/b", "--", "true"], &["--foreground"]] {
