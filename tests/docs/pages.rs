@@ -52,7 +52,7 @@ fn run_block(place: &Place, block: &Block) {
             let ended = done(&mut command);
             assert_eq!(ended.code, Some(0), "{at}: {}", ended.stderr);
         }
-        Class::Starts => drop(machine::starts(place, &block.text, at)),
+        Class::Starts => assert!(machine::starts(place, &block.text, at) > 0, "{at}: it does not start forerun"),
         Class::File(name) => drop(place.write(name, &place.ours(&block.text))),
         Class::Shown => {
             let typed = block.text.lines().find(|line| line.starts_with("$ ") || line.starts_with("forerun "));
