@@ -12,6 +12,8 @@ mod links;
 mod machine;
 #[path = "docs/pages.rs"]
 mod pages;
+#[path = "docs/picture.rs"]
+mod picture;
 #[path = "docs/place.rs"]
 mod place;
 

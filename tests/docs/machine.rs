@@ -118,7 +118,8 @@ pub fn forerun(place: &Place, words: &[String], at: &str) {
 pub fn starts(place: &Place, text: &str, at: &str) -> usize {
     let mut count = 0;
     let mut before: Vec<String> = Vec::new();
-    for line in place.inside(text).lines() {
+    // %i is what a template's instance is called: a port, in ours.
+    for line in place.inside(&text.replace("%i", "8081")).lines() {
         let list = line.find('[').and_then(|from| serde_json::from_str::<Vec<String>>(line[from..].trim_end()).ok());
         match list {
             Some(words) if line.starts_with("CMD") || line.trim_start().starts_with("args:") => {

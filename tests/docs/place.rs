@@ -16,7 +16,7 @@ const PORTS: [&str; 14] =
     ["8787", "8788", "8789", "8080", "8081", "8000", "8001", "3000", "5000", "8090", "5432", "6379", "9200", "3306"];
 
 /// Servers that stand in for what is not there: they listen where their words say.
-const SERVERS: [&str; 9] = ["uvicorn", "gunicorn", "flask", "node", "npm", "java", "hypercorn", "celery", "pm2"];
+const SERVERS: [&str; 6] = ["uvicorn", "gunicorn", "flask", "node", "npm", "java"];
 
 /// Finds the port in the words, as each of these programs takes it, and listens there.
 const STAND_IN: &str = r#"#!/bin/sh
