@@ -264,6 +264,14 @@ fn colors_are_for_terminals_and_for_who_asks() {
         is_colored(&Terminal::open().run(command).1)
     };
     assert!(on_terminal(&[("TERM", "xterm")], &check));
+    let progress = ["check", "--require", "cmd:sh"];
+    let marks = |color: &str| {
+        let mut command = room.forerun();
+        command.args(progress).args(["--color", color]).env("TERM", "xterm").env("LANG", "C.UTF-8");
+        Terminal::open().run(command).1
+    };
+    assert!(marks("auto").contains("\u{1b}[32m✓\u{1b}[0m cmd:sh"));
+    assert!(marks("never").contains("✓ cmd:sh"));
     for variables in [&[("TERM", "dumb")][..], &[], &[("TERM", "xterm"), ("NO_COLOR", "1")]] {
         assert!(!on_terminal(variables, &check), "{variables:?}");
     }

@@ -17,7 +17,8 @@ pub fn hang(screen: &Screen, prefix: &str, text: &str) -> String {
     let below = prefix.len() - prefix.trim_start().len() + 2;
     let longest = text.split_whitespace().map(measure_text_width).max().unwrap_or_default();
     let beside = width.saturating_sub(indent);
-    let goes_below = beside < LEAST || (longest > beside && longest <= width - below);
+    let is_too_long = longest > beside && longest <= width - below;
+    let goes_below = measure_text_width(text) > beside && (beside < LEAST || is_too_long);
     match goes_below && !prefix.trim().is_empty() {
         true => {
             format!("{}\n{}", prefix.trim_end(), lines(screen, &" ".repeat(below), &" ".repeat(below), text, width))
@@ -47,6 +48,10 @@ pub fn headed(screen: &Screen, text: &str) -> String {
 }
 
 fn lines(screen: &Screen, first: &str, rest: &str, text: &str, width: usize) -> String {
+    // Of no text at all nothing is left, not even its indent.
+    if text.trim().is_empty() {
+        return format!("{}\n", first.trim_end());
+    }
     let room = width.saturating_sub(measure_text_width(rest).max(measure_text_width(first)));
     // Runs of spaces part what belongs together, and stay.
     let words = text.split_inclusive(' ').map(|word| {
