@@ -1097,12 +1097,12 @@ fn shown(options: &[&str], variables: &[(&str, &str)]) -> String {
 
 #[test]
 fn a_terminal_shows_a_line_for_each_check() {
-    let shown = shown(&[], &[]);
+    let shown = shown(&[], &[("NO_COLOR", "1")]);
     assert!(shown.contains("ok exec:test -e second") && shown.contains("ok http://127.0.0.1:"), "{shown}");
     // What follows begins a line of its own.
     assert!(shown.contains("\nweb is ready"), "{shown:?}");
     let shown = self::shown(&[], &[("LANG", "C.UTF-8")]);
-    assert!(shown.contains("✓ exec:test -e second"), "{shown}");
+    assert!(shown.contains("\u{1b}[32m✓\u{1b}[0m exec:test -e second"), "{shown}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub fn hang(screen: &Screen, prefix: &str, text: &str) -> String {
     let below = prefix.len() - prefix.trim_start().len() + 2;
     let longest = text.split_whitespace().map(measure_text_width).max().unwrap_or_default();
     let beside = width.saturating_sub(indent);
-    let is_too_long = longest > beside && longest <= width - below;
+    let is_too_long = longest > beside && longest <= width.saturating_sub(below);
     let goes_below = measure_text_width(text) > beside && (beside < LEAST || is_too_long);
     match goes_below && !prefix.trim().is_empty() {
         true => {
@@ -120,6 +120,21 @@ mod tests {
         }
         let endless = Screen { width: None, ..screen(20) };
         assert_eq!(hang(&endless, "a  ", &"word ".repeat(20)), format!("a  {}\n", "word ".repeat(20)));
+    }
+
+    #[test]
+    fn no_line_is_longer_than_its_screen_and_no_word_is_broken() {
+        let text = "exec:python3 -c 'import yaml' of /srv/a/path/that/is/rather/long/for/a/narrow/screen 世界世界 --replace it";
+        for (width, utf8, prefix) in (40..140)
+            .flat_map(|width| [(width, true, "  health  "), (width, false, "problem  start.sh  "), (width, true, "")])
+        {
+            let screen = Screen { width: Some(width), color: false, utf8 };
+            let shown = hang(&screen, prefix, text);
+            assert!(shown.lines().all(|line| measure_text_width(line) <= width), "{width}:\n{shown}");
+            let is_whole = |word: &str| text.split(' ').any(|whole| whole == word) || word.contains(screen.ellipsis());
+            let words = shown[prefix.trim_end().len()..].split_whitespace();
+            assert!(words.clone().all(is_whole) && words.count() == text.split(' ').count(), "{width}:\n{shown}");
+        }
     }
 
     #[test]
