@@ -1,5 +1,9 @@
 #![forbid(unsafe_code)]
-//! The command line: clap's definitions, and the plain values that they yield.
+//! The command line: clap's definitions, and the plain values that parsing yields.
+
+mod usage;
+
+pub use usage::explain;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,7 +15,7 @@ use clap::builder::{
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-/// What is to be done.
+/// What the command line asks for: a start, or a subcommand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Task {
     #[default]
@@ -22,13 +26,14 @@ pub enum Task {
     Restart,
     Logs,
     Fds,
+    Forget,
     Unit,
     Doctor,
     Man,
     Completions,
 }
 
-/// A supervisor that units are made for.
+/// A supervisor that `forerun unit` writes units for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Systemd,
@@ -38,7 +43,7 @@ pub enum Kind {
     S6,
 }
 
-/// The words for them.
+/// The supervisors by their word on the command line.
 pub const KINDS: [(&str, Kind); 5] = [
     ("systemd", Kind::Systemd),
     ("launchd", Kind::Launchd),
@@ -47,7 +52,7 @@ pub const KINDS: [(&str, Kind); 5] = [
     ("s6", Kind::S6),
 ];
 
-/// A shell that completions are made for.
+/// A shell that `forerun completions` knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shell {
     Bash,
@@ -101,7 +106,7 @@ pub struct Options {
     pub json: bool,
     pub no_progress: bool,
     pub color: Color,
-    /// `stop --all`.
+    /// `stop --all`, `status --all`.
     pub all: bool,
     /// `logs -n`.
     pub lines: Option<usize>,
@@ -115,7 +120,7 @@ pub struct Options {
     pub command: Vec<OsString>,
 }
 
-/// What is said to `forerun unit`.
+/// The options of `forerun unit`.
 #[derive(Debug, Default, PartialEq)]
 pub struct UnitOptions {
     pub kind: Option<Kind>,
@@ -130,7 +135,7 @@ pub struct UnitOptions {
     pub force: bool,
 }
 
-/// Whether a word is the name of a subcommand.
+/// Whether a word names a subcommand.
 pub fn is_subcommand(word: &str) -> bool {
     command().get_subcommands().any(|subcommand| subcommand.get_name() == word)
 }
@@ -138,7 +143,7 @@ pub fn is_subcommand(word: &str) -> bool {
 /// Parses the arguments, the program's name first.
 ///
 /// # Errors
-/// A usage error, or the text that `--help` and `--version` ask for.
+/// A usage error, or the text of `--help` and `--version`.
 pub fn parse(args: Vec<OsString>) -> Result<Options, clap::Error> {
     let mut definition = command();
     let matches = definition.try_get_matches_from_mut(args)?;
@@ -151,6 +156,7 @@ pub fn parse(args: Vec<OsString>) -> Result<Options, clap::Error> {
         "stop" => Task::Stop,
         "restart" => Task::Restart,
         "fds" => Task::Fds,
+        "forget" => Task::Forget,
         "unit" => Task::Unit,
         "doctor" => Task::Doctor,
         "man" => Task::Man,
@@ -175,71 +181,78 @@ pub fn color(args: Vec<OsString>) -> Color {
     options.color
 }
 
-/// What is said of a start before `stop` and its like would have no effect.
+/// Rejects options of a start before a subcommand that starts nothing: they would have no effect.
 fn refuse_options_of_a_start(definition: &mut Command, matches: &ArgMatches, name: &str) -> Result<(), clap::Error> {
     const OF_ALL: [&str; 7] = ["config", "name", "verbose", "quiet", "json", "no-progress", "color"];
     let given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     match matches.ids().filter(given).find(|id| !OF_ALL.contains(&id.as_str())) {
         None => Ok(()),
         Some(id) => {
-            let message = format!("'--{id}' is of a start; 'forerun {name}' starts nothing by it");
+            let message = format!("'--{id}' is an option of a start; 'forerun {name}' does not take it");
             Err(definition.error(clap::error::ErrorKind::ArgumentConflict, message))
         }
     }
 }
 
-/// A unit says how its server is started under a supervisor, and never takes another one down.
+/// Rejects options that only make sense by hand: a unit describes a start under its supervisor.
 fn refuse_what_no_unit_has(definition: &mut Command, matches: &ArgMatches) -> Result<(), clap::Error> {
     let given = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
     match ["foreground", "detach", "dry-run", "replace", "log", "open"].iter().find(given) {
         None => Ok(()),
         Some(id) => {
-            let message = format!("'--{id}' is of a start by hand; no unit has it");
+            let message = format!("'--{id}' is an option of a start by hand; a unit does not have it");
             Err(definition.error(clap::error::ErrorKind::ArgumentConflict, message))
         }
     }
 }
 
-/// The definitions.
+/// The definitions of all options and subcommands.
 pub fn command() -> Command {
     without_server().arg(command_arg())
 }
 
 /// The definitions without COMMAND. Completions know a subcommand only where no operand can come before it.
 pub fn without_server() -> Command {
-    let check = subcommand("check", "Run the requirements and waits, report, start nothing")
+    let check = subcommand("check", "Run the requirements and waits and report; start nothing")
         .after_help("Example:\n  forerun check --require cmd:python3 --wait tcp:127.0.0.1:5432 --wait-timeout 5s")
         .defer(|c| c.args(service_args()).args(check_args()).args(output_args()).arg(command_arg()));
     let status =
-        subcommand("status", "Say how one instance is, or all of them; exits 1 when not running or not healthy")
-            .after_help("Example:\n  forerun status webui --json")
-            .defer(|c| c.args(instance_args()).args(output_args_without(&["no-progress"])));
-    let stop = subcommand("stop", "Stop an instance: SIGTERM, the grace, SIGKILL")
+        subcommand("status", "Show how an instance is, or all of them; exit 1 if one is not running or not healthy")
+            .after_help("Examples:\n  forerun status webui --json\n  forerun status --all")
+            .defer(|c| {
+                let all = flag("all", "List all instances, even in the folder of a service").conflicts_with("name");
+                c.args(instance_args()).arg(all).args(output_args_without(&["no-progress"]))
+            });
+    let stop = subcommand("stop", "Stop an instance: SIGTERM, and SIGKILL after the grace")
         .after_help("Example:\n  forerun stop webui --grace 30s")
         .defer(|c| {
-            let all = flag("all", "Also what left into a session of its own (a tmux server)");
+            let all = flag("all", "Also stop processes that left for a session of their own, such as a tmux server");
             c.args(instance_args()).arg(all).arg(grace_arg()).args(output_args_without(&["no-progress"]))
         });
-    let restart = subcommand("restart", "Stop an instance and start it again, with the environment and folder it had")
-        .after_help("Example:\n  forerun restart webui")
-        .defer(|c| c.args(instance_args()).arg(grace_arg()).args(output_args()));
-    let logs = subcommand("logs", "Show the end of an instance's log")
+    let restart =
+        subcommand("restart", "Stop an instance and start it again with the same flags, folder and environment")
+            .after_help("Example:\n  forerun restart webui")
+            .defer(|c| c.args(instance_args()).arg(grace_arg()).args(output_args()));
+    let logs = subcommand("logs", "Show the last lines of an instance's log")
         .after_help("Example:\n  forerun logs webui -n 100 -f")
         .defer(|c| {
             let lines = Arg::new("lines").short('n').value_name("N").value_parser(value_parser!(usize));
             let follow = Arg::new("follow").short('f').action(ArgAction::SetTrue);
             c.args(instance_args())
-                .arg(lines.help("How many lines [default: 50]"))
-                .arg(follow.help("Go on as it grows, also when it is rotated"))
+                .arg(lines.help("Show N lines [default: 50]"))
+                .arg(follow.help("Follow the log as it grows, across rotation"))
                 .args(output_args_without(&["json", "no-progress"]))
         });
-    let fds = subcommand("fds", "Show what the file descriptors of a server are, by kind and by path")
+    let fds = subcommand("fds", "Show the file descriptors of a server by kind and by path")
         .after_help("Example:\n  forerun fds webui --json")
         .defer(|c| {
             let [name, config] = instance_args();
-            let name = name.value_name("NAME|PID").help("The service, or any process [default: ./forerun.toml's]");
+            let name = name.help("The service, or the pid of any process [default: the service of this folder]");
             c.args([name, config]).args(output_args_without(&["no-progress"]))
         });
+    let forget = subcommand("forget", "Drop the record of an instance that does not run; keep its log")
+        .after_help("Example:\n  forerun forget webui")
+        .defer(|c| c.args(instance_args()).args(output_args_without(&["no-progress"])));
     let unit = subcommand("unit", "Print a unit for a supervisor, or install it")
         .after_help(
             "Examples:\n  forerun unit systemd\n  forerun unit launchd --install --now\n  \
@@ -259,8 +272,8 @@ pub fn without_server() -> Command {
                 .args(output_args_without(&["no-progress"]))
                 .arg(command_arg())
         });
-    let doctor = subcommand("doctor", "Explain this environment: mode, limits, pools, stale units, conflicts")
-        .after_help("Exits 1 where it finds a problem.\n\nExample:\n  forerun doctor --config /srv/web/forerun.toml")
+    let doctor = subcommand("doctor", "Explain this environment and find problems: mode, limits, units, conflicts")
+        .after_help("Exits 1 if it finds a problem.\n\nExample:\n  forerun doctor --config /srv/web/forerun.toml")
         .defer(|c| {
             c.args(service_args())
                 .args(check_args())
@@ -288,7 +301,6 @@ pub fn without_server() -> Command {
         .about("Checks what a server needs, then becomes it: exec under a supervisor, detach in a terminal.")
         .override_usage(USAGE)
         .after_help(AFTER_HELP)
-        .disable_help_subcommand(true)
         .args(mode_args())
         .args(service_args())
         .args(check_args())
@@ -297,7 +309,7 @@ pub fn without_server() -> Command {
         .args(sidecar_args())
         .args(output_args())
         .arg(color_arg())
-        .subcommands([check, status, stop, restart, logs, fds, unit, doctor, man, completions])
+        .subcommands([check, status, stop, restart, logs, fds, forget, unit, doctor, man, completions])
 }
 
 fn subcommand(name: &'static str, about: &'static str) -> Command {
@@ -306,12 +318,12 @@ fn subcommand(name: &'static str, about: &'static str) -> Command {
 
 pub const USAGE: &str = "\
 forerun [OPTIONS] [-- COMMAND [ARG]...]
-       forerun status|stop|restart|logs|fds [NAME]
-       forerun check|unit|doctor|man|completions [OPTIONS]";
+       forerun status|stop|restart|logs|fds|forget [NAME|PID]
+       forerun check|unit|doctor|man|completions|help [OPTIONS]";
 
 pub const AFTER_HELP: &str = "\
 CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...
-                 exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N
+                 exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N    (headers, status, hints: forerun.toml)
 DUR reads 500ms, 2s, 1m30s.
 
 Examples:
@@ -341,7 +353,7 @@ fn repeated(name: &'static str, value: &'static str, help: &'static str) -> Arg 
     option(name, value, help).action(ArgAction::Append).value_parser(OsStringValueParser::new())
 }
 
-/// One of some words, each with what it stands for.
+/// Accepts one of some words and yields what it stands for.
 fn one_of<T: Copy + Send + Sync>(words: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T> {
     let meaning = |word: String| words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
     // Unknown words do not come this far.
@@ -350,9 +362,9 @@ fn one_of<T: Copy + Send + Sync>(words: &'static [(&'static str, T)]) -> impl Ty
 
 fn mode_args() -> [Arg; 3] {
     [
-        flag("foreground", "Become the server: same pid, nothing left behind").conflicts_with("detach"),
-        flag("detach", "Start the server in a session of its own and wait until it is healthy"),
-        flag("dry-run", "Print the mode and why, the checks and the exact command; run nothing"),
+        flag("foreground", "Become the server: same pid, no process left behind").conflicts_with("detach"),
+        flag("detach", "Start the server in the background and wait until it is healthy"),
+        flag("dry-run", "Print the mode and its reason, the checks and the exact command; run nothing"),
     ]
     .map(|a| a.help_heading("Mode"))
 }
@@ -360,64 +372,65 @@ fn mode_args() -> [Arg; 3] {
 fn service_args() -> [Arg; 8] {
     [
         path("config", "FILE", "Read FILE [default: ./forerun.toml if there]"),
-        option("name", "NAME", "Name of the service [default: the folder's]").value_parser(OsStringValueParser::new()),
+        option("name", "NAME", "Name the service [default: the folder's name]")
+            .value_parser(OsStringValueParser::new()),
         path("cwd", "DIR", "Run the server in DIR"),
-        repeated("env", "K=V", "Set a variable for the server"),
-        path("env-file", "FILE", "Read variables from FILE; what the environment has wins"),
-        option("port", "N", "Port to guard [default: a loopback health URL's]; 0: none")
+        repeated("env", "K=V", "Set a variable of the server's environment"),
+        path("env-file", "FILE", "Read variables from FILE; the environment wins over it"),
+        option("port", "N", "Guard port N [default: that of a loopback health URL; 0: none]")
             .value_parser(value_parser!(u16)),
-        option("nofile", "SOFT[:HARD]", "Limit of open descriptors for the server"),
-        flag("close-fds", "Hand on only descriptors 0 to 2 and the LISTEN_FDS range"),
+        option("nofile", "SOFT[:HARD]", "Limit the server's open file descriptors"),
+        flag("close-fds", "Pass on only descriptors 0 to 2 and the LISTEN_FDS range"),
     ]
     .map(|a| a.help_heading("Service"))
 }
 
 fn check_args() -> [Arg; 4] {
     [
-        repeated("require", "CHECK", "Must hold now"),
-        repeated("wait", "CHECK", "May still become true; all are waited for at once"),
-        duration("wait-timeout", "How long each wait may take [default: 60s]"),
-        flag("no-fix", "Run no fix of a requirement that does not hold"),
+        repeated("require", "CHECK", "Start only if CHECK holds now"),
+        repeated("wait", "CHECK", "Wait until CHECK holds; all waits run at once"),
+        duration("wait-timeout", "Give each wait this long [default: 60s]"),
+        flag("no-fix", "Do not run the fixes of requirements that do not hold"),
     ]
     .map(|a| a.help_heading("Checks"))
 }
 
 fn health_args() -> [Arg; 4] {
     [
-        option("health", "URL-or-CHECK", "Says that the server is ready").value_parser(OsStringValueParser::new()),
-        duration("health-timeout", "How long it may take to get healthy [default: 30s]"),
-        option("health-body", "TEXT", "Text that the answer must contain")
-            .value_parser(NonEmptyStringValueParser::new()),
-        flag("insecure", "Accept any certificate from the health URL"),
+        option("health", "URL-or-CHECK", "The server is ready when this holds")
+            .value_parser(OsStringValueParser::new()),
+        duration("health-timeout", "Give the server this long to get healthy [default: 30s]"),
+        option("health-body", "TEXT", "The answer must contain TEXT").value_parser(NonEmptyStringValueParser::new()),
+        flag("insecure", "Accept any TLS certificate from the health URL"),
     ]
     .map(|a| a.help_heading("Health"))
 }
 
-/// Which instance a subcommand is about.
+/// The arguments that choose the instance of a subcommand.
 fn instance_args() -> [Arg; 2] {
-    let name = Arg::new("name").value_name("NAME").value_parser(OsStringValueParser::new());
+    let name = Arg::new("name").value_name("NAME|PID").value_parser(OsStringValueParser::new());
     [
-        name.help("The service [default: that of ./forerun.toml]"),
-        path("config", "FILE", "Take the name from FILE").help_heading("Service"),
+        name.help("The service, or the pid of its server [default: the service of this folder]"),
+        path("config", "FILE", "Take the service from FILE").help_heading("Service"),
     ]
 }
 
 fn grace_arg() -> Arg {
-    duration("grace", "How long the server may take to stop [default: as it was started, 10s]")
+    duration("grace", "Give the server this long to stop [default: that of its start, else 10s]")
 }
 
 fn detached_args() -> [Arg; 5] {
     let on_conflict = option(
         "on-conflict",
         "standby|fail",
-        "Wait until the holder ends, or exit 75 [default: standby when supervised]",
+        "Name or port is taken: wait, or exit 75 [default: standby if supervised]",
     );
     [
         on_conflict.value_parser(["standby", "fail"]).hide_possible_values(true).help_heading("Conflict"),
         flag("replace", "Detached: stop the running instance first").help_heading("Conflict"),
         path("log", "FILE", "Append the server's output to FILE").help_heading("Detached"),
-        flag("open", "Open the URL in a browser when ready").help_heading("Detached"),
-        duration("grace", "How long a server may take to stop [default: 10s]").help_heading("Detached"),
+        flag("open", "Open the URL in a browser once the server is ready").help_heading("Detached"),
+        duration("grace", "Give the server this long to stop [default: 10s]").help_heading("Detached"),
     ]
 }
 
@@ -428,23 +441,23 @@ fn kind_arg() -> Arg {
 
 fn unit_args() -> [Arg; 9] {
     [
-        flag("install", "Write it where KIND reads it, and print what is left to do")
+        flag("install", "Write the unit where KIND reads it, and print what is left to do")
             .conflicts_with_all(["uninstall", "diff"]),
-        flag("now", "With --install: also start it, and see that it runs").requires("install"),
+        flag("now", "With --install: start the service, and make sure that it runs").requires("install"),
         flag("uninstall", "Stop the service, and remove the unit").conflicts_with("diff"),
-        flag("diff", "Show how the installed unit differs"),
-        flag("force", "Also where the installed unit was edited or is not forerun's").conflicts_with("diff"),
-        flag("user", "A unit of this user").conflicts_with("system"),
-        flag("system", "A unit of the machine [default for root]"),
-        path("dir", "DIR", "Where KIND reads units [default: its usual folder]"),
-        flag("harden", "systemd: take rights away, each line with what it may break"),
+        flag("diff", "Show how the installed unit differs from today's"),
+        flag("force", "Replace or remove a unit that was edited or is not forerun's").conflicts_with("diff"),
+        flag("user", "Use this user's own manager").conflicts_with("system"),
+        flag("system", "Use the system's manager [default for root]"),
+        path("dir", "DIR", "Put the unit into DIR [default: where KIND reads units]"),
+        flag("harden", "systemd: add sandboxing; each line says what it may break"),
     ]
     .map(|a| a.help_heading("Unit"))
 }
 
 fn sidecar_args() -> [Arg; 3] {
     [
-        option("notify", "WHO", "Who speaks to NOTIFY_SOCKET: auto, sidecar or server [default: auto]")
+        option("notify", "WHO", "Who uses NOTIFY_SOCKET: auto, sidecar or server [default: auto]")
             .value_parser(["auto", "sidecar", "server"])
             .hide_possible_values(true),
         option("ready-fd", "N", "Write a newline to descriptor N once the server is healthy (s6, dinit)")
@@ -456,14 +469,10 @@ fn sidecar_args() -> [Arg; 3] {
 
 fn output_args() -> [Arg; 4] {
     [
-        Arg::new("verbose").short('v').action(ArgAction::Count).help("Say more; twice for debugging"),
-        Arg::new("quiet")
-            .short('q')
-            .action(ArgAction::SetTrue)
-            .help("Say nothing but errors")
-            .conflicts_with("verbose"),
+        Arg::new("verbose").short('v').action(ArgAction::Count).help("Print more; twice for debugging"),
+        Arg::new("quiet").short('q').action(ArgAction::SetTrue).help("Print only errors").conflicts_with("verbose"),
         flag("json", "Print the result as JSON"),
-        flag("no-progress", "Draw no progress lines"),
+        flag("no-progress", "Do not draw progress lines"),
     ]
     .map(|a| a.help_heading("Output"))
 }
@@ -493,7 +502,7 @@ fn command_arg() -> Arg {
 }
 
 impl Options {
-    /// Takes what `matches` has; what is given closer to the command wins.
+    /// Takes what `matches` has. An option after the subcommand wins over one before it.
     fn take(&mut self, matches: &ArgMatches) {
         let m = matches;
         self.foreground |= has(m, "foreground");

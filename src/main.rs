@@ -25,7 +25,7 @@ use environment::Environment;
 use error::Error;
 use report::{line, screen};
 
-/// The whole program: from what it was started with to its exit code.
+/// The whole program. Returns the exit code.
 fn run(started: sys::Started) -> i32 {
     std::panic::set_hook(Box::new(|panic| {
         line::fail(&Error::NotReady(format!("internal error, please report it: {panic}").replace('\n', ": ")));
@@ -44,31 +44,20 @@ fn run(started: sys::Started) -> i32 {
         }
         Err(e) => {
             line::init(&environment, 0, false);
-            return end(Err(Error::Usage(usage(&e))), situation::is_recognised(&environment));
+            let message = cli::explain(&e, &started.args);
+            return end(Err(Error::Usage(message)), situation::is_recognised(&environment));
         }
     };
     line::init(&environment, options.verbose, options.quiet);
     let result = commands::run(&options, &environment, &started.args, started.dispositions);
-    // A unit names the code of a start; whoever types `forerun stop` below one is no supervisor.
+    // Only a start reports to a supervisor's unit; `forerun stop` below one is typed by a person.
     let starts = matches!(options.task, Task::Start | Task::Check);
     end(result, starts && situation::is_recognised(&environment))
 }
 
-/// Says why it failed, and with which code.
+/// Prints the error and returns its exit code.
 fn end(result: Result<(), Error>, recognised: bool) -> i32 {
     let Err(error) = result else { return 0 };
     line::fail(&error);
     i32::from(error.exit_code(recognised))
-}
-
-/// clap's message on one line: what is wrong, and its tips.
-fn usage(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let mut parts = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
-    let first = parts.next().unwrap_or_default();
-    let mut message = first.strip_prefix("error: ").unwrap_or(&first).to_owned();
-    for tip in parts.filter_map(|part| part.strip_prefix("tip: ").map(str::to_owned)) {
-        message += &format!("; {tip}");
-    }
-    text::one_line(&format!("{message}; see 'forerun --help'"))
 }

@@ -95,10 +95,12 @@ pub fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// The name in `known` that is nearest to `name`.
+/// The name in `known` that `name` is a misspelling of; nothing where none is near.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|k| (strsim::jaro_winkler(name, k), k));
-    scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, k)| k)
+    let scored = known.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
+    let (distance, known) = scored.min_by_key(|(distance, _)| *distance)?;
+    let longest = name.chars().count().max(known.chars().count());
+    (distance * 3 <= longest.max(3)).then_some(known)
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use serde_json::Value;
 use common::process::{self, in_own_session, let_a_tick_pass, prepared, send, with_plain_signals};
 use common::terminal::Terminal;
 use common::{
-    Done, Killed, Room, UNEXECUTABLE, accepts, alive, collect, done, eventually, fixture, free_port, left,
-    unexecutable, witness,
+    Done, Killed, Room, UNEXECUTABLE, accepts, alive, collect, done, done_on_terminal, eventually, fixture, free_port,
+    left, unexecutable, witness,
 };
 
 /// `forerun --detach --name web OPTIONS -- PROGRAM ARGS`.
@@ -538,6 +538,89 @@ fn an_early_death_is_reported_at_once_with_the_last_lines_of_this_run() {
     assert_eq!((lines[1], lines[20]), ("  | line 12", "  | last words"));
     assert_eq!(done.stdout, "");
     assert!(left(&room).is_empty() && !room.state().join("web/record.json").exists());
+}
+
+#[test]
+fn lines_about_our_own_requests_do_not_push_out_what_the_server_said() {
+    let room = Room::new();
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}/health");
+    let options = ["--health", &url, "--health-timeout", "3s"];
+    let text = format!(
+        "echo warning: no database configured; exec '{}' serve {port} --status 404 --log-requests",
+        fixture().display()
+    );
+    let done = done(&mut script(&room, &options, &text)).expect_code(1).expect_stderr(&["status 404"]);
+    assert!(done.stderr.contains("\n  | warning: no database configured\n"), "{}", done.stderr);
+    let folded = done.stderr.lines().filter(|line| line.contains("lines like this)")).count();
+    assert!(folded == 2 && done.stderr.lines().count() < 9, "{}", done.stderr);
+}
+
+#[test]
+fn colors_of_a_log_reach_a_terminal_and_nothing_else() {
+    let room = Room::new();
+    let text = "printf '\\033[33mwatching\\033[0m \\033]0;title\\007\\033[2J!\\n'; exit 3";
+    let options = ["--health", "exec:false"];
+    let plain = done(&mut script(&room, &options, text)).expect_code(1).stderr;
+    assert!(plain.ends_with("\n  | watching !\n"), "{plain:?}");
+    for (flag, shown) in [("auto", true), ("never", false)] {
+        let mut command = script(&room, &["--health", "exec:false", "--color", flag], text);
+        let seen = done_on_terminal(command.env("TERM", "xterm")).stderr;
+        assert_eq!(seen.contains("\u{1b}[33mwatching\u{1b}[0m !"), shown, "{seen:?}");
+        assert!(!seen.contains("\u{1b}]0;") && !seen.contains("[2J"), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_server_that_listens_elsewhere_is_told_where() {
+    let room = Room::new();
+    let (asked, other) = (free_port(), free_port());
+    let serve = |args: &[&str], check: &str| {
+        let options = ["--health", check, "--health-timeout", "1s"];
+        done(&mut detached(&room, &options, fixture(), args)).expect_code(1).stderr
+    };
+    let elsewhere = other.to_string();
+    let url = format!("http://127.0.0.1:{asked}/");
+    let said = serve(&["serve", &elsewhere], &url);
+    assert!(said.contains(&format!("; it listens on 127.0.0.1:{other}; its log")), "{said}");
+    // On the right port, of another address.
+    let said = serve(&["serve", &asked.to_string()], &format!("tcp:[::1]:{asked}"));
+    assert!(said.contains(&format!("; it listens on 127.0.0.1:{asked}; its log")), "{said}");
+    let said = serve(&["serve", &elsewhere, "--when", "never"], &url);
+    assert!(said.contains("; it listens on no TCP port; it wrote nothing"), "{said}");
+    // It is asked where it listens, and answers wrongly.
+    let said = serve(&["serve", &elsewhere, "--status", "500"], &format!("http://127.0.0.1:{other}/"));
+    assert!(!said.contains("it listens"), "{said}");
+}
+
+#[test]
+fn a_command_that_cannot_be_executed_is_answered_with_what_to_type() {
+    let room = Room::new();
+    room.file("server.py", "");
+    room.executable("run.sh", "#!/bin/sh\r\nexec sleep 100\r\n");
+    room.executable("orphan", "#!/nowhere/interpreter\n");
+    for (words, code, part) in [
+        (&["sleep 100"][..], 127, "the command is one word: leave its quotes away, or write sh -c 'sleep 100'"),
+        (
+            &["cd", "x", "&&", "y"],
+            127,
+            "'cd' is a word of the shell; write sh -c 'cd ...'; or give the folder with --cwd",
+        ),
+        (&["FOO=1", "cmd"], 127, "a variable is given with --env: forerun --env 'FOO=1' -- cmd"),
+        (&["server.py"], 127, "the file is here: write ./server.py"),
+        (&["./server.py"], 126, "make it executable: chmod +x ./server.py"),
+        (
+            &["./run.sh"],
+            127,
+            "its first line ends with a carriage return (CRLF, as Windows writes), so '/bin/sh' is not",
+        ),
+        (&["./orphan"], 127, "its first line names the interpreter '/nowhere/interpreter', which is not there"),
+    ] {
+        for mode in ["--detach", "--foreground"] {
+            let done = done(room.forerun().args([mode, "--port", "0", "--"]).args(words)).expect_code(code);
+            done.expect_line(&["forerun: cannot execute '", part]);
+        }
+    }
 }
 
 #[test]
@@ -1091,7 +1174,9 @@ fn shown(options: &[&str], variables: &[(&str, &str)]) -> String {
     drop(command);
     terminal.watch();
     assert!(collect(child).status.success());
-    terminal.shows("  stop  forerun stop ");
+    if !options.contains(&"-q") {
+        terminal.shows("  stop  forerun stop ");
+    }
     terminal.shown()
 }
 
@@ -1110,6 +1195,7 @@ fn no_progress_shows_no_line_for_a_check() {
     for option in ["--no-progress", "-q"] {
         let shown = shown(&[option], &[]);
         assert!(!shown.contains("exec:") && !shown.contains('\u{1b}'), "{shown:?}");
+        assert_eq!(shown.is_empty(), option == "-q", "{shown:?}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! The sidecar: readiness, watchdog, leaks, and that it is nobody's child, small, and gone with the server.
+//! The sidecar: it reports readiness, feeds the watchdog and warns of leaks. It is small, it is not the server's child,
+//! and it ends with the server.
 
 mod common;
 
@@ -14,7 +15,7 @@ use common::{Killed, Manager, Room, alive, answer, done, eventually, fixture, fr
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A service in a room of its own.
+/// A service in a test room of its own.
 struct Scene {
     room: Room,
     port: u16,
@@ -33,13 +34,13 @@ impl Scene {
         format!("http://127.0.0.1:{}/", self.port)
     }
 
-    /// forerun.toml with a health check and this `[watch]`.
+    /// Writes forerun.toml with a health check and these keys in `[watch]`.
     fn watch(&self, keys: &str) {
         let text = format!("name = 'web'\n[health]\ncheck = '{}'\n[watch]\ninterval = '50ms'\n{keys}\n", self.health());
         self.room.file("forerun.toml", &text);
     }
 
-    /// A start in the foreground and without a terminal, as below a supervisor; what it says goes to `log`.
+    /// A start in the foreground without a terminal, as a supervisor makes it. Its stderr goes to `log`.
     fn command(&self, args: &[&str], fixture_args: &[&str]) -> Command {
         let mut command = self.room.forerun();
         command.args(["--foreground", "--name", "web"]).args(args).arg("--").arg(fixture());
@@ -50,7 +51,7 @@ impl Scene {
         command
     }
 
-    /// The same, once it serves.
+    /// Runs the command and returns once the server answers.
     fn serve(&self, command: &mut Command) -> Killed {
         let child = Killed(command.spawn().expect("spawned"));
         eventually("it serves", || answer(self.port) == Some(child.pid()));
@@ -61,7 +62,7 @@ impl Scene {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// How many lines of the log have all of `parts`.
+    /// The number of log lines that contain all of `parts`.
     fn lines(&self, parts: &[&str]) -> usize {
         self.log().lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
     }
@@ -72,7 +73,7 @@ impl Scene {
         assert!(said, "no line with {parts:?} in:\n{}", self.log());
     }
 
-    /// The sidecars of this room; not the children that do their errands.
+    /// The sidecars of this room, without the children that make their attempts.
     fn sidecars(&self) -> Vec<i32> {
         let is_one = |pid: &i32| {
             let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -82,14 +83,14 @@ impl Scene {
         all.iter().copied().filter(|&pid| !all.contains(&parent(pid))).collect()
     }
 
-    /// The one that there is, once there is one.
+    /// The only sidecar, once there is one.
     #[track_caller]
     fn sidecar(&self) -> i32 {
         eventually("there is one sidecar", || self.sidecars().len() == 1);
         self.sidecars()[0]
     }
 
-    /// Has a fixture with `--leak` do something, and waits until it is done.
+    /// Makes a fixture with `--leak` do something, and waits until it is done.
     #[track_caller]
     fn leak(&self, what: &str) {
         let file = self.path("leak");
@@ -108,7 +109,7 @@ fn parent(pid: i32) -> i32 {
     text.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
 }
 
-/// The next message with this line.
+/// The next message that has this line.
 #[track_caller]
 fn message(manager: &Manager, line: &str) -> String {
     let begun = Instant::now();
@@ -121,7 +122,7 @@ fn message(manager: &Manager, line: &str) -> String {
     panic!("no message with {line}");
 }
 
-/// Whether a message with this line comes within `limit`.
+/// Whether a message that has this line arrives within `limit`.
 fn hears(manager: &Manager, line: &str, limit: Duration) -> bool {
     let end = Instant::now() + limit;
     while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
@@ -197,7 +198,9 @@ fn what_the_sidecar_is_asked_for_needs_a_health_check() {
     }
     let args = ["--foreground", "--health", "tcp:localhost:1", "--ready-fd", "77", "--", "true"];
     room.run(&args).expect_code(78).expect_line(&["'77' of --ready-fd", "is not open"]);
-    room.run(&["sidecar", "web", "1"]).expect_code(2).expect_line(&["'sidecar' is what forerun starts", "--watch"]);
+    room.run(&["sidecar", "web", "1"])
+        .expect_code(2)
+        .expect_line(&["'sidecar' is internal: forerun starts it", "--watch"]);
 }
 
 #[test]
@@ -215,7 +218,7 @@ fn the_watchdog_is_fed_while_it_is_healthy_and_only_then() {
     }
     std::fs::write(&sick, "").expect("written");
     message(&manager, "STATUS=not healthy: ");
-    scene.says(&["'web' is not healthy: 'http", "status 500, 3 attempts in a row; the watchdog is told no more"]);
+    scene.says(&["'web' is not healthy: 'http", "status 500, 3 attempts in a row; the watchdog is no longer fed"]);
     assert!(!hears(&manager, "WATCHDOG=1", SECOND));
     std::fs::remove_file(&sick).expect("removed");
     message(&manager, "WATCHDOG=1");
@@ -369,9 +372,9 @@ fn terminals_and_processes_that_leak_are_told() {
     let _child = scene.serve(&mut scene.command(&[], &["--leak", &scene.leak_option()]));
     scene.sidecar();
     scene.leak("ptys 4");
-    scene.says(&["'web' leaks: 4 pseudo-terminals, of 3 that it may have"]);
+    scene.says(&["'web' leaks: 4 pseudo-terminals (limit 3)"]);
     scene.leak("zombies 5\nworkers 2");
-    scene.says(&["'web' leaks: ", " processes, of 5 that it may have: ", "not reaped"]);
+    scene.says(&["'web' leaks: ", " processes (limit 5): ", "not reaped"]);
 }
 
 #[test]
@@ -417,8 +420,8 @@ fn recovery_within_the_grace_cancels_and_time_asleep_does_not_count() {
     let mut child = scene.serve(&mut scene.command(&[], &["--leak", &scene.leak_option()]));
     let sidecar = scene.sidecar();
     scene.leak(&format!("files 40 {file}"));
-    scene.says(&["it is ended in 3.00s unless that recovers"]);
-    // As when the machine sleeps: it is not there to see for longer than the grace.
+    scene.says(&["forerun ends it in 3.00s unless that recovers"]);
+    // The machine seems to sleep: the sidecar cannot observe the leak for the whole grace.
     send(sidecar, libc::SIGSTOP);
     let begun = Instant::now();
     eventually("the grace is over", || begun.elapsed() > Duration::from_secs(4));
@@ -441,8 +444,22 @@ fn an_unhealthy_server_is_ended_after_the_grace_and_told_why() {
     assert!(!holds_within(SECOND, || !child.is_well()));
     std::fs::write(&sick, "").expect("written");
     eventually("it is ended", || !child.is_well());
-    scene.says(&["status 500, 2 attempts in a row; it is ended in 300ms unless it recovers"]);
+    scene.says(&["status 500, 2 attempts in a row; forerun ends it in 300ms unless it recovers"]);
     scene.says(&["ending 'web', pid", "it has not been healthy for 300ms (status 500)"]);
+}
+
+#[test]
+fn quiet_never_silences_a_sidecar() {
+    let scene = Scene::new();
+    let file = scene.room.file("state.db", "").display().to_string();
+    scene.watch("max-fds = 30\ngrace = '300ms'\non-leak = 'restart'");
+    let mut child = scene.serve(&mut scene.command(&["-q"], &["--leak", &scene.leak_option()]));
+    scene.sidecar();
+    scene.leak(&format!("files 40 {file}"));
+    scene.says(&["warning: 'web' leaks: "]);
+    scene.says(&["warning: ending 'web', pid"]);
+    eventually("it is ended", || !child.is_well());
+    scene.says(&["stopped 1 process of 'web', pid"]);
 }
 
 #[test]
@@ -450,7 +467,11 @@ fn what_was_never_healthy_is_never_ended() {
     let scene = Scene::new();
     scene.watch("unhealthy-after = 1\ngrace = '1ms'\non-unhealthy = 'restart'");
     let mut child = scene.serve(&mut scene.command(&["--health-timeout", "300ms"], &["--status", "503"]));
-    scene.says(&["'web' is not healthy: 'http", "status 503, ", " after its start; trying on"]);
+    scene.says(&[
+        "'web' is not healthy: 'http",
+        "status 503, ",
+        " after its start; checking again every 50ms; if it needs longer to start, raise --health-timeout",
+    ]);
     assert!(!holds_within(SECOND, || !child.is_well()), "{}", scene.log());
     assert_eq!(scene.lines(&["is not healthy"]), 1, "{}", scene.log());
 }
@@ -502,7 +523,7 @@ fn readiness_is_never_told_of_a_stranger() {
     eventually("it waits", || {
         manager.message(SECOND).is_some_and(|message| message.contains("STATUS=waiting for file:"))
     });
-    // We are older than the server, and take its port behind its back.
+    // The test process is older than the server, and takes the server's port.
     let listener = std::net::TcpListener::bind(("127.0.0.1", scene.port)).expect("bound");
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -512,7 +533,7 @@ fn readiness_is_never_told_of_a_stranger() {
     });
     std::fs::write(&go, "").expect("written");
     let us = format!("pid {} (", std::process::id());
-    scene.says(&["'web' is not healthy: 'http", &us, ") answers, and not the server"]);
+    scene.says(&["'web' is not healthy: 'http", &us, ") answers, not the server"]);
     assert!(!hears(&manager, "READY=1", Duration::from_secs(3)));
 }
 

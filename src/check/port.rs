@@ -76,7 +76,7 @@ fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, String> {
 }
 
 /// Whether a socket that listens on `address` answers those who connect to `host`; to any host, without one.
-fn answers(host: Option<&str>, address: IpAddr) -> bool {
+pub fn answers(host: Option<&str>, address: IpAddr) -> bool {
     let addresses = host.and_then(|host| net::resolve(host, 0).ok());
     let is_one_of = |all: Vec<SocketAddr>| all.iter().any(|a| a.ip() == address.to_canonical());
     address.is_unspecified() || addresses.is_none_or(is_one_of)

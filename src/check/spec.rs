@@ -96,6 +96,14 @@ impl Check {
             _ => None,
         }
     }
+
+    /// The path that a URL asks for.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Check::Http(uri) => Some(uri.path()),
+            _ => None,
+        }
+    }
 }
 
 impl Check {

@@ -1,29 +1,26 @@
 #![forbid(unsafe_code)]
-//! `forerun fds`: what the descriptors of a server, or of any process, are.
+//! `forerun fds`: shows the file descriptors of a server or of any process.
 
-use super::Place;
+use super::target::{self, Target};
 use crate::check::port::describe;
 use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::state;
 use crate::report::fds::{Breakdown, Report};
-use crate::service;
 use crate::sys;
 use crate::text::quoted;
 
-/// Prints them.
+/// Prints the file descriptors by kind and by path.
 ///
 /// # Errors
 /// [`Error::NotReady`] where nothing runs, [`Error::Conflict`] where it is not ours to look into.
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
-    let number = options.name.as_ref().and_then(|name| name.to_str()).filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
-    let (name, pid) = match (instance(options, environment)?, number) {
-        (Some((name, pid)), _) => (Some(name), pid),
-        (None, Some(number)) => (None, number.parse().ok().filter(|&pid| pid > 0).ok_or_else(|| no_process(number))?),
-        (None, None) => {
-            let here = std::env::current_dir().unwrap_or_default();
-            let name = service::named(options, &here)?.unwrap_or_default();
-            return Err(Error::NotReady(format!("{} is not running; see 'forerun status'", quoted(&name))));
+    let (name, pid) = match process(options, environment) {
+        Some(pid) => (None, pid),
+        None => {
+            let (name, pid) = instance(options, environment)?;
+            (Some(name), pid)
         }
     };
     let descriptors = sys::descriptors(pid).map_err(|e| match e.raw_os_error() {
@@ -39,14 +36,26 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     Report { name, pid, command: describe(pid), limit, breakdown }.print(options.json)
 }
 
-/// The instance that is meant, where it runs.
-fn instance(options: &Options, environment: &Environment) -> Result<Option<(String, i32)>, Error> {
-    let place = Place::find(options, environment)?;
-    let record = place.record()?;
+/// The pid that was given, if such a process runs and no service has that name.
+fn process(options: &Options, environment: &Environment) -> Option<i32> {
+    let name = options.name.as_ref()?;
+    let here = std::env::current_dir().unwrap_or_default();
+    let is_service = state::root(environment, &here).is_ok_and(|root| root.join(name).is_dir());
+    let pid = target::pid(name.to_str()?).filter(|_| !is_service)?;
+    sys::process(pid).map(|process| process.pid)
+}
+
+/// The name of the instance and the pid of its main process.
+fn instance(options: &Options, environment: &Environment) -> Result<(String, i32), Error> {
+    let target = Target::find(options, environment)?;
+    let record = target.record()?;
     let main = record.and_then(|record| record.process.verified()).filter(|process| !process.zombie);
-    Ok(main.map(|process| (place.name, process.pid)))
+    let main = main.ok_or_else(|| {
+        Error::NotReady(format!("{} is not running; see 'forerun status --all'", quoted(&target.name)))
+    })?;
+    Ok((target.name, main.pid))
 }
 
 fn no_process(number: &str) -> Error {
-    Error::NotReady(format!("no process and no instance is called {}; see 'forerun status'", quoted(number)))
+    Error::NotReady(format!("no service and no process is called {}; see 'forerun status --all'", quoted(number)))
 }

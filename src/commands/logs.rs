@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! `forerun logs`: the end of an instance's log, and what comes after it. What a supervisor keeps is the supervisor's
-//! to show.
+//! `forerun logs`: shows the end of an instance's log and follows it. Where a supervisor keeps the log, its own command
+//! shows it.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::Place;
+use super::target::Target;
 use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -24,22 +24,22 @@ use crate::text::{quoted, shell_words};
 
 /// How many lines are shown.
 const LINES: usize = 50;
-/// How often a log is looked at while it is followed.
+/// How often a followed log is read.
 const INTERVAL: Duration = Duration::from_millis(100);
 const BLOCK: u64 = 64 << 10;
 
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
-    let place = Place::find(options, environment)?;
+    let target = Target::find(options, environment)?;
     let lines = options.lines.unwrap_or(LINES);
-    let record = place.record()?;
-    // What goes to a file is not in the journal.
+    let record = target.record()?;
+    // A log that is a file is not in the journal.
     let of_supervisor = record.as_ref().filter(|record| record.log.is_none()).and_then(supervisor::of);
     if let Some(command) = of_supervisor.and_then(|s| s.log_command(lines, options.follow)) {
         return Err(become_shower(&command));
     }
-    let path = log_of(&place, record.as_ref())?;
+    let path = log_of(&target, record.as_ref())?;
     let failed = |e: io::Error| Error::State(format!("cannot read the log {}: {e}", quoted(&path)));
-    let log = Log { own: path == log_file::default(&place.root, &place.name), path: &path };
+    let log = Log { own: path == log_file::default(&target.root, &target.name), path: &path };
     let file = log.open().map_err(failed)?;
     let mut stdout = io::stdout().lock();
     let shown = show(&log, file, lines, options.follow, &mut stdout);
@@ -51,9 +51,9 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     }
 }
 
-/// The file that the server writes to.
-fn log_of(place: &Place, record: Option<&Record>) -> Result<PathBuf, Error> {
-    let name = quoted(&place.name);
+/// The path of the file that the server writes to.
+fn log_of(target: &Target, record: Option<&Record>) -> Result<PathBuf, Error> {
+    let name = quoted(&target.name);
     match record.map(|record| (record, &record.log)) {
         Some((record, Some(log))) => {
             let path = PathBuf::from(OsString::from(log));
@@ -70,11 +70,11 @@ fn log_of(place: &Place, record: Option<&Record>) -> Result<PathBuf, Error> {
             Err(Error::State(format!("{name} has no log file: it is {whose}; look there")))
         }
         None => {
-            let path = log_file::default(&place.root, &place.name);
+            let path = log_file::default(&target.root, &target.name);
             let is_there = path.symlink_metadata().is_ok_and(|m| m.is_file());
-            is_there.then_some(path).ok_or_else(|| {
-                Error::State(format!("{name} has no log: no instance of it is known; see 'forerun status'"))
-            })
+            is_there
+                .then_some(path)
+                .ok_or_else(|| Error::NotReady(format!("{name} has no log; nothing of it was ever started detached")))
         }
     }
 }
@@ -87,12 +87,12 @@ fn become_shower(command: &[OsString]) -> Error {
 
 struct Log<'a> {
     path: &'a Path,
-    /// It is in the state folder, where nothing is opened through a symlink.
+    /// It is in the state folder: nothing there is opened through a symlink.
     own: bool,
 }
 
 impl Log<'_> {
-    /// Opens it: a regular file, whatever is there.
+    /// Opens the log, which must be a regular file.
     fn open(&self) -> io::Result<File> {
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY | if self.own { libc::O_NOFOLLOW } else { 0 };
         let file = OpenOptions::new().read(true).custom_flags(flags).open(self.path)?;
@@ -103,13 +103,13 @@ impl Log<'_> {
     }
 }
 
-/// What could not be done.
+/// Which side failed: the log, or stdout.
 enum Shown {
     Log(io::Error),
     Stdout(io::Error),
 }
 
-/// Shows the last lines; with `follow` what comes after them, until a signal, which it returns.
+/// Shows the last lines. With `follow` it goes on until a signal, and returns that.
 fn show(log: &Log, mut file: File, lines: usize, follow: bool, out: &mut impl Write) -> Result<Option<i32>, Shown> {
     let mut at = beginning_of_last(&mut file, lines).map_err(Shown::Log)?;
     at += copy(&mut file, at, out)?;
@@ -124,11 +124,11 @@ fn show(log: &Log, mut file: File, lines: usize, follow: bool, out: &mut impl Wr
             return Ok(Some(signal));
         }
         let now = log.open().ok();
-        // Emptied by somebody (`: >server.log`): all that is in it is new.
+        // Somebody emptied it (`: >server.log`): all of it is new.
         if file.metadata().map_err(Shown::Log)?.len() < at {
             at = 0;
         }
-        // What was written before it was rotated is read to its end, first.
+        // The rest of a rotated log comes first.
         at += copy(&mut file, at, out)?;
         let identity = |file: &File| file.metadata().map(|m| (m.dev(), m.ino())).ok();
         if let Some(next) = now.filter(|next| identity(next) != identity(&file)) {
@@ -138,10 +138,10 @@ fn show(log: &Log, mut file: File, lines: usize, follow: bool, out: &mut impl Wr
     }
 }
 
-/// Copies what there is from `at` on, and says how much that was.
+/// Copies what the file has from `at` on. Returns the number of bytes.
 fn copy(file: &mut File, at: u64, out: &mut impl Write) -> Result<u64, Shown> {
     file.seek(SeekFrom::Start(at)).map_err(Shown::Log)?;
-    // Not to its end: a server may write faster than we do.
+    // Only as much as is there now: a server may write faster than we do.
     let mut there = file.metadata().map_err(Shown::Log)?.len().saturating_sub(at);
     let mut copied = 0;
     let mut block = vec![0; BLOCK as usize];
@@ -158,7 +158,7 @@ fn copy(file: &mut File, at: u64, out: &mut impl Write) -> Result<u64, Shown> {
     Ok(copied)
 }
 
-/// Where the last `lines` lines begin. A last line without an end is one.
+/// The offset at which the last `lines` lines begin. A last line without a newline counts.
 fn beginning_of_last(file: &mut File, lines: usize) -> io::Result<u64> {
     let end = file.seek(SeekFrom::End(0))?;
     let mut left = lines;
@@ -171,7 +171,7 @@ fn beginning_of_last(file: &mut File, lines: usize) -> io::Result<u64> {
         Read::take(&mut *file, size).read_to_end(&mut block)?;
         for (index, _) in block.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
             let after = from + index as u64 + 1;
-            // The end of the last line begins none.
+            // No line begins behind the last newline.
             if after == end {
                 continue;
             }

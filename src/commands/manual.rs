@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The manual page, made from the definitions of the command line.
+//! `forerun man`: makes the manual page from the definitions of the command line.
 
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
@@ -11,7 +11,7 @@ use crate::report::line::print_result;
 /// Prints forerun(1): the options of a start, and a section for each subcommand.
 pub fn page() -> Result<(), Error> {
     let mut page = Vec::new();
-    // To memory: it does not fail.
+    // Writing to memory does not fail.
     let _ = write_page(&mut page);
     print_result(&page)
 }
@@ -42,7 +42,7 @@ fn write_page(out: &mut Vec<u8>) -> std::io::Result<()> {
         section.to_writer(out)?;
         let mut options = Vec::new();
         Man::new(command.clone()).render_options_section(&mut options)?;
-        // Its headings would be the page's.
+        // A heading of a subcommand would be one of the page.
         let is_heading = |line: &&[u8]| line.starts_with(b".SH");
         for line in options.split_inclusive(|&byte| byte == b'\n').filter(|line| !is_heading(line)) {
             out.extend_from_slice(line);

@@ -1,13 +1,14 @@
 #![forbid(unsafe_code)]
-//! `forerun restart`: the start that the record tells, again. forerun.toml is read anew; flags, folder and environment
-//! come from the record.
+//! `forerun restart`: repeats the start that is in the record. Flags, folder and environment come from the record;
+//! forerun.toml is read again.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::outside;
 use super::start::{self, Start};
 use super::stop::refuse_supervised;
-use super::{Place, outside};
+use super::target::Target;
 use crate::cli::{self, Options, Task};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -18,9 +19,9 @@ use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 
 pub fn run(options: &Options, environment: &Environment, dispositions: Dispositions) -> Result<(), Error> {
-    let place = Place::find(options, environment)?;
-    let name = quoted(&place.name);
-    let Some(record) = place.record()? else {
+    let target = Target::find(options, environment)?;
+    let name = quoted(&target.name);
+    let Some(record) = target.record()? else {
         return Err(Error::NotReady(format!("{name} is not running, and no record says how it was started; start it")));
     };
     refuse_supervised(&record, &sys::host().map_err(unseen)?, Verb::Restart)?;
@@ -35,8 +36,8 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
     let stop_grace = Some(options.grace.unwrap_or(record.grace));
     let options = Options {
         task: Task::Restart,
-        name: Some(place.name.into()),
-        // In the foreground it had somebody's terminal, which is not this one.
+        name: Some(target.name.into()),
+        // A foreground run had another terminal, so the restarted server is detached.
         detach: true,
         foreground: false,
         verbose: options.verbose,
@@ -54,6 +55,6 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
         dispositions,
         stop_grace,
         called_in: folder,
-        state: Ok(place.root),
+        state: Ok(target.root),
     })
 }

@@ -29,10 +29,10 @@ use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 use crate::unit::{Site, refresh};
 
-/// Starts, or checks, as the command line says.
+/// Runs a start, its dry run, or `forerun check`, as the command line says.
 ///
 /// # Errors
-/// All of them. In the foreground it returns only with one.
+/// Every [`Error`]. A start in the foreground returns only with one.
 pub fn run(
     options: &Options,
     environment: &Environment,
@@ -57,20 +57,20 @@ pub fn run(
     })
 }
 
-/// A start that is asked for, now or by a record.
+/// A start, asked for on the command line or by the record of a `forerun restart`.
 pub struct Start<'a> {
     pub options: &'a Options,
-    /// The environment of this forerun: says how we were started.
+    /// The environment of this forerun. It shows how we were started.
     pub caller: &'a Environment,
-    /// The environment that the server's is made from, and the arguments that are recorded.
+    /// The base of the server's environment. A restart takes it, and the arguments, from the record.
     pub inherited: &'a Environment,
     pub arguments: &'a [OsString],
     pub dispositions: Dispositions,
-    /// How long the instance that is replaced may take to stop, where that is not the new one's grace.
+    /// The grace of the instance that is replaced, where it differs from the new one's.
     pub stop_grace: Option<Duration>,
     /// The current directory.
     pub called_in: PathBuf,
-    /// Where the folders of all services are.
+    /// The state folder, which has a folder for each service.
     pub state: Result<PathBuf, String>,
 }
 
@@ -93,13 +93,13 @@ pub fn start(start: &Start) -> Result<(), Error> {
     }
     let result = carry_out(&service, &decision, start);
     if let (Err(Error::Interrupted(signal)), Mode::Foreground) = (&result, decision.mode) {
-        // What a supervisor sends is a clean end only when it is what we die of.
+        // A supervisor takes its signal for a clean end only if the process dies of that signal.
         sys::die_of(*signal);
     }
     result
 }
 
-/// Where we are of the instance that is to be replaced, we would go down with it.
+/// Leaves the instance that is to be replaced: stopping it would end us too.
 fn leave_instance(name: &str, start: &Start) -> Result<(), Error> {
     let Ok(root) = &start.state else { return Ok(()) };
     let folder = Folder::existing(root, name, nix::unistd::geteuid().as_raw());
@@ -109,7 +109,7 @@ fn leave_instance(name: &str, start: &Start) -> Result<(), Error> {
     }
 }
 
-/// Runs the checks, and starts the server unless it is they that were asked for.
+/// Runs the checks. Starts the server, unless only the checks were asked for.
 fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<(), Error> {
     let Start { options, inherited, .. } = *start;
     let (limits, clamped) = service.server_nofile();
@@ -168,7 +168,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
     .start()
 }
 
-/// What a person should know of how we were started.
+/// Tells a person what is unusual about the way we were started.
 fn explain(decision: &Decision) {
     if decision.mode == Mode::Detached {
         if let Some(why) = &decision.disproved {
@@ -185,7 +185,7 @@ fn explain(decision: &Decision) {
     }
 }
 
-/// The service manager that is ours to speak to.
+/// The service manager that this start may send notifications to.
 fn manager(decision: &Decision, start: &Start) -> Option<Manager> {
     let speaks = decision.may_notify && decision.mode == Mode::Foreground && start.options.task == Task::Start;
     Manager::of(start.caller).filter(|_| speaks)
@@ -208,7 +208,7 @@ fn dry_run(service: &Service, decision: &Decision, start: &Start) -> Result<(), 
     print_result(if start.options.json { plan.json() } else { plan.text(&screen::stdout()) }.as_bytes())
 }
 
-/// `forerun check`: everything is tried, and reported, also what a start would not come to.
+/// `forerun check`: tries everything and reports it, even the checks that a start would never reach.
 fn run_checks(service: &Service, mut room: checks::Room, json: bool) -> Result<(), Error> {
     let requirements = checks::requirements(service, &mut room)?;
     let waits = checks::waits(service, &mut room)?;

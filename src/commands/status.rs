@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! `forerun status`: one instance, or all of them. It looks, and changes nothing.
+//! `forerun status`: shows one instance, or all of them. It changes nothing.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use nix::unistd::{User, geteuid};
 
+use super::target;
 use super::{homes, new_wake};
 use crate::check::run::{Desk, Job, Observer, Progress, Run};
 use crate::check::{Context, port};
 use crate::cli::{self, Options};
-use crate::environment::Environment;
+use crate::environment::{Environment, UNIT_FILE};
 use crate::error::Error;
 use crate::instance::identity::{Identity, Life};
 use crate::instance::members::{self, Found, Marks, Sight};
@@ -20,8 +21,9 @@ use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{self, Folder};
 use crate::instance::supervisor;
 use crate::launch::{place, readiness, unseen};
+use crate::mode::Mode;
 use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
-use crate::service::{self, Service, is_name};
+use crate::service::{self, Named, Service, is_name};
 use crate::sys::{self, Account, Host, Process, Sockets, Wake};
 use crate::text::quoted;
 
@@ -30,8 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let here = std::env::current_dir().unwrap_or_default();
-    let asked = service::named(options, &here)?;
     let (roots, scope) = roots(environment, &here)?;
+    let asked = asked(options, &roots[0], &here)?;
     let wake = new_wake()?;
     let view = View {
         host: sys::host().map_err(unseen)?,
@@ -58,20 +60,59 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
             let mut desk = Desk { wake: &wake, signals: &signals, observer: &mut Nobody };
             run.wait(None, &mut desk)?;
             state.health = health(run.progress().remove(0), &state);
+            state.condition = condition(&state);
         }
         states.push(state);
     }
-    match asked {
-        Some(name) => print_one(&name, &states, &scope, options.json)?,
-        None => print_all(&states, &scope, options.json)?,
+    let is_heard_of =
+        |name: &str| roots.iter().any(|(root, _)| root.join(name).is_dir()) || target::is_in_file(name, options, &here);
+    let good = match &asked {
+        Some(name) if states.is_empty() && !is_heard_of(name) => {
+            return Err(target::unknown(name, &roots[0].0, options.name.is_some()));
+        }
+        Some(name) => {
+            print_one(name, &states, &scope, options.json)?;
+            !states.is_empty() && states.iter().all(State::is_good)
+        }
+        None => {
+            print_all(&states, &scope, options.json)?;
+            states.iter().any(State::is_good) && states.iter().all(|state| state.is_good() || state.is_history)
+        }
+    };
+    if good { Ok(()) } else { Err(Error::Said(1)) }
+}
+
+/// The name of the one instance to show, or `None` for all. Without a NAME and a forerun.toml, the instance of this
+/// folder's name is shown if there is one.
+fn asked(options: &Options, own: &(PathBuf, Account), here: &Path) -> Result<Option<String>, Error> {
+    if options.all {
+        return Ok(None);
     }
-    match !states.is_empty() && states.iter().all(State::is_good) {
-        true => Ok(()),
-        false => Err(Error::Said(1)),
+    let (root, account) = own;
+    let folder = |name: &str| Folder::existing(root, name, account.uid).ok().flatten();
+    let is_recorded = |name: &str| folder(name).is_some_and(|folder| !matches!(Record::look(&folder, name), Ok(None)));
+    Ok(match service::named(options, here)? {
+        Named::Folder(name) => Some(name).filter(|name| is_recorded(name)),
+        Named::File(name, _) => Some(name),
+        Named::Asked(name) => match target::pid(&name).filter(|_| folder(&name).is_none()) {
+            Some(pid) => Some(target::instance_of(root, geteuid(), pid)?.unwrap_or(name)),
+            None => Some(name),
+        },
+    })
+}
+
+/// Whether a run that ended is not expected back: it was in the foreground, or its supervisor has no unit of ours for
+/// it any more. A detached server that ended is missed.
+fn is_history(record: &Record) -> bool {
+    let environment = Environment::new(os_strings(&record.environment));
+    let has_unit = || environment.filled(UNIT_FILE).is_some_and(|unit| Path::new(unit).exists());
+    match (record.supervisor.is_some(), record.mode.as_str()) {
+        (true, _) => !has_unit(),
+        (false, mode) => mode == Mode::Foreground.to_string(),
     }
 }
 
-/// Where instances are looked for, and whose they are: everybody has their own, root sees all.
+/// The state folders to look in, and whose they are. Every user sees their own, root sees all.
 fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Account)>, Scope), Error> {
     let us = geteuid();
     let name = User::from_uid(us).ok().flatten().map_or_else(|| us.to_string(), |user| user.name);
@@ -81,7 +122,7 @@ fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Accoun
         return Ok((roots, Scope::Folder(own)));
     }
     if !us.is_root() {
-        return Ok((roots, Scope::User(name)));
+        return Ok((roots, Scope::User));
     }
     for (root, account) in homes() {
         if root.is_dir() && roots.iter().all(|(known, _)| *known != root) {
@@ -101,7 +142,7 @@ struct View {
 }
 
 impl View {
-    /// How an instance is, and its health check, under way. Nothing where no instance is recorded.
+    /// The state of an instance and its running health check. `None` where nothing is recorded.
     fn instance(&self, root: &Path, name: &str, account: &Account) -> Result<Option<(State, Option<Run>)>, Error> {
         let own = account.uid == geteuid().as_raw();
         let user = (!own).then(|| account.name.clone());
@@ -116,7 +157,7 @@ impl View {
             Ok(None) => return Ok(None),
             Err(e) => return broken(e.message(&folder)),
         };
-        // Nothing of somebody else's is opened or run with our rights.
+        // Files and checks of another user are never opened or run with our rights.
         let service = own.then(|| service_of(&record));
         let mut state = self.look(&record, user, service.as_ref());
         let run = match service {
@@ -151,8 +192,10 @@ impl View {
         State {
             name: record.name.clone(),
             user,
+            is_history: condition == Condition::NotRunning && is_history(record),
             condition,
             health: Health::Unchecked,
+            health_timeout: None,
             pid,
             mode: record.mode.clone(),
             stop: place::stop_command(record),
@@ -170,7 +213,7 @@ impl View {
         }
     }
 
-    /// Begins the health check as the start had it, or says why there is none.
+    /// Begins the health check that the start had, or says why there is none.
     fn check(
         &self,
         record: &Record,
@@ -188,6 +231,7 @@ impl View {
             state.health = Health::Runs;
             return Ok(None);
         };
+        state.health_timeout = Some(service.health_timeout);
         probe.timeout = PATIENCE;
         let inherited = Environment::new(os_strings(&record.environment));
         let context = Arc::new(Context {
@@ -201,7 +245,7 @@ impl View {
     }
 }
 
-/// The service as its start had it; forerun.toml is as it is now.
+/// The service with the flags of its start and today's forerun.toml.
 fn service_of(record: &Record) -> Result<Service, String> {
     let here = PathBuf::from(OsString::from(&record.called_in));
     let options =
@@ -209,7 +253,7 @@ fn service_of(record: &Record) -> Result<Service, String> {
     Service::resolve(&options, &here).map_err(|e| e.to_string())
 }
 
-/// What a check found out. One that a stranger answers says nothing of the instance.
+/// The health that a check found. A stranger's answer says nothing about the instance.
 fn health(progress: Progress, state: &State) -> Health {
     let Health::Asked(check) = &state.health else { return Health::Unchecked };
     let check = check.clone();
@@ -220,7 +264,18 @@ fn health(progress: Progress, state: &State) -> Health {
     }
 }
 
-/// Is told nothing: a status is short.
+/// Tells a server that is still starting from one that is not healthy. A detached server was healthy when its start
+/// ended.
+fn condition(state: &State) -> Condition {
+    let is_young = state.uptime.zip(state.health_timeout).is_some_and(|(uptime, most)| uptime < most);
+    let was_healthy = state.mode == Mode::Detached.to_string();
+    match &state.health {
+        Health::Fails { .. } if is_young && !was_healthy && state.stranger.is_none() => Condition::Starting,
+        _ => state.condition.clone(),
+    }
+}
+
+/// An observer that shows nothing: a status is short.
 struct Nobody;
 
 impl Observer for Nobody {

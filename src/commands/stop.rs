@@ -1,11 +1,12 @@
 #![forbid(unsafe_code)]
-//! `forerun stop`.
+//! `forerun stop`: ends an instance and waits until nothing of it is left.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Place, new_wake, outside};
+use super::target::Target;
+use super::{new_wake, outside};
 use crate::check::port;
 use crate::cli::Options;
 use crate::environment::Environment;
@@ -17,30 +18,30 @@ use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Signalled, Stop, Stopped, send};
 use crate::instance::supervisor::{self, Verb};
 use crate::launch::{LockDesk, place, unseen};
-use crate::report::line::{print_result, say};
+use crate::report::line::{print_summary, say};
 use crate::sys::{self, Caught, Host};
 use crate::text::{counted, elapsed, quoted};
 
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
-    let place = Place::find(options, environment)?;
+    let target = Target::find(options, environment)?;
     let here = sys::host().map_err(unseen)?;
-    if let Some(record) = place.record()? {
+    if let Some(record) = target.record()? {
         refuse_supervised(&record, &here, Verb::Stop)?;
         outside::go(&record, environment)?;
     }
-    let Some(folder) = &place.folder else { return not_running(&place.name, options.json) };
+    let Some(folder) = &target.folder else { return not_running(&target.name, options.json) };
     let wake = new_wake()?;
     let signals = sys::catch_signals(wake.bell());
-    let _lock = lock(&place, folder, &LockDesk { wake: &wake, signals: &signals }, &here, options.grace)?;
-    let Some(record) = Record::read(folder, &place.name).map_err(Error::State)? else {
-        return not_running(&place.name, options.json);
+    let _lock = lock(&target, folder, &LockDesk { wake: &wake, signals: &signals }, &here, options.grace)?;
+    let Some(record) = Record::read(folder, &target.name).map_err(Error::State)? else {
+        return not_running(&target.name, options.json);
     };
     refuse_supervised(&record, &here, Verb::Stop)?;
     let life = record.process.life(&here);
     if let Life::Unknown(why) = life {
         return Err(Error::Conflict(format!(
             "cannot tell whether {} runs as {}: {why}; if it is gone, remove {}",
-            quoted(&place.name),
+            quoted(&target.name),
             place::whereabouts(&record),
             quoted(&Record::path(folder))
         )));
@@ -48,7 +49,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let marks = Marks::of(&record);
     if record.process.host != here {
         forget(folder, &record, &Stopped::default());
-        return not_running(&place.name, options.json);
+        return not_running(&target.name, options.json);
     }
     if let Err(e) = record.told_to_end().write(folder) {
         log::warn!("cannot write the record in {}: {e}; continuing", quoted(&folder.path));
@@ -65,11 +66,11 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let stopped = stop.run(|| {}).map_err(unseen)?;
     complain(&stopped, &signals)?;
     forget(folder, &record, &stopped);
-    place::tell_escaped(&place.name, &stopped.escaped);
+    place::tell_escaped(&target.name, &stopped.escaped);
     report(&record, life == Life::Alive, &stopped, begun.elapsed(), options.json)
 }
 
-/// What a supervisor runs is its to stop: it would start it again.
+/// Refuses to stop what a supervisor runs: the supervisor would start it again.
 ///
 /// # Errors
 /// [`Error::Conflict`] with the supervisor's own command.
@@ -85,13 +86,19 @@ pub fn refuse_supervised(record: &Record, here: &Host, verb: Verb) -> Result<(),
     )))
 }
 
-/// Takes the lock. A start that has it is ended first: by SIGTERM, which makes it clean up, and after the grace by
-/// SIGKILL.
-fn lock(place: &Place, folder: &Folder, desk: &LockDesk, here: &Host, grace: Option<Duration>) -> Result<Lock, Error> {
+/// Takes the lock. If a start holds it, that start is ended first: SIGTERM lets it clean up, SIGKILL follows after the
+/// grace.
+fn lock(
+    target: &Target,
+    folder: &Folder,
+    desk: &LockDesk,
+    here: &Host,
+    grace: Option<Duration>,
+) -> Result<Lock, Error> {
     let mut told: Option<(u64, Instant)> = None;
     let mut killed = false;
-    desk.take(folder, &place.name, |_| {
-        let Ok(Some(record)) = place.record() else { return };
+    desk.take(folder, &target.name, |_| {
+        let Ok(Some(record)) = target.record() else { return };
         let starter =
             record.starter.as_ref().filter(|_| record.phase == Phase::Starting && record.supervisor.is_none());
         let Some(starter) = starter.filter(|s| s.life(here) == Life::Alive).and_then(|s| s.verified()) else { return };
@@ -100,14 +107,14 @@ fn lock(place: &Place, folder: &Folder, desk: &LockDesk, here: &Host, grace: Opt
         }
         match told {
             Some((start, at)) if start == starter.start => {
-                // It stops its server, which may take all of the grace, before it ends itself.
+                // Before it ends it stops its server, which may take all of the grace.
                 if !killed && at.elapsed() > grace.unwrap_or(record.grace) + Duration::from_secs(5) {
                     let _ = send(starter, libc::SIGKILL);
                     killed = true;
                 }
             }
             _ => {
-                say(&format!("ending the start of {} by pid {}", quoted(&place.name), starter.pid));
+                say(&format!("ending the start of {} by pid {}", quoted(&target.name), starter.pid));
                 let _ = send(starter, libc::SIGTERM);
                 told = Some((starter.start, Instant::now()));
             }
@@ -126,7 +133,7 @@ fn complain(stopped: &Stopped, signals: &Caught) -> Result<(), Error> {
     }
 }
 
-/// Removes the record, but where something of the instance is left that only its cookie tells.
+/// Removes the record, unless a process was left alone: only the cookie in the record still tells whose it is.
 fn forget(folder: &Folder, record: &Record, stopped: &Stopped) {
     if stopped.escaped.is_empty() {
         Record::remove(folder);
@@ -158,5 +165,5 @@ fn report(record: &Record, ran: bool, stopped: &Stopped, took: Duration, json: b
 fn print(name: &str, json: bool, pid: Option<i32>, stopped: &Stopped, text: String) -> Result<(), Error> {
     let escaped: Vec<_> = stopped.escaped.iter().map(|p| p.pid).collect();
     let value = json!({ "name": name, "pid": pid, "stopped": stopped.count, "left_alone": escaped });
-    print_result(if json { format!("{value}\n") } else { text }.as_bytes())
+    print_summary(&text, &value, json)
 }

@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
-//! The cookie: `<name>/<16 hex digits>` in the server's environment, inherited by all its descendants.
+//! The cookie: `FORERUN_INSTANCE=<name>/<16 hex digits>` in the server's environment. All its descendants inherit it.
 
-/// A new cookie for a service.
+/// Makes a new cookie for a service.
 pub fn new(name: &str) -> String {
-    // Without the kernel's random numbers, in the first moments of a boot, the time and our pid are as unique.
+    // In the first moments of a boot the kernel may have no random numbers. Time and our pid are then unique enough.
     let fallback = || {
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         now.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_right(16)

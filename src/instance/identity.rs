@@ -1,11 +1,12 @@
 #![forbid(unsafe_code)]
-//! Which process a record means: pid, start time, boot, machine and pid namespace; never a command line.
+//! Identifies the process that a record means: by pid, start time, boot, machine and pid namespace, never by a command
+//! line.
 
 use serde::{Deserialize, Serialize};
 
 use crate::sys::{self, Host, Process};
 
-/// One process of one boot of one machine.
+/// One process of one boot of one machine. Pids are reused; this is not.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Identity {
     pub pid: i32,
@@ -18,25 +19,25 @@ pub struct Identity {
 pub enum Life {
     Alive,
     Dead,
-    /// Treated as alive, and never signalled.
+    /// It cannot be told, for this reason. Such a process is treated as alive and never signalled.
     Unknown(&'static str),
 }
 
 impl Identity {
-    /// The identity of a process that we see.
+    /// The identity of a process that we see now.
     pub fn new(process: &Process, host: &Host) -> Self {
         Identity { pid: process.pid, start: process.start, host: host.clone() }
     }
 
-    /// Whether it still runs, as seen from `here`.
+    /// Whether the process still runs, as seen from `here`.
     pub fn life(&self, here: &Host) -> Life {
         match sys::look_up(self.pid) {
             Ok(now) => self.judge(here, now),
-            Err(_) => Life::Unknown("there is no descriptor or memory left to look with"),
+            Err(_) => Life::Unknown("no descriptor or memory is left to look at it"),
         }
     }
 
-    /// The process, where it is still there, running or not: looked at before it is signalled.
+    /// The process, if it still exists (it may be a zombie). Callers look here before they signal it.
     pub fn verified(&self) -> Option<Process> {
         sys::process(self.pid).filter(|p| p.start == self.start)
     }
@@ -46,7 +47,7 @@ impl Identity {
             return Life::Unknown("it was recorded on another machine");
         }
         if self.host.boot.is_empty() || here.boot.is_empty() {
-            return Life::Unknown("the boot that it was recorded in is not known");
+            return Life::Unknown("the boot in which it was recorded is unknown");
         }
         if self.host.boot != here.boot {
             return Life::Dead;
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_certainly_gone_is_dead() {
+    fn a_process_is_dead_only_if_it_is_certainly_gone() {
         let here = Host { machine: "m".into(), boot: "b".into(), pid_namespace: "p".into() };
         let identity = Identity { pid: 9, start: 5, host: here.clone() };
         let process = |start, zombie| Some(Process { pid: 9, parent: 1, group: 9, session: 9, start, zombie });

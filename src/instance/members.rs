@@ -1,11 +1,15 @@
 #![forbid(unsafe_code)]
-//! Which processes belong to an instance.
+//! Decides which processes belong to an instance.
 //!
-//! Those are its main process, what descends from it, what is in the session or process group that it led (once it
-//! is gone: and runs the same executable), and what shows the cookie. What shows the cookie but left into a session
-//! of its own (a tmux server that was started from a web terminal) has escaped: it belongs to a person, unless it
-//! holds the service's port. That a process does not show the cookie proves nothing: servers overwrite their
-//! environment. We and our ancestors are never of an instance.
+//! Four kinds belong to it: the main process, its descendants, the session and process group that it led, and every
+//! process that shows the cookie. Once main is gone, a process in that session or group belongs only if it runs the
+//! same executable.
+//!
+//! A process that shows the cookie but left into a session of its own has escaped (a tmux server that was started from
+//! a web terminal). It belongs to a person, unless it holds the service's port.
+//!
+//! A process that does not show the cookie may still belong, because servers overwrite their environment. forerun and
+//! its ancestors never belong to an instance.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -18,15 +22,15 @@ use super::record::Record;
 use crate::environment::{COOKIE, Environment};
 use crate::sys::{self, Process};
 
-/// By what the processes of an instance are told.
+/// What identifies the processes of an instance.
 #[derive(Clone, Debug)]
 pub struct Marks {
     /// The main process as it was launched.
     pub main: Process,
     pub cookie: String,
-    /// The cookies of the instances before it.
+    /// The cookies of the instances before this one.
     pub former: Vec<String>,
-    /// What it runs, where that is known.
+    /// The executable of main, if it is known.
     pub executable: Option<PathBuf>,
     pub port: Option<u16>,
 }
@@ -50,7 +54,7 @@ impl Marks {
         }
     }
 
-    /// Its main process began its session.
+    /// Whether main leads its session.
     fn leads_session(&self) -> bool {
         self.main.session == self.main.pid
     }
@@ -59,8 +63,8 @@ impl Marks {
         self.main.group == self.main.pid
     }
 
-    /// Whether anything may be left of an instance whose main process is gone. Cheap where nothing is: a look at
-    /// the session and the group that it led, or at the cookies in the session that it shared.
+    /// Whether anything may be left of an instance whose main process is gone. This is cheap if nothing is left: it
+    /// looks only at the session and group that main led, or at the cookies in the session that main shared.
     pub fn may_have_remains(&self) -> bool {
         let group = self.leads_group().then_some(self.main.group);
         let Ok(there) = sys::in_session_or_group(self.main.session, group) else { return true };
@@ -71,34 +75,33 @@ impl Marks {
     }
 }
 
-/// What the environment of a process says.
+/// What the environment of a process tells about where it belongs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Says {
-    /// It has the cookie.
+    /// It has the cookie of this instance.
     Ours,
     /// It has the cookie of an instance before this one.
     Former,
-    /// It is whole, and has another cookie or none.
+    /// It is complete and has another cookie or none.
     NotOurs,
-    /// It cannot be read, or was overwritten.
+    /// It cannot be read, or the process overwrote it.
     Nothing,
 }
 
-/// What is asked about a single process.
+/// Questions about a single process.
 pub trait Look {
     fn environment(&self, process: &Process, marks: &Marks) -> Says;
     fn executable(&self, pid: i32) -> Option<PathBuf>;
     fn listens(&self, pid: i32, port: u16) -> bool;
 }
 
-/// What the environment of a process shows, whoever's it is.
+/// What the environment of a process shows, whichever instance asks.
 struct Shown {
     cookie: Option<OsString>,
     is_whole: bool,
 }
 
-/// Asks the system. An environment is looked at once, also for many instances: what it says of a process's origin
-/// does not change.
+/// Asks the system. Each environment is read once, even for many instances, because what it tells does not change.
 #[derive(Default)]
 pub struct Sight {
     seen: RefCell<HashMap<(i32, u64), Option<Shown>>>,
@@ -121,12 +124,12 @@ impl Look for Sight {
     }
 }
 
-/// Whether a process shows the cookie.
+/// Whether the environment of a process has the cookie.
 pub fn shows_cookie(pid: i32, cookie: &str) -> bool {
     sys::has_entry(pid, format!("{COOKIE}={cookie}").as_bytes())
 }
 
-/// What is left of an overwritten environment is empty entries, or a title.
+/// Reads the cookie of an environment. One that a server overwrote consists of empty entries or a title.
 fn shown(entries: Vec<OsString>) -> Shown {
     let is_whole = entries.iter().all(|entry| entry.as_bytes().contains(&b'='));
     Shown { cookie: Environment::new(entries).get(COOKIE).map(OsStr::to_owned), is_whole }
@@ -146,48 +149,50 @@ fn says(shown: Option<&Shown>, cookie: &str, former: &[String]) -> Says {
 #[derive(Debug, Default, PartialEq)]
 pub struct Found {
     pub members: Vec<Process>,
-    /// What shows the cookie and left.
+    /// Processes that show the cookie and left.
     pub escaped: Vec<Process>,
 }
 
-/// The processes of an instance, as the system has them now.
+/// Finds the processes of an instance as they are now.
 ///
 /// # Errors
-/// When the table of processes cannot be read.
+/// When the process table cannot be read.
 pub fn look(marks: &Marks) -> io::Result<Found> {
     Ok(look_at(marks, &sys::processes()?, &Sight::default()))
 }
 
-/// The same from a table that was read already, with what was seen of its processes so far.
+/// Like [`look`], with a process table that was read already and what was seen of its processes so far.
 pub fn look_at(marks: &Marks, table: &[Process], sight: &Sight) -> Found {
     let us = std::process::id() as i32;
     find(marks, table, us, &spared(table, us, &marks.main), sight)
 }
 
-/// Finds the processes of an instance in `table`. `us` is forerun; `spared` are it and its ancestors.
+/// Finds the processes of an instance in `table`. `us` is forerun's pid; `spared` are forerun and its ancestors.
 pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, look: &impl Look) -> Found {
     let main = &marks.main;
     let now = table.iter().find(|p| p.pid == main.pid);
     let lives = now.is_some_and(|p| p.start == main.start && !p.zombie);
-    // The kernel gives the number of a session or a group to nobody while one is in it: nothing is left of ours.
+    // The kernel does not reuse the number of a session or group while a process is in it. If main's pid is reused,
+    // nothing is left in them.
     let recycled = now.is_some_and(|p| p.start != main.start);
     let may_be = |p: &&Process| !p.zombie && !spared.contains(&p.pid);
 
     let led =
         |p: &Process| (marks.leads_session() && p.session == main.pid) || (marks.leads_group() && p.group == main.pid);
-    // Its number can have been somebody else's since, who is gone, too, and left a session behind.
+    // Main's number may have belonged to another process since, which is gone too and left a session behind.
     let may_be_its = |p: &Process| look.environment(p, marks) != Says::NotOurs;
     let same_program = |p: &Process| marks.executable.is_some() && look.executable(p.pid) == marks.executable;
     let session_of_us = table.iter().find(|p| p.pid == us).map(|p| p.session);
-    // What a server of ours left behind came to us, where we asked for that. A child that our caller had before it
-    // executed us is none of the server's: it is older, or in our session, in which nothing of the server can be.
+    // If forerun is a subreaper, what a server left behind is reparented to us. A child that our caller had before it
+    // executed us is not the server's. Such a child is older than the server, or is in our session, where no process of
+    // the server can be.
     let came_to_us = |p: &Process| {
         let is_child = main.parent == us && p.parent == us && p.start >= main.start;
         is_child && Some(p.session) != session_of_us && may_be_its(p)
     };
     let stayed_with_cookie = |p: &Process| p.session == main.session && look.environment(p, marks) == Says::Ours;
-    // Below a supervisor that shares its session (runit) there is no number of ours, and a worker that overwrote its
-    // environment shows nothing: an orphan of the same program that listens on our port is one.
+    // Under a supervisor that shares its session (runit), main leads no session or group. A worker that overwrote its
+    // environment shows no cookie. So an orphan of the same program that listens on our port counts as a worker.
     let is_orphan = |p: &Process| {
         !lives
             && !recycled
@@ -199,12 +204,12 @@ pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, lo
             && marks.port.is_some_and(|port| look.listens(p.pid, port))
     };
     let is_root = |p: &&Process| {
-        // What a shell put into our group (`forerun ... | tee log`) is none of the server's.
+        // A process that a shell put into our group (`forerun ... | tee log`) is not the server's.
         let is_neighbour = !marks.leads_session() && look.environment(p, marks) == Says::NotOurs;
         let by_number = !recycled && led(p) && !is_neighbour && (lives || (same_program(p) && may_be_its(p)));
         (lives && p.pid == main.pid) || by_number || is_orphan(p) || came_to_us(p) || stayed_with_cookie(p)
     };
-    // What descends from the main process through ancestors of ours descends from it all the same.
+    // A descendant counts even if the path to it runs through forerun's own ancestors.
     let family: HashSet<i32> = table.iter().filter(may_be).filter(is_root).map(|p| p.pid).collect();
     let mut family = descendants(table, family);
     let shows_any_cookie = |p: &Process| matches!(look.environment(p, marks), Says::Ours | Says::Former);
@@ -222,7 +227,7 @@ pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, lo
     }
 }
 
-/// A set of processes with all that descend from them.
+/// These processes and all their descendants.
 pub fn descendants(table: &[Process], mut family: HashSet<i32>) -> HashSet<i32> {
     loop {
         let before = family.len();
@@ -234,7 +239,7 @@ pub fn descendants(table: &[Process], mut family: HashSet<i32>) -> HashSet<i32> 
     }
 }
 
-/// forerun and its ancestors, but for the main process itself: a stop from within is a stop.
+/// forerun and its ancestors, without main itself: main ends even if the stop comes from within.
 pub fn spared(table: &[Process], us: i32, main: &Process) -> HashSet<i32> {
     let parent = |pid: i32| table.iter().find(|p| p.pid == pid).map(|p| p.parent);
     let mut spared = HashSet::new();
@@ -255,11 +260,11 @@ mod tests {
         Process { pid, parent, group: session, session, start, zombie: false }
     }
 
-    /// Which processes show the cookie, run the server's program, or listen on its port.
+    /// Says which processes show the cookie, run the server's program, or listen on its port.
     #[derive(Default)]
     struct Fake {
         cookies: Vec<i32>,
-        /// Those whose environment is whole, and not the server's.
+        /// Processes whose environment is complete and not the server's.
         others: Vec<i32>,
         same: Vec<i32>,
         listening: Vec<i32>,
@@ -295,11 +300,11 @@ mod tests {
     }
 
     #[test]
-    fn family_session_and_orphans_are_members_and_we_and_our_callers_children_are_not() {
+    fn family_session_and_orphans_are_members_but_forerun_and_its_callers_children_are_not() {
         let table = [
             process(1, 0, 1, 1),
             process(50, 1, 40, 4),  // us
-            process(51, 50, 40, 3), // a child that our caller had
+            process(51, 50, 40, 3), // a child that our caller had before
             process(52, 50, 40, 9), // what that one left behind
             process(53, 50, 53, 3), // another, in a session of its own
             process(60, 50, 60, 5), // main
@@ -311,7 +316,7 @@ mod tests {
         ];
         let look = Fake::default();
         assert_eq!(found(&marks(table[5]), &table, 50, &look).0, [60, 61, 62, 63, 64]);
-        // One that another forerun started.
+        // Another forerun started it.
         assert_eq!(found(&marks(Process { parent: 1, ..table[5] }), &table, 50, &look).0, [60, 61, 62, 63]);
     }
 
@@ -331,14 +336,14 @@ mod tests {
         assert_eq!(found(&gone, &table, 50, &look).0, [61, 63, 64]);
         let nobody_knows = Marks { executable: None, ..gone.clone() };
         assert_eq!(found(&nobody_knows, &table, 50, &look).0, [63, 64]);
-        // Its number is somebody else's by now, and so are session and group.
+        // Main's number belongs to another process by now, and so do session and group.
         let mut recycled = table.to_vec();
         recycled.push(process(60, 1, 60, 99));
         assert_eq!(found(&gone, &recycled, 50, &Fake { cookies: vec![], ..look }).0, [0; 0]);
     }
 
     #[test]
-    fn an_environment_speaks_only_where_it_is_whole() {
+    fn an_overwritten_environment_tells_nothing() {
         let says = |entries: &[&str]| {
             let shown = shown(entries.iter().map(OsString::from).collect());
             super::says(Some(&shown), "web/1", &["web/0".into()])
@@ -353,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_session_counts_by_the_cookie_alone() {
+    fn in_a_shared_session_only_the_cookie_counts() {
         // Below runit: session and group are the supervisor's.
         let table = [process(50, 1, 40, 4), process(61, 1, 10, 6), process(62, 1, 10, 6)];
         let look = Fake { cookies: vec![62], same: vec![61, 62], ..Fake::default() };
@@ -361,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_left_is_a_member_only_where_it_holds_the_port() {
+    fn an_escaped_process_is_a_member_only_if_it_holds_the_port() {
         let table = [
             process(50, 1, 40, 4),  // us
             process(60, 1, 60, 5),  // main
@@ -376,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn from_within_the_instance_main_is_stopped_and_what_leads_to_us_is_not() {
+    fn a_stop_from_within_ends_main_and_spares_our_ancestors() {
         let table = [
             process(60, 1, 60, 5),  // main
             process(61, 60, 61, 6), // a shell in its terminal

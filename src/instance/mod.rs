@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Instances: who they are, where they are written down, how one is stopped.
+//! Instances: which processes they have, the record of each, and how one is stopped.
 
 pub mod cookie;
 pub mod identity;

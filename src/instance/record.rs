@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The record of an instance: who it is, how it was launched, and with what it can be launched again.
+//! The record of an instance: which process it is, how it was launched, and what a restart needs.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -16,21 +16,21 @@ use crate::text::{one_line, quoted};
 
 const FILE: &str = "record.json";
 const VERSION: u32 = 1;
-/// How many instances back what left them is still told.
+/// The number of earlier instances whose cookies are kept.
 const MOST_FORMER: usize = 16;
 
-/// How far the start is.
+/// How far an instance has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// forerun is at work; `process` is forerun itself until there is a server.
+    /// forerun is starting it. `process` is forerun itself until there is a server.
     Starting,
     Running,
-    /// It was told to end: where it still runs, whoever told it was killed over it.
+    /// It was told to end. If it still runs, the forerun that told it was killed meanwhile.
     Stopping,
 }
 
-/// Text of the system's, which need not be UTF-8.
+/// A string of the operating system, which need not be UTF-8.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Text {
@@ -53,48 +53,48 @@ impl From<&Text> for OsString {
     }
 }
 
-/// A list of them, as the system takes it.
+/// Converts a list to strings of the operating system.
 pub fn os_strings(list: &[Text]) -> Vec<OsString> {
     list.iter().map(OsString::from).collect()
 }
 
-/// Everything that is written down of an instance.
+/// Everything that is recorded of an instance.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Record {
     pub version: u32,
     pub name: String,
     pub phase: Phase,
     pub process: Identity,
-    /// The forerun that is at work on the start. Not of a record that issue 2's wrote.
+    /// The forerun that carries out the start. Absent in the oldest records.
     #[serde(default)]
     pub starter: Option<Identity>,
-    /// The sidecar, where there is one.
+    /// The sidecar, if there is one.
     #[serde(default)]
     pub sidecar: Option<Identity>,
     pub session: i32,
     pub group: i32,
     pub cookie: String,
-    /// The cookies of the instances before it, the latest first: what left those is told by them.
+    /// Cookies of earlier instances, newest first. Processes that escaped from those still carry them.
     #[serde(default)]
     pub former: Vec<String>,
     pub mode: String,
     /// The supervisor that was recognised.
     pub supervisor: Option<String>,
-    /// The path of the control group, which has the unit's name under systemd.
+    /// The path of the control group. Under systemd it contains the unit's name.
     pub cgroup: Option<String>,
     pub config: Option<Text>,
     pub command: Vec<Text>,
-    /// The file that the server runs.
+    /// The server's executable.
     #[serde(default)]
     pub executable: Option<Text>,
     pub cwd: Text,
     pub port: Option<u16>,
     pub url: Option<String>,
     pub log: Option<Text>,
-    /// How long it may take to stop.
+    /// How long the server may take to stop.
     #[serde(default = "default_grace")]
     pub grace: Duration,
-    /// forerun's own arguments, folder and environment, to do the same again.
+    /// forerun's own arguments, working directory and environment, so that a restart can repeat the start.
     pub arguments: Vec<Text>,
     pub called_in: Text,
     pub environment: Vec<Text>,
@@ -103,7 +103,8 @@ pub struct Record {
 impl Record {
     pub const VERSION: u32 = VERSION;
 
-    /// The cookies of this instance and of those before it, for the record of the next one, which has `cookie`.
+    /// The cookies of this instance and of those before it, without `cookie`: the history for the record of the next
+    /// instance.
     pub fn cookies_but(&self, cookie: &str) -> Vec<String> {
         let all = [&self.cookie].into_iter().chain(&self.former);
         all.filter(|former| *former != cookie).take(MOST_FORMER).cloned().collect()
@@ -119,12 +120,12 @@ impl Record {
         folder.replace(FILE, &bytes)
     }
 
-    /// Where the record of a service is.
+    /// The path of a service's record.
     pub fn path(folder: &Folder) -> PathBuf {
         folder.path.join(FILE)
     }
 
-    /// The record of the same instance once it was told to end.
+    /// The record of this instance after it was told to end.
     pub fn told_to_end(&self) -> Self {
         Record { phase: Phase::Stopping, starter: None, ..self.clone() }
     }
@@ -134,20 +135,22 @@ impl Record {
         let _ = folder.remove(FILE);
     }
 
-    /// Undoes the record of a start that failed: what is left of the instance before it is still told by its own.
+    /// Undoes the record of a start that failed. The record before it comes back, because it identifies what is left of
+    /// the earlier instance.
     pub fn undo(folder: &Folder, before: Option<&Record>) {
         if before.is_none_or(|before| before.write(folder).is_err()) {
             Self::remove(folder);
         }
     }
 
-    /// Removes what a forerun that was killed over a write left. Only with the lock: it is how the next one begins.
+    /// Removes what a forerun that was killed during a write left behind. The caller must hold the lock, because a
+    /// write begins with the same file.
     pub fn tidy(folder: &Folder) {
         folder.forget_replacement(FILE);
     }
 
-    /// Reads the record of a service. What cannot be trusted is set aside, with a warning, and is as good as
-    /// no record; what cannot be read is an error.
+    /// Reads the record of a service. A record that cannot be trusted is set aside with a warning and counts as absent.
+    /// A record that cannot be read is an error.
     ///
     /// # Errors
     /// A message that names the file.
@@ -164,7 +167,7 @@ impl Record {
         Ok(None)
     }
 
-    /// Reads the record of a service, and changes nothing.
+    /// Reads the record of a service and changes nothing.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -178,41 +181,41 @@ impl Record {
             }
             Err(e) => Err(Unreadable::File(format!("cannot read the record {}: {e}", quoted(&path)))),
             Ok(bytes) if written_by_a_newer_one(&bytes) => Err(Unreadable::File(format!(
-                "the record {} was written by a newer forerun; use that one",
+                "the record {} was written by a newer forerun; use that version",
                 quoted(&path)
             ))),
             Ok(bytes) => match serde_json::from_slice::<Record>(&bytes) {
                 Ok(record) if record.version != VERSION => untrusted(format!("it has version {}", record.version)),
-                Ok(record) if record.name != name => untrusted(format!("it is of {}", quoted(&record.name))),
+                Ok(record) if record.name != name => untrusted(format!("it belongs to {}", quoted(&record.name))),
                 Ok(record) if record.process.pid <= 0 => untrusted(format!("it has pid {}", record.process.pid)),
                 Ok(record) if !record.cookies_but("").iter().all(|cookie| cookie::is_of(name, cookie)) => {
-                    untrusted("its cookie is none".to_owned())
+                    untrusted("its cookie is not valid".to_owned())
                 }
-                Ok(record) if !record.is_printable() => untrusted("it has control characters".to_owned()),
+                Ok(record) if !record.is_printable() => untrusted("it contains control characters".to_owned()),
                 Ok(record) => Ok(Some(record)),
                 Err(e) => untrusted(one_line(&e.to_string())),
             },
         }
     }
 
-    /// What is shown as it stands has nothing in it that a terminal would take for a command.
+    /// Whether the texts that are printed as they are contain nothing that a terminal would take for a command.
     fn is_printable(&self) -> bool {
         let texts = [Some(&self.mode), self.supervisor.as_ref(), self.cgroup.as_ref()];
         !texts.into_iter().flatten().any(|text| text.contains(char::is_control))
     }
 }
 
-/// Why there is no record to be had.
+/// Why a record cannot be used.
 #[derive(Debug)]
 pub enum Unreadable {
-    /// The file cannot be read; what it says is not known.
+    /// The file cannot be read, so its content is unknown.
     File(String),
-    /// It is none that we wrote.
+    /// forerun did not write it.
     Untrusted(String),
 }
 
 impl Unreadable {
-    /// The message that says so, of the record in `folder`.
+    /// The message about the record in `folder`.
     pub fn message(self, folder: &Folder) -> String {
         match self {
             Unreadable::File(message) => message,
@@ -227,7 +230,7 @@ fn default_grace() -> Duration {
     Duration::from_secs(10)
 }
 
-/// Its other fields may be anything.
+/// Reads the version only, because a newer forerun may have changed all other fields.
 fn written_by_a_newer_one(bytes: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Version {
@@ -241,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_that_is_not_utf8_comes_back_to_the_byte() {
+    fn text_that_is_not_utf8_is_kept_byte_for_byte() {
         for bytes in [&b"plain"[..], b"\xff\x00\n\"", b""] {
             let text = Text::from(OsStr::from_bytes(bytes));
             let json = serde_json::to_string(&text).expect("json");

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! The state folder of a service, its lock, and files that are replaced as a whole. Nothing in it is opened
-//! through a symlink.
+//! The state folder of a service, its lock, and files that are replaced as a whole. No file in it is opened through a
+//! symlink.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -17,29 +17,30 @@ use crate::environment::Environment;
 use crate::sys;
 use crate::text::quoted;
 
-/// Larger files are not ours. A record has the environment and the arguments: at most 6 MiB on Linux, and a byte
-/// becomes up to six characters of JSON.
+/// The largest file that can be ours. A record contains the environment and the arguments: at most 6 MiB on Linux. One
+/// byte becomes up to six characters of JSON.
 const LARGEST: u64 = 40 << 20;
 
 /// The folder of one service.
 pub struct Folder {
     handle: OwnedFd,
     pub path: PathBuf,
-    /// Whose files are to be trusted in it.
+    /// The user id that files must have to be trusted.
     owner: u32,
 }
 
-/// The lock of a service, held while starting or stopping. The file is never removed, so that everybody
-/// locks the same one; the descriptor is close-on-exec, so that no server keeps it.
+/// The lock of a service, held during a start or a stop. The file is never removed, so that everyone locks the same
+/// file. The descriptor is close-on-exec, so that no server keeps the lock.
 pub struct Lock {
     _file: OwnedFd,
 }
 
-/// Where the folders of all services are. The user database says where home is: HOME and XDG_STATE_HOME differ
-/// between a shell, sudo, a unit and launchd, and all of them must meet. `called_in`: where forerun was started.
+/// The folder that holds the state folders of all services. Home comes from the user database, because HOME and
+/// XDG_STATE_HOME differ between a shell, sudo, a unit and launchd, and all of them must find the same folder.
+/// `called_in` is the folder in which forerun was started.
 ///
 /// # Errors
-/// A message, when nobody says where.
+/// A message, when the user database names no home.
 pub fn root(environment: &Environment, called_in: &Path) -> Result<PathBuf, String> {
     if let Some(folder) = chosen_root(environment, called_in) {
         return Ok(folder);
@@ -54,15 +55,15 @@ pub fn chosen_root(environment: &Environment, called_in: &Path) -> Option<PathBu
     environment.filled("FORERUN_STATE_DIR").map(|folder| called_in.join(folder))
 }
 
-/// The folder in a user's home.
+/// The state folder in a user's home.
 pub fn home_root(home: &Path) -> PathBuf {
     home.join(".local/state/forerun")
 }
 
-/// The names of all services that have a folder in `root`; whether anything is there is another question.
+/// The names of all services that have a folder in `root`. The folder may be empty.
 ///
 /// # Errors
-/// Those of the folder; that it is not there is none.
+/// Those of reading the folder. A missing folder is not an error.
 pub fn names(root: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(root) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -76,7 +77,7 @@ pub fn names(root: &Path) -> io::Result<Vec<String>> {
 const FOLDER: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC).union(OFlag::O_RDONLY);
 
 impl Folder {
-    /// Opens the folder of a service, which is made where it is not there.
+    /// Opens the folder of a service, and creates it if it is missing.
     ///
     /// # Errors
     /// A message that names the folder.
@@ -103,7 +104,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Opens the folder of a service of a user, where it is there.
+    /// Opens the folder of a service of this user, if it exists.
     ///
     /// # Errors
     /// A message that names the folder.
@@ -129,15 +130,16 @@ impl Folder {
         Ok(Some(Folder { handle, path, owner }))
     }
 
-    /// Takes the lock, or says that somebody else has it.
+    /// Takes the lock. `None` if another process has it.
     ///
     /// # Errors
-    /// When the file system has no locks, or the file cannot be opened.
+    /// When the file system does not support locks, or the file cannot be opened.
     pub fn try_lock(&self) -> io::Result<Option<Lock>> {
         self.try_lock_file("lock")
     }
 
-    /// The same for whoever installs or removes the service's unit: the start that comes of it takes the other.
+    /// Takes the lock for installing or removing the service's unit. It is a second lock, because the start that
+    /// follows takes the first.
     ///
     /// # Errors
     /// As [`Folder::try_lock`].
@@ -145,7 +147,8 @@ impl Folder {
         self.try_lock_file("unit-lock")
     }
 
-    /// Removes that lock, and the folder if it has nothing else. Who waits for the lock has another one than who comes.
+    /// Removes that lock, and the folder if it is then empty. Beware: a process that waits for the removed file and one
+    /// that comes later hold different locks.
     pub fn forget_unit_lock(&self) {
         let _ = self.remove("unit-lock");
         let _ = fs::remove_dir(&self.path);
@@ -157,17 +160,17 @@ impl Folder {
         Ok(sys::try_lock(file.as_fd())?.then_some(Lock { _file: file }))
     }
 
-    /// Reads a file that we wrote.
+    /// Reads a file that forerun wrote.
     ///
     /// # Errors
-    /// Those of the file; `InvalidData` when it is no file of ours.
+    /// Those of the file; `InvalidData` when forerun did not write it.
     pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let file = File::from(openat(&self.handle, name, flags, Mode::empty())?);
         let status = file.metadata()?;
         let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what));
         if !status.is_file() {
-            return wrong("it is no regular file");
+            return wrong("it is not a regular file");
         }
         if status.uid() != self.owner {
             return wrong("it belongs to another user");
@@ -180,16 +183,16 @@ impl Folder {
         Ok(bytes)
     }
 
-    /// Replaces a file as a whole: whoever reads it sees the old one or the new one. Not synced: after a crash
-    /// of the machine the record is of another boot.
+    /// Replaces a file as a whole: a reader sees the old content or the new. The file is not synced, because after a
+    /// crash of the machine the record is of an earlier boot anyway.
     ///
     /// # Errors
-    /// Those of the file; nothing is left over.
+    /// Those of the file. Nothing is left behind then.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let temporary = replacement(name);
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = match openat(&self.handle, temporary.as_str(), flags, private()) {
-            // Left over from a forerun that was killed: we have the lock.
+            // A forerun that was killed left it. We hold the lock, so nobody else uses it.
             Err(Errno::EEXIST) => {
                 self.remove(&temporary)?;
                 openat(&self.handle, temporary.as_str(), flags, private())
@@ -197,8 +200,8 @@ impl Folder {
             other => other,
         }?;
         let written = File::from(file).write_all(bytes).and_then(|()| {
-            // ext4 writes a file out to disk before it is renamed over another, half a millisecond that nobody
-            // needs; it does not when the two are exchanged.
+            // ext4 writes a file to disk before it is renamed over another one. That takes half a millisecond and is
+            // not needed. ext4 does not do it if the two files are exchanged.
             let exchanged = sys::exchange(self.handle.as_fd(), &temporary, name);
             if exchanged { self.remove(&temporary) } else { self.rename(&temporary, name) }
         });
@@ -208,7 +211,7 @@ impl Folder {
         written
     }
 
-    /// Removes what is left of a [`Folder::replace`] that was killed.
+    /// Removes what a [`Folder::replace`] that was killed left behind.
     pub fn forget_replacement(&self, name: &str) {
         let _ = self.remove(&replacement(name));
     }
@@ -221,17 +224,17 @@ impl Folder {
         Ok(unlinkat(&self.handle, name, UnlinkatFlags::NoRemoveDir)?)
     }
 
-    /// Opens a file to append to.
+    /// Opens a file for appending, and creates it if it is missing.
     ///
     /// # Errors
-    /// Those of the file; a symlink is one.
+    /// Those of the file. A symlink is an error.
     pub fn append(&self, name: &str) -> io::Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(openat(&self.handle, name, flags | OFlag::O_NONBLOCK, private())?.into())
     }
 }
 
-/// What a file is called before it is in the place of `name`.
+/// The name of the temporary file that replaces `name`.
 fn replacement(name: &str) -> String {
     format!("{name}.new")
 }
@@ -242,7 +245,7 @@ fn unusable(path: &Path, e: &io::Error) -> String {
 
 fn unreadable(path: &Path, e: &io::Error) -> String {
     format!(
-        "cannot use the state folder {}: {e}; set FORERUN_STATE_DIR rightly, or run forerun as its user",
+        "cannot use the state folder {}: {e}; correct FORERUN_STATE_DIR, or run forerun as the user who owns it",
         quoted(path)
     )
 }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Stopping an instance: SIGTERM, the grace, SIGKILL, to each of its processes and to nothing else.
+//! Stops an instance: SIGTERM, the grace, SIGKILL, to each of its processes and to nothing else.
 
 use std::collections::HashSet;
 use std::io;
@@ -9,58 +9,58 @@ use std::time::{Duration, Instant};
 use super::members::{Marks, Sight, find, spared};
 use crate::sys::{self, Caught, ExitWatch, Process, Wake};
 
-/// How often the table of processes is read while they end.
+/// How often the process table is read while the processes end.
 const TICK: Duration = Duration::from_millis(20);
-/// How long after SIGKILL a process is waited for that the kernel does not let go of (a dead disk).
+/// How long to wait after SIGKILL for a process that the kernel does not release (a dead disk).
 const AFTER_KILL: Duration = Duration::from_secs(5);
 
-/// What a further signal to forerun does to a stop.
+/// What a further signal to forerun means during a stop.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Signalled {
-    /// The grace is over: what we started must not be left behind.
+    /// The grace is over. Used where forerun must not leave behind what it started.
     EndsTheGrace,
-    /// We leave; what was told to end ends by itself.
+    /// forerun leaves. The processes were told to end and do so by themselves.
     EndsTheWait,
 }
 
-/// How to stop.
+/// The parameters of a stop.
 pub struct Stop<'a> {
     pub marks: &'a Marks,
     pub grace: Duration,
-    /// What left into a session of its own goes too.
+    /// Also stop processes that left into a session of their own.
     pub all: bool,
     pub signalled: Signalled,
     pub wake: &'a Arc<Wake>,
     pub signals: &'a Caught,
 }
 
-/// What came of it.
+/// The result of a stop.
 #[derive(Default)]
 pub struct Stopped {
-    /// How many processes there were.
+    /// The number of processes of the instance.
     pub count: usize,
-    /// What still runs: nothing, but for what even SIGKILL does not end, or where a signal ended the wait.
+    /// Processes that still run: those that even SIGKILL does not end, or those left when a signal ended the wait.
     pub left: Vec<Process>,
-    /// Why something of it could not be signalled.
+    /// Why a process could not be signalled.
     pub refused: Option<io::Error>,
-    /// What shows the cookie, left into a session of its own, and was left alone.
+    /// Processes that show the cookie, left into a session of their own, and were left alone.
     pub escaped: Vec<Process>,
 }
 
 impl Stop<'_> {
-    /// Stops the instance. `meanwhile` is called as long as something is left.
+    /// Stops the instance. Calls `meanwhile` again and again as long as a process is left.
     ///
     /// # Errors
-    /// When processes cannot be looked at: who is not seen may still be there.
+    /// When the process table cannot be read: a process that is not seen may still be there.
     pub fn run(&self, mut meanwhile: impl FnMut()) -> io::Result<Stopped> {
         let signals_before = self.signals.count();
         let started = Instant::now();
         let mut sight = Sight::default();
         let mut seen_empty = false;
         let (mut terminated, mut killed) = (HashSet::new(), HashSet::new());
-        // Once seen, a member stays one: when its parent dies first, nothing else says so.
+        // A member stays a member once it was seen. If its parent dies first, nothing else shows where it belongs.
         let mut known = HashSet::new();
-        // Once an ancestor of ours, always one, for the same reason.
+        // For the same reason, an ancestor of ours stays one.
         let us = std::process::id() as i32;
         let spared = spared(&sys::processes()?, us, &self.marks.main);
         let (mut kill_from, mut refused) = (None, None);
@@ -73,15 +73,15 @@ impl Stop<'_> {
             }
             known.extend(found.members.iter().map(|p| (p.pid, p.start)));
             let left: Vec<_> = table.into_iter().filter(|p| !p.zombie && known.contains(&(p.pid, p.start))).collect();
-            // The table is not read in a moment, and an environment is not there while its process executes another
-            // program: what the last member started as it ended is seen by a look that begins after that.
+            // Reading the table takes time, and a process has no environment while it executes another program. A
+            // second look, which begins later, sees what the last member started as it ended.
             if left.is_empty() && !seen_empty {
                 (seen_empty, sight) = (true, Sight::default());
                 continue;
             }
             seen_empty = left.is_empty();
             let hurried = self.signalled == Signalled::EndsTheGrace && self.signals.count() > signals_before;
-            // By one that came before this, too: everything is told to end all the same, once.
+            // A signal that came before this stop counts too. Even then every process is told to end, once.
             let interrupted = self.signalled == Signalled::EndsTheWait && self.signals.signal().is_some();
             let given_up = kill_from.is_some_and(|at: Instant| at.elapsed() > AFTER_KILL);
             let leave = interrupted && !terminated.is_empty();
@@ -104,10 +104,11 @@ impl Stop<'_> {
     }
 }
 
-/// Signals one process: the watch is opened first, then the process is looked at again.
+/// Signals one process. Opens the watch first, then looks at the process again, so that a reused pid is never
+/// signalled.
 ///
 /// # Errors
-/// Those of kill(2), and when it cannot be looked at. That it has ended is none.
+/// Those of kill(2), and when the process cannot be looked at. A process that has ended is not an error.
 pub fn send(process: Process, signal: i32) -> io::Result<()> {
     let watch = ExitWatch::new(process.pid);
     if sys::look_up(process.pid)?.is_none_or(|now| now.start != process.start) {

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The supervisor of an instance: what it calls the instance, and its own commands for it.
+//! The supervisor of an instance: its name for the instance, and its commands for it.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::environment::{Environment, UNIT_FILE};
 use crate::sys;
 use crate::text::shell_words;
 
-/// What can be asked of a supervisor.
+/// What a supervisor can be asked to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verb {
     Stop,
@@ -17,7 +17,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Verb::Stop => "stop",
             Verb::Restart => "restart",
@@ -25,24 +25,24 @@ impl Verb {
     }
 }
 
-/// A supervisor and the instance that it runs.
+/// An instance as its supervisor knows it.
 #[derive(Debug)]
 pub struct Supervised {
-    /// What recognised it says: `systemd`, `runit`, ...
+    /// The supervisor: `systemd`, `runit`, ...
     pub kind: String,
-    /// The unit, the label, the program's name or the service's folder, where that is known.
+    /// The supervisor's name for it, if known: the unit, the label, the program or the folder of the service.
     pub unit: Option<OsString>,
-    /// It is the user's own manager, not the system's.
+    /// The supervisor is the user's own manager, not the system's.
     of_user: bool,
 }
 
-/// The supervisor of a recorded instance, where one was recognised.
+/// The supervisor of a recorded instance, if one was recognised.
 pub fn of(record: &Record) -> Option<Supervised> {
     let kind = record.supervisor.clone()?;
     let environment = Environment::new(os_strings(&record.environment));
     let get = |name: &str| environment.filled(name).map(OsStr::to_owned);
     let parent = || record.process.verified().map(|p| p.parent);
-    // runsv and s6-supervise work in the folder of their service; so does their ./run, at first.
+    // runsv and s6-supervise run in the folder of their service. So does ./run at first.
     let folder =
         || parent().and_then(sys::working_directory).or(Some(PathBuf::from(OsString::from(&record.called_in))));
     let unit = match kind.as_str() {
@@ -55,7 +55,7 @@ pub fn of(record: &Record) -> Option<Supervised> {
             _ => process,
         }),
         "runit" | "s6" | "daemontools" => folder().map(OsString::from),
-        // supervise-daemon has the service's name for its first argument.
+        // The first argument of supervise-daemon is the name of the service.
         "OpenRC" => parent().and_then(sys::command_line).and_then(|words| words.into_iter().nth(1)),
         _ => None,
     };
@@ -63,22 +63,22 @@ pub fn of(record: &Record) -> Option<Supervised> {
     Some(Supervised { kind, unit, of_user })
 }
 
-/// Whether systemd started the process itself, or its parent; else the control group is that of a cron job or a
-/// terminal's service. Systemd before 248 does not say.
+/// Whether systemd started the process itself or its parent. Otherwise the control group belongs to a cron job or to
+/// the service of a terminal. systemd before 248 does not set SYSTEMD_EXEC_PID.
 fn is_its_own_unit(record: &Record, exec_pid: Option<OsString>) -> bool {
     let Some(exec_pid) = exec_pid.and_then(|pid| pid.to_str()?.parse::<i32>().ok()) else { return true };
     exec_pid == record.process.pid || record.process.verified().is_some_and(|p| p.parent == exec_pid)
 }
 
-/// The service in a control group's path, which may have groups of its own below it. A scope is none, and its user's
-/// manager is not its unit.
+/// The service in the path of a control group, which may have groups of its own below it. A scope is not a service, and
+/// neither is the manager of a user.
 pub fn unit_of_cgroup(path: &str) -> Option<&str> {
     let unit = path.rsplit('/').find(|part| part.ends_with(".service") || part.ends_with(".scope"))?;
     (unit.ends_with(".service") && !unit.starts_with("user@")).then_some(unit)
 }
 
 impl Supervised {
-    /// What to do, in words and with the supervisor's own command.
+    /// Tells the user what to do, with the supervisor's own command if it is known.
     pub fn advice(&self, verb: Verb) -> String {
         let word = verb.word();
         match (self.command(verb), self.kind.as_str()) {
@@ -88,7 +88,7 @@ impl Supervised {
         }
     }
 
-    /// The supervisor's own command, to be typed, where its name for the service is known.
+    /// The supervisor's own command, ready to be typed. `None` if its name for the service is unknown.
     pub fn command(&self, verb: Verb) -> Option<String> {
         let (stop, word) = (verb == Verb::Stop, verb.word());
         let unit = self.unit.as_ref()?;
@@ -115,7 +115,7 @@ impl Supervised {
         Some(shell_words(&words))
     }
 
-    /// The command that shows the last `lines` of its log, where the supervisor has one.
+    /// The command that shows the last `lines` lines of the log, if the supervisor has one.
     pub fn log_command(&self, lines: usize, follow: bool) -> Option<Vec<OsString>> {
         let unit = self.unit.clone()?;
         let mut words: Vec<OsString> = match self.kind.as_str() {
@@ -130,12 +130,12 @@ impl Supervised {
         Some(words)
     }
 
-    /// Whether it is the user's own manager, not the system's.
+    /// Whether the supervisor is the user's own manager, not the system's.
     pub fn is_of_user(&self) -> bool {
         self.of_user
     }
 
-    /// Its name and unit, for people.
+    /// The supervisor and its name for the unit, for people.
     pub fn describe(&self) -> String {
         match &self.unit {
             Some(unit) => format!("{} ({})", self.kind, crate::text::one_line(unit)),
@@ -144,12 +144,13 @@ impl Supervised {
     }
 }
 
-/// Where launchd keeps a job: the machine's, or those of this user, who is logged in at the screen.
+/// The launchd domain of a job: the machine's, or that of this user's login at the screen (launchctl(1)).
 pub fn launchd_domain(of_user: bool) -> String {
     if of_user { format!("gui/{}", nix::unistd::geteuid()) } else { "system".to_owned() }
 }
 
-/// Whether a job of launchd is an agent: that is where its plist is. Without one of ours root's jobs are daemons.
+/// Whether a job of launchd is an agent. The folder of its plist decides. If forerun did not write the plist, root's
+/// jobs count as daemons and all others as agents.
 fn is_agent(unit_file: Option<OsString>) -> bool {
     let us = nix::unistd::geteuid();
     unit_file.map_or(!us.is_root(), |file| !PathBuf::from(file).starts_with("/Library/LaunchDaemons"))
@@ -160,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_supervisor_has_its_own_words() {
+    fn each_supervisor_has_its_own_commands() {
         let of = |kind: &str, unit: Option<&str>, of_user| Supervised {
             kind: kind.into(),
             unit: unit.map(OsString::from),
@@ -184,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn where_no_command_is_known_there_are_words() {
+    fn without_a_known_command_the_advice_is_in_words() {
         let of = |kind: &str| Supervised { kind: kind.into(), unit: None, of_user: false };
         assert_eq!(of("systemd").advice(Verb::Restart), "restart it through systemd");
         assert_eq!(of("a container").advice(Verb::Stop), "stop the container");
     }
 
     #[test]
-    fn a_unit_is_found_above_the_groups_that_it_delegates() {
+    fn a_unit_is_found_above_its_delegated_groups() {
         for (path, unit) in [
             ("/system.slice/web.service", Some("web.service")),
             ("/user.slice/user-1.slice/user@1.service/app.slice/web.service/payload", Some("web.service")),

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Requirements, fixes and waits: run in that order, and told in words when they fail.
+//! Runs requirements, fixes and waits, in that order, and puts failures into words.
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::service::{Fix, Requirement, Service};
 use crate::sys::{Caught, Wake};
 use crate::text::{attempts, elapsed, one_line, quoted};
 
-/// What running checks needs.
+/// Everything that running checks needs.
 pub struct Room<'a> {
     pub context: &'a Arc<Context>,
     pub wake: &'a Arc<Wake>,
@@ -21,7 +21,7 @@ pub struct Room<'a> {
 }
 
 impl Room<'_> {
-    /// Does all jobs and says how each ended.
+    /// Runs all jobs at once. Returns how each ended.
     ///
     /// # Errors
     /// [`Error::Interrupted`], [`Error::Exhausted`].
@@ -29,7 +29,7 @@ impl Room<'_> {
         self.run_until(jobs, None)
     }
 
-    /// The same, but at most until `other` has something.
+    /// The same, but at most until `other` becomes readable.
     ///
     /// # Errors
     /// As [`Room::run`].
@@ -45,7 +45,7 @@ impl Room<'_> {
     }
 }
 
-/// Makes sure that all requirements and waits hold.
+/// Runs all requirements, fixes and waits, and makes sure that they hold.
 ///
 /// # Errors
 /// [`Error::Unmet`] and [`Error::TimedOut`] with a line for each that does not.
@@ -70,12 +70,12 @@ pub fn ensure(service: &Service, room: &mut Room) -> Result<(), Error> {
     }
 }
 
-/// Tries all requirements once, at once.
+/// Tries each requirement once, all at the same time.
 pub fn requirements(service: &Service, room: &mut Room) -> Result<Vec<Progress>, Error> {
     room.run(service.requirements.iter().map(|r| Job::require(r.probe.clone())).collect())
 }
 
-/// Waits for all waits at once.
+/// Runs all waits at the same time.
 pub fn waits(service: &Service, room: &mut Room) -> Result<Vec<Progress>, Error> {
     room.run(service.waits.iter().map(|w| Job::wait(w.probe.clone())).collect())
 }
@@ -104,7 +104,7 @@ fn unmet((requirement, progress): (&Requirement, &Progress)) -> Option<String> {
     (!progress.holds()).then(|| format!("requirement {check} does not hold: {}{hint}", progress.reason))
 }
 
-/// The line of a check that did not become true in time.
+/// The line for a check that did not hold in time.
 pub fn not_ready(check: &str, progress: &Progress, given: Option<&str>) -> String {
     let attempts = attempts(progress.attempts);
     let took = elapsed(progress.took());

@@ -1,36 +1,43 @@
 #![forbid(unsafe_code)]
-//! Detached: the server gets a session of its own and a log, and forerun waits until it is ready. If it does not
-//! get ready, nothing of it is left.
+//! A detached start: the server gets a session of its own and a log, and forerun waits until it is ready. If it does
+//! not get ready, nothing of it is left.
 
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::log_file::Log;
 use super::place::{self, Holder};
-use super::{Launch, Work, checks, exec_error, ourselves, readiness};
+use super::unexecutable::exec_error;
+use super::{Launch, Work, checks, ourselves, program, readiness, tail};
+use crate::check::port;
 use crate::check::run::{Desk, Ended, Job, Progress, Run};
 use crate::environment::COOKIE;
 use crate::error::Error;
 use crate::instance::cookie;
 use crate::instance::identity::{Identity, Life};
-use crate::instance::members::Marks;
+use crate::instance::members::{self, Marks};
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::Folder;
 use crate::instance::stop::Signalled;
+use crate::instance::supervisor::Verb;
 use crate::mode::Mode;
 use crate::report::line::say;
 use crate::report::result::{self, Ready};
-use crate::service::Replace;
+use crate::report::screen;
+use crate::service::{Replace, Service};
 use crate::sidecar::{self, Role};
 use crate::sys::{self, Detached, ExitWatch, Process, Waited};
 use crate::text::{elapsed, quoted};
 use crate::unit;
 
-/// Without health and without a port: a server that has lived for this long is taken for ready.
+/// Without health and port, a server that has lived this long has started.
 const LIVED: Duration = Duration::from_millis(300);
-/// One that is ready sooner is watched for this long: it may listen first, and then put itself into the background.
+/// A ready server is watched until it is this old: it may listen first and then put itself into the background.
 const SETTLED: Duration = Duration::from_millis(50);
-/// How long a health check of a server that runs for a while may take.
+/// How many addresses a message names.
+const SHOWN: usize = 4;
+/// The time for the health check of a server that has run for a while.
 const STILL_HEALTHY: Duration = Duration::from_secs(5);
 
 pub fn start(mut launch: Launch) -> Result<(), Error> {
@@ -51,18 +58,18 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     }
     let asked = matches!(service.asked_mode, Some((Mode::Detached, _)));
     if !asked && !matches!(holder, Holder::Instance(_)) {
-        // The supervised job would stand by behind ours.
+        // Beside our server, the supervised job would stand by for ever.
         if let Some(why) = unit::in_the_way(service, launch.inherited) {
             return Err(Error::Conflict(why));
         }
     }
     if service.replace != Replace::No {
-        // What runs is not stopped for a command that is not there.
+        // A running server is not stopped for a command that does not exist.
         launch.find_command(&service.variables.added_to(launch.inherited.for_detached()))?;
     }
     match &holder {
         Holder::Instance(record) if service.replace == Replace::No => {
-            // Nothing is started: others need not wait until its health is known.
+            // Nothing is started, so others need not wait until its health is known.
             drop(lock);
             return match already_running(&mut launch, record)? {
                 Told::ThatItRuns => Ok(()),
@@ -75,14 +82,14 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         }
         _ => {}
     }
-    // Whoever was there has been stopped, or is in the way.
+    // The holder has been stopped, or is in the way.
     let holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
     if let Some(conflict) = launch.conflict(&holder, Some(&folder))? {
         return Err(conflict.into_error(launch.decision.supervised));
     }
     let log = Log::open(service.log.as_deref(), &folder)?;
     let cookie = cookie::new(&service.name);
-    // From here on the record says what a forerun that is killed leaves behind.
+    // From here on the record tells what is left if this forerun is killed.
     let us = ourselves().ok_or_else(|| {
         Error::State("cannot read this process's own start time; on Linux /proc must be mounted".to_owned())
     })?;
@@ -93,7 +100,12 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         log::warn!("{e}; continuing");
     }
     drop(lock);
-    let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, server.process.pid) };
+    let ready = Ready {
+        took: begun.elapsed(),
+        checked: readiness(service).is_some(),
+        log: Some(log.path),
+        ..Ready::new(service, server.process.pid)
+    };
     result::print_ready(&ready, launch.json)?;
     service.ready_fd.into_iter().for_each(say_ready);
     if service.open {
@@ -102,7 +114,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     Ok(())
 }
 
-/// Says on the descriptor of --ready-fd that the server is ready. Whoever restarts one need not have it: the number
+/// Writes the newline to the descriptor of --ready-fd. The caller of a restart need not have it open: then the number
 /// may be one of ours.
 fn say_ready(number: i32) {
     let said = match sys::is_inheritable(number) {
@@ -114,8 +126,8 @@ fn say_ready(number: i32) {
     }
 }
 
-/// Nothing is left of a start that failed; what it replaced can still be restarted. Where the server could not be
-/// stopped, its record stays for whoever can.
+/// Undoes the record of a start that failed, so that the instance before it can be restarted. If the server could not
+/// be stopped, its record stays, so that somebody else can stop it.
 fn give_up(launch: &Launch, folder: &Folder) {
     let us = std::process::id() as i32;
     let runs = |record: &Record| record.process.pid != us && record.process.verified().is_some_and(|p| !p.zombie);
@@ -125,14 +137,14 @@ fn give_up(launch: &Launch, folder: &Folder) {
     }
 }
 
-/// A server that was started and is a child of ours.
+/// A started server, which is our child.
 struct Server {
     process: Process,
     watch: ExitWatch,
     started: Instant,
 }
 
-/// Checks, starts, waits. On an error nothing is left of what was started.
+/// Runs the checks, starts the server and waits until it is ready. After an error nothing of the server is left.
 fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) -> Result<Server, Error> {
     let service = launch.service;
     checks::ensure(service, &mut launch.room())?;
@@ -140,7 +152,7 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     environment.set(COOKIE.as_ref(), cookie.as_ref());
     let path = launch.find_command(&environment)?;
     sys::set_subreaper();
-    let failed = |e| exec_error(&service.command, &e);
+    let failed = |e| exec_error(&service.command, &path, &e);
     let held = sys::hold_detached(&Detached {
         path: &path,
         args: &service.command,
@@ -154,7 +166,7 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     let Some(forked) = sys::process(pid) else {
         return Err(Error::State(format!("cannot read the start time of the server, pid {pid}, from the system")));
     };
-    // It leads both, or will in a moment.
+    // It leads its session and group, or will in a moment.
     let process = Process { session: pid, group: pid, ..forked };
     let role = Role::detached(service, launch.decision);
     if role.is_needed() {
@@ -177,16 +189,21 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
             if let Err(e) = launch.stop(&marks, Signalled::EndsTheGrace, None) {
                 log::warn!("{e}");
             }
-            // The tail is read after the stop: the last lines are often the ones that say why.
+            // The log is read after the stop: its last lines often say why.
             Err(match error {
-                Error::NotReady(message) => not_ready(&message, log),
+                // `env` and the shell name the interpreter with a character that nobody sees.
+                Error::NotReady(message) if program::has_carriage_return(&path) => {
+                    let hint = "the first line of its script ends with a carriage return (CRLF, as Windows writes)";
+                    not_ready(&format!("{message}; {hint}"), service, log)
+                }
+                Error::NotReady(message) => not_ready(&message, service, log),
                 other => other,
             })
         }
     }
 }
 
-/// Waits until health holds, and the server lives, and the port is its own.
+/// Waits until health holds, the server lives and the port is its own.
 fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Log) -> Result<(), Error> {
     let service = launch.service;
     let name = quoted(&service.name);
@@ -213,7 +230,7 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
     let progress = run.progress().remove(0);
     drop(run);
     match sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0)) {
-        // It has ended, but its status is not there yet: it cannot be long.
+        // It has ended; its exit status comes in a moment.
         Waited::Running if ended == Ended::Other => Err(died(lives_on(launch, server, Instant::now() + LIVED)?)),
         Waited::Running => match place::stranger(service, &marks(launch, server, cookie)) {
             Some(who) => Err(Error::Conflict(format!(
@@ -225,13 +242,13 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
                 Waited::Running => Ok(()),
                 how => Err(died(how)),
             },
-            None => Err(unhealthy(launch, &label, &progress)),
+            None => Err(unhealthy(launch, server, cookie, &label, &progress)),
         },
         how => Err(died(how)),
     }
 }
 
-/// Waits until then for the end of a server: how it ended, or that it runs.
+/// Waits for the server's end, at most until `until`. Returns how it ended, or that it runs.
 fn lives_on(launch: &Launch, server: &Server, until: Instant) -> Result<Waited, Error> {
     loop {
         let status = sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0));
@@ -252,29 +269,52 @@ fn marks(launch: &Launch, server: &Server, cookie: &str) -> Marks {
     Marks { main, cookie: cookie.to_owned(), former: Vec::new(), executable, port }
 }
 
-fn unhealthy(launch: &Launch, label: &str, progress: &Progress) -> Error {
+fn unhealthy(launch: &Launch, server: &Server, cookie: &str, label: &str, progress: &Progress) -> Error {
     let hint = launch.service.health.as_ref().and_then(|h| h.hint.as_deref());
     let line = checks::not_ready(label, progress, hint);
-    Error::NotReady(format!("the server {} is not healthy and was stopped: {line}", quoted(&launch.service.name)))
+    let elsewhere = elsewhere(launch, server, cookie).unwrap_or_default();
+    let name = quoted(&launch.service.name);
+    Error::NotReady(format!("the server {name} is not healthy and was stopped: {line}{elsewhere}"))
 }
 
-/// The report of a server that failed: why, and what it said last.
-fn not_ready(message: &str, log: &Log) -> Error {
-    let tail = log.tail();
+/// Where the server listens, if that is not where it is checked: its own configuration may name another port.
+fn elsewhere(launch: &Launch, server: &Server, cookie: &str) -> Option<String> {
+    let probe = readiness(launch.service)?;
+    let (host, port) = probe.check.address()?;
+    let found = members::look(&marks(launch, server, cookie)).ok()?;
+    let pids: Vec<i32> = found.members.iter().map(|member| member.pid).collect();
+    let mut addresses = sys::listens_on(&pids);
+    addresses.sort();
+    addresses.dedup();
+    let is_asked = |address: &SocketAddr| address.port() == port && port::answers(Some(host), address.ip());
+    match addresses.iter().any(is_asked) {
+        true => None,
+        false if addresses.is_empty() => Some("; it listens on no TCP port".to_owned()),
+        false => {
+            let all: Vec<_> = addresses.iter().take(SHOWN).map(ToString::to_string).collect();
+            Some(format!("; it listens on {}", all.join(" and ")))
+        }
+    }
+}
+
+/// The report of a server that failed: the reason, and the end of its log.
+fn not_ready(message: &str, service: &Service, log: &Log) -> Error {
+    let path = service.health.as_ref().and_then(|health| health.probe.check.path());
+    let tail = tail::of(&log.end(), path, screen::stderr().color);
     Error::NotReady(match tail.is_empty() {
         true => format!("{message}; it wrote nothing to its log {}", quoted(&log.path)),
-        false => format!("{message}; its log {} ends with{tail}", quoted(&log.path)),
+        false => format!("{message}; its log {} ends with\n  | {}", quoted(&log.path), tail.join("\n  | ")),
     })
 }
 
-/// What was said of an instance that runs already.
+/// The result of a start that found an instance.
 enum Told {
     ThatItRuns,
-    /// Nothing: it has ended while its health was asked for.
+    /// It ended while its health was checked; nothing was printed.
     ItIsGone,
 }
 
-/// Says that the service runs, and whether it is healthy.
+/// Reports that the service runs already, and whether it is healthy.
 fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> {
     let service = launch.service;
     let watch = ExitWatch::new(record.process.pid);
@@ -282,7 +322,7 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
     if is_gone(launch) {
         return Ok(Told::ItIsGone);
     }
-    // One that was started a moment ago by its supervisor is given the rest of its time.
+    // A supervisor may have started it a moment ago: it gets the rest of its time.
     let age = sys::age(record.process.start).unwrap_or(service.health_timeout);
     let left = service.health_timeout.saturating_sub(age).max(STILL_HEALTHY.min(service.health_timeout));
     let where_it_runs = place::whereabouts(record);
@@ -296,8 +336,13 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
             return Ok(Told::ItIsGone);
         }
         if !progress.holds() {
+            // An abandoned one is started anew by the caller of this function.
+            let what_to_do = match record.phase {
+                Phase::Running => format!("; {}", place::how_to(record, Verb::Restart)),
+                Phase::Starting | Phase::Stopping => String::new(),
+            };
             return Err(Error::NotReady(format!(
-                "{} is already running as {where_it_runs}, but is not healthy: {}: {}",
+                "{} is already running as {where_it_runs}, but is not healthy: {}: {}{what_to_do}",
                 quoted(&service.name),
                 quoted(&label),
                 progress.reason
@@ -314,6 +359,7 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
     let log = record.log.as_ref().map(|log| std::ffi::OsString::from(log).into());
     let ready = Ready {
         already: Some(where_it_runs),
+        checked: readiness(service).is_some(),
         log,
         stop: place::stop_command(record),
         ..Ready::new(service, record.process.pid)
@@ -325,13 +371,13 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
     Ok(Told::ThatItRuns)
 }
 
-/// A detached start that was killed before it was done left its server behind.
+/// Whether a detached start was killed before it was done, and left its server behind.
 fn was_abandoned(record: &Record, launch: &Launch) -> bool {
     let starter_is_gone = record.starter.as_ref().is_some_and(|s| s.life(&launch.host) == Life::Dead);
     record.phase == Phase::Starting && starter_is_gone && record.supervisor.is_none()
 }
 
-/// Waits for a server that was left behind as for one of our own, and makes it an instance where it gets healthy.
+/// Waits for an abandoned server as for one of our own. If it gets healthy, it becomes the instance.
 fn adopt(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<Told, Error> {
     let starter = ourselves().map(|us| Identity::new(&us, &launch.host));
     let failed = |e| Error::State(unwritten(folder, &e));
@@ -345,7 +391,7 @@ fn adopt(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<Told, 
     Ok(told)
 }
 
-/// Writes down that an instance has to end: whoever comes next, where we are killed, goes on with it.
+/// Records that an instance has to end. If we are killed, the next forerun goes on with it.
 fn end(launch: &Launch, folder: &Folder, record: &Record) -> Holder {
     if let Err(e) = record.told_to_end().write(folder) {
         log::warn!("{}; continuing", unwritten(folder, &e));
@@ -353,7 +399,7 @@ fn end(launch: &Launch, folder: &Folder, record: &Record) -> Holder {
     place::holder(launch.service, folder, &launch.host).unwrap_or(Holder::Nobody)
 }
 
-/// Stops the instance that runs, for `--replace`.
+/// Stops the running instance for `--replace`.
 fn replace(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<(), Error> {
     let begun = Instant::now();
     end(launch, folder, record);

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use super::place::{self, Holder, Kind};
 use super::program;
 use super::standby::Standby;
-use super::{Launch, Work, checks, exec_error, ourselves};
+use super::unexecutable::exec_error;
+use super::{Launch, Work, checks, ourselves};
 use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
 use crate::instance::cookie;
@@ -63,7 +64,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let error = sys::become_command(&path, &service.command, environment.entries(), dispositions);
     undo(folder.as_ref(), before.as_deref());
     drop(lock);
-    Err(exec_error(&service.command, &error))
+    Err(exec_error(&service.command, &path, &error))
 }
 
 /// Who says that the server is ready.

@@ -1,10 +1,8 @@
 #![forbid(unsafe_code)]
-//! The log of a detached server: appended to, rotated at start, its end shown when the server fails.
+//! The log of a detached server. A start appends to it and rotates it first if it is large.
 
-use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,18 +10,17 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::error::Error;
 use crate::instance::state::Folder;
-use crate::text::{one_line, quoted};
+use crate::text::quoted;
 
 const NAME: &str = "server.log";
-/// A log beyond this is rotated.
+/// A larger log is rotated, in bytes.
 const LARGE: u64 = 10 << 20;
 /// How many rotated logs are kept.
 const KEPT: u32 = 3;
-/// What is shown of a log.
-const LINES: usize = 20;
-const BYTES: u64 = 16 << 10;
+/// How much of a log its end is taken from, in bytes: enough for a minute of health attempts.
+const BYTES: u64 = 1 << 20;
 
-/// Where the log of a service is that names none.
+/// The log of a service that names none.
 pub fn default(root: &Path, name: &str) -> PathBuf {
     root.join(name).join(NAME)
 }
@@ -32,9 +29,9 @@ pub fn default(root: &Path, name: &str) -> PathBuf {
 pub struct Log {
     pub file: File,
     pub path: PathBuf,
-    /// The path is not the user's: nothing in the state folder is opened through a symlink.
+    /// The log is in the state folder: nothing there is opened through a symlink.
     own: bool,
-    /// Where this start's lines begin.
+    /// The offset at which the lines of this start begin.
     begin: u64,
 }
 
@@ -54,7 +51,7 @@ impl Log {
                 }
                 None => folder.append(NAME)?,
             };
-            // Non-blocking for the open only: a FIFO that nobody reads is refused, not waited for.
+            // Non-blocking only while it is opened: a FIFO without a reader is refused, not waited for.
             fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
             let begin = file.metadata()?.len();
             Ok(Log { file, path: path.clone(), own: asked.is_none(), begin })
@@ -63,8 +60,8 @@ impl Log {
             .map_err(|e| Error::State(format!("cannot open the log {}: {e}; choose another with --log", quoted(&path))))
     }
 
-    /// The last lines of this start, indented, each safe to print.
-    pub fn tail(&self) -> String {
+    /// The end of what this start wrote. Empty if the log cannot be read.
+    pub fn end(&self) -> Vec<u8> {
         let read = || -> io::Result<Vec<u8>> {
             let follow = if self.own { OFlag::O_NOFOLLOW } else { OFlag::empty() };
             let flags = OFlag::O_NONBLOCK | follow;
@@ -78,11 +75,7 @@ impl Log {
             file.take(BYTES).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        let bytes = read().unwrap_or_default();
-        let mut lines: Vec<_> = bytes.trim_ascii_end().split(|&b| b == b'\n').rev().take(LINES).collect();
-        lines.reverse();
-        let show = |line: &&[u8]| format!("\n  | {}", one_line(OsStr::from_bytes(line.trim_ascii_end())));
-        lines.iter().filter(|_| !bytes.is_empty()).map(show).collect()
+        read().unwrap_or_default()
     }
 }
 

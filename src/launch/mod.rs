@@ -8,13 +8,15 @@ pub mod log_file;
 pub mod place;
 mod program;
 mod standby;
+mod tail;
+mod unexecutable;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::{self, Check, Context, Expectation, Lookup, Probe, port};
+use crate::check::{self, Check, Context, Expectation, Probe, port};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::identity::Identity;
@@ -27,7 +29,7 @@ use crate::report::line::say;
 use crate::report::progress::Teller;
 use crate::service::Service;
 use crate::sys::{self, Caught, Dispositions, Host, Nofile, Process, Wake};
-use crate::text::{quoted, shell_words};
+use crate::text::quoted;
 
 use place::{Conflict, Holder};
 
@@ -158,10 +160,8 @@ impl Launch<'_> {
     /// The file that the command's name stands for, as the server would find it.
     fn find_command(&self, environment: &Environment) -> Result<PathBuf, Error> {
         let name = &self.service.command[0];
-        check::find(name, environment, &self.context.directory).map_err(|e| match e {
-            Lookup::NotFound(reason) => Error::NotFound(format!("cannot execute {}: {reason}", quoted(name))),
-            Lookup::NotExecutable(e) => Error::CannotExecute(format!("cannot execute {}: {e}", quoted(name))),
-        })
+        check::find(name, environment, &self.context.directory)
+            .map_err(|e| unexecutable::not_found(&self.service.command, e, &self.context.directory))
     }
 
     /// The record of this start.
@@ -262,24 +262,4 @@ pub fn unseen(e: std::io::Error) -> Error {
 /// This process.
 fn ourselves() -> Option<Process> {
     sys::process(std::process::id() as i32)
-}
-
-/// The error that an execve ended with.
-fn exec_error(command: &[OsString], error: &std::io::Error) -> Error {
-    let message = format!("cannot execute {}: {error}", quoted(&command[0]));
-    match error.raw_os_error() {
-        // Of the system's state, not of the command's: a supervisor does right to try again.
-        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => {
-            Error::Exhausted(format!("{message}; raise the limits or try again"))
-        }
-        Some(libc::ENOENT) => {
-            let hint = "; it is there, so its interpreter (the first line's '#!' or the program's loader) is not";
-            Error::NotFound(format!("{message}{hint}"))
-        }
-        Some(libc::ENOEXEC) => {
-            Error::CannotExecute(format!("{message}; a script begins with '#!' and its interpreter"))
-        }
-        Some(libc::E2BIG) => Error::CannotExecute(format!("{message}; {} is too long", quoted(&shell_words(command)))),
-        _ => Error::CannotExecute(message),
-    }
 }

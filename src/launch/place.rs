@@ -116,7 +116,7 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
     match holder {
         Holder::Nobody | Holder::Ourselves(_) | Holder::Remains(_) => None,
         Holder::Instance(record) => Some(Conflict {
-            message: format!("the name {name} is held by {}; {}", describe(record), how_to_stop(record)),
+            message: format!("the name {name} is held by {}; {}", describe(record), how_to(record, Verb::Stop)),
             kind: Kind::Instance(record.clone()),
             awaited: Some(record.process.clone()),
         }),
@@ -205,10 +205,11 @@ fn describe(record: &Record) -> String {
 }
 
 /// How to stop an instance.
-fn how_to_stop(record: &Record) -> String {
+/// What to type to stop or restart an instance, in words.
+pub fn how_to(record: &Record, verb: Verb) -> String {
     match supervisor::of(record) {
-        Some(supervised) => supervised.advice(Verb::Stop),
-        None => format!("stop it: forerun stop {}", record.name),
+        Some(supervised) => supervised.advice(verb),
+        None => format!("{0} it: forerun {0} {1}", verb.word(), record.name),
     }
 }
 

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Which file a process will run once a command has been executed: by it, what a dead server left behind is told
-//! from what others did.
+//! Which file a process runs once a command has been executed. The record keeps it, to tell what a dead server left
+//! behind from other processes.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use crate::check;
 use crate::environment::Environment;
 
-/// As many bytes of a script's first line as the kernel looks at (execve(2)).
+/// The length of a script's first line that the kernel reads, in bytes (execve(2)).
 const FIRST_LINE: u64 = 255;
-/// Interpreters of interpreters, as many as the kernel follows.
+/// How many interpreters of interpreters the kernel follows.
 const DEPTH: usize = 4;
 
-/// The program of a command that was found at `path`: of a script its interpreter, of `env` the command that it
-/// executes. Nothing where that cannot be known. What a shell script executes in the end is not looked into.
+/// The program that a command at `path` runs as: a script runs as its interpreter, `env` as the command that it
+/// executes. `None` where that cannot be known. What a shell script executes in the end is not looked at.
 pub fn of(path: &Path, command: &[OsString], environment: &Environment, directory: &Path) -> Option<PathBuf> {
     let mut path = path.to_owned();
     let mut arguments = command.get(1..).unwrap_or_default().to_vec();
@@ -26,7 +26,7 @@ pub fn of(path: &Path, command: &[OsString], environment: &Environment, director
         if path.file_name() == Some(OsStr::new("env")) {
             let skipped = arguments.iter().take_while(|word| word.as_bytes().contains(&b'=')).count();
             arguments.drain(..skipped);
-            // Its options can change the search as they like.
+            // Options of `env` can change the search.
             let name = arguments.first().filter(|name| !name.as_bytes().starts_with(b"-"))?;
             path = check::find(name, environment, directory).ok()?;
             arguments.remove(0);
@@ -41,16 +41,28 @@ pub fn of(path: &Path, command: &[OsString], environment: &Environment, director
 }
 
 /// The interpreter of a script, and its one argument.
-fn interpreter(path: &Path) -> Option<(PathBuf, Option<OsString>)> {
-    let mut start = Vec::new();
-    // A FIFO that nobody writes to is not waited for.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
-    file.take(FIRST_LINE).read_to_end(&mut start).ok()?;
-    let line = start.strip_prefix(b"#!")?.split(|&b| b == b'\n').next()?.trim_ascii();
+pub fn interpreter(path: &Path) -> Option<(PathBuf, Option<OsString>)> {
+    let start = first_line(path)?;
+    let line = start.strip_prefix(b"#!")?.trim_ascii();
     let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
     let (interpreter, argument) = line.split_at(end);
     let argument = Some(argument.trim_ascii_start()).filter(|a| !a.is_empty()).map(|a| OsStr::from_bytes(a).to_owned());
     Some((OsStr::from_bytes(interpreter).into(), argument))
+}
+
+/// Whether the first line of a file ends as Windows ends lines.
+pub fn has_carriage_return(path: &Path) -> bool {
+    first_line(path).is_some_and(|line| line.ends_with(b"\r"))
+}
+
+/// The first line of a file, without its end.
+fn first_line(path: &Path) -> Option<Vec<u8>> {
+    let mut start = Vec::new();
+    // A FIFO without a writer must not block.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
+    file.take(FIRST_LINE).read_to_end(&mut start).ok()?;
+    start.truncate(start.iter().position(|&b| b == b'\n').unwrap_or(start.len()));
+    Some(start)
 }
 
 #[cfg(test)]

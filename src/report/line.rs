@@ -127,6 +127,18 @@ fn print(journal: bool, priority: Priority, text: &str) {
     let _ = io::stderr().write_all(out.as_bytes());
 }
 
+/// Prints a result: as JSON where that was asked for, else as text, which `-q` silences.
+///
+/// # Errors
+/// As [`print_result`].
+pub fn print_summary(text: &str, value: &serde_json::Value, json: bool) -> Result<(), Error> {
+    match json {
+        true => print_result(format!("{value}\n").as_bytes()),
+        false if LINES.get().is_some_and(|lines| lines.quiet) => Ok(()),
+        false => print_result(text.as_bytes()),
+    }
+}
+
 /// Writes a result to stdout, all of it or an error.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! What the service manager is told (sd_notify(3)): while forerun is still the main process, STATUS= and
-//! EXTEND_TIMEOUT_USEC=, and in standby READY=1 and WATCHDOG=1; later on by the sidecar.
+//! Messages to the service manager (sd_notify(3)). While forerun is still the main process it sends STATUS= and
+//! EXTEND_TIMEOUT_USEC=, in standby READY=1 and WATCHDOG=1 too. Later the sidecar sends them.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice};
@@ -18,44 +18,44 @@ use crate::sys;
 /// How long one message extends the start timeout, and how often it is sent.
 pub const EXTENSION: Duration = Duration::from_secs(15);
 const INTERVAL: Duration = Duration::from_secs(5);
-/// The watchdog hears of us at most this often, however short its period.
+/// The shortest pause between messages to a watchdog, however short its period.
 const SHORTEST: Duration = Duration::from_millis(10);
-/// How often another status is sent.
+/// The shortest pause between two different statuses.
 const NEWS: Duration = Duration::from_secs(1);
 /// The longest status, in bytes.
 const LONGEST: usize = 2000;
-/// How long a manager that is busy is waited for where the message counts.
+/// How long to wait for a busy manager when the message must not be lost.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The service manager that listens at NOTIFY_SOCKET.
+/// The service manager behind NOTIFY_SOCKET.
 #[derive(Clone, Debug)]
 pub struct Manager {
     /// A path, or a name that begins with '@'.
     pub address: OsString,
-    /// The period of its watchdog, where it has one for us.
+    /// The period of its watchdog, if it watches this process.
     pub watchdog: Option<Duration>,
 }
 
 impl Manager {
-    /// The one that an environment names. Nothing where there is none, or one that we cannot speak to (vsock).
+    /// The manager that an environment names. `None` without one, and for an address that we cannot use (vsock).
     pub fn of(environment: &Environment) -> Option<Self> {
         let address = environment.filled(NOTIFY_SOCKET)?.to_owned();
         let known = matches!(address.as_bytes().first(), Some(b'/' | b'@'));
         known.then(|| Manager { address, watchdog: watchdog(environment) })
     }
 
-    /// How often the manager is to hear of us at least while its clocks run. A unit that is no `Type=notify` has its
-    /// watchdog from the first moment, and a request for more time that comes with that moment does not move it.
+    /// The longest pause between messages while the manager's clocks run. A unit that is not `Type=notify` has its
+    /// watchdog from the first moment, and a request for more time in that moment does not move it.
     pub fn interval(&self) -> Duration {
         self.watchdog.map_or(INTERVAL, |period| (period / 4).clamp(SHORTEST, INTERVAL))
     }
 
-    /// How often its watchdog is to hear of us.
+    /// The pause between messages to its watchdog.
     pub fn watchdog_interval(&self) -> Option<Duration> {
         self.watchdog.map(|period| (period / 2).max(SHORTEST))
     }
 
-    /// Says how it goes and asks for `time` more, of the start and of the watchdog.
+    /// Sends a status and asks for `time` more, for the start and for the watchdog.
     pub fn extend(&self, status: &str, time: Duration) {
         let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         let mut states = vec![NotifyState::Status(cut(status)), NotifyState::ExtendTimeoutUsec(micros)];
@@ -63,13 +63,13 @@ impl Manager {
         self.tell(&states);
     }
 
-    /// Sends a message, or drops it: one that is stuck must not hold up the start.
+    /// Sends a message, or drops it: a stuck manager must not hold up the start.
     pub fn tell(&self, states: &[NotifyState]) {
         log(self.post(states, Duration::ZERO));
     }
 
-    /// Sends a message that must not be lost, and waits until it has been read, where the manager knows BARRIER=1
-    /// (systemd 246). False when it should be tried again: the manager is busy.
+    /// Sends a message that must not be lost, and waits until the manager has read it, if it knows BARRIER=1 (systemd
+    /// 246). Returns false if the manager is busy and the message should be sent again.
     pub fn tell_surely(&self, states: &[NotifyState]) -> bool {
         let sent = self.post(states, PATIENCE);
         let is_busy = sent.as_ref().is_err_and(|e| {
@@ -85,8 +85,8 @@ impl Manager {
         self.socket(patience)?.send_to(message.as_bytes(), &address).map(drop)
     }
 
-    /// Waits until everything before it has been read. A sender that has ended by then could not be told apart from a
-    /// stranger. (sd_notify's own knows no abstract socket.)
+    /// Waits until the manager has read everything before it. It could not tell a sender that has ended by then from a
+    /// stranger. (The sd-notify crate has no abstract sockets here.)
     fn barrier(&self) -> io::Result<()> {
         let (read, write) = sys::blocking_pipe()?;
         let socket = self.socket(PATIENCE)?;
@@ -115,7 +115,7 @@ impl Manager {
         SockAddr::unix(OsString::from_vec(path))
     }
 
-    /// A socket that waits for at most `patience`. (sd_notify's own send blocks.)
+    /// A socket whose sends wait at most `patience`. (Those of the sd-notify crate block.)
     fn socket(&self, patience: Duration) -> io::Result<Socket> {
         let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
         match patience.is_zero() {
@@ -132,7 +132,7 @@ fn log(sent: io::Result<()>) {
     }
 }
 
-/// The period of the watchdog. What is meant for another process is not ours to answer to.
+/// The period of the watchdog, if it is meant for this process.
 fn watchdog(environment: &Environment) -> Option<Duration> {
     let ours = [std::process::id(), std::os::unix::process::parent_id()].map(|pid| pid.to_string());
     if environment.filled("WATCHDOG_PID").is_some_and(|pid| ours.iter().all(|ours| pid != OsStr::new(ours))) {
@@ -142,11 +142,11 @@ fn watchdog(environment: &Environment) -> Option<Duration> {
     Some(Duration::from_micros(micros))
 }
 
-/// Speaks for a start.
+/// Sends the messages of one start.
 pub struct Notifier {
     pub manager: Manager,
     last: Option<(Instant, String)>,
-    /// What was said of a standby, and when.
+    /// The last status of a standby, and when it was sent.
     standby: Option<(Instant, String)>,
 }
 
@@ -155,14 +155,14 @@ impl Notifier {
         Notifier { manager, last: None, standby: None }
     }
 
-    /// How often [`Self::waiting`] is to be called at least.
+    /// The longest pause between calls of [`Self::waiting`].
     pub fn interval(&self) -> Duration {
         self.manager.interval()
     }
 
-    /// Says what is waited for, and asks for more time. Repeats itself only as often as that needs.
+    /// Sends what is waited for and asks for more time. Repeats itself only as often as needed.
     pub fn waiting(&mut self, status: &str) {
-        // After a standby the watchdog counts, and must hear at once that this takes time.
+        // After a standby the watchdog counts: it must hear at once that this takes time.
         let after_standby = self.standby.take().is_some();
         let due = match &self.last {
             _ if after_standby => true,
@@ -175,8 +175,8 @@ impl Notifier {
         }
     }
 
-    /// The service is there and we stand by for it: the start is over, and from now on the watchdog counts. Returns
-    /// how long until that must hear from us again.
+    /// Tells that we stand by while the service runs: the start is over, and from now on the watchdog counts. Returns how
+    /// long until the watchdog needs the next message.
     pub fn standing_by(&mut self, status: &str) -> Duration {
         let interval = self.manager.watchdog_interval().unwrap_or(Duration::MAX);
         let since = self.standby.as_ref().filter(|(_, said)| said == status).map(|(sent, _)| sent.elapsed());
@@ -189,7 +189,7 @@ impl Notifier {
         interval.saturating_sub(since.unwrap_or_default())
     }
 
-    /// The server gets its own time to start: the wait has used up what the unit gives.
+    /// Asks for the server's own time to start: the waits have used up the unit's.
     pub fn starting(&mut self, status: &str, time: Duration) {
         if self.last.take().is_some() {
             self.manager.extend(status, time);

@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! How the checks go: a line each on a terminal, a few plain lines elsewhere, a status for the service manager.
+//! Shows the progress of checks: a line each on a terminal, a few plain lines elsewhere, a status for the service
+//! manager.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -12,21 +13,21 @@ use super::screen::{self, Screen, Tone};
 use crate::check::run::{Job, Observer, Progress, Work};
 use crate::text::{attempts, elapsed, quoted};
 
-/// When a wait is worth a plain line.
+/// A wait that lasts this long gets a plain line.
 const NOTEWORTHY: Duration = Duration::from_secs(1);
 
-/// Tells everybody who is there.
+/// Shows progress to whoever is there: a terminal, a log, a service manager.
 pub struct Teller {
     on_terminal: bool,
     screen: Screen,
     bars: Option<(MultiProgress, Vec<ProgressBar>)>,
-    /// The jobs of the plain lines: announced, and done.
+    /// Per job, whether a plain line announced it and whether it is done.
     lines: Vec<(bool, bool)>,
     notifier: Option<Notifier>,
 }
 
 impl Teller {
-    /// `on_terminal`: stderr is one, and progress lines are wanted.
+    /// `on_terminal`: stderr is a terminal and progress lines are wanted.
     pub fn new(on_terminal: bool, manager: Option<Manager>) -> Self {
         Teller {
             on_terminal,
@@ -37,7 +38,7 @@ impl Teller {
         }
     }
 
-    /// Ends a set of jobs: the cursor is left behind the last line that was drawn.
+    /// Ends a set of jobs. The cursor goes below the last line that was drawn.
     pub fn end(&mut self) {
         self.lines.clear();
         if self.bars.take().is_some() {
@@ -45,7 +46,7 @@ impl Teller {
         }
     }
 
-    /// Says something to the service manager alone, where one listens.
+    /// Sends a status to the service manager, if one listens.
     pub fn status(&mut self, status: &str) {
         if let Some(notifier) = &mut self.notifier {
             notifier.waiting(status);
@@ -57,22 +58,22 @@ impl Teller {
         self.notifier.is_some()
     }
 
-    /// The service manager, where one listens.
+    /// The service manager, if one listens.
     pub fn manager(&self) -> Option<&Manager> {
         self.notifier.as_ref().map(|notifier| &notifier.manager)
     }
 
-    /// How long the service manager may be told nothing while we wait.
+    /// The longest time without a message to the service manager while we wait.
     pub fn patience(&self) -> Duration {
         self.notifier.as_ref().map_or(Duration::MAX, Notifier::interval)
     }
 
-    /// Says to the service manager that we stand by while the service is there. How long until it must hear again.
+    /// Tells the service manager that we stand by while the service runs. Returns how long until the next message.
     pub fn stands_by(&mut self, status: &str) -> Duration {
         self.notifier.as_mut().map_or(Duration::MAX, |notifier| notifier.standing_by(status))
     }
 
-    /// The checks are over and the server gets `time` to start.
+    /// Tells the service manager that the checks are over and that the server gets `time` to start.
     pub fn starting(&mut self, status: &str, time: Duration) {
         if let Some(notifier) = &mut self.notifier {
             notifier.starting(status, time);
@@ -162,7 +163,7 @@ impl Observer for Teller {
     }
 }
 
-/// What is still waited for, in one line.
+/// One line that names what is still waited for.
 fn waiting_for(jobs: &[Job], progress: &[Progress]) -> String {
     let pending: Vec<_> = jobs.iter().zip(progress).filter(|(_, p)| p.outcome.is_none()).collect();
     let named = pending.iter().take(3).map(|(job, progress)| match progress.reason.as_str() {

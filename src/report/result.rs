@@ -8,7 +8,7 @@ use console::measure_text_width;
 use serde_json::{Value, json};
 
 use super::layout::{cut_middle, hang, headed, padded};
-use super::line::print_result;
+use super::line::print_summary;
 use super::screen::{self, Screen};
 use crate::check::run::Progress;
 use crate::error::Error;
@@ -26,13 +26,15 @@ pub struct Ready<'a> {
     /// What to type to stop it, where that is known.
     pub stop: Option<String>,
     pub took: Duration,
+    /// Whether health or the port was waited for. Nothing else says "ready".
+    pub checked: bool,
     pub log: Option<PathBuf>,
 }
 
 impl<'a> Ready<'a> {
     pub fn new(service: &'a Service, pid: i32) -> Self {
         let stop = Some(format!("forerun stop {}", service.name));
-        Ready { service, pid, already: None, stop, took: Duration::ZERO, log: None }
+        Ready { service, pid, already: None, stop, took: Duration::ZERO, checked: true, log: None }
     }
 
     fn text(&self) -> String {
@@ -40,7 +42,14 @@ impl<'a> Ready<'a> {
         let url = self.service.url.as_ref().map(|url| format!(" at {}", one_line(url))).unwrap_or_default();
         let mut lines = match &self.already {
             Some(place) => format!("{name} is already running{url}\n  as    {place}\n"),
-            None => format!("{name} is ready{url}\n  pid   {}, after {}\n", self.pid, elapsed(self.took)),
+            None if self.checked => {
+                format!("{name} is ready{url}\n  pid   {}, after {}\n", self.pid, elapsed(self.took))
+            }
+            None => format!(
+                "{name} is started; nothing was checked: give --health or --port\n  pid   {}, after {}\n",
+                self.pid,
+                elapsed(self.took)
+            ),
         };
         if let Some(log) = &self.log {
             lines += &format!("  log   {}\n", one_line(log));
@@ -66,6 +75,7 @@ impl<'a> Ready<'a> {
             "url": self.service.url.as_ref().map(one_line),
             "pid": self.pid,
             "already_running": self.already.is_some(),
+            "checked": self.checked,
             "seconds": self.already.is_none().then_some(self.took.as_secs_f64()),
             "log": self.log.as_ref().map(|log| log.to_string_lossy()),
             "stop": self.stop,
@@ -79,8 +89,7 @@ impl<'a> Ready<'a> {
 /// # Errors
 /// When stdout cannot be written. The server runs all the same.
 pub fn print_ready(ready: &Ready, json: bool) -> Result<(), Error> {
-    let text = if json { format!("{}\n", ready.json()) } else { headed(&screen::stdout(), &ready.text()) };
-    print_result(text.as_bytes()).or_else(|e| {
+    print_summary(&headed(&screen::stdout(), &ready.text()), &ready.json(), json).or_else(|e| {
         log::warn!("{e}; the server runs as pid {}", ready.pid);
         Ok(())
     })
@@ -118,12 +127,9 @@ impl Checked<'_> {
 /// # Errors
 /// When stdout cannot be written.
 pub fn print_checks(name: &str, checked: &[Checked], json: bool) -> Result<(), Error> {
-    if json {
-        let checks: Vec<_> = checked.iter().map(check_json).collect();
-        let all = checked.iter().all(|c| c.progress.holds());
-        return print_result(format!("{}\n", json!({ "name": name, "ok": all, "checks": checks })).as_bytes());
-    }
-    print_result(checks_text(checked, &screen::stdout()).as_bytes())
+    let all = checked.iter().all(|c| c.progress.holds());
+    let value = json!({ "name": name, "ok": all, "checks": checked.iter().map(check_json).collect::<Vec<_>>() });
+    print_summary(&checks_text(checked, &screen::stdout()), &value, json)
 }
 
 /// A line each, with what is wrong behind it, or below where there is no room.

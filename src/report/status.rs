@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::layout::{hang, paragraph};
-use super::line::print_result;
+use super::line::print_summary;
 use super::screen::{self, Screen};
 use super::table::{Column, table};
 use crate::error::Error;
-use crate::text::{counted, one_line, quoted};
+use crate::text::{counted, elapsed, one_line, quoted};
 
 /// Whether it runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,7 +51,11 @@ pub struct State {
     /// Whose it is, where it is not ours.
     pub user: Option<String>,
     pub condition: Condition,
+    /// It ended by itself and is not expected back.
+    pub is_history: bool,
     pub health: Health,
+    /// How long it may take to get healthy, where it is asked.
+    pub health_timeout: Option<Duration>,
     pub pid: i32,
     pub mode: String,
     pub supervisor: Option<String>,
@@ -78,7 +82,8 @@ pub struct State {
 pub enum Scope {
     /// Those of FORERUN_STATE_DIR.
     Folder(PathBuf),
-    User(String),
+    /// Those of the user who asks.
+    User,
     Everybody,
 }
 
@@ -86,7 +91,7 @@ impl Scope {
     fn text(&self) -> String {
         match self {
             Scope::Folder(folder) => format!("instances in {}", quoted(folder)),
-            Scope::User(name) => format!("instances of {}; root sees everybody's", one_line(name)),
+            Scope::User => "your instances; root sees everyone's".to_owned(),
             Scope::Everybody => "instances of all users".to_owned(),
         }
     }
@@ -99,7 +104,9 @@ impl State {
             name: name.to_owned(),
             user,
             condition: Condition::Unknown(why),
+            is_history: false,
             health: Health::Unchecked,
+            health_timeout: None,
             pid: 0,
             mode: String::new(),
             supervisor: None,
@@ -140,6 +147,7 @@ impl State {
     fn health_word(&self) -> &'static str {
         match self.health {
             Health::Holds { .. } => "healthy",
+            Health::Fails { .. } if self.condition == Condition::Starting => "-",
             Health::Fails { .. } => "unhealthy",
             Health::Unknown(_) => "unknown",
             Health::Runs | Health::Unchecked | Health::Asked(_) => "-",
@@ -167,6 +175,10 @@ impl State {
             Health::Holds { check } => {
                 head.push("healthy".to_owned());
                 line("health", Some(format!("{check} holds")));
+            }
+            Health::Fails { check, reason } if self.condition == Condition::Starting => {
+                let most = self.health_timeout.map(|most| format!(", at most {}", elapsed(most))).unwrap_or_default();
+                line("health", Some(format!("waiting for {check}{most}: {reason}")));
             }
             Health::Fails { check, reason } => {
                 head.push("not healthy".to_owned());
@@ -218,7 +230,9 @@ impl State {
             Health::Unknown(why) => json!({ "check": null, "ok": null, "reason": why }),
             Health::Runs | Health::Unchecked | Health::Asked(_) => Value::Null,
         };
-        let runs = self.condition == Condition::Running;
+        // A server whose health is asked for runs, whether it is still starting or not.
+        let asked = matches!(self.health, Health::Holds { .. } | Health::Fails { .. });
+        let runs = self.condition == Condition::Running || (self.condition == Condition::Starting && asked);
         json!({
             "name": self.name,
             "user": self.user,
@@ -227,7 +241,7 @@ impl State {
             "running": runs,
             "healthy": match self.health {
                 Health::Holds { .. } | Health::Runs => Some(true),
-                Health::Fails { .. } => Some(false),
+                Health::Fails { .. } if self.condition != Condition::Starting => Some(false),
                 _ => None,
             },
             "health": health,
@@ -259,17 +273,16 @@ fn all_json(states: &[State]) -> Value {
 /// When stdout cannot be written.
 pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Result<(), Error> {
     let screen = screen::stdout();
-    let none = || match json {
-        true => format!("{}\n", json!({ "name": name, "state": "not running", "running": false })),
-        false => paragraph(&screen, &format!("{name} is {} ({})", screen.word("not running"), scope.text())),
+    let value = match states {
+        [] => json!({ "name": name, "state": "not running", "running": false }),
+        [state] => state.json(),
+        several => all_json(several),
     };
-    let text = match states.first() {
-        None => none(),
-        Some(state) if json && states.len() == 1 => format!("{}\n", state.json()),
-        Some(_) if json => format!("{}\n", all_json(states)),
-        Some(_) => states.iter().map(|state| state.text(&screen)).collect(),
+    let text = match states {
+        [] => paragraph(&screen, &format!("{name} is {} ({})", screen.word("not running"), scope.text())),
+        _ => states.iter().map(|state| state.text(&screen)).collect(),
     };
-    print_result(text.as_bytes())
+    print_summary(&text, &value, json)
 }
 
 /// Prints all instances.
@@ -277,10 +290,7 @@ pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Res
 /// # Errors
 /// When stdout cannot be written.
 pub fn print_all(states: &[State], scope: &Scope, json: bool) -> Result<(), Error> {
-    if json {
-        return print_result(format!("{}\n", all_json(states)).as_bytes());
-    }
-    print_result(all_text(states, scope, &screen::stdout()).as_bytes())
+    print_summary(&all_text(states, scope, &screen::stdout()), &all_json(states), json)
 }
 
 const fn column(title: &'static str, least: Option<usize>, out: Option<u8>) -> Column {

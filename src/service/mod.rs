@@ -93,37 +93,49 @@ pub struct Service {
     pub without_effect: Vec<&'static str>,
 }
 
-/// The name that a subcommand is about: the one that was given, else that of the service in forerun.toml. Nothing
-/// where there is neither.
+/// The name of a service, and what says it.
+pub enum Named {
+    /// The command line.
+    Asked(String),
+    /// A forerun.toml, or the folder that it is in.
+    File(String, PathBuf),
+    /// The current folder.
+    Folder(String),
+}
+
+impl Named {
+    pub fn name(&self) -> &str {
+        match self {
+            Named::Asked(name) | Named::File(name, _) | Named::Folder(name) => name,
+        }
+    }
+
+    /// The forerun.toml that says the name.
+    pub fn config(&self) -> Option<&Path> {
+        match self {
+            Named::File(_, path) => Some(path),
+            Named::Asked(_) | Named::Folder(_) => None,
+        }
+    }
+}
+
+/// The name that a subcommand is about: the one that was given, else the one that a start in the folder `here`
+/// would take.
 ///
 /// # Errors
-/// [`Error::Usage`] for a name that is none, [`Error::Config`] for a bad file.
-pub fn named(options: &Options, here: &Path) -> Result<Option<String>, Error> {
+/// [`Error::Usage`] for a name that is not one, [`Error::Config`] for a bad file.
+pub fn named(options: &Options, here: &Path) -> Result<Named, Error> {
     if let Some(name) = &options.name {
-        return name::asked(name).map(Some).map_err(Fault::plain);
+        return name::asked(name).map(Named::Asked).map_err(Fault::plain);
     }
-    Ok(named_in_file(options, here)?.map(|(name, _)| name))
-}
-
-/// The same, and the file that says it, where one does.
-///
-/// # Errors
-/// As [`named`].
-pub fn named_with_config(options: &Options, here: &Path) -> Result<Option<(String, Option<PathBuf>)>, Error> {
-    match &options.name {
-        Some(name) => name::asked(name).map(|name| Some((name, None))).map_err(Fault::plain),
-        None => Ok(named_in_file(options, here)?.map(|(name, path)| (name, Some(path)))),
-    }
-}
-
-fn named_in_file(options: &Options, here: &Path) -> Result<Option<(String, PathBuf)>, Error> {
-    let Some((path, text, file)) = read_file(options, here)? else { return Ok(None) };
+    let Some((path, text, file)) = read_file(options, here)? else {
+        return name::resolve(options, &File::default(), here, &[]).map(Named::Folder).map_err(Fault::plain);
+    };
     let folder = path.parent().unwrap_or(here);
     let directory = file.cwd.as_ref().map_or(folder.to_owned(), |cwd| folder.join(cwd));
     let words = command(&Options { task: Task::Check, ..Options::default() }, &file);
     let name = words.and_then(|words| name::resolve(options, &file, &directory, &words));
-    let name = name.map_err(|fault| fault.in_file(&path, &text))?;
-    Ok(Some((name, path)))
+    name.map_err(|fault| fault.in_file(&path, &text)).map(|name| Named::File(name, path))
 }
 
 /// forerun.toml: its absolute path, its text and what it says, where there is one.

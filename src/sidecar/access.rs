@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! Whether systemd listens to a sidecar: its unit may let only the main process speak, and drops the rest silently.
+//! Asks systemd whether it accepts messages from the sidecar. A unit may accept them from the main process only;
+//! systemd drops all others silently.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,18 +12,19 @@ use crate::text::quoted;
 /// How long systemd may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A question to systemd.
+/// A query to systemd that is under way.
 pub struct Question {
     unit: String,
     systemctl: Child,
-    /// When it is given up.
+    /// When to give up waiting for the answer, on the sidecar's clock.
     pub late: Duration,
 }
 
-/// Asks systemd how the unit has it. (Before systemd 254 what forerun sent, NOTIFYACCESS=all, is unknown.)
+/// Asks systemd for the unit's NotifyAccess= setting. (systemd before 254 does not know NOTIFYACCESS=all, which forerun
+/// sends.)
 ///
 /// # Errors
-/// When there is no systemctl, no process or no descriptor to be had.
+/// When systemctl cannot be executed, or no process or descriptor is available.
 pub fn ask(unit: &str, of_user: bool, now: Duration) -> io::Result<Question> {
     let mut command = Command::new("systemctl");
     if of_user {
@@ -34,18 +36,18 @@ pub fn ask(unit: &str, of_user: bool, now: Duration) -> io::Result<Question> {
 }
 
 impl Question {
-    /// Readable once there is an answer.
+    /// The descriptor that becomes readable when the answer arrives.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.systemctl.stdout.as_ref().map(AsFd::as_fd)
     }
 
-    /// What is to be said of the answer, where our messages are dropped.
+    /// The warning to print if systemd drops our messages.
     pub fn line(self) -> Option<String> {
         let answer = self.systemctl.wait_with_output().ok()?.stdout;
         verdict(&answer, &self.unit)
     }
 
-    /// Nobody waits for the answer any more.
+    /// Ends the query without an answer.
     pub fn give_up(mut self) {
         let _ = self.systemctl.kill();
         let _ = self.systemctl.wait();
@@ -56,8 +58,8 @@ fn verdict(answer: &[u8], unit: &str) -> Option<String> {
     let access = std::str::from_utf8(answer).ok()?.trim();
     matches!(access, "none" | "main" | "exec").then(|| {
         format!(
-            "systemd drops what forerun's sidecar says, as the unit {} has NotifyAccess={access}; \
-             write NotifyAccess=all into it",
+            "systemd ignores the messages of forerun's sidecar: the unit {} has NotifyAccess={access}; \
+             set NotifyAccess=all in it",
             quoted(unit)
         )
     })
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_systemd_surely_drops_is_told() {
+    fn a_warning_is_given_only_if_systemd_certainly_drops_messages() {
         assert!(
             verdict(b"main\n", "web.service").is_some_and(|line| line.contains("'web.service' has NotifyAccess=main"))
         );

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Attempts of the health check, each in a child: whatever it takes (a TLS handshake, a name server that hangs) is
-//! gone with it, and the sidecar stays small.
+//! Runs each attempt of the health check in a child process. Whatever an attempt allocates (a TLS handshake, a name
+//! server that hangs) goes away with the child, so the sidecar stays small.
 
 use std::io;
 use std::sync::Arc;
@@ -13,52 +13,54 @@ use crate::instance::members::{self, Marks};
 use crate::sys::{self, Errand, Wake};
 use crate::text::elapsed;
 
-/// How much later than its time a child is killed that does not come back.
+/// How long after its deadline a child that has not returned is killed.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// What came of an attempt.
+/// The result of an attempt.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
     Holds,
     Fails(String),
-    /// It could not be made: nothing is said of the server.
+    /// The attempt could not be made. This says nothing about the server.
     Unknown(String),
 }
 
 /// An attempt that is under way.
 pub struct Attempt {
     pub errand: Errand,
-    /// When it is given up, and what is said of it then.
+    /// When the attempt is given up as failed, on the sidecar's clock.
     pub late: Duration,
     limit: Duration,
 }
 
-/// What attempts are made with.
+/// Everything that an attempt needs.
 pub struct Attempter {
     pub probe: Probe,
     pub context: Arc<Context>,
-    /// The limits that commands keep.
+    /// The descriptor limits for commands that checks run.
     pub nofile: sys::Nofile,
-    /// The server, and the host and port that nobody else may answer on.
+    /// The server. Nobody else may answer on its host and port.
     pub marks: Marks,
     pub host: Option<String>,
 }
 
 impl Attempter {
-    /// Attempts over and over until one holds, for at most `limit`.
+    /// Repeats attempts until one succeeds, for at most `limit`.
     ///
     /// # Errors
-    /// When there is no process or descriptor to be had.
+    /// When no process or descriptor is available.
     pub fn until_it_holds(&self, now: Duration, limit: Duration) -> io::Result<Attempt> {
         self.start(Job::wait(Probe { timeout: limit, ..self.probe.clone() }), now, true)
     }
 
-    /// Attempts once, for at most `limit`. `is_first`: it has not held yet, and who answers is not known.
+    /// Makes one attempt, for at most `limit`. `is_first`: no attempt has succeeded yet, so this one also verifies that
+    /// the server is the one that answers.
     ///
     /// # Errors
     /// As [`Self::until_it_holds`].
     pub fn once(&self, now: Duration, limit: Duration, is_first: bool) -> io::Result<Attempt> {
-        // The http client's own limit is a part of a whole wait: this is the part.
+        // The HTTP client takes a third of the probe's timeout for one attempt, so three times the limit gives it the
+        // whole limit.
         let probe = Probe { timeout: limit.saturating_mul(3), ..self.probe.clone() };
         self.start(Job { deadline: limit, ..Job::require(probe) }, now, is_first)
     }
@@ -69,7 +71,7 @@ impl Attempter {
             sys::set_nofile(self.nofile);
             match attempt(job, &self.context) {
                 Ok(progress) if progress.holds() => match self.stranger().filter(|_| is_first) {
-                    Some(who) => format!("-{who} answers, and not the server").into_bytes(),
+                    Some(who) => format!("-{who} answers, not the server").into_bytes(),
                     None => b"+".to_vec(),
                 },
                 Ok(progress) => format!("-{}", progress.reason).into_bytes(),
@@ -79,7 +81,7 @@ impl Attempter {
         Ok(Attempt { errand, late: now + limit + SLACK, limit })
     }
 
-    /// Who listens on the server's port, where that is somebody who was there before it.
+    /// Describes the process that listens on the server's port, if that process was there before the server.
     fn stranger(&self) -> Option<String> {
         let mut members = None;
         port::stranger(self.host.as_deref(), self.marks.port?, Some(&self.marks.main), |pid| {
@@ -90,7 +92,7 @@ impl Attempter {
 }
 
 impl Attempt {
-    /// What came of it, once it is over or late.
+    /// The result, once the attempt is over or its deadline has passed.
     pub fn outcome(self, now: Duration) -> Outcome {
         if now >= self.late {
             self.errand.kill();
@@ -105,7 +107,7 @@ impl Attempt {
                 reason => reason,
             }),
             Some(_) => Outcome::Unknown(words()),
-            None => Outcome::Unknown("it ended without a word".to_owned()),
+            None => Outcome::Unknown("the process of the attempt ended without an answer".to_owned()),
         }
     }
 }
@@ -118,7 +120,7 @@ fn attempt(job: Job, context: &Arc<Context>) -> Result<Progress, Error> {
     Ok(run.progress().remove(0))
 }
 
-/// Nobody looks at it.
+/// An observer that shows nothing.
 struct Nobody;
 
 impl Observer for Nobody {

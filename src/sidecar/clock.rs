@@ -1,10 +1,10 @@
 #![forbid(unsafe_code)]
-//! Time as it passes for the server: not while the machine sleeps, and not while we are stopped ourselves. What lasts
-//! for a grace on this clock was there to be seen for as long.
+//! A clock that counts only time in which the server could run. It stands still while the machine sleeps and while the
+//! sidecar itself is stopped. A condition that lasts for a grace on this clock has really been observed for that long.
 
 use std::time::{Duration, Instant};
 
-/// How much later than planned we may wake and still have been awake.
+/// How late a wake-up may be and still count as awake the whole time.
 const LATE: Duration = Duration::from_secs(1);
 
 pub struct Clock {
@@ -17,20 +17,20 @@ impl Clock {
         Clock { last: Instant::now(), now: Duration::ZERO }
     }
 
-    /// How long it has been going.
+    /// Time since the clock was made.
     pub fn now(&self) -> Duration {
         self.now
     }
 
-    /// Moves on after a sleep that was to take at most `planned`.
+    /// Advances the clock after a sleep that was planned to take at most `planned`.
     pub fn woke(&mut self, planned: Duration) {
         self.now += passed(self.last.elapsed(), planned);
         self.last = Instant::now();
     }
 }
 
-/// What of a sleep counts. The monotonic clock stands still while a laptop sleeps, but not while a virtual machine is
-/// paused.
+/// The part of a sleep that counts. The monotonic clock stops while a laptop sleeps, but it goes on while a virtual
+/// machine is paused.
 fn passed(elapsed: Duration, planned: Duration) -> Duration {
     elapsed.min(planned.saturating_add(LATE))
 }
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_night_asleep_is_no_time() {
+    fn a_night_of_sleep_does_not_count() {
         let seconds = Duration::from_secs;
         for (elapsed, planned, counts) in [(10, 10, 10), (3, 10, 3), (28_800, 10, 11), (5, 0, 1)] {
             assert_eq!(passed(seconds(elapsed), seconds(planned)), seconds(counts));

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Counts what a server can leak: its descriptors, its terminals, its processes, and what is left of the system's
-//! pool of terminals.
+//! Counts what a server can leak: descriptors, pseudo-terminals and processes. It also counts how much of the system's
+//! pool of pseudo-terminals is in use.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -14,40 +14,41 @@ use crate::service::Share;
 use crate::sys;
 use crate::text::{counted, one_line};
 
-/// How much of the system's terminals may be in use.
+/// The share of the system's pseudo-terminals above which a warning is given.
 const POOL: Share = Share::Percent(90);
-/// How many groups a breakdown names.
+/// The number of groups in a breakdown.
 const GROUPS: usize = 5;
 
-/// The gauges.
+/// One gauge for each resource.
 #[derive(Default)]
 pub struct Counts {
     descriptors: Gauge,
     ptys: Gauge,
     processes: Gauge,
     pool: Gauge,
-    /// It was said that the descriptors cannot be counted.
+    /// The warning that the descriptors cannot be counted was given.
     blind: bool,
 }
 
-/// What a look has to say.
+/// One result of a look.
 pub enum Line {
     Crossed(String),
     Recovered(String),
-    /// The system's pool of terminals is nearly empty.
+    /// The system's pool of pseudo-terminals is nearly used up.
     Pool(String),
-    /// Something cannot be looked at.
+    /// Something cannot be counted.
     Blind(String),
 }
 
 impl Counts {
-    /// Looks once.
+    /// Counts everything once.
     pub fn look(&mut self, plan: &Plan, now: Duration) -> Vec<Line> {
         let looks = [self.descriptors(plan, now), self.ptys(plan, now), self.processes(plan, now), self.pool(now)];
         looks.into_iter().flatten().collect()
     }
 
-    /// Since when the server has had more than it may; the system's pool is not its alone.
+    /// Since when the server has been over one of its limits. The system's pool does not count, because others use it
+    /// too.
     pub fn over_since(&self) -> Option<Duration> {
         [&self.descriptors, &self.ptys, &self.processes].into_iter().filter_map(Gauge::over_since).min()
     }
@@ -56,7 +57,7 @@ impl Counts {
         let pid = plan.main.pid;
         let Some((open, soft)) = sys::descriptor_count(pid) else {
             let told = std::mem::replace(&mut self.blind, true);
-            let why = "its descriptors cannot be counted by this user; they are not watched";
+            let why = "this user may not count its descriptors; they are not watched";
             return (!told && sys::process(pid).is_some_and(|p| !p.zombie)).then(|| Line::Blind(why.to_owned()));
         };
         let most = soft.unwrap_or(plan.nofile.soft);
@@ -70,8 +71,7 @@ impl Counts {
     fn ptys(&mut self, plan: &Plan, now: Duration) -> Option<Line> {
         let (count, most) = (sys::pty_masters(plan.main.pid).ok()?, plan.watch.max_ptys);
         let turn = self.ptys.look(count, Share::Count(most).is_crossed(count, None), now);
-        let what =
-            format!("{}, of {most} that it may have", counted(count as usize, "pseudo-terminal", "pseudo-terminals"));
+        let what = format!("{} (limit {most})", counted(count as usize, "pseudo-terminal", "pseudo-terminals"));
         line(turn, &what, self.ptys.growth(count), String::new)
     }
 
@@ -83,7 +83,7 @@ impl Counts {
         let family = descendants(&table, roots);
         let (count, most) = (family.len() as u64 - 1, plan.watch.max_processes);
         let turn = self.processes.look(count, Share::Count(most).is_crossed(count, None), now);
-        let what = format!("{}, of {most} that it may have", counted(count as usize, "process", "processes"));
+        let what = format!("{} (limit {most})", counted(count as usize, "process", "processes"));
         line(turn, &what, self.processes.growth(count), || {
             let mut names = BTreeMap::<String, usize>::new();
             for process in table.iter().filter(|p| p.pid != main.pid && family.contains(&p.pid)) {

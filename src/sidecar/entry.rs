@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! How a sidecar begins: it reads its plan, makes sure that it is nobody's child and that the server is there, says
-//! so, and is at work from then on.
+//! The start of a sidecar process. It reads its plan, verifies that it is not the server's child and that the server
+//! exists, reports that, and begins to work.
 
 use std::fs::File;
 use std::io::Write;
@@ -17,16 +17,17 @@ use crate::instance::identity::Identity;
 use crate::report::line;
 use crate::sys::{self, ExitWatch, Nofile, Wake};
 
-/// As many descriptors as we ever need.
+/// A sidecar never needs more descriptors than this.
 const DESCRIPTORS: u64 = 64;
 
-/// Becomes the sidecar that the plan on stdin asks for.
+/// Becomes the sidecar that the plan on stdin describes.
 ///
 /// # Errors
-/// [`Error::Usage`] where a person typed it.
+/// [`Error::Usage`] if a person typed the command.
 pub fn run(environment: &Environment) -> Result<(), Error> {
-    let typed = || Error::Usage("'sidecar' is what forerun starts beside a server; to have one: --watch".to_owned());
-    // Whoever started us says why there is no sidecar.
+    let typed =
+        || Error::Usage("'sidecar' is internal: forerun starts it beside a server; use --watch to get one".to_owned());
+    // The forerun that started us reports the reason, so we print nothing.
     let stdin = sys::take_stdin().map_err(|_| Error::Said(1))?;
     let is_socket = |fd: &OwnedFd| {
         let copy = fd.try_clone().map(File::from);
@@ -37,7 +38,9 @@ pub fn run(environment: &Environment) -> Result<(), Error> {
     }
     let mut stream = UnixStream::from(stdin);
     let mut plan = Plan::read(&stream).map_err(|_| Error::Said(1))?;
-    line::init(environment, plan.verbose, plan.quiet);
+    // `-q` is for the start. A sidecar's warnings are the only sign that a server is unwell, so they are never
+    // silenced.
+    line::init(environment, plan.verbose, false);
     sys::set_name(c"forerun");
     let watch = ExitWatch::new(plan.main.pid);
     let wake = Wake::new().map(Arc::new);
@@ -51,7 +54,7 @@ pub fn run(environment: &Environment) -> Result<(), Error> {
     let signals = sys::catch_signals(wake.bell());
     sys::set_nofile(Nofile { soft: DESCRIPTORS.min(plan.checks_nofile.soft), hard: plan.checks_nofile.hard });
     if stream.write_all(format!("ok {identity}").as_bytes()).is_err() {
-        // Nobody waits for us any more.
+        // The forerun that started us no longer waits.
         return Err(Error::Said(1));
     }
     drop(stream);
@@ -59,11 +62,13 @@ pub fn run(environment: &Environment) -> Result<(), Error> {
     Ok(())
 }
 
-/// Who we are, as JSON, where the server is who the plan says and is not our parent.
+/// Our own identity as JSON. An error if the server is not the process that the plan names, or is our parent.
 fn identity(plan: &Plan) -> Result<String, String> {
     let us = sys::process(std::process::id() as i32).ok_or("its own start time cannot be read")?;
     if us.parent == plan.main.pid {
-        return Err("the server would become its parent, as one that adopts orphans (a subreaper)".to_owned());
+        return Err(
+            "the server would become its parent, because the server adopts orphans (it is a subreaper)".to_owned()
+        );
     }
     if sys::process(plan.main.pid).is_none_or(|main| main.start != plan.main.start) {
         return Err("the server has ended already".to_owned());

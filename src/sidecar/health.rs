@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What attempts of the health check mean. Pure: time is what the caller says.
+//! Decides what attempts of the health check mean. Pure: the caller passes the time in.
 
 use std::time::Duration;
 
@@ -8,34 +8,34 @@ use super::attempt::Outcome;
 /// What an attempt changed.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Turn {
-    /// Nothing that is worth a line.
+    /// Nothing worth a line.
     None,
-    /// It holds for the first time.
+    /// The check succeeded for the first time.
     Ready,
-    /// One more in a row failed, of as many as it takes.
+    /// Another attempt failed. This is the number of failures in a row, still fewer than it takes.
     Failing(u32),
-    /// As many in a row failed as it takes, or it fails for another reason now.
+    /// Enough attempts in a row failed, or the reason of the failure changed.
     Unhealthy,
-    /// It holds again, after this long.
+    /// The check succeeds again. It had failed for this long.
     Recovered(Duration),
 }
 
-/// Judges attempts.
+/// Turns results of attempts into changes of health.
 pub struct Judge {
     after: u32,
     grace: Duration,
-    /// It held once: before that nothing is ever ended.
+    /// The check has succeeded once. A server that was never healthy is never ended.
     was_healthy: bool,
     failures: u32,
     failing_since: Duration,
-    /// What was said last of why it fails.
+    /// The reason that was reported last.
     reason: String,
-    /// Since when as many failed as it takes.
+    /// When the number of failures in a row reached the limit.
     unhealthy_since: Option<Duration>,
 }
 
 impl Judge {
-    /// `after` attempts in a row make it unhealthy, which is acted on once it lasts for `grace`.
+    /// A server is unhealthy after `after` failed attempts in a row. It is acted on when that lasts for `grace`.
     pub fn new(after: u32, grace: Duration) -> Self {
         Judge {
             after,
@@ -48,7 +48,7 @@ impl Judge {
         }
     }
 
-    /// Takes in an attempt that ended at `now`.
+    /// Takes the result of an attempt that ended at `now`.
     pub fn judge(&mut self, outcome: &Outcome, now: Duration) -> Turn {
         match outcome {
             Outcome::Unknown(_) => Turn::None,
@@ -84,12 +84,12 @@ impl Judge {
         self.was_healthy
     }
 
-    /// The watchdog is fed: it is healthy, or was a moment ago.
+    /// Whether to feed the watchdog: the server is healthy, or fails for too short a time to count.
     pub fn is_well(&self) -> bool {
         self.was_healthy && self.unhealthy_since.is_none()
     }
 
-    /// When it has been unhealthy for as long as the grace.
+    /// When the server will have been unhealthy for the whole grace.
     pub fn acts_at(&self) -> Option<Duration> {
         self.unhealthy_since.filter(|_| self.was_healthy).map(|since| since + self.grace)
     }

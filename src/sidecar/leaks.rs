@@ -1,35 +1,35 @@
 #![forbid(unsafe_code)]
-//! Whether a count leaks. Pure: counts and time are what the caller says.
+//! Decides whether a count is a leak. Pure: the caller passes counts and time in.
 
 use std::time::Duration;
 
-/// What a look changed.
+/// What a count changed.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Turn {
     None,
-    /// The limit is crossed, or the count has doubled since that was said.
+    /// The count crossed its limit, or doubled since the last report.
     Crossed,
-    /// It is within the limit again.
+    /// The count is within its limit again.
     Recovered,
 }
 
-/// One count.
+/// The history of one count.
 #[derive(Default)]
 pub struct Gauge {
-    /// How many there were at first.
+    /// The first count.
     first: Option<u64>,
-    /// How many there were when it was said last.
+    /// The count at the last report.
     said: Option<u64>,
     over_since: Option<Duration>,
 }
 
 impl Gauge {
-    /// Takes in a count, of which it is known whether it is beyond its limit.
+    /// Takes a new count. `is_over` says whether it is over its limit.
     pub fn look(&mut self, count: u64, is_over: bool, now: Duration) -> Turn {
         self.first.get_or_insert(count);
         if !is_over {
             let was_over = self.over_since.take().is_some();
-            // Around its limit a count is told once, and not at every turn.
+            // A count that moves around its limit is reported once, not on every crossing.
             if self.said.is_some_and(|said| count <= said / 4 * 3) {
                 self.said = None;
             }
@@ -43,12 +43,12 @@ impl Gauge {
         Turn::None
     }
 
-    /// How many more there are than at first.
+    /// How much the count has grown since the first one.
     pub fn growth(&self, count: u64) -> u64 {
         count.saturating_sub(self.first.unwrap_or(count))
     }
 
-    /// Since when it has been beyond its limit.
+    /// When the count went over its limit, if it still is.
     pub fn over_since(&self) -> Option<Duration> {
         self.over_since
     }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_is_told_once_and_again_when_it_doubles() {
+    fn a_crossed_limit_is_reported_once_and_again_when_the_count_doubles() {
         let mut gauge = Gauge::default();
         let at = Duration::from_secs;
         for (seconds, count, turn) in [

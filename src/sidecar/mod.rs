@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
-//! The sidecar: a small process beside the server, which says when it is ready, feeds the watchdog while it is
-//! healthy, warns of leaks, and ends with it.
+//! The sidecar: a small process beside the server. It reports readiness, feeds the watchdog while the server is
+//! healthy, warns of leaks, and ends with the server.
 //!
-//! It is forerun itself, executed again for as little memory as can be, and reparented before the server's exec, so
-//! that the server has no child that it did not start.
+//! The sidecar is forerun executed again, which keeps its memory small. It is reparented before forerun execs the
+//! server, so that the server has no child that it did not start.
 
 mod access;
 mod attempt;
@@ -19,5 +19,5 @@ mod start;
 pub use entry::run;
 pub use start::{Role, start};
 
-/// The word that makes forerun a sidecar. Not in the help: nobody types it.
+/// The hidden subcommand that runs the sidecar. It is not in the help, because nobody types it.
 pub const WORD: &str = "sidecar";

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What a sidecar is told, by the forerun that starts it.
+//! The plan of a sidecar: what the forerun that starts it tells it.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -16,44 +16,45 @@ use crate::report::notify::Manager;
 use crate::service::Watch;
 use crate::sys::{Nofile, Process};
 
-/// Everything that it needs. It travels through a socket, never on a command line: headers are secrets.
+/// Everything that a sidecar needs. The plan is sent through a socket, never on a command line, because headers may be
+/// secrets.
 #[derive(Serialize, Deserialize)]
 pub struct Plan {
     pub name: String,
-    /// The server, as it is before it is executed.
+    /// The server process, as it is before the exec.
     pub main: Process,
     pub cookie: String,
-    /// Where the folders of all services are.
+    /// The folder that holds the state folders of all services.
     pub state: Option<Text>,
     pub port: Option<u16>,
-    /// The host that the port is guarded on.
+    /// The host on which the port is guarded.
     pub host: Option<String>,
     pub grace: Duration,
     pub directory: Text,
-    /// The limits that the server has, and those that checks have.
+    /// Descriptor limits of the server.
     pub nofile: Nofile,
+    /// Descriptor limits of commands that checks run.
     pub checks_nofile: Nofile,
     pub health: Option<Health>,
     pub watch: Watch,
-    /// Leaks are watched, too.
+    /// Whether to watch for leaks.
     pub watches: bool,
-    /// The service manager, where we are the one who speaks to it.
+    /// The service manager, if the sidecar is the one that reports to it.
     pub manager: Option<Speaks>,
     pub ready_fd: Option<i32>,
-    /// What is not well may be ended: a supervisor starts it again.
+    /// The server may be ended when it is unwell, because a supervisor restarts it.
     pub supervised: bool,
     pub verbose: u8,
-    pub quiet: bool,
 }
 
-/// A service manager.
+/// The service manager to report to.
 #[derive(Serialize, Deserialize)]
 pub struct Speaks {
     address: Text,
     watchdog: Option<Duration>,
-    /// It is systemd, and knows WATCHDOG=trigger.
+    /// It is systemd, which knows WATCHDOG=trigger.
     pub is_systemd: bool,
-    /// The unit, where it has to be asked about, and whether it is of the user's own manager.
+    /// The unit whose NotifyAccess= must be queried, and whether it belongs to the user's own manager.
     pub unit: Option<(String, bool)>,
 }
 
@@ -68,7 +69,7 @@ impl Speaks {
     }
 }
 
-/// A health check.
+/// A health check in a form that can be serialised.
 #[derive(Serialize, Deserialize)]
 pub struct Health {
     check: Text,
@@ -93,10 +94,10 @@ impl Health {
         }
     }
 
-    /// The check that it was made of.
+    /// The check that this was made from.
     ///
     /// # Errors
-    /// When it is none that we made.
+    /// When this was not made by [`Health::of`].
     pub fn probe(self) -> Result<Probe, String> {
         let header = |(name, bytes): (String, Vec<u8>)| {
             let mut value = HeaderValue::from_bytes(&bytes).map_err(|e| e.to_string())?;
@@ -113,14 +114,14 @@ impl Plan {
     /// Reads a plan to its end.
     ///
     /// # Errors
-    /// Those of the stream; when it is none.
+    /// Those of the stream, and when the content is not a plan.
     pub fn read(mut stream: impl Read) -> io::Result<Self> {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes)?;
         Ok(serde_json::from_slice(&bytes)?)
     }
 
-    /// By what the processes of the instance are told.
+    /// What identifies the processes of the instance.
     pub fn marks(&self, executable: Option<std::path::PathBuf>) -> Marks {
         Marks { main: self.main, cookie: self.cookie.clone(), former: Vec::new(), executable, port: self.port }
     }

@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! What a sidecar does: it waits, for the server's end, a signal, an attempt, or its next turn.
+//! The main loop of a sidecar. It waits for the end of the server, a signal, the result of an attempt, or its next
+//! turn.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,14 +23,14 @@ use crate::service::Action;
 use crate::sys::{self, Caught, ExitWatch, Wake};
 use crate::text::{attempts, counted, elapsed, quoted};
 
-/// How often is looked where nothing says it.
+/// Pause between looks if neither `[watch] interval` nor a watchdog sets one.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// And at most, where the watchdog's period says it.
+/// Shortest pause that a watchdog period can set.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// How soon something is tried again that should not have failed.
+/// Pause before something that should not have failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// A sidecar at work.
+/// A running sidecar.
 pub struct Sidecar {
     plan: Plan,
     manager: Option<Manager>,
@@ -38,26 +39,27 @@ pub struct Sidecar {
     signals: Caught,
     clock: Clock,
     interval: Duration,
-    /// Where there is a health check.
+    /// Makes attempts of the health check, if there is one.
     attempter: Option<Attempter>,
-    /// What it is called, and how long it may take at first.
+    /// The quoted check.
     check: String,
+    /// How long the server may take until it is healthy for the first time.
     health_timeout: Duration,
     judge: Judge,
     attempt: Option<Attempt>,
     next_attempt: Duration,
-    /// It was not healthy in time.
+    /// The server was not healthy within its health timeout.
     is_late: bool,
-    /// Attempts cannot be made, which was said.
+    /// Attempts cannot be made, and the warning about it was given.
     is_blind: bool,
-    /// The service manager, where there is one, knows that it is ready.
+    /// The service manager knows that the server is ready, or there is no service manager.
     is_told: bool,
-    /// When the service manager has to hear of us.
+    /// When the next message to the service manager is due.
     next_word: Duration,
     counts: Option<Counts>,
     next_look: Duration,
     access: Option<Question>,
-    /// What the server runs: what is left of it is told by that.
+    /// The server's executable. It identifies processes that the server leaves behind.
     executable: Option<PathBuf>,
 }
 
@@ -111,7 +113,7 @@ impl Sidecar {
         }
     }
 
-    /// Does everything that there is to do, and returns when the server has ended, or when nothing is left to do.
+    /// Works until the server has ended or nothing is left to do.
     pub fn run(mut self) {
         loop {
             if self.signals.signal().is_some() {
@@ -139,7 +141,7 @@ impl Sidecar {
         }
     }
 
-    /// What is due now. False when nothing will ever be.
+    /// Does what is due now. False if nothing will ever be due again.
     fn turn(&mut self, now: Duration) -> bool {
         self.make_attempt(now);
         self.speak(now);
@@ -159,7 +161,7 @@ impl Sidecar {
         [attempt, look, word, access].into_iter().flatten().min().unwrap_or(Duration::MAX)
     }
 
-    /// Starts the next attempt: the first goes on until it holds, or for as long as a start may take.
+    /// Starts the next attempt. The first one repeats until it succeeds or the health timeout is over.
     fn make_attempt(&mut self, now: Duration) {
         let Some(attempter) = self.attempter.as_ref().filter(|_| self.attempt.is_none() && now >= self.next_attempt)
         else {
@@ -178,7 +180,7 @@ impl Sidecar {
         }
     }
 
-    /// Says so once, and tries again: what cannot be asked says nothing of the server.
+    /// Warns once and tries again. An attempt that cannot be made says nothing about the server.
     fn cannot_attempt(&mut self, why: &str, now: Duration) {
         self.next_attempt = now + self.interval.min(AGAIN);
         if !std::mem::replace(&mut self.is_blind, true) {
@@ -205,10 +207,10 @@ impl Sidecar {
                 self.next_word = now;
                 self.tell_status(&format!("healthy: {check} holds again"));
             }
-            // The first attempt has used up the whole time of the start.
+            // The first attempt has used up the whole health timeout.
             Turn::Failing(_) | Turn::Unhealthy if !self.judge.was_healthy() => {
                 if !std::mem::replace(&mut self.is_late, true) {
-                    log::warn!("{failing}, {} after its start; trying on", elapsed(now));
+                    log::warn!("{failing}, {} after its start; {}", elapsed(now), self.after_the_timeout());
                 }
                 self.tell_status(&format!("not healthy: {check}: {reason}"));
             }
@@ -232,15 +234,25 @@ impl Sidecar {
         }
     }
 
-    /// What follows from it not being healthy.
+    /// What happens to a server that was not healthy within its health timeout.
+    fn after_the_timeout(&self) -> String {
+        let waits = !self.is_told && self.plan.manager.as_ref().is_some_and(|speaks| speaks.is_systemd);
+        let then = match waits {
+            true => "systemd ends it at the start timeout of the unit".to_owned(),
+            false => format!("checking again every {}", elapsed(self.interval)),
+        };
+        format!("{then}; if it needs longer to start, raise --health-timeout")
+    }
+
+    /// What happens because the server is unhealthy.
     fn consequence(&self) -> String {
         match self.plan.watch.on_unhealthy {
-            _ if self.has_watchdog() => "the watchdog is told no more".to_owned(),
+            _ if self.has_watchdog() => "the watchdog is no longer fed".to_owned(),
             Action::Restart if self.plan.supervised => {
-                format!("it is ended in {} unless it recovers", elapsed(self.plan.watch.grace))
+                format!("forerun ends it in {} unless it recovers", elapsed(self.plan.watch.grace))
             }
-            Action::Restart => "no supervisor would start it again: nothing is done".to_owned(),
-            Action::Warn => "on-unhealthy is \"warn\": nothing is done".to_owned(),
+            Action::Restart => "no supervisor would restart it, so forerun leaves it running".to_owned(),
+            Action::Warn => "on-unhealthy is \"warn\", so forerun leaves it running".to_owned(),
         }
     }
 
@@ -257,15 +269,16 @@ impl Sidecar {
         self.tell_ready(now);
         if let Some(number) = self.plan.ready_fd.take() {
             if let Err(e) = sys::write_ready(number) {
-                log::warn!("cannot write to the descriptor {number} of --ready-fd: {e}");
+                log::warn!("cannot write to descriptor {number} of --ready-fd: {e}");
             }
         }
-        // What it has once it serves is what it has at first. From here on both turns come at once.
+        // The counts of a server that just became ready are the base for growth. From here on, looks and attempts share
+        // their turns.
         self.next_look = now;
         self.next_attempt = now + self.interval;
     }
 
-    /// Tells the service manager that the server is ready, until that takes it.
+    /// Tells the service manager that the server is ready, again and again until the message is accepted.
     fn tell_ready(&mut self, now: Duration) {
         let Some(manager) = &self.manager else { return };
         let status = format!("healthy: {} holds", self.check);
@@ -286,7 +299,8 @@ impl Sidecar {
         }
     }
 
-    /// Asks for more time while it starts; feeds the watchdog while it is well.
+    /// Asks the service manager for more time while the server starts, and feeds the watchdog while the server is
+    /// healthy.
     fn speak(&mut self, now: Duration) {
         if self.judge.was_healthy() && !self.is_told && now >= self.next_word {
             return self.tell_ready(now);
@@ -299,7 +313,7 @@ impl Sidecar {
             }
             self.next_word = now + manager.watchdog_interval().unwrap_or(Duration::MAX - now);
         } else if !left.is_zero() && !self.is_late {
-            // A moment more: it is said why before the start is over.
+            // A little more than is left, so that our warning comes before the manager ends the start.
             let time = EXTENSION.min(left.saturating_add(AGAIN));
             manager.extend(&format!("starting: waiting for {}", self.check), time);
             self.next_word = now + manager.interval().min(left);
@@ -328,7 +342,7 @@ impl Sidecar {
                 Line::Crossed(what) => {
                     let then = match acts_at {
                         Some(at) => {
-                            format!("; it is ended in {} unless that recovers", elapsed(at.saturating_sub(now)))
+                            format!("; forerun ends it in {} unless that recovers", elapsed(at.saturating_sub(now)))
                         }
                         None => String::new(),
                     };
@@ -356,15 +370,15 @@ impl Sidecar {
         }
     }
 
-    /// Ends the server, for its supervisor to start it again.
+    /// Ends the server so that its supervisor restarts it.
     fn end(&mut self, why: &str) {
         let (name, pid) = (quoted(&self.plan.name), self.plan.main.pid);
         log::warn!("ending {name}, pid {pid}: {why}; its supervisor starts it again");
         self.tell_status(&format!("ending: {why}"));
         let is_systemd = self.plan.manager.as_ref().is_some_and(|speaks| speaks.is_systemd);
         if let Some(manager) = self.manager.as_ref().filter(|_| is_systemd) {
-            // A SIGTERM of ours would be a clean end, after which Restart=on-failure does nothing. The watchdog's
-            // signal is the unit's to choose (WatchdogSignal=).
+            // A SIGTERM of ours would be a clean exit, after which Restart=on-failure does nothing. The unit chooses
+            // the signal of the watchdog (WatchdogSignal=, systemd.service(5)).
             manager.tell_surely(&[NotifyState::WatchdogTrigger]);
             let [ended] = self.wake.wait_for([self.watch.descriptor()], self.plan.grace);
             if ended || self.signals.signal().is_some() {
@@ -374,7 +388,7 @@ impl Sidecar {
         self.stop();
     }
 
-    /// Stops what is there of the instance.
+    /// Stops all processes of the instance.
     fn stop(&self) {
         let marks = self.plan.marks(self.executable.clone());
         let stop = Stop {
@@ -395,9 +409,10 @@ impl Sidecar {
         }
     }
 
-    /// The server has ended: so does what is left of it, and so do we.
+    /// The server has ended. Stops what it left behind, and ends.
     fn reap(self) {
-        // Where a person has it stopped, whoever does that sees to the rest: a second SIGTERM hurries some servers.
+        // During `forerun stop`, that forerun stops the rest. A second SIGTERM would make some servers skip their clean
+        // shutdown.
         if !self.is_being_stopped() {
             self.stop();
         }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Starts a sidecar, and knows that it is there before the server is executed.
+//! Starts a sidecar and waits until it is there. Only then is the server executed.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -24,24 +24,25 @@ use crate::service::{Service, Speaker};
 use crate::sys::{self, Beside, Process};
 use crate::text::one_line;
 
-/// How long a sidecar may take to say that it is there.
+/// How long a new sidecar may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What there is for a sidecar to do.
+/// The tasks of a sidecar.
 pub struct Role<'a> {
     pub service: &'a Service,
     pub decision: &'a Decision,
-    /// The service manager, where the sidecar is to speak to it.
+    /// The service manager, if the sidecar reports to it.
     pub manager: Option<&'a Manager>,
     pub ready_fd: Option<i32>,
-    /// A supervisor would start the server again.
+    /// A supervisor would restart the server.
     pub supervised: bool,
-    /// Its unit is one that forerun wrote, which lets it speak: systemd need not be asked.
+    /// forerun wrote the unit, which accepts the sidecar's messages. systemd need not be asked.
     pub is_heard: bool,
 }
 
 impl<'a> Role<'a> {
-    /// In the foreground: speaks where it is asked to, or where there is a health check to speak of.
+    /// The role in the foreground. The sidecar reports to the service manager if `--notify` asks for that, or if there
+    /// is a health check to report.
     pub fn in_foreground(
         service: &'a Service,
         decision: &'a Decision,
@@ -54,22 +55,23 @@ impl<'a> Role<'a> {
             Speaker::Server => false,
         };
         let manager = manager.filter(|_| speaks);
-        // A number that did not come in may be one of our own by now.
+        // A descriptor that was not inherited may be one of our own by now.
         let ready_fd = service.ready_fd.filter(|&number| sys::is_inheritable(number));
         Role { service, decision, manager, ready_fd, supervised: decision.supervised, is_heard }
     }
 
-    /// Detached it only watches: nobody starts the server again, and readiness is forerun's own to tell.
+    /// The role beside a detached server: watch only. No supervisor would restart the server, and forerun itself
+    /// reports readiness.
     pub fn detached(service: &'a Service, decision: &'a Decision) -> Self {
         Role { service, decision, manager: None, ready_fd: None, supervised: false, is_heard: false }
     }
 
-    /// Whether there is anything to do.
+    /// Whether the sidecar has any task.
     pub fn is_needed(&self) -> bool {
         !self.tasks().is_empty()
     }
 
-    /// What there is to do, for people.
+    /// The tasks, for people.
     pub fn tasks(&self) -> Vec<&'static str> {
         let has_watchdog = self.manager.is_some_and(|manager| manager.watchdog.is_some());
         let tasks = [
@@ -82,10 +84,10 @@ impl<'a> Role<'a> {
     }
 }
 
-/// Starts the sidecar of `main`, which is this process or a child of it, and waits until it is there.
+/// Starts the sidecar of `main`, which is this process or its child, and waits until the sidecar is there.
 ///
 /// # Errors
-/// Why there is none.
+/// The reason why there is no sidecar.
 pub fn start(
     role: &Role,
     main: &Process,
@@ -105,7 +107,7 @@ pub fn start(
         let unit = sys::cgroup().and_then(|path| unit_of_cgroup(&path).map(str::to_owned))?;
         Some((unit, context.environment.filled("MANAGERPID").is_some()))
     };
-    let (verbose, quiet) = line::loudness();
+    let (verbose, _) = line::loudness();
     let plan = Plan {
         name: service.name.clone(),
         main: *main,
@@ -124,7 +126,6 @@ pub fn start(
         ready_fd,
         supervised,
         verbose,
-        quiet,
     };
     spawn(&plan, &context.environment, stderr)
 }
@@ -133,7 +134,8 @@ fn spawn(plan: &Plan, environment: &Environment, stderr: BorrowedFd) -> Result<I
     let failed = |e: std::io::Error| e.to_string();
     let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
     let args = ["forerun".into(), WORD.into(), OsString::from(&plan.name), plan.main.pid.to_string().into()];
-    // An environment that is no list of pairs could be one that a server has overwritten: ours shows that it is none.
+    // An entry without `=` may come from a server that overwrote its environment. The environment of a sidecar must be
+    // recognisable as whole, so it gets only real pairs.
     let pairs = environment.without(&[COOKIE]);
     let pairs: Vec<_> = pairs.entries().iter().filter(|e| e.as_bytes().contains(&b'=')).cloned().collect();
     Beside {
@@ -155,7 +157,7 @@ fn spawn(plan: &Plan, environment: &Environment, stderr: BorrowedFd) -> Result<I
     told.and_then(|()| ours.read_to_string(&mut answer)).map_err(failed)?;
     match answer.split_once(' ') {
         Some(("ok", identity)) => serde_json::from_str(identity).map_err(|e| e.to_string()),
-        _ if answer.is_empty() => Err("it could not be executed".to_owned()),
+        _ if answer.is_empty() => Err("forerun cannot execute itself again".to_owned()),
         _ => Err(one_line(&answer)),
     }
 }

@@ -1,11 +1,11 @@
 //! Linux: /proc, pidfds, close_range.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -221,15 +221,28 @@ pub fn is_listened_on(port: u16) -> io::Result<bool> {
     sockets_on(port).map(|sockets| !sockets.is_empty())
 }
 
-fn sockets_on(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
-    listening::on_port(port).map_or_else(|| from_proc(port), Ok)
+/// The TCP addresses that these processes listen on. Those of a process that we may not look into are not among them.
+pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
+    let held: HashSet<u64> = pids.iter().flat_map(|&pid| sockets_of(pid)).collect();
+    let all = listening().unwrap_or_default().into_iter();
+    all.filter(|(_, inode)| held.contains(inode)).map(|(address, _)| address).collect()
 }
 
-fn from_proc(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
+fn sockets_on(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
+    let on_port = listening()?.into_iter().filter(|(address, _)| address.port() == port);
+    Ok(on_port.map(|(address, inode)| (address.ip(), inode)).collect())
+}
+
+/// All TCP sockets that listen, with their inodes.
+fn listening() -> io::Result<Vec<(SocketAddr, u64)>> {
+    listening::all().map_or_else(from_proc, Ok)
+}
+
+fn from_proc() -> io::Result<Vec<(SocketAddr, u64)>> {
     let mut entries = tcp().map_err(io::Error::other)?;
     entries.extend(tcp6().unwrap_or_default());
-    entries.retain(|e: &TcpNetEntry| e.state == TcpState::Listen && e.local_address.port() == port);
-    Ok(entries.into_iter().map(|e| (e.local_address.ip(), e.inode)).collect())
+    entries.retain(|e: &TcpNetEntry| e.state == TcpState::Listen);
+    Ok(entries.into_iter().map(|e| (e.local_address, e.inode)).collect())
 }
 
 /// The inodes of the sockets that a process holds.

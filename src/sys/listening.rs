@@ -62,8 +62,8 @@ fn ask(mut socket: &Socket, address: &SocketAddr) -> Option<i32> {
     }
 }
 
-/// The sockets that listen on a TCP port: their addresses and inodes. Nothing where the kernel does not answer.
-pub fn on_port(port: u16) -> Option<Vec<(IpAddr, u64)>> {
+/// All TCP sockets that listen: their addresses and inodes. Nothing where the kernel does not answer.
+pub fn all() -> Option<Vec<(SocketAddr, u64)>> {
     let mut found = Vec::new();
     for unspecified in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
         let mut socket = open()?;
@@ -77,13 +77,13 @@ pub fn on_port(port: u16) -> Option<Vec<(IpAddr, u64)>> {
                 match u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?) {
                     NLMSG_DONE => break 'dump,
                     NLMSG_ERROR => return None,
-                    _ => found.extend(listener(message).filter(|(address, _)| address.port() == port)),
+                    _ => found.extend(listener(message)),
                 }
                 rest = &rest[message.len().max(HEADER).next_multiple_of(4).min(rest.len())..];
             }
         }
     }
-    Some(found.into_iter().map(|(address, inode)| (address.ip(), inode)).collect())
+    Some(found)
 }
 
 /// The local address and the inode of a dumped socket.
@@ -129,11 +129,9 @@ mod tests {
             let address = SocketAddr::new(asked.parse().expect("an address"), port);
             let mut listening = Listening::default();
             assert!(!listening.nobody(&address), "{bound} for {asked}");
-            let all = on_port(port).unwrap_or_default();
-            assert!(
-                listening.socket.is_none() || all.iter().any(|(ip, inode)| ip.to_string() == bound && *inode > 0),
-                "{all:?}"
-            );
+            let all = all().unwrap_or_default();
+            let is_it = |at: &SocketAddr| at.port() == port && at.ip().to_string() == bound;
+            assert!(listening.socket.is_none() || all.iter().any(|(at, inode)| is_it(at) && *inode > 0), "{all:?}");
             drop(listener);
             assert!(listening.nobody(&address) || listening.socket.is_none(), "{bound} for {asked}, closed");
         }

@@ -377,6 +377,12 @@ pub fn listens(pid: i32, port: u16) -> io::Result<bool> {
     Ok(listeners(port, &[])?.iter().any(|listener| listener.owners.contains(&pid)))
 }
 
+/// The TCP addresses that these processes listen on. Those of a process that we may not look into are not among them.
+pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
+    let all = listening().unwrap_or_default().into_iter();
+    all.filter(|(_, _, owner)| pids.contains(owner)).map(|(ip, port, _)| SocketAddr::new(ip, port)).collect()
+}
+
 /// Whether any socket that we can see listens on a TCP port.
 ///
 /// # Errors

@@ -34,7 +34,8 @@ pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use os::{
     ExitWatch, Listening, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, command_line, connect, descriptor_count,
     descriptors, environment_of, exchange, executable, file_of, has_entry, host, is_listened_on, listeners, listens,
-    look_up, own_executable, process_name, processes, pty_masters, ptys, set_name, set_subreaper, working_directory,
+    listens_on, look_up, own_executable, process_name, processes, pty_masters, ptys, set_name, set_subreaper,
+    working_directory,
 };
 pub use pipe::{Cancel, Wake, Woken, blocking_pipe, wait_readable};
 pub use process::{

@@ -13,6 +13,7 @@
 //!         --overwrite      overwrites its environment first, as servers do that show their state in `ps`
 //!         --escape FILE    leaves a process of its own session behind, whose parent is gone; its pid is in FILE
 //!         --escape-listening FILE   the same once it listens: that process holds the port too
+//!         --log-requests   writes two lines for each request to stdout, as http.server of Python does
 //!         --lines N        writes N lines of 1 KiB to stdout first
 //!         --run FILE       runs the shell script FILE as soon as it is there, on a terminal that it serves
 //!         --run-in PLACE   or in: session, group, here (none of its own)
@@ -105,9 +106,16 @@ fn serve(words: &[String]) {
     for stream in listener.incoming().flatten() {
         let mut stream = stream;
         let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
-        let _ = stream.read(&mut [0; 4096]);
+        let mut request = [0; 4096];
+        let length = stream.read(&mut request).unwrap_or_default();
         let is_sick = value("--sick").is_some_and(|file| Path::new(file).exists());
         let status = if is_sick { "500" } else { healthy };
+        if has("--log-requests") {
+            let request = String::from_utf8_lossy(&request[..length]);
+            let seconds = SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_secs();
+            println!("127.0.0.1 - - [{seconds}] code {status}, message X");
+            println!("127.0.0.1 - - [{seconds}] \"{}\" {status} -", request.lines().next().unwrap_or_default());
+        }
         let answer =
             format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
         let _ = stream.write_all(answer.as_bytes());

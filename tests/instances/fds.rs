@@ -91,16 +91,16 @@ fn hostile_names_stay_on_their_lines() {
 fn what_does_not_run_and_what_is_no_name_are_told_apart() {
     let room = Room::new();
     for (who, code, part) in [
-        ("web", 1, "'web' is not running"),
-        ("0", 1, "no process and no instance is called '0'"),
-        ("4194304", 1, "no process and no instance is called '4194304'"),
-        ("99999999999999999999", 1, "no process and no instance is called '99999999999999999999'"),
+        ("web", 1, "no service is called 'web'"),
+        ("0", 1, "no service and no process is called '0'"),
+        ("4194304", 1, "no service and no process is called '4194304'"),
+        ("99999999999999999999", 1, "no service and no process is called '99999999999999999999'"),
         ("a/b", 2, "'a/b'"),
         ("..", 2, "'..'"),
     ] {
         room.run(&["fds", who]).expect_code(code).expect_line(&[part]);
     }
-    room.run(&["fds"]).expect_code(2).expect_line(&["no NAME"]);
+    room.run(&["fds"]).expect_code(1).expect_line(&["nothing was ever started here"]);
     let mut child = Command::new("true").spawn().expect("spawned");
     eventually("it is a zombie", || !crate::common::alive(child.id() as i32));
     let zombie = child.id().to_string();

@@ -7,6 +7,7 @@ mod at_once;
 mod fds;
 mod inside;
 mod logs;
+mod names;
 mod restart;
 mod status;
 mod stop;

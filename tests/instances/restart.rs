@@ -166,7 +166,7 @@ fn the_old_one_has_the_grace_that_it_was_started_with() {
 #[test]
 fn without_a_record_there_is_nothing_to_start() {
     let room = Room::new();
-    room.run(&["restart", "web"]).expect_code(1).expect_line(&["'web' is not running", "start it"]);
+    room.run(&["restart", "web"]).expect_code(1).expect_line(&["no service is called 'web'"]);
     assert!(!room.state().exists());
     serve(&room, free_port(), &[], &[]);
     room.run(&["stop", "web"]).expect_code(0);

@@ -85,16 +85,19 @@ fn the_uptime_grows() {
 #[test]
 fn what_does_not_run_exits_1() {
     let room = Room::new();
-    let done = room.run(&["status", "web"]).expect_code(1);
-    assert_eq!(done.stdout, format!("web is not running (instances in '{}')\n", room.state().display()));
-    assert_eq!(status(&room, 1), serde_json::json!({ "name": "web", "state": "not running", "running": false }));
+    for words in [&["status", "web"][..], &["status", "web", "--json"]] {
+        let done = room.run(words).expect_code(1).expect_line(&["no service is called 'web'"]);
+        assert_eq!(done.stdout, "");
+    }
     let done = room.run(&["status"]).expect_code(1);
     assert_eq!(done.stdout, format!("no instance is running (instances in '{}')\n", room.state().display()));
     assert_eq!(json(&room.run(&["status", "--json"]).expect_code(1)), serde_json::json!([]));
     assert!(!room.state().exists());
     serve(&room, free_port(), &[], &[]);
     room.run(&["stop", "web"]).expect_code(0);
-    assert!(room.run(&["status", "web"]).expect_code(1).stdout.starts_with("web is not running"));
+    let done = room.run(&["status", "web"]).expect_code(1);
+    assert_eq!(done.stdout, format!("web is not running (instances in '{}')\n", room.state().display()));
+    assert_eq!(status(&room, 1), serde_json::json!({ "name": "web", "state": "not running", "running": false }));
     room.run(&["status"]).expect_code(1);
 }
 
@@ -516,7 +519,7 @@ fn root_sees_everybodys_and_everybody_else_their_own() {
     let own = json(&seen(12345, &["status", "--json"]).expect_code(0));
     assert_eq!(own.as_array().map(|all| all.iter().map(|is| number(&is["pid"])).collect()), Some(vec![second, alice]));
     let table = seen(12345, &["status"]).expect_code(0).stdout;
-    assert!(!table.contains("USER") && table.ends_with("instances of alice; root sees everybody's\n"), "{table}");
+    assert!(!table.contains("USER") && table.ends_with("your instances; root sees everyone's\n"), "{table}");
     // A stop of root's is of root's.
     seen(0, &["stop", "web"]).expect_code(0);
     assert!(!alive(root) && alive(alice));

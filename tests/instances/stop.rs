@@ -118,8 +118,8 @@ fn a_server_that_takes_its_time_is_waited_for_and_not_killed() {
 #[test]
 fn what_does_not_run_is_said_to_and_is_no_error() {
     let room = Room::new();
-    // Never known: nothing is made for it either.
-    assert_eq!(room.run(&["stop", "web"]).expect_code(0).stdout, "web is not running\n");
+    // Never heard of: a script must not go on as if it had been stopped. Nothing is made for it either.
+    room.run(&["stop", "web"]).expect_code(1).expect_line(&["no service is called 'web'"]);
     assert!(!room.state().exists());
     // Stopped already.
     serve(&room, free_port(), &[], &[]);
@@ -253,10 +253,18 @@ fn the_name_comes_from_the_file_of_the_folder() {
 }
 
 #[test]
-fn without_a_name_and_a_file_it_is_a_mistake() {
-    for command in ["stop", "restart", "logs"] {
-        Room::new().run(&[command]).expect_code(2).expect_line(&["no NAME", "forerun.toml"]);
+fn without_a_name_and_a_file_it_is_the_folders() {
+    let room = Room::new();
+    let name = room.path().file_name().expect("a name").to_string_lossy().into_owned();
+    for command in ["stop", "restart", "logs", "forget"] {
+        let done = room.run(&[command]).expect_code(1);
+        done.expect_line(&[&format!("nothing was ever started here as '{name}'"), "NAME"]);
     }
+    done(room.forerun().args(["--detach", "--port", "0", "--", "sleep", "100"])).expect_code(0);
+    assert!(room.run(&["status"]).expect_code(0).stdout.starts_with(&format!("{name} is running")));
+    room.run(&["restart"]).expect_code(0);
+    room.run(&["logs"]).expect_code(0);
+    assert!(room.run(&["stop"]).expect_code(0).stdout.starts_with(&format!("stopped {name}")));
 }
 
 #[test]

@@ -145,8 +145,8 @@ fn a_unit_that_drops_what_the_sidecar_says_is_told_what_to_write() {
     scene.serves();
     let begun = Instant::now();
     let answered = || {
-        scene.journal().contains("'web.service' has NotifyAccess=main; write NotifyAccess=all into it")
-            // Systemd since 254 takes our word for it.
+        scene.journal().contains("'web.service' has NotifyAccess=main; set NotifyAccess=all in it")
+            // Since systemd 254 the sidecar's own NOTIFYACCESS=all is enough.
             || scene.property("ActiveState") == "active"
     };
     eventually("the journal says it, or systemd listens", answered);
@@ -169,6 +169,7 @@ fn a_start_may_take_as_long_as_it_may_and_no_longer() {
     assert_eq!(start.code, Some(1), "{}", start.stderr);
     assert!(took > Duration::from_millis(2500) && took < Duration::from_secs(8), "{took:?}");
     scene.says("status 503, 3.0");
+    scene.says("systemd ends it at the start timeout of the unit; if it needs longer to start, raise --health-timeout");
 }
 
 #[test]
@@ -222,7 +223,7 @@ fn the_watchdog_restarts_what_is_wedged_and_nothing_else() {
     }
     let results = fs::read_to_string(&ended).expect("it has ended");
     assert!(results.lines().all(|result| result == "watchdog") && results.lines().count() >= 2, "{results}");
-    scene.says("no answer within 500ms, 3 attempts in a row; the watchdog is told no more");
+    scene.says("no answer within 500ms, 3 attempts in a row; the watchdog is no longer fed");
     scene.says("status 500, 3 attempts in a row");
 }
 

@@ -389,7 +389,7 @@ fn paths_are_absolute_and_symlinks_stay() {
 fn what_no_unit_can_have_is_refused_in_one_line() {
     let room = Room::new();
     for (words, code, part) in [
-        (&["--replace", "unit", "systemd", "--", "x"][..], 2, "'--replace' is of a start by hand"),
+        (&["--replace", "unit", "systemd", "--", "x"][..], 2, "'--replace' is an option of a start by hand"),
         (&["--detach", "unit", "systemd", "--", "x"], 2, "'--detach'"),
         (&["unit", "upstart", "--", "x"], 2, "'upstart'"),
         (&["unit"], 2, "<KIND>"),

@@ -26,15 +26,14 @@ const LONGEST_GRACE: Duration = Duration::from_secs(60);
 
 pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option<&Path>) -> Result<(), Error> {
     let Site { environment, here, .. } = *site;
-    let Some((name, config)) = service::named_with_config(options, here)? else {
-        return Err(Error::Usage("no --name, and no forerun.toml here that says one".to_owned()));
-    };
+    let named = service::named(options, here)?;
+    let (name, config) = (named.name().to_owned(), named.config());
     unit::refuse_name(kind, &name)?;
     let look = || Place::looked_at(kind, scope, &name, dir, environment);
     let _lock = (!matches!(look()?.1, Installed::Nothing)).then(|| lock(&name, site));
     let (place, installed) = look()?;
     // Without a file at hand the name says which is meant.
-    let left_alone = match installed.whose(&name, config.as_deref().map(Some)) {
+    let left_alone = match installed.whose(&name, config.map(Some)) {
         // Of a folder whose script is gone the rest may be there, and what runs it.
         State::Missing if place.unit.is_dir() => None,
         State::Missing => {

@@ -1,0 +1,75 @@
+#![forbid(unsafe_code)]
+//! `forerun forget`: drops the record of an instance that does not run.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::new_wake;
+use super::target::Target;
+use crate::cli::Options;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::instance::identity::Life;
+use crate::instance::members::{self, Marks};
+use crate::instance::record::Record;
+use crate::launch::{LockDesk, place, unseen};
+use crate::report::line::print_summary;
+use crate::sys;
+use crate::text::{counted, quoted};
+
+/// Drops the record. The log stays.
+///
+/// # Errors
+/// [`Error::Conflict`] where the instance runs, or where that cannot be told; those of [`Target::find`].
+pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
+    let target = Target::find(options, environment)?;
+    let name = &target.name;
+    let Some(folder) = &target.folder else { return print(name, false, None, options.json) };
+    let here = sys::host().map_err(unseen)?;
+    let wake = new_wake()?;
+    let signals = sys::catch_signals(wake.bell());
+    let _lock = LockDesk { wake: &wake, signals: &signals }.take(folder, &target.name, |_| {})?;
+    let Some(record) = Record::read(folder, name).map_err(Error::State)? else {
+        return print(name, false, None, options.json);
+    };
+    match record.process.life(&here) {
+        Life::Dead => {}
+        Life::Alive => {
+            let runs = place::whereabouts(&record);
+            return Err(Error::Conflict(format!("{} runs as {runs}; stop it first", quoted(name))));
+        }
+        Life::Unknown(why) => {
+            return Err(Error::Conflict(format!(
+                "cannot tell whether {} runs: {why}; if it is gone, remove {}",
+                quoted(name),
+                quoted(&Record::path(folder))
+            )));
+        }
+    }
+    if record.process.host == here {
+        let left = members::look(&Marks::of(&record)).map_err(unseen)?.members.len();
+        if left > 0 {
+            let left = counted(left, "process of it is", "processes of it are");
+            return Err(Error::Conflict(format!(
+                "{} does not run, but {left} left; stop it: forerun stop {name}",
+                quoted(name)
+            )));
+        }
+    }
+    Record::remove(folder);
+    print(name, true, record.log.as_ref().map(|log| OsString::from(log).into()), options.json)
+}
+
+fn print(name: &str, forgotten: bool, log: Option<PathBuf>, json: bool) -> Result<(), Error> {
+    let log = log.filter(|log| log.exists());
+    let text = match (forgotten, &log) {
+        (true, Some(log)) => format!("forgot {name}; its log stays: {}\n", log.display()),
+        (true, None) => format!("forgot {name}\n"),
+        (false, _) => format!("{name} has no record; nothing to forget\n"),
+    };
+    let value =
+        json!({ "name": name, "forgotten": forgotten, "log": log.map(|log| log.to_string_lossy().into_owned()) });
+    print_summary(&text, &value, json)
+}

@@ -1,0 +1,145 @@
+#![forbid(unsafe_code)]
+//! Finds the service that a subcommand is about: by its name, by the pid of its server, or by the current folder.
+
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Uid, geteuid};
+
+use super::homes;
+use crate::cli::Options;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::instance::identity::Identity;
+use crate::instance::record::{Record, Unreadable};
+use crate::instance::state::{self, Folder};
+use crate::service::{self, Named};
+use crate::sys::{self, Account, Process};
+use crate::text::{nearest, one_line, quoted};
+
+/// The service that a subcommand is about.
+pub struct Target {
+    pub name: String,
+    pub root: PathBuf,
+    /// Its state folder. Nothing where no service of this name was ever started.
+    pub folder: Option<Folder>,
+}
+
+impl Target {
+    /// Finds it. It need not run.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a name that is not one, [`Error::Config`] for a bad file, [`Error::Conflict`] where the
+    /// service is another user's, [`Error::NotReady`] for a name that was never heard of: no state folder and no
+    /// forerun.toml here has it.
+    pub fn find(options: &Options, environment: &Environment) -> Result<Target, Error> {
+        let here = std::env::current_dir().unwrap_or_default();
+        let named = service::named(options, &here)?;
+        let root = state::root(environment, &here).map_err(Error::State)?;
+        let us = geteuid();
+        let mut name = named.name().to_owned();
+        let mut folder = Folder::existing(&root, &name, us.as_raw()).map_err(Error::State)?;
+        if let (None, Named::Asked(_), Some(pid)) = (&folder, &named, pid(&name)) {
+            if let Some(found) = instance_of(&root, us, pid)? {
+                folder = Folder::existing(&root, &found, us.as_raw()).map_err(Error::State)?;
+                name = found;
+            }
+        }
+        if folder.is_none() && us.is_root() && state::chosen_root(environment, &here).is_none() {
+            if let Some(user) = whose(&name) {
+                let what_to_do = format!("do it as that user: sudo -u {} forerun", one_line(&user));
+                return Err(Error::Conflict(format!(
+                    "{} is an instance of {}; {what_to_do}",
+                    quoted(&name),
+                    quoted(&user)
+                )));
+            }
+        }
+        match folder.is_some() || is_in_file(&name, options, &here) {
+            true => Ok(Target { name, root, folder }),
+            false => Err(unknown(&name, &root, options.name.is_some())),
+        }
+    }
+
+    /// The record as it is now; nothing is changed.
+    ///
+    /// # Errors
+    /// [`Error::State`] when it cannot be read or trusted.
+    pub fn record(&self) -> Result<Option<Record>, Error> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        Record::look(folder, &self.name).map_err(|e| {
+            let what_to_do = if matches!(e, Unreadable::Untrusted(_)) { "; remove it" } else { "" };
+            Error::State(e.message(folder) + what_to_do)
+        })
+    }
+}
+
+/// Whether the forerun.toml of the folder `here` is of a service of this name, whether it ever ran or not.
+pub fn is_in_file(name: &str, options: &Options, here: &Path) -> bool {
+    let config = options.config.clone();
+    let of_file = service::named(&Options { config, ..Options::default() }, here);
+    matches!(of_file, Ok(Named::File(known, _)) if known == name)
+}
+
+/// The error for a name that was never heard of: a script must not take it for a service that was stopped. `asked`:
+/// the command line said it.
+pub fn unknown(name: &str, root: &Path, asked: bool) -> Error {
+    let shown = quoted(name);
+    if !asked {
+        return Error::NotReady(format!("nothing was ever started here as {shown}; start it, or give a NAME"));
+    }
+    if name.bytes().all(|b| b.is_ascii_digit()) {
+        return Error::NotReady(format!("no service and no process is called {shown}; see 'forerun status --all'"));
+    }
+    let names = state::names(root).unwrap_or_default();
+    let what_to_do = match nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean '{}'?", one_line(near)),
+        None => "see 'forerun status --all'".to_owned(),
+    };
+    Error::NotReady(format!("no service is called {shown}; {what_to_do}"))
+}
+
+/// The number that a name may be.
+pub fn pid(name: &str) -> Option<i32> {
+    name.parse().ok().filter(|&pid: &i32| pid > 0 && name.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// The instance whose main process has this pid.
+///
+/// # Errors
+/// [`Error::Conflict`] where the process is another one of an instance: what was meant is asked, not guessed.
+pub fn instance_of(root: &Path, us: Uid, pid: i32) -> Result<Option<String>, Error> {
+    let Some(process) = sys::process(pid) else { return Ok(None) };
+    let lineage = lineage(process);
+    let is_in = |identity: &Identity| lineage.iter().any(|p| (p.pid, p.start) == (identity.pid, identity.start));
+    for name in state::names(root).unwrap_or_default() {
+        let folder = Folder::existing(root, &name, us.as_raw()).ok().flatten();
+        let Some(Ok(Some(record))) = folder.map(|folder| Record::look(&folder, &name)) else { continue };
+        if record.process.pid == pid && record.process.start == process.start {
+            return Ok(Some(name));
+        }
+        if is_in(&record.process) {
+            let message = format!(
+                "pid {pid} is a process of {}, whose main process is pid {}; name that",
+                quoted(&name),
+                record.process.pid
+            );
+            return Err(Error::Conflict(message));
+        }
+    }
+    Ok(None)
+}
+
+/// A process and its ancestors.
+fn lineage(process: Process) -> Vec<Process> {
+    let parent = |child: &Process| sys::process(child.parent).filter(|parent| parent.start <= child.start);
+    std::iter::successors(Some(process), parent).take_while(|p| p.pid > 1).collect()
+}
+
+/// The other user who has an instance of this name: root sees all, and stops its own.
+fn whose(name: &str) -> Option<String> {
+    let has = |(root, account): &(PathBuf, Account)| {
+        let folder = Folder::existing(root, name, account.uid);
+        folder.ok().flatten().is_some_and(|folder| matches!(Record::look(&folder, name), Ok(Some(_))))
+    };
+    homes().find(has).map(|(_, account)| account.name)
+}
