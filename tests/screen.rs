@@ -337,7 +337,7 @@ fn bash_offers_names_where_a_name_can_be() {
         assert_eq!(done.stderr, "", "{words:?}");
         done.stdout.trim().to_owned()
     };
-    for command in ["status", "stop", "restart", "logs", "fds"] {
+    for command in ["status", "stop", "restart", "logs", "fds", "forget"] {
         assert_eq!(offered(&[command, ""]), "webby webui", "{command}");
     }
     assert_eq!(offered(&["--color", "never", "stop", "webu"]), "webui");
@@ -355,7 +355,7 @@ fn fish_offers_names_where_a_name_can_be() {
         let text = format!("source {}; complete -C '{line}'", script.display());
         done(shell(&room, "fish").args(["--no-config", "-c", &text])).expect_code(0).stdout
     };
-    for command in ["status", "stop", "restart", "logs", "fds"] {
+    for command in ["status", "stop", "restart", "logs", "fds", "forget"] {
         assert_eq!(offered(&format!("forerun {command} we")), "webby\nwebui\n");
     }
     assert!(!offered("forerun unit we").contains("webui"));
