@@ -1,6 +1,8 @@
 //! What is written down: README.md, docs/ and examples/ are run as they stand, so that they cannot rot.
 
 mod common;
+#[path = "supervisors/harness.rs"]
+mod harness;
 
 #[path = "docs/blocks.rs"]
 mod blocks;
@@ -16,6 +18,8 @@ mod pages;
 mod picture;
 #[path = "docs/place.rs"]
 mod place;
+#[path = "docs/systemd.rs"]
+mod systemd;
 
 use std::path::{Path, PathBuf};
 
