@@ -1,5 +1,5 @@
-//! The README's figures: `cargo bench`. Ratios are taken in one run, in turn, against another program;
-//! instructions are callgrind's, up to the exec. Linux only.
+//! Measures the README's figures: `cargo bench`. Ratios compare programs that run in turn within one run. Instructions
+//! are counted by callgrind up to the exec. Linux only.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ fn main() {
         return fixture::main();
     }
     let room = tempfile::tempdir().expect("a temporary folder");
-    // Where a user's state folder is: on the disk, and not in memory.
+    // As a user's state folder is: on the disk, not in memory.
     let bench = Bench { state: room.path().join("state") };
     bench.becoming();
     bench.instructions();
@@ -44,7 +44,7 @@ impl Bench {
         command
     }
 
-    /// Wall time of an exec shim, relative to env(1).
+    /// Wall time of forerun in front of a command, relative to env(1).
     fn becoming(&self) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let wait = format!("tcp:{}", listener.local_addr().expect("an address"));
@@ -75,7 +75,7 @@ impl Bench {
         }
     }
 
-    /// Instructions until execve.
+    /// Instructions until execve(2).
     fn instructions(&self) {
         println!("Instructions until the exec (callgrind)");
         for (what, program, args) in [
@@ -97,7 +97,7 @@ impl Bench {
         }
     }
 
-    /// From the moment when a server listens until detached forerun returns.
+    /// Time from the moment when a server listens until the detached start returns.
     fn noticing(&self) {
         let own = std::env::current_exe().expect("our own path");
         let late: Vec<(f64, f64)> = (0..50u64)
@@ -126,7 +126,7 @@ impl Bench {
         }
     }
 
-    /// CPU time of waiting for three seconds.
+    /// CPU time of a wait of three seconds.
     fn burning(&self) {
         println!("CPU time of a wait of 3 s that does not come true");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
@@ -144,7 +144,7 @@ impl Bench {
         }
     }
 
-    /// A sidecar beside a server that does nothing, for ten minutes.
+    /// Cost of a sidecar beside an idle server, for ten minutes.
     fn watching(&self) {
         const MINUTES: u32 = 10;
         let own = std::env::current_exe().expect("our own path");
@@ -164,7 +164,7 @@ impl Bench {
             let line = text.lines().find_map(|line| line.strip_prefix(key)).expect("a line");
             line.split_whitespace().find_map(|word| word.parse().ok()).expect("a number")
         };
-        // Its own and its children's user and system time, in ticks of 10 ms (proc_pid_stat(5), fields 14 to 17).
+        // User and system time of the sidecar and its children, in ticks of 10 ms (proc_pid_stat(5), fields 14 to 17).
         let cpu = || -> f64 {
             let text = read("stat");
             let fields = text.rsplit(')').next().expect("fields").split_whitespace();
@@ -181,7 +181,7 @@ impl Bench {
         kill_recorded(&folder);
     }
 
-    /// Fifty waits that come up at random, and ten that never do.
+    /// Fifty waits that become true at random times, and ten that never do.
     fn waiting_for_many(&self) {
         let folder = self.state.join("waits");
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -230,7 +230,7 @@ fn median(times: &mut [Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-/// Reads and removes callgrind's dump.
+/// Reads and removes the dump of callgrind.
 fn totals(folder: &Path) -> Option<u64> {
     let dump = folder.join("callgrind.1");
     let text = std::fs::read_to_string(&dump).ok()?;

@@ -378,7 +378,7 @@ fn service_args() -> [Arg; 8] {
         repeated("env", "K=V", "Set a variable of the server's environment"),
         path("env-file", "FILE", "Read variables from FILE; the environment wins over it"),
         option("port", "N", "Guard port N [default: that of a loopback health URL; 0: none]")
-            .value_parser(value_parser!(u16)),
+            .value_parser(crate::text::port),
         option("nofile", "SOFT[:HARD]", "Limit the server's open file descriptors"),
         flag("close-fds", "Pass on only descriptors 0 to 2 and the LISTEN_FDS range"),
     ]

@@ -1,25 +1,26 @@
 #![forbid(unsafe_code)]
-//! An environment, entry by entry: what forerun does not touch goes on to the byte and in its order.
+//! An environment as a list of entries. Entries that forerun does not change are passed on unchanged and in their
+//! order.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-/// Says who speaks for which instance; inherited by every descendant of the server.
+/// Marks a process as part of an instance. Every descendant of the server inherits it.
 pub const COOKIE: &str = "FORERUN_INSTANCE";
-/// Which file the unit is that started us, of those that forerun wrote.
+/// Path of the unit file that started us. Only units that forerun wrote set it.
 pub const UNIT_FILE: &str = "FORERUN_UNIT";
-/// Where readiness is told.
+/// The socket for readiness messages (sd_notify(3)).
 pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
-/// What only the process that a supervisor started may answer to. By name, not by prefix: LISTEN_ADDR is
-/// a setting of many servers.
+/// Variables that only the process that a supervisor started may use. They are listed by name, because a prefix would
+/// match LISTEN_ADDR, a setting of many servers.
 const NOTIFICATION: [&str; 7] =
     [NOTIFY_SOCKET, "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID", "WATCHDOG_USEC", "WATCHDOG_PID"];
-/// What the one who speaks to the service manager has, and nobody else.
+/// Variables for the process that reports to the service manager.
 const SPEAKERS: [&str; 3] = [NOTIFY_SOCKET, "WATCHDOG_USEC", "WATCHDOG_PID"];
-/// What says which unit a process belongs to.
+/// Variables that say which unit a process belongs to.
 const UNIT: [&str; 3] = ["INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID"];
-/// What is said to forerun alone.
+/// Variables that only forerun reads.
 const OURS: [&str; 2] = [UNIT_FILE, "FORERUN_FOREGROUND"];
 
 /// A list of `NAME=value` entries.
@@ -31,23 +32,23 @@ impl Environment {
         Environment(entries)
     }
 
-    /// The entries as they are handed to execve.
+    /// The entries as execve(2) takes them.
     pub fn entries(&self) -> &[OsString] {
         &self.0
     }
 
-    /// The value of the first entry of that name.
+    /// The value of the first entry with this name.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.iter().find_map(|entry| value_of(entry, name.as_bytes()))
     }
 
-    /// The value, where there is one that is not empty.
+    /// The value, if it is not empty.
     pub fn filled(&self, name: &str) -> Option<&OsStr> {
         self.get(name).filter(|v| !v.is_empty())
     }
 
-    /// Sets a variable, in the place of the first entry of its name. Further ones go: which of them counts
-    /// differs from one program to the next (getenv(3) takes the first, a shell the last).
+    /// Sets a variable in place of the first entry with this name, and removes the others. Programs differ in which of
+    /// several entries they use (getenv(3) the first, a shell the last).
     pub fn set(&mut self, name: &OsStr, value: &OsStr) {
         let mut entry = name.to_owned();
         entry.push("=");
@@ -57,27 +58,27 @@ impl Environment {
         self.0.insert(first.unwrap_or(self.0.len()), entry);
     }
 
-    /// For a check or a fix: without what only the supervised process may answer to.
+    /// The environment for checks and fixes: without variables that only the supervised process may use.
     pub fn for_checks(&self) -> Self {
         self.without(&NOTIFICATION).without(&[UNIT_FILE])
     }
 
-    /// For a server in the foreground.
+    /// The environment for a server in the foreground.
     pub fn for_server(&self) -> Self {
         self.without(&OURS)
     }
 
-    /// For a server that does not speak to the service manager: the sidecar does.
+    /// The environment for a server whose sidecar reports to the service manager.
     pub fn for_silent_server(&self) -> Self {
         self.without(&SPEAKERS)
     }
 
-    /// For a detached server: also without what says that it is of somebody else's unit.
+    /// The environment for a detached server: also without variables that would assign it to another unit.
     pub fn for_detached(&self) -> Self {
         self.for_checks().without(&UNIT).without(&OURS)
     }
 
-    /// Less these variables.
+    /// The environment without these variables.
     pub fn without(&self, names: &[&str]) -> Self {
         let goes = |entry: &OsString| names.iter().any(|name| value_of(entry, name.as_bytes()).is_some());
         Environment(self.0.iter().filter(|e| !goes(e)).cloned().collect())
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_keep_their_order_and_what_is_no_pair_stays() {
+    fn entries_keep_their_order_even_without_an_equals_sign() {
         let mut e = environment(&["B=1", "broken", "A=2", "=odd", "A=3"]);
         e.set("B".as_ref(), "9".as_ref());
         e.set("C".as_ref(), "".as_ref());
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_detached_server_is_of_nobody_elses_unit() {
+    fn a_detached_server_belongs_to_no_other_unit() {
         let e = environment(&[
             "NOTIFY_SOCKET=/n",
             "LISTEN_FDS=1",

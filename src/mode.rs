@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
-//! Foreground or detached, and why. Pure: it decides from a [`Situation`] that somebody else looked up.
+//! Decides between foreground and detached, and gives the reason. Pure: another module looks up the [`Situation`].
 //!
-//! The rules are tried in order and the first that matches wins. Every variable that marks a supervisor is
-//! inherited by what runs below it, so a mark that is proven to be somebody else's does not count.
+//! The rules are tried in order, and the first one that matches wins. Every variable that marks a supervisor is
+//! inherited by all processes below it. So a mark does not count if it is proved to belong to another process.
 
 use std::fmt;
 
@@ -22,28 +22,28 @@ impl fmt::Display for Mode {
     }
 }
 
-/// What a supervisor is called in messages and records.
+/// The name of a supervisor in messages and records.
 pub type Supervisor = &'static str;
 
-/// What the decision is made from.
+/// Everything that the decision depends on.
 #[derive(Clone, Debug, Default)]
 pub struct Situation {
-    /// `--foreground` or `--detach`, on the command line or in the file.
+    /// `--foreground` or `--detach`, from the command line or the file.
     pub asked: Option<(Mode, &'static str)>,
-    /// FORERUN_FOREGROUND, understood.
+    /// The mode that FORERUN_FOREGROUND asks for.
     pub forced: Option<Mode>,
     pub launchd_socket: bool,
     pub notify_socket: bool,
     pub invocation_id: bool,
     pub xpc_service_name: Option<String>,
     pub supervisor_enabled: bool,
-    /// SYSTEMD_EXEC_PID, where it is a number.
+    /// SYSTEMD_EXEC_PID, if it is a number.
     pub systemd_exec_pid: Option<i32>,
     pub pid: i32,
-    /// 0 when the parent is outside our pid namespace.
+    /// 0 if the parent is outside our pid namespace.
     pub parent: i32,
     pub parent_name: Option<String>,
-    /// The name of pid 1, looked up where it is our parent.
+    /// The name of pid 1, looked up only if it is our parent.
     pub init_name: Option<String>,
     pub stdin_is_terminal: bool,
     pub stderr_is_terminal: bool,
@@ -51,20 +51,20 @@ pub struct Situation {
     pub cgroup_leaf: Option<String>,
 }
 
-/// What was decided.
+/// The decision, with its reason.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decision {
     pub mode: Mode,
     pub reason: String,
-    /// What rules 3 to 6 recognise, whichever rule decided.
+    /// The supervisor that rules 3 to 6 recognise, even if another rule decided.
     pub recognised: Option<Supervisor>,
-    /// Recognised, or asked for `--foreground` without a controlling terminal.
+    /// A supervisor was recognised, or `--foreground` was given without a controlling terminal.
     pub supervised: bool,
-    /// Why systemd's variables did not count, where they did not.
+    /// Why systemd's variables do not count, if they were there.
     pub disproved: Option<String>,
     /// The supervisor started our parent: a start script without `exec`.
     pub parent_supervised: bool,
-    /// NOTIFY_SOCKET is ours to speak to.
+    /// forerun may send messages to NOTIFY_SOCKET.
     pub may_notify: bool,
 }
 
@@ -84,7 +84,7 @@ const INITS: [&str; 13] = [
     "procd",
 ];
 
-/// Decides.
+/// Applies the rules.
 pub fn decide(s: &Situation) -> Decision {
     let disproved = disproof(s);
     let found = recognise(s, disproved.is_none());
@@ -137,7 +137,7 @@ fn recognise(s: &Situation, systemd_counts: bool) -> Option<(Supervisor, String)
         return Some(("a container", "we are pid 1".to_owned()));
     }
     if s.parent == 1 {
-        // Unknown is not "no init": /proc can hide pid 1's name.
+        // If the name is unknown, pid 1 may still be an init, because /proc can hide the name.
         if let Some(name) = s.init_name.as_deref().filter(|n| !INITS.contains(n)) {
             return Some(("a container", format!("our parent is pid 1, '{name}', which is not the system's init")));
         }
@@ -159,7 +159,7 @@ fn recognise(s: &Situation, systemd_counts: bool) -> Option<(Supervisor, String)
     Some((supervisor, format!("our parent is '{}'", s.parent_name.as_deref()?)))
 }
 
-/// Proof that INVOCATION_ID and NOTIFY_SOCKET are somebody else's.
+/// Proof that INVOCATION_ID and NOTIFY_SOCKET belong to another process.
 fn disproof(s: &Situation) -> Option<String> {
     if !(s.invocation_id || s.notify_socket) || !(s.stdin_is_terminal && s.stderr_is_terminal) {
         return None;
@@ -179,7 +179,7 @@ fn is_launchd_label(name: &str) -> bool {
     !(name.is_empty() || name == "0" || name.starts_with("application."))
 }
 
-/// What FORERUN_FOREGROUND asks for; `Err` when it is none of the words.
+/// The mode that FORERUN_FOREGROUND asks for. `Err` if it is none of the accepted words.
 pub fn forced(value: &str) -> Result<Option<Mode>, ()> {
     match value.to_ascii_lowercase().as_str() {
         "" => Ok(None),
@@ -206,7 +206,7 @@ mod tests {
         }
     }
 
-    /// Started by a supervisor: no terminal anywhere.
+    /// A process that a supervisor started: no terminal anywhere.
     fn service() -> Situation {
         Situation {
             stdin_is_terminal: false,
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn inherited_variables_do_not_count_with_proof_only() {
+    fn inherited_variables_are_ignored_only_with_proof() {
         let inherited = Situation { invocation_id: true, notify_socket: true, ..shell() };
         let with = |exec_pid, leaf: Option<&str>| Situation {
             systemd_exec_pid: exec_pid,
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disproof_leaves_the_other_rules_alone() {
+    fn a_disproof_does_not_affect_the_other_rules() {
         let s = Situation { parent_name: Some("runsv".into()), ..shell() };
         let s = Situation { invocation_id: true, systemd_exec_pid: Some(7), ..s };
         assert_eq!(decide(&s).recognised, Some("runit"));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn forerun_foreground_knows_its_words() {
+    fn forerun_foreground_accepts_its_words() {
         assert_eq!(forced("Yes"), Ok(Some(Mode::Foreground)));
         assert_eq!(forced("off"), Ok(Some(Mode::Detached)));
         assert_eq!(forced(""), Ok(None));

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Looks up what the mode is decided from.
+//! Looks up everything that the mode depends on.
 
 use std::io::{self, IsTerminal};
 
@@ -10,10 +10,10 @@ use crate::mode::{self, Decision, Mode, Situation};
 use crate::sys;
 use crate::text::quoted;
 
-/// Decides the mode. `asked`: what the file says of it, where the command line says nothing.
+/// Decides the mode. `asked` is the mode in the file, used if the command line sets none.
 ///
 /// # Errors
-/// [`Error::Usage`] when FORERUN_FOREGROUND is none of its words.
+/// [`Error::Usage`] when FORERUN_FOREGROUND is none of the accepted words.
 pub fn decide(
     options: &Options,
     environment: &Environment,
@@ -32,7 +32,7 @@ pub fn decide(
     Ok(mode::decide(&Situation { asked, forced, ..look(environment) }))
 }
 
-/// Whether a supervisor started us, whatever was asked for.
+/// Whether a supervisor started us, whatever mode was asked for.
 pub fn is_recognised(environment: &Environment) -> bool {
     mode::decide(&look(environment)).recognised.is_some()
 }
@@ -56,7 +56,7 @@ fn look(environment: &Environment) -> Situation {
         stdin_is_terminal: io::stdin().is_terminal(),
         stderr_is_terminal: io::stderr().is_terminal(),
         controlling_terminal: sys::has_controlling_terminal(),
-        // Only ever needed to disprove systemd's variables.
+        // Needed only to prove that systemd's variables belong to another process.
         cgroup_leaf: if notify_socket || invocation_id { sys::cgroup().and_then(|path| leaf(&path)) } else { None },
         ..Situation::default()
     }

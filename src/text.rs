@@ -70,9 +70,20 @@ pub fn shell_words<S: AsRef<OsStr>>(words: &[S]) -> String {
 /// # Errors
 /// What is wrong with it, without the text itself.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let failed = |e: &str| format!("no duration such as 500ms, 2s or 1m30s: {e}");
-    let duration = humantime::parse_duration(text).map_err(|e| failed(&e.to_string()))?;
-    if duration > LONGEST_DURATION { Err(failed("it is longer than ten years")) } else { Ok(duration) }
+    // What humantime says of a text may have a line break in it, and says less than an example.
+    let duration =
+        humantime::parse_duration(text).map_err(|_| "not a duration; write 500ms, 2s or 1m30s".to_owned())?;
+    if duration > LONGEST_DURATION { Err("too long; a duration is at most ten years".to_owned()) } else { Ok(duration) }
+}
+
+/// Reads the number of a port; 0 stands for none.
+///
+/// # Errors
+/// What is wrong with it, without the text itself.
+pub fn port(text: &str) -> Result<u16, String> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| digits);
+    number.ok_or_else(|| "not a port; a port is a number from 1 to 65535".to_owned())
 }
 
 /// A duration to three digits, as people say it: `300ms`, `1.25s`, `2m 3s`.
@@ -128,8 +139,9 @@ mod tests {
     #[test]
     fn durations_are_bounded() {
         assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        for bad in ["", "5", "-1s", "11years", "18446744073709551615s 999ms"] {
-            assert!(duration(bad).is_err(), "{bad}");
+        for bad in ["", "5", "-1s", "1x", "11years", "18446744073709551615s 999ms"] {
+            let why = duration(bad).expect_err(bad);
+            assert!(!why.contains('\n') && why.contains("duration"), "{bad}: {why}");
         }
     }
 
@@ -142,6 +154,20 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_found() {
-        assert_eq!(nearest("prot", ["name", "port", "cwd"]), Some("port"));
+        let known = ["name", "port", "command", "require", "env", "env-file", "health"];
+        for (name, near) in [
+            ("prot", Some("port")),
+            ("comand", Some("command")),
+            ("heatlh", Some("health")),
+            ("env_file", Some("env-file")),
+            ("requires", Some("require")),
+            ("user", None),
+            ("x", None),
+            ("", None),
+            ("end", Some("env")),
+            ("log-level", None),
+        ] {
+            assert_eq!(nearest(name, known), near, "{name}");
+        }
     }
 }

@@ -8,7 +8,6 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{Done, Room, collect, done, free_port, is_root};
@@ -260,14 +259,14 @@ fn what_is_wrong_in_the_file_is_named_with_its_line() {
         ("\ncommand = ['']\n", &["line 2", "empty"]),
         ("command = \"a 'b\"\n", &["line 1", "unclosed quote"]),
         ("[[wait]]\ncheck = 'tpc:a:1'\n", &["line 2", "unknown kind 'tpc'"]),
-        ("[[wait]]\ncheck = 'tcp:a:1'\ntimeout = '5'\n", &["line 3", "'5' is no duration"]),
+        ("[[wait]]\ncheck = 'tcp:a:1'\ntimeout = '5'\n", &["line 3", "'5' is not a duration"]),
         ("[[wait]]\ncheck = 'tcp:a:1'\nfix = 'true'\n", &["line 3", "'fix' belongs in [[require]]"]),
         ("[[wait]]\ncheck = 'tcp:a:1'\nstatus = '200'\n", &["line 3", "'status' needs an http"]),
-        ("[[wait]]\ncheck = 'http://a/'\nstatus = '2xx'\n", &["line 3", "'2xx' is no status"]),
+        ("[[wait]]\ncheck = 'http://a/'\nstatus = '2xx'\n", &["line 3", "'2xx' is not a status"]),
         ("[[wait]]\ncheck = 'http://a/'\nbody = ''\n", &["line 3", "body"]),
         ("[[wait]]\ncheck = 'http://a/'\nheaders = { 'a b' = 'c' }\n", &["line 3", "header"]),
         ("[[require]]\ncheck = 'cmd:a'\ntimeout = '1s'\n", &["line 3", "[[wait]]"]),
-        ("[[require]]\nhint = 'x'\n", &["line 1", "missing field 'check'"]),
+        ("[[require]]\nhint = 'x'\n", &["line 1", "require has no check"]),
         ("[env]\nA = 1\n", &["line 2"]),
         ("[env]\n'A=B' = '1'\n", &["line 2", "'A=B'"]),
         ("[watch]\nmax-fds = '101%'\n", &["line 2", "'101%'"]),
@@ -618,28 +617,6 @@ fn the_journal_gets_a_priority_before_each_line() {
         assert!(text.lines().count() == 2 && text.lines().all(|l| l.starts_with(prefix)), "{text}");
     }
     log.flush().expect("flushed");
-}
-
-#[test]
-fn every_flag_of_the_help_is_in_the_readme_and_every_flag_of_the_example_in_the_help() {
-    let help = Room::new().run(&["--help"]).expect_code(0).stdout;
-    let flags = |text: &str| -> Vec<String> {
-        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).filter(|w| w.starts_with("--"));
-        words.filter(|w| w.len() > 2).map(str::to_owned).collect()
-    };
-    let file = |name: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name);
-    let readme = flags(&file("README.md"));
-    for flag in flags(&help).iter().filter(|f| !["--help", "--version"].contains(&f.as_str())) {
-        assert!(readme.contains(flag), "{flag} is not in the README");
-    }
-    let known = flags(&help);
-    let unit = Room::new().run(&["unit", "--help"]).expect_code(0).stdout;
-    for flag in flags(&unit).iter().filter(|f| f.as_str() != "--help") {
-        assert!(readme.contains(flag), "{flag} of 'forerun unit' is not in the README");
-    }
-    for flag in flags(&file("examples/start.sh")) {
-        assert!(known.contains(&flag), "{flag} of the example is not in the help");
-    }
 }
 
 #[test]

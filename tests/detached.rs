@@ -101,15 +101,9 @@ fn the_server_has_a_session_of_its_own_and_no_descriptor_but_the_first_three() {
     let mut command = detached(&room, &["--json"], witness(), &[&seen.display().to_string()]);
     let terminal = Terminal::open();
     let file = tempfile::tempfile().expect("a file");
-    let number = std::os::fd::AsRawFd::as_raw_fd(&file);
     let out = room.path().join("out");
     terminal.attach(&mut command).stdout(std::fs::File::create(&out).expect("a file"));
-    prepared(&mut command, move || {
-        for to in [15, 17, 209] {
-            // SAFETY: integers; the first is open.
-            unsafe { libc::dup2(number, to) };
-        }
-    });
+    process::with_copies(&mut command, &file, &[15, 17, 209]);
     let output = collect(command.spawn().expect("spawned"));
     assert!(output.status.success());
     let answer: Value = serde_json::from_slice(&std::fs::read(&out).expect("read")).expect("JSON");

@@ -7,7 +7,7 @@ mod common;
 use std::ffi::{OsStr, OsString, c_int};
 use std::io::Read;
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use common::process::{self, in_own_session, prepared, send, with_entries, with_plain_signals};
+use common::process::{self, in_own_session, prepared, send, with_copies, with_entries, with_plain_signals};
 use common::terminal::Terminal;
 use common::{
     Room, UNEXECUTABLE, accepts, alive, collect, eventually, fixture, free_port, holds_within, unexecutable, witness,
@@ -249,6 +249,7 @@ fn limits_umask_niceness_and_all_else_are_as_they_came() {
 fn descriptors_are_those_inherited_whichever_of_the_first_three_are_closed() {
     let file = tempfile::tempfile().expect("a file");
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let (file, listener) = (process::out_of_the_way(&file), process::out_of_the_way(&listener));
     let (file_number, listener_number) = (file.as_raw_fd(), listener.as_raw_fd());
     for closed in 0..8 {
         let prepare = move || {
@@ -391,23 +392,13 @@ fn a_child_of_the_callers_that_ended_is_gone_where_nobody_asks() {
 
 /// The socket on all of these descriptors, and nothing on the others but on the first three.
 fn with_descriptors<'a>(command: &'a mut Command, socket: &TcpListener, numbers: &[i32]) -> &'a mut Command {
-    // Out of the way, and kept until the command is dropped: onto itself, dup2 would leave it close-on-exec.
-    // SAFETY: integers; the first is open.
-    let copy = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 500) };
-    // SAFETY: a new descriptor, which nobody else has.
-    let copy = unsafe { OwnedFd::from_raw_fd(copy) };
-    let numbers = numbers.to_owned();
-    prepared(command, move || {
-        // SAFETY: integers; the copy is open, the others may be.
-        unsafe {
-            (3..500).for_each(|number| {
-                libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
-            });
-            numbers.iter().for_each(|&to| {
-                libc::dup2(copy.as_raw_fd(), to);
-            });
-        }
-    })
+    prepared(command, || {
+        (3..500).for_each(|number| {
+            // SAFETY: integers; it need not be open.
+            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        });
+    });
+    with_copies(command, socket, numbers)
 }
 
 /// Executes forerun with activation sockets, as systemd does: LISTEN_PID is its own pid.

@@ -264,6 +264,14 @@ fn colors_are_for_terminals_and_for_who_asks() {
         is_colored(&Terminal::open().run(command).1)
     };
     assert!(on_terminal(&[("TERM", "xterm")], &check));
+    let progress = ["check", "--require", "cmd:sh"];
+    let marks = |color: &str| {
+        let mut command = room.forerun();
+        command.args(progress).args(["--color", color]).env("TERM", "xterm").env("LANG", "C.UTF-8");
+        Terminal::open().run(command).1
+    };
+    assert!(marks("auto").contains("\u{1b}[32m✓\u{1b}[0m cmd:sh"));
+    assert!(marks("never").contains("✓ cmd:sh"));
     for variables in [&[("TERM", "dumb")][..], &[], &[("TERM", "xterm"), ("NO_COLOR", "1")]] {
         assert!(!on_terminal(variables, &check), "{variables:?}");
     }
@@ -329,7 +337,7 @@ fn bash_offers_names_where_a_name_can_be() {
         assert_eq!(done.stderr, "", "{words:?}");
         done.stdout.trim().to_owned()
     };
-    for command in ["status", "stop", "restart", "logs", "fds"] {
+    for command in ["status", "stop", "restart", "logs", "fds", "forget"] {
         assert_eq!(offered(&[command, ""]), "webby webui", "{command}");
     }
     assert_eq!(offered(&["--color", "never", "stop", "webu"]), "webui");
@@ -347,7 +355,7 @@ fn fish_offers_names_where_a_name_can_be() {
         let text = format!("source {}; complete -C '{line}'", script.display());
         done(shell(&room, "fish").args(["--no-config", "-c", &text])).expect_code(0).stdout
     };
-    for command in ["status", "stop", "restart", "logs", "fds"] {
+    for command in ["status", "stop", "restart", "logs", "fds", "forget"] {
         assert_eq!(offered(&format!("forerun {command} we")), "webby\nwebui\n");
     }
     assert!(!offered("forerun unit we").contains("webui"));

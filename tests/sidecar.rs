@@ -3,13 +3,12 @@
 
 mod common;
 
-use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::process::{
-    self, PARENT, SESSION, children, descriptors, in_own_session, prepared, send, stat, strings, variable,
+    self, PARENT, SESSION, children, descriptors, in_own_session, prepared, send, stat, strings, variable, with_copies,
 };
 use common::{Killed, Manager, Room, alive, answer, done, eventually, fixture, free_port, holds_within, left};
 
@@ -230,14 +229,10 @@ fn a_newline_on_the_ready_descriptor_says_that_it_is_healthy() {
     let scene = Scene::new();
     let go = scene.path("go");
     let (read, write) = std::io::pipe().expect("a pipe");
-    let number = write.as_raw_fd();
     let health = scene.health();
     let args = ["--health", &health, "--ready-fd", "9"];
     let mut command = scene.command(&args, &["--when", go.to_str().expect("UTF-8")]);
-    prepared(&mut command, move || {
-        // SAFETY: integers.
-        unsafe { libc::dup2(number, 9) };
-    });
+    with_copies(&mut command, &write, &[9]);
     let child = Killed(command.spawn().expect("spawned"));
     drop((write, command));
     let sidecar = scene.sidecar();
@@ -262,12 +257,10 @@ fn a_sidecar_is_nobodys_child_and_has_nothing_of_the_servers() {
     let scene = Scene::new();
     scene.watch("");
     let (read, write) = std::io::pipe().expect("a pipe");
-    let number = write.as_raw_fd();
     let mut command = scene.command(&[], &[]);
-    prepared(&mut command, move || {
+    prepared(with_copies(&mut command, &write, &[9]), || {
         // SAFETY: integers, and a disposition that is valid. A supervisor may have left all of it so.
         unsafe {
-            libc::dup2(number, 9);
             libc::signal(libc::SIGTERM, libc::SIG_IGN);
             let mut set = std::mem::zeroed();
             libc::sigfillset(&mut set);

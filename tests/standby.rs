@@ -655,7 +655,7 @@ fn a_line_is_said_when_it_begins_when_the_holder_is_another_and_when_it_ends() {
     let held = |pid: i32| format!("forerun: standby: the name 'web' is held by pid {pid} (");
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(lines[0].starts_with(&held(first)) && lines[1].starts_with(&held(second)), "{lines:?}");
-    assert!(lines[2].starts_with("forerun: standby is over after ") && lines[2].ends_with("; going on"), "{lines:?}");
+    assert!(lines[2].starts_with("forerun: standby is over after ") && lines[2].ends_with("; starting"), "{lines:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Foreground: this process becomes the server. Nothing of forerun is left: no thread (every check has been
-//! joined), no child, no descriptor (all are close-on-exec), no handler.
+//! Foreground: this process becomes the server. Nothing of forerun is left: every thread has been joined, there is no
+//! child except the sidecar, every descriptor is close-on-exec, and no signal handler remains.
 
 use std::collections::HashSet;
 use std::os::fd::AsFd;
@@ -24,7 +24,7 @@ use crate::text::quoted;
 
 pub fn start(mut launch: Launch) -> Result<(), Error> {
     let service = launch.service;
-    // A folder that cannot be had is no reason to keep a server from starting: then only the port is guarded.
+    // A state folder that cannot be used does not prevent a start. Then only the port is guarded.
     let folder = launch.state.clone().and_then(|root| Folder::open(&root, &service.name));
     let folder = folder.map_err(|e| log::warn!("{e}; continuing without a record")).ok();
     let (lock, kept) = take_place(&mut launch, folder.as_ref())?;
@@ -67,12 +67,12 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     Err(exec_error(&service.command, &path, &error))
 }
 
-/// Who says that the server is ready.
+/// Who reports that the server is ready.
 #[derive(PartialEq, Eq)]
 enum Ready {
-    /// The sidecar, or the server itself.
+    /// The sidecar or the server itself.
     IsSaid,
-    /// Nobody else will.
+    /// forerun, because nobody else will.
     IsOursToSay,
 }
 
@@ -80,13 +80,12 @@ fn role<'a>(launch: &'a Launch) -> Role<'a> {
     Role::in_foreground(launch.service, launch.decision, launch.teller.manager(), launch.unit_is_ours)
 }
 
-/// Starts the sidecar, where there is something for it to do, and takes from the server's environment what is the
-/// sidecar's.
+/// Starts the sidecar if it has any task. Removes from the server's environment the variables that the sidecar uses.
 fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environment) -> Ready {
     let role = role(launch);
     let before = launch.before.as_ref().filter(|before| before.cookie == cookie);
     let there = before.and_then(|before| before.sidecar.clone());
-    // A server that executes its start script again has one, which knows whom to speak to.
+    // If a server executes its start script again, it has its sidecar already, and that one knows whom to report to.
     if let Some(sidecar) = there.filter(|sidecar| sidecar.verified().is_some_and(|p| !p.zombie)) {
         launch.sidecar = Some(sidecar);
         return Ready::IsSaid;
@@ -95,10 +94,10 @@ fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environmen
         return Ready::IsSaid;
     }
     if let Some(manager) = role.manager {
-        // Only we can say it: we are still the main process. Systemd before 254 does not know it.
+        // Only we can send this, because we are still the main process. systemd before 254 does not know it.
         manager.tell(&[NotifyState::Custom("NOTIFYACCESS=all")]);
     }
-    let main = ourselves().ok_or_else(|| "this process's own start time cannot be read".to_owned());
+    let main = ourselves().ok_or_else(|| "its own start time cannot be read".to_owned());
     let (stderr, state) = (std::io::stderr(), launch.state.as_deref().ok());
     match main.and_then(|main| sidecar::start(&role, &main, cookie, &launch.context, state, stderr.as_fd())) {
         Ok(sidecar) => {
@@ -115,7 +114,7 @@ fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environmen
     }
 }
 
-/// Says that the server is ready, where no sidecar can: it is started as if it were.
+/// Reports that the server is ready, if no sidecar can. The server counts as ready when it is executed.
 fn say_ready(launch: &Launch) {
     let role = role(launch);
     if let Some(manager) = role.manager {
@@ -126,7 +125,7 @@ fn say_ready(launch: &Launch) {
     }
 }
 
-/// A server that executes its start script again has said that it is ready, and has the descriptor no more.
+/// A server that executes its start script again reported readiness before, and no longer has the descriptor.
 fn ready_fd_is_open(service: &Service, is_ourselves: bool) -> Result<(), Error> {
     match service.ready_fd.filter(|&number| !sys::is_inheritable(number)) {
         Some(number) if !is_ourselves => Err(Error::Config(format!(
@@ -143,7 +142,7 @@ fn undo(folder: Option<&Folder>, before: Option<&Record>) {
     }
 }
 
-/// Makes sure that name and port are free, and keeps the lock. The cookie is kept where we are the instance.
+/// Waits until name and port are free, and returns the lock. Also returns the cookie if we are the recorded instance.
 fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lock>, Option<String>), Error> {
     let mut standby = None;
     let mut warnings = Warnings::default();
@@ -169,13 +168,13 @@ fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lo
         if !stands_by || conflict.kind == Kind::OtherService {
             return Err(conflict.into_error(launch.decision.supervised));
         }
-        // Whoever has the place must be able to leave it.
+        // The holder needs the lock to be stopped.
         drop(lock);
         standby.get_or_insert_with(Standby::new).wait(launch, conflict)?;
     }
 }
 
-/// Warnings, each given once: a standby looks at the same place again and again.
+/// Prints each warning once, because a standby looks again and again.
 #[derive(Default)]
 struct Warnings(HashSet<String>);
 
@@ -188,7 +187,7 @@ impl Warnings {
     }
 }
 
-/// Who has the name, as far as that keeps a server from starting.
+/// Who holds the name. A record that cannot be read does not prevent a start.
 fn holder(launch: &Launch, folder: Option<&Folder>, warnings: &mut Warnings) -> Holder {
     let Some(folder) = folder else { return Holder::Nobody };
     match place::holder(launch.service, folder, &launch.host) {
@@ -196,8 +195,8 @@ fn holder(launch: &Launch, folder: Option<&Folder>, warnings: &mut Warnings) -> 
             warnings.warn(format!("{message}; continuing without it"));
             Holder::Nobody
         }
-        // A container that is started again finds its own last record, of a pid namespace that is gone: to take that
-        // for alive would be to stand by for ever.
+        // A restarted container finds its own last record, from a pid namespace that is gone. If that instance counted
+        // as alive, the container would stand by for ever.
         Ok(Holder::Unknown(record, why)) if is_of_a_container_before(&record, launch) => {
             let who = place::whereabouts(&record);
             warnings.warn(format!("cannot tell whether {who} runs: {why}; continuing"));
@@ -212,7 +211,7 @@ fn is_of_a_container_before(record: &Record, launch: &Launch) -> bool {
     theirs.machine == ours.machine && theirs.is_container() && ours.is_container()
 }
 
-/// Written before the exec: pid and start time stay the same. Where it cannot be written the start goes on.
+/// Writes the record before the exec, which keeps pid and start time. If it cannot be written, the start goes on.
 fn write_record(launch: &Launch, folder: Option<&Folder>, phase: Phase, cookie: &str, runs: Option<PathBuf>) {
     let (Some(folder), Some(process)) = (folder, ourselves()) else { return };
     let log = sys::file_of(std::io::stderr().as_fd());
@@ -222,14 +221,14 @@ fn write_record(launch: &Launch, folder: Option<&Folder>, phase: Phase, cookie: 
     }
 }
 
-/// What came in, plus the service's, plus the cookie; less what is forerun's own.
+/// The inherited variables, the service's and the cookie, without forerun's own.
 fn server_environment(service: &Service, inherited: &Environment, cookie: &str) -> Environment {
     let mut environment = service.variables.added_to(inherited.for_server());
     environment.set(COOKIE.as_ref(), cookie.as_ref());
     environment
 }
 
-/// The descriptor after the activation sockets, where those are ours.
+/// The first descriptor after the sockets of socket activation, if those are for us.
 fn first_to_close(environment: &Environment) -> i32 {
     let number = |name: &str| environment.get(name).and_then(|v| v.to_str()?.parse::<i32>().ok());
     let ours = number("LISTEN_PID") == i32::try_from(std::process::id()).ok();

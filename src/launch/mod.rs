@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Launching: the place, the checks, then the server, in the foreground or detached.
+//! Launches the server, in the foreground or detached: takes name and port, runs the checks, executes the server.
 
 pub mod checks;
 mod detached;
@@ -33,10 +33,10 @@ use crate::text::quoted;
 
 use place::{Conflict, Holder};
 
-/// When the wait for a lock is worth a line.
+/// How long to wait for a lock before a line is printed.
 const NOTEWORTHY: Duration = Duration::from_secs(1);
 
-/// One start.
+/// Everything one start needs; built once, by commands::start.
 pub struct Launch<'a> {
     pub service: &'a Service,
     pub decision: &'a Decision,
@@ -44,24 +44,24 @@ pub struct Launch<'a> {
     pub inherited: &'a Environment,
     pub arguments: &'a [OsString],
     pub dispositions: Dispositions,
-    /// How long what is in our place may take to stop.
+    /// How long an instance that is stopped to free our name or port may take.
     pub stop_grace: Duration,
     pub host: Host,
-    /// Where the folders of all services are.
+    /// The folder that holds the state folders of all services.
     pub state: Result<PathBuf, String>,
     pub called_in: PathBuf,
-    /// The limits that the server gets, where any were asked for.
+    /// The descriptor limits for the server, if any were set.
     pub nofile: Option<Nofile>,
     pub context: Arc<Context>,
     pub wake: Arc<Wake>,
     pub signals: Caught,
     pub teller: Teller,
     pub json: bool,
-    /// What started us is a unit that forerun wrote and nobody edited.
+    /// forerun wrote the unit that started us, and nobody edited it.
     pub unit_is_ours: bool,
-    /// The record of the instance that had the place before, or that we are.
+    /// The record of the instance that had the name before, or of the one that we are.
     pub before: Option<Box<Record>>,
-    /// The sidecar, once there is one.
+    /// The sidecar, once it has started.
     pub sidecar: Option<Identity>,
 }
 
@@ -69,7 +69,7 @@ impl Launch<'_> {
     /// Starts the server.
     ///
     /// # Errors
-    /// All of them. In the foreground it does not return otherwise.
+    /// All kinds. In the foreground this returns only with an error.
     pub fn start(self) -> Result<(), Error> {
         match self.decision.mode {
             Mode::Foreground => foreground::start(self),
@@ -77,20 +77,20 @@ impl Launch<'_> {
         }
     }
 
-    /// What running checks needs.
+    /// The parts that the checks need.
     fn room(&mut self) -> checks::Room<'_> {
         let Launch { context, wake, signals, teller, .. } = self;
         checks::Room { context, wake, signals, teller }
     }
 
-    /// Takes the service's lock, once whoever starts or stops it is done.
+    /// Takes the service's lock. Waits while another forerun starts or stops the service.
     fn lock(&mut self, folder: &Folder) -> Result<Lock, Error> {
         let teller = &mut self.teller;
         let desk = LockDesk { wake: &self.wake, signals: &self.signals };
         desk.take(folder, &self.service.name, |_| teller.status("waiting for another start or stop of this service"))
     }
 
-    /// Who is in the way of this start, after what is left of an instance that is gone has been stopped.
+    /// What prevents this start. Stops what an ended instance left behind first.
     fn conflict(&mut self, holder: &Holder, folder: Option<&Folder>) -> Result<Option<Conflict>, Error> {
         self.before = match holder {
             Holder::Remains(record) | Holder::Ourselves(record) => Some(record.clone()),
@@ -114,7 +114,7 @@ impl Launch<'_> {
         if holds.is_none_or(|process| !is_its(process)) {
             return Ok(conflict);
         }
-        // What left the instance's session belongs to a person, unless it holds the port.
+        // A process that left the session belongs to a person, unless it holds the port.
         self.clear(&marks)?;
         Ok(self.port_conflict(holder))
     }
@@ -129,14 +129,14 @@ impl Launch<'_> {
         let Some(first) = found.members.first() else { return Ok(()) };
         let what = match found.members.len() {
             1 => port::describe(first.pid),
-            count => format!("{count} processes, {} the first", port::describe(first.pid)),
+            count => format!("{count} processes, the first is {}", port::describe(first.pid)),
         };
         let message = format!("stopping what pid {} left behind: {what}", marks.main.pid);
         say(&message);
         self.stop(marks, Signalled::EndsTheWait, Some(&message)).map(drop)
     }
 
-    /// Stops an instance, all of it or an error.
+    /// Stops all of an instance. If a process is left, that is an error.
     fn stop(&mut self, marks: &Marks, signalled: Signalled, status: Option<&str>) -> Result<Stopped, Error> {
         let grace = match signalled {
             Signalled::EndsTheGrace => self.service.grace,
@@ -157,7 +157,7 @@ impl Launch<'_> {
         }
     }
 
-    /// The file that the command's name stands for, as the server would find it.
+    /// The file that the command's name stands for, found as the server would find it.
     fn find_command(&self, environment: &Environment) -> Result<PathBuf, Error> {
         let name = &self.service.command[0];
         check::find(name, environment, &self.context.directory)
@@ -198,28 +198,29 @@ impl Launch<'_> {
     }
 }
 
-/// How far a start is.
+/// How far a start has come.
 struct Work<'a> {
     phase: Phase,
-    /// The server, or forerun itself before there is one.
+    /// The server, or forerun itself before there is a server.
     process: &'a Process,
     cookie: &'a str,
-    /// What the server runs, once that is known.
+    /// The server's executable, once it is known.
     executable: Option<PathBuf>,
     log: Option<&'a Path>,
 }
 
-/// Where a lock is waited for.
+/// What a wait for a lock listens to.
 pub struct LockDesk<'a> {
     pub wake: &'a Wake,
     pub signals: &'a Caught,
 }
 
 impl LockDesk<'_> {
-    /// Takes a service's lock, once whoever starts or stops it is done. `meanwhile` is told how long that takes.
+    /// Takes a service's lock. Waits while another forerun starts or stops the service, and calls `meanwhile` with the
+    /// time waited.
     ///
     /// # Errors
-    /// [`Error::Interrupted`]; [`Error::State`] where the folder has no locks.
+    /// [`Error::Interrupted`]; [`Error::State`] when the file system of the folder does not support locks.
     pub fn take(&self, folder: &Folder, name: &str, mut meanwhile: impl FnMut(Duration)) -> Result<Lock, Error> {
         let (mut waited, mut said) = (Duration::ZERO, false);
         loop {
@@ -245,7 +246,7 @@ impl LockDesk<'_> {
     }
 }
 
-/// The check that says that the server is ready; without health, that its port listens.
+/// The check that shows that the server is ready: its health check, or else that its port listens.
 pub fn readiness(service: &Service) -> Option<Probe> {
     if let Some(health) = &service.health {
         return Some(health.probe.clone());
@@ -254,7 +255,7 @@ pub fn readiness(service: &Service) -> Option<Probe> {
     Some(Probe { check, timeout: service.health_timeout, expect: Expectation::default() })
 }
 
-/// The error of a look at processes.
+/// The error for a process table that cannot be read.
 pub fn unseen(e: std::io::Error) -> Error {
     Error::Exhausted(format!("cannot look at the system's processes: {e}; raise the limits or try again"))
 }

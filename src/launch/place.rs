@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The place of a service: its name and its port. Who has them?
+//! Name and port of a service, and who holds them.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -17,23 +17,23 @@ use crate::service::{Service, is_same_file};
 use crate::sys::{self, Host, Process};
 use crate::text::{quoted, shell_words};
 
-/// Who has the name.
+/// Who holds the name.
 #[derive(Debug, PartialEq)]
 pub enum Holder {
     Nobody,
-    /// We do: a server that starts itself again, or a start script below another forerun.
+    /// We do: the server executes itself again, or a start script runs below another forerun.
     Ourselves(Box<Record>),
     /// An instance of this service runs.
     Instance(Box<Record>),
-    /// An instance of another service of the same name runs.
+    /// An instance of another service with the same name runs.
     Other(Box<Record>, &'static str),
-    /// Nobody knows whether its process still runs.
+    /// Whether its process still runs cannot be told.
     Unknown(Box<Record>, &'static str),
-    /// An instance whose main process is gone, or was told to end. Something of it may be left.
+    /// An instance whose main process has ended or was told to end. Some of its processes may be left.
     Remains(Box<Record>),
 }
 
-/// Looks up who has the service's name.
+/// Looks up who holds the service's name.
 ///
 /// # Errors
 /// A message, when the record cannot be read.
@@ -59,9 +59,9 @@ fn judge(service: &Service, record: Box<Record>, life: Life, is_us: bool, same_b
     }
 }
 
-/// What makes the recorded service another one.
+/// The property in which the recorded service differs from this one.
 fn difference(service: &Service, record: &Record) -> Option<&'static str> {
-    // A unit names both through symlinks (`current`), a shell where those lead to.
+    // A unit names both through symlinks (`current`), while a shell uses their targets.
     let same_config = match (&record.config, &service.config) {
         (Some(theirs), Some(ours)) => is_same_file(Path::new(&OsString::from(theirs)), ours),
         (theirs, ours) => theirs.is_none() && ours.is_none(),
@@ -82,26 +82,26 @@ fn difference(service: &Service, record: &Record) -> Option<&'static str> {
 pub struct Conflict {
     pub message: String,
     pub kind: Kind,
-    /// Who has to end first, where that can be seen.
+    /// The process that must end first, if it is known.
     pub awaited: Option<Identity>,
 }
 
-/// Who is in the way.
+/// Who prevents the start.
 #[derive(PartialEq)]
 pub enum Kind {
     /// An instance of this service.
     Instance(Box<Record>),
-    /// Somebody has the port.
+    /// Another process holds the port.
     Stranger,
-    /// Nobody can tell whether somebody has the name.
+    /// Whether anybody holds the name cannot be told.
     Unknown,
-    /// Another service of this name: somebody has to give one of them another.
+    /// Another service with this name. A person must rename one of them.
     OtherService,
 }
 
 impl Conflict {
-    /// The error of a start that gives up. `supervised`: another service of our name is a mistake in the
-    /// configuration, which a restart cannot help against.
+    /// The error of a start that gives up. If `supervised`, another service with our name is a mistake in the
+    /// configuration, because a restart would not help.
     pub fn into_error(self, supervised: bool) -> Error {
         match self.kind {
             Kind::OtherService if supervised => Error::Config(self.message),
@@ -110,7 +110,7 @@ impl Conflict {
     }
 }
 
-/// The conflict over the name, where there is one.
+/// The conflict over the name, if there is one.
 pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>) -> Option<Conflict> {
     let name = quoted(&service.name);
     match holder {
@@ -135,7 +135,7 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
                 folder.map(|f| format!("if it is gone, remove {}", quoted(&Record::path(f)))).unwrap_or_default();
             Some(Conflict {
                 message: format!(
-                    "the name {name} may be held by {}: {why}, so nobody can tell from here; give another --name, or {gone}",
+                    "the name {name} may be held by {}: {why}, so this cannot be decided here; give another --name, or {gone}",
                     whereabouts(record),
                 ),
                 kind: Kind::Unknown,
@@ -145,12 +145,12 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
     }
 }
 
-/// Whether the port is bound by anybody, and no more: cheap.
+/// Whether anybody listens on the port. This is cheap, because it does not search for the holder.
 pub fn is_port_held(service: &Service) -> bool {
     service.port.is_some_and(|number| port::is_held(service.host.as_deref(), number))
 }
 
-/// The conflict over the port, where there is one. What holds it of our own family is none.
+/// The conflict over the port, if there is one. Processes of our own instance do not conflict.
 pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<Conflict> {
     let number = service.port?;
     if sys::inherits_listener(number) {
@@ -167,13 +167,13 @@ pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<
             stranger(message, process.map(|process| Identity::new(&process, here)))
         }
         Port::Unknown(why) => {
-            let what_to_do = "choose another, or guard none with --port 0";
+            let what_to_do = "choose another port, or turn the guard off: --port 0";
             stranger(format!("cannot tell whether port {port} is free: {why}; {what_to_do}"), None)
         }
     }
 }
 
-/// Who listens on the port of an instance that runs, where that is a stranger.
+/// Describes the process that listens on the port of a running instance, if it does not belong to the instance.
 pub fn stranger(service: &Service, marks: &Marks) -> Option<String> {
     let mut members = None;
     port::stranger(service.host.as_deref(), service.port?, Some(&marks.main), |pid| {
@@ -181,7 +181,7 @@ pub fn stranger(service: &Service, marks: &Marks) -> Option<String> {
     })
 }
 
-/// Whether a process is of our own instance: a worker of a server that starts itself again.
+/// Whether a process belongs to our own instance: a worker of a server that executes itself again.
 fn is_of_us(holder: &Holder, pid: i32) -> bool {
     let Holder::Ourselves(record) = holder else { return false };
     members::look(&Marks::of(record)).is_ok_and(|found| found.members.iter().any(|p| p.pid == pid))
@@ -195,7 +195,7 @@ pub fn whereabouts(record: &Record) -> String {
     }
 }
 
-/// An instance by pid, command and place.
+/// An instance by its process, command and supervisor.
 fn describe(record: &Record) -> String {
     let who = port::describe(record.process.pid);
     match supervisor::of(record) {
@@ -204,8 +204,7 @@ fn describe(record: &Record) -> String {
     }
 }
 
-/// How to stop an instance.
-/// What to type to stop or restart an instance, in words.
+/// How to stop or restart an instance, in words.
 pub fn how_to(record: &Record, verb: Verb) -> String {
     match supervisor::of(record) {
         Some(supervised) => supervised.advice(verb),
@@ -213,7 +212,7 @@ pub fn how_to(record: &Record, verb: Verb) -> String {
     }
 }
 
-/// What to type to stop an instance, where that is known.
+/// The command that stops an instance, if it is known.
 pub fn stop_command(record: &Record) -> Option<String> {
     match supervisor::of(record) {
         Some(supervised) => supervised.command(Verb::Stop),
@@ -221,16 +220,16 @@ pub fn stop_command(record: &Record) -> Option<String> {
     }
 }
 
-/// Why a stop left something running, in words.
+/// Why a stop left a process running, in words.
 pub fn failure(stopped: &Stopped) -> Option<String> {
     let who = port::describe(stopped.left.first()?.pid);
     Some(match &stopped.refused {
-        Some(e) => format!("cannot stop {who}: {e}; stop it as its user, or as root"),
+        Some(e) => format!("cannot stop {who}: {e}; stop it as the user it runs as, or as root"),
         None => format!("cannot stop {who}: it does not end after SIGKILL"),
     })
 }
 
-/// Names what carries an instance's cookie and was left alone.
+/// Names the processes that carry an instance's cookie and were left alone.
 pub fn tell_escaped(name: &str, escaped: &[Process]) {
     for process in escaped {
         say(&format!(

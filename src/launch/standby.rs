@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Standby: a supervised start whose place is held waits for the holder to end, because no exit code helps: every
-//! supervisor that restarts its job would start it into the same conflict again.
+//! Standby: a supervised start whose name or port is held waits until the holder ends. No exit code would help, because
+//! a supervisor that restarts its job would start it into the same conflict again.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -17,27 +17,27 @@ use crate::report::progress::Teller;
 use crate::sys::{ExitWatch, Woken};
 use crate::text::elapsed;
 
-/// How often the port is bound where its holder cannot be seen: soon enough to take over within 100 ms.
+/// How often to bind the port if its holder cannot be seen. Short enough to take over within 100 ms.
 const UNSEEN: Duration = Duration::from_millis(60);
-/// How often where it can: it may give up the port and live on.
+/// How often to bind the port if its holder can be seen. It may close the port and go on running.
 const SEEN: Duration = Duration::from_secs(1);
-/// How often it is looked at who has the place: that a holder ends is seen at once.
+/// How often to look up the holder. Its end is noticed at once in any case.
 const AGAIN: Duration = Duration::from_secs(10);
-/// How often an instance that is not healthy yet is asked again, while a start is waited for.
+/// How often to repeat the health check of a running instance while the supervisor waits for our start.
 const UNHEALTHY: Duration = Duration::from_secs(1);
-/// How often the log is reminded.
+/// How often the line in the log is repeated.
 const REMINDER: Duration = Duration::from_secs(60 * 60);
 
-/// A standby.
+/// A start that stands by.
 pub struct Standby {
     begun: Instant,
-    /// What was said of the holder, and when.
+    /// The holder that was named last, and when.
     said: Option<(Instant, Who)>,
-    /// The supervisor was told that the service is there: the start is over.
+    /// The supervisor was told that the service is ready, so our start is over.
     ready: bool,
 }
 
-/// A holder: by its process, whose title may change all the time, or by all that is known of it.
+/// The holder: its process, because its title may change, or else the text that describes it.
 #[derive(PartialEq)]
 enum Who {
     Process(Identity),
@@ -49,15 +49,16 @@ impl Standby {
         Standby { begun: Instant::now(), said: None, ready: false }
     }
 
-    /// Waits until the holder of the place may have ended.
+    /// Waits until the holder may have ended.
     ///
     /// # Errors
-    /// [`Error::Interrupted`]; [`Error::Conflict`] where a start is waited for and nothing of ours serves in time.
+    /// [`Error::Interrupted`]; [`Error::Conflict`] when the supervisor waits for our start and no instance becomes
+    /// healthy in time.
     pub fn wait(&mut self, launch: &mut Launch, conflict: Conflict) -> Result<(), Error> {
         self.tell(&conflict);
         let status = format!("standby: {}", conflict.message);
         let watch = conflict.awaited.as_ref().map(|identity| ExitWatch::new(identity.pid));
-        // Its number may have been somebody else's before the watch began.
+        // The pid may belong to another process since the holder was looked up.
         if conflict.awaited.as_ref().is_some_and(|identity| identity.verified().is_none_or(|p| p.zombie)) {
             return Ok(());
         }
@@ -96,7 +97,7 @@ impl Standby {
             if let Some(signal) = launch.signals.signal() {
                 return Err(Error::Interrupted(signal));
             }
-            // To bind costs next to nothing; to look who has the port does not.
+            // Binding is cheap. Searching for the holder of the port is not.
             let is_free = conflict.kind == Kind::Stranger && !place::is_port_held(launch.service);
             if is_free || woken == Woken::Other || Instant::now() >= until {
                 return Ok(());
@@ -104,7 +105,7 @@ impl Standby {
         }
     }
 
-    /// Tells the service manager that we stand by. How long until it must hear again.
+    /// Tells the service manager that we stand by. Returns the time until the next message is due.
     fn notify(&self, launch: &mut Launch, status: &str) -> Duration {
         if self.ready {
             return launch.teller.stands_by(status);
@@ -113,12 +114,12 @@ impl Standby {
         launch.teller.patience()
     }
 
-    /// Says that the place is free.
+    /// Prints that the standby is over.
     pub fn end(&self) {
-        say(&format!("standby is over after {}: the place is free; going on", elapsed(self.begun.elapsed())));
+        say(&format!("standby is over after {}: name and port are free; starting", elapsed(self.begun.elapsed())));
     }
 
-    /// A line when it begins, when the holder is another one, and rarely.
+    /// Prints a line at the beginning, when the holder changes, and as a reminder.
     fn tell(&mut self, conflict: &Conflict) {
         let who = match &conflict.awaited {
             Some(process) => Who::Process(process.clone()),
@@ -132,8 +133,8 @@ impl Standby {
     }
 }
 
-/// Whether the instance that runs serves: one attempt. Without a check and a port, that it runs is all there is.
-/// Nothing, where it ended meanwhile.
+/// Whether the running instance is healthy: one attempt. Without a health check and a port, it is healthy because it
+/// runs. `None` if it ended meanwhile.
 fn is_healthy(
     launch: &mut Launch,
     record: &Record,
@@ -150,7 +151,7 @@ fn is_healthy(
     })
 }
 
-/// An attempt that takes its time is nothing to talk about: we still stand by.
+/// Repeats the standby status during an attempt, because we still stand by.
 struct Repeats<'a> {
     teller: &'a mut Teller,
     status: &'a str,

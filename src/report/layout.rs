@@ -17,7 +17,8 @@ pub fn hang(screen: &Screen, prefix: &str, text: &str) -> String {
     let below = prefix.len() - prefix.trim_start().len() + 2;
     let longest = text.split_whitespace().map(measure_text_width).max().unwrap_or_default();
     let beside = width.saturating_sub(indent);
-    let goes_below = beside < LEAST || (longest > beside && longest <= width - below);
+    let is_too_long = longest > beside && longest <= width.saturating_sub(below);
+    let goes_below = measure_text_width(text) > beside && (beside < LEAST || is_too_long);
     match goes_below && !prefix.trim().is_empty() {
         true => {
             format!("{}\n{}", prefix.trim_end(), lines(screen, &" ".repeat(below), &" ".repeat(below), text, width))
@@ -47,6 +48,10 @@ pub fn headed(screen: &Screen, text: &str) -> String {
 }
 
 fn lines(screen: &Screen, first: &str, rest: &str, text: &str, width: usize) -> String {
+    // Of no text at all nothing is left, not even its indent.
+    if text.trim().is_empty() {
+        return format!("{}\n", first.trim_end());
+    }
     let room = width.saturating_sub(measure_text_width(rest).max(measure_text_width(first)));
     // Runs of spaces part what belongs together, and stay.
     let words = text.split_inclusive(' ').map(|word| {
@@ -115,6 +120,21 @@ mod tests {
         }
         let endless = Screen { width: None, ..screen(20) };
         assert_eq!(hang(&endless, "a  ", &"word ".repeat(20)), format!("a  {}\n", "word ".repeat(20)));
+    }
+
+    #[test]
+    fn no_line_is_longer_than_its_screen_and_no_word_is_broken() {
+        let text = "exec:python3 -c 'import yaml' of /srv/a/path/that/is/rather/long/for/a/narrow/screen 世界世界 --replace it";
+        for (width, utf8, prefix) in (40..140)
+            .flat_map(|width| [(width, true, "  health  "), (width, false, "problem  start.sh  "), (width, true, "")])
+        {
+            let screen = Screen { width: Some(width), color: false, utf8 };
+            let shown = hang(&screen, prefix, text);
+            assert!(shown.lines().all(|line| measure_text_width(line) <= width), "{width}:\n{shown}");
+            let is_whole = |word: &str| text.split(' ').any(|whole| whole == word) || word.contains(screen.ellipsis());
+            let words = shown[prefix.trim_end().len()..].split_whitespace();
+            assert!(words.clone().all(is_whole) && words.count() == text.split(' ').count(), "{width}:\n{shown}");
+        }
     }
 
     #[test]

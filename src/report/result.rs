@@ -108,7 +108,7 @@ pub struct Checked<'a> {
 const KINDS: usize = 17;
 const TOOK: usize = 8;
 /// A check that is cut to less says nothing.
-const LEAST_CHECK: usize = 24;
+const LEAST_CHECK: usize = 40;
 
 impl Checked<'_> {
     /// Why it does not hold, and what to do.

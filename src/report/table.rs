@@ -88,7 +88,7 @@ fn stacked(screen: &Screen, columns: &[Column], row: &[String]) -> String {
     let lines = cells.map(|(column, cell)| {
         hang(screen, &format!("  {:<width$}  ", column.title.to_lowercase()), &screen.word(cell))
     });
-    format!("{}\n{}", row[0], lines.collect::<String>())
+    paragraph(screen, &row[0]) + &lines.collect::<String>()
 }
 
 #[cfg(test)]
@@ -106,6 +106,13 @@ mod tests {
         let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
         let rows = [row(["web", "running", "5 of 64", "http://127.0.0.1:8787"]), row(["db", "not running", "-", "-"])];
         table(&Screen { width, color: false, utf8: true }, &COLUMNS, &rows)
+    }
+
+    #[test]
+    fn a_name_that_is_longer_than_the_screen_is_cut() {
+        let screen = Screen { width: Some(20), color: false, utf8: true };
+        let row = ["a-name-of-many-many-letters", "running", "-", "-"].map(str::to_owned).to_vec();
+        assert_eq!(table(&screen, &COLUMNS, &[row]), "a-name-o…y-letters\n  state  running\n\n");
     }
 
     #[test]

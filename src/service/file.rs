@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use toml::Spanned;
+use toml::de::DeTable;
 
-use super::{Action, OnConflict, Share, Speaker};
+use super::{Action, OnConflict, Share, Speaker, keys};
 use crate::error::Error;
 use crate::sys;
-use crate::text::{duration, elapsed, nearest, one_line, quoted};
+use crate::text::{self, duration, elapsed, one_line, quoted};
 
 const LARGEST: u64 = 1 << 20;
 /// How long a file that is a pipe may say nothing.
@@ -32,7 +33,7 @@ pub struct File {
     pub command: Option<Spanned<Words>>,
     pub cwd: Option<PathBuf>,
     pub env_file: Option<PathBuf>,
-    pub port: Option<u16>,
+    pub port: Option<Text<u16>>,
     pub url: Option<String>,
     pub on_conflict: Option<OnConflict>,
     pub foreground: Option<bool>,
@@ -148,26 +149,18 @@ pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Parses the text of a file.
+///
+/// # Errors
+/// What is wrong and where, in the words of the file.
 pub fn parse(text: &str) -> Result<File, Wrong> {
-    toml::from_str(text)
-        .map_err(|e| Wrong { at: e.span().map_or(0, |span| span.start), message: reworded(e.message()) })
-}
-
-/// serde's words for an unknown key list all known ones; the nearest says more. Its words for a wrong type have
-/// the value in them, which may be a secret.
-fn reworded(message: &str) -> String {
-    if let Some((found, expected)) = message.strip_prefix("invalid type: ").and_then(|m| m.rsplit_once(", expected ")) {
-        let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
-        return format!("invalid type: {kind}, expected {expected}");
-    }
-    let mut names = message.split('`').skip(1).step_by(2);
-    match names.next() {
-        Some(unknown) if message.starts_with("unknown field") => {
-            let near = nearest(unknown, names).map(|known| format!("; the nearest is '{known}'"));
-            format!("unknown key '{unknown}'{}", near.unwrap_or_default())
-        }
-        _ => message.replace('`', "'"),
-    }
+    let wrong = |e: toml::de::Error| Wrong {
+        at: e.span().map_or(0, |span| span.start),
+        message: e.message().trim_end().replace('`', "'"),
+    };
+    let mut document = DeTable::parse(text).map_err(wrong)?;
+    keys::check(&document)?;
+    keys::expand(&mut document);
+    File::deserialize(toml::de::Deserializer::from(document)).map_err(wrong)
 }
 
 /// A command: a list of words, or a string that is split into words as a shell would, without one.
@@ -226,9 +219,15 @@ impl<'de, T: FromText> Deserialize<'de> for Text<T> {
     }
 }
 
+impl FromText for u16 {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text::port(text).map_err(|e| format!("'{}' is {e}", one_line(text)))
+    }
+}
+
 impl FromText for Duration {
     fn from_text(text: &str) -> Result<Self, String> {
-        duration(text).map_err(|e| format!("'{text}' is {e}"))
+        duration(text).map_err(|e| format!("'{}' is {e}", one_line(text)))
     }
 }
 
@@ -244,7 +243,9 @@ impl FromText for Statuses {
             None => number(part).map(|n| n..=n),
         };
         let ranges: Option<Vec<_>> = text.split(',').map(range).collect();
-        ranges.map(Statuses).ok_or_else(|| format!("'{text}' is no status such as \"200\", \"200-399\" or \"200,401\""))
+        ranges
+            .map(Statuses)
+            .ok_or_else(|| format!("'{}' is not a status; write \"200\", \"200-399\" or \"200,401\"", one_line(text)))
     }
 }
 
@@ -260,28 +261,32 @@ mod tests {
     fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
         assert_eq!(
             wrong("name = 'a'\n\nprot = 1\n"),
-            "cannot use 'forerun.toml': line 3: unknown key 'prot'; the nearest is 'port'"
+            "cannot use 'forerun.toml': line 3: unknown key 'prot'; did you mean 'port'?"
         );
         assert_eq!(
             wrong("[health]\ncheck = 'tcp:a:1'\ntimout = '1s'\n"),
-            "cannot use 'forerun.toml': line 3: unknown key 'timout'; the nearest is 'timeout'"
+            "cannot use 'forerun.toml': line 3: unknown key 'timout'; did you mean 'timeout'?"
         );
     }
 
     #[test]
     fn bad_values_are_named_with_their_line() {
         for (text, part) in [
-            ("port = 70000", "line 1"),
-            ("\ngrace = '5'", "line 2: '5' is no duration"),
-            ("on-conflict = 'kill'", "unknown variant 'kill'"),
+            ("port = 70000", "line 1: '70000' is not a port"),
+            ("port = 'http'", "line 1: 'http' is not a port; a port is a number from 1 to 65535"),
+            ("\ngrace = '5'", "line 2: '5' is not a duration; write 500ms, 2s or 1m30s"),
+            ("on-conflict = 'kill'", "line 1: on-conflict is \"standby\" or \"fail\", not 'kill'"),
             ("command = 'a \"b'", "unclosed quote"),
-            ("command = [1]", "line 1"),
-            ("[[wait]]\ncheck = 'http://a'\nstatus = '2x'", "line 3: '2x' is no status"),
-            ("[env]\nA = 1", "line 2"),
+            ("command = [1]", "line 1: command is a list of words in quotes"),
+            ("[[wait]]\ncheck = 'http://a'\nstatus = '2x'", "line 3: '2x' is not a status"),
+            ("[env]\nA = 1", "line 2: A in [env] is text, in quotes: A = \"...\""),
             ("name = ", "line 1"),
             ("[limits]\nnofile = '9:8'", "line 2: '9:8'"),
             ("[watch]\nmax-fds = '120%'", "line 2: '120%'"),
-            ("[[wait]]\ntimeout = '1s'", "missing field 'check'"),
+            ("[[wait]]\ntimeout = '1s'", "line 1: wait has no check"),
+            ("wait = ['tcp:a:1', 5]", "line 1: wait is a list of checks"),
+            ("health = 5", "line 1: health is a check: \"http://127.0.0.1:8787/health\""),
+            ("env-file = ['.env']", "line 1: env-file is a path: \".env\""),
         ] {
             let message = wrong(text);
             assert!(message.contains(part), "{text}: {message}");

@@ -2,6 +2,7 @@
 //! The service: command line, forerun.toml and environment, resolved and validated before anything is tried.
 
 mod file;
+mod keys;
 mod name;
 mod probes;
 mod variables;
@@ -195,7 +196,11 @@ impl Service {
 
         let loopback =
             health.as_ref().and_then(|h| h.probe.check.address()).filter(|(host, _)| check::is_loopback_name(host));
-        let port = options.port.or(file.port).or(loopback.map(|(_, port)| port)).filter(|&port| port != 0);
+        let port = options
+            .port
+            .or(file.port.as_ref().map(|port| port.0))
+            .or(loopback.map(|(_, port)| port))
+            .filter(|&port| port != 0);
         let host = loopback.filter(|(_, p)| Some(*p) == port).map(|(host, _)| host.to_owned());
         let url = file.url.clone().or_else(|| url(health.as_ref(), port));
         let name = name::resolve(options, &file, &directory, &command)?;

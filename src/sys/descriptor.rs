@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 
-/// What a descriptor is open on.
+/// The kind of file that a descriptor refers to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[cfg_attr(target_os = "macos", allow(dead_code, reason = "some are of Linux alone"))]
 pub enum Kind {
@@ -11,14 +11,14 @@ pub enum Kind {
     Directory,
     Device,
     PtyMaster,
-    /// The other side of a pseudo-terminal.
+    /// The slave side of a pseudo-terminal.
     Terminal,
     Pipe,
     Fifo,
     Listening,
     Connected,
     Unix,
-    /// UDP, netlink, and what is of another network namespace.
+    /// UDP, netlink, and sockets of another network namespace.
     Socket,
     Eventfd,
     Epoll,
@@ -32,7 +32,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// One of them, and several.
+    /// The singular and the plural.
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Kind::File => ("file", "files"),
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// For a number of them.
+    /// The word for this many descriptors.
     pub fn counted(self, count: u64) -> &'static str {
         let (one, many) = self.words();
         if count == 1 { one } else { many }
@@ -76,6 +76,6 @@ impl fmt::Display for Kind {
 pub struct Descriptor {
     pub number: i32,
     pub kind: Kind,
-    /// The path, where it has one.
+    /// The path, if the descriptor has one.
     pub what: Option<OsString>,
 }

@@ -1,4 +1,4 @@
-//! What the descriptors of a process are, as Linux tells it in /proc.
+//! Reads from /proc what the descriptors of a process refer to (proc_pid_fd(5)).
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -11,7 +11,7 @@ use super::super::descriptor::{Descriptor, Kind};
 /// The open descriptors of a process.
 ///
 /// # Errors
-/// When there is no such process, or it is not ours to look into.
+/// When the process does not exist, or this user may not look into it.
 pub fn descriptors(pid: i32) -> io::Result<Vec<Descriptor>> {
     let links = links(pid)?.map(|(number, link)| (number, link.into_vec())).collect::<Vec<_>>();
     let has_sockets = links.iter().any(|(_, link)| link.starts_with(b"socket:["));
@@ -31,7 +31,7 @@ pub fn descriptors(pid: i32) -> io::Result<Vec<Descriptor>> {
     Ok(all)
 }
 
-/// How many pseudo-terminals a process holds the master side of.
+/// The number of pseudo-terminals whose master side a process holds.
 ///
 /// # Errors
 /// As [`descriptors`].
@@ -39,7 +39,7 @@ pub fn pty_masters(pid: i32) -> io::Result<u64> {
     Ok(links(pid)?.filter(|(_, link)| is_master(link.as_bytes())).count() as u64)
 }
 
-/// Each descriptor with what its link says. One that is closed meanwhile is left out.
+/// Each descriptor with the text of its link. Leaves out a descriptor that is closed meanwhile.
 fn links(pid: i32) -> io::Result<impl Iterator<Item = (i32, OsString)>> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd"))?;
     Ok(entries.flatten().filter_map(|entry| {
@@ -52,7 +52,7 @@ fn is_master(link: &[u8]) -> bool {
     link == b"/dev/ptmx" || link == b"/dev/pts/ptmx"
 }
 
-/// What a link names that is no socket.
+/// The kind of a descriptor that is not a socket.
 fn kind(pid: i32, number: i32, link: &[u8]) -> (Kind, Option<OsString>) {
     let path = || Some(OsStr::from_bytes(link).to_owned());
     if let Some(name) = link.strip_prefix(b"anon_inode:") {
@@ -68,7 +68,7 @@ fn kind(pid: i32, number: i32, link: &[u8]) -> (Kind, Option<OsString>) {
     }
 }
 
-/// By the file itself, not by its path: that may be another file's by now.
+/// Looks at the file itself, because its path may belong to another file by now.
 fn file(pid: i32, number: i32) -> Kind {
     use std::os::unix::fs::FileTypeExt;
     match fs::metadata(format!("/proc/{pid}/fd/{number}")).map(|m| m.file_type()) {
@@ -98,7 +98,7 @@ fn inode(link: &[u8], prefix: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// The sockets of a process's network, by inode. What cannot be read is none of them.
+/// The sockets in a process's network namespace, by inode. Tables that cannot be read count as empty.
 fn sockets(pid: i32) -> HashMap<u64, (Kind, Option<OsString>)> {
     let mut sockets = HashMap::new();
     let table = |name: &str| fs::read(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
@@ -117,7 +117,8 @@ fn sockets(pid: i32) -> HashMap<u64, (Kind, Option<OsString>)> {
     sockets
 }
 
-/// Num RefCount Protocol Flags Type St Inode Path, of which the columns are padded and the path may have blanks.
+/// Parses a line of /proc/net/unix: Num RefCount Protocol Flags Type St Inode Path. The columns are padded, and the
+/// path may contain blanks.
 fn unix_socket(line: &[u8]) -> Option<(u64, Option<OsString>)> {
     let (mut word, mut rest) = (&line[..0], line);
     for _ in 0..7 {

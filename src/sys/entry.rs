@@ -1,5 +1,5 @@
-//! The C `main`. Rust's own start-up would change SIGPIPE and open descriptors 0 to 2 before any code of ours
-//! runs (std::sys::pal::unix::init), and the server would inherit both; so it does not run.
+//! The C `main`. Rust's own start-up code would change SIGPIPE and open descriptors 0 to 2 before any code of ours runs
+//! (std::sys::pal::unix::init). The server would inherit both. So this `main` replaces that start-up code.
 
 use std::ffi::OsString;
 #[cfg(not(test))]
@@ -13,9 +13,9 @@ use super::signal::Dispositions;
 pub struct Started {
     /// The arguments, the program's name first.
     pub args: Vec<OsString>,
-    /// The environment's entries as they came: order, duplicates and entries without `=` kept.
+    /// The entries of the environment as they came, with their order, duplicates and entries without `=`.
     pub environment: Vec<OsString>,
-    /// What some signals did when forerun was started.
+    /// The signal dispositions that the server must get back.
     pub dispositions: Dispositions,
 }
 

@@ -1,4 +1,4 @@
-//! Executing: becoming the server, detaching it, running a check.
+//! Executes programs: replaces forerun by the server, detaches the server, and runs commands for checks.
 
 use std::ffi::{CString, NulError, OsStr, OsString, c_char};
 use std::fs::File;
@@ -18,7 +18,7 @@ use super::limits::{Nofile, set_nofile};
 use super::pipe::blocking_pipe;
 use super::signal::Dispositions;
 
-/// An execve that is ready to run: everything that needs memory is done.
+/// A prepared execve(2). All memory is allocated in advance.
 pub struct Execve {
     path: CString,
     argv: Vec<*const c_char>,
@@ -46,7 +46,7 @@ impl Execve {
         })
     }
 
-    /// Runs it. Safe between fork and exec. Returns only with the reason why it could not.
+    /// Executes the program. Safe between fork and exec. Returns only if it fails, with the reason.
     pub fn run(&self) -> io::Error {
         // SAFETY: the path is a C string, both arrays end with a null pointer, and what they point to is alive.
         unsafe { libc::execve(self.path.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
@@ -54,9 +54,9 @@ impl Execve {
     }
 }
 
-/// Replaces this process. Returns only with the reason why it could not.
+/// Replaces this process by the server. Returns only if that fails, with the reason.
 ///
-/// `std`'s `exec` would set SIGPIPE to its default and rebuild the environment; execve changes nothing.
+/// `exec` of `std` would set SIGPIPE to its default and rebuild the environment. execve(2) changes nothing.
 pub fn become_command(
     path: &Path,
     args: &[OsString],
@@ -74,7 +74,7 @@ pub fn become_command(
     }
 }
 
-/// How a detached server is started.
+/// The parameters of a detached start.
 pub struct Detached<'a> {
     pub path: &'a Path,
     pub args: &'a [OsString],
@@ -84,8 +84,8 @@ pub struct Detached<'a> {
     pub dispositions: Dispositions,
 }
 
-/// A server that has been forked and waits before its execve: whoever is to know its pid is told first. It ends
-/// where it is not let go, also when forerun is killed: then nobody would know of it.
+/// A forked server that waits before its execve(2), so that its pid can be recorded first. It ends if it is dropped
+/// without [`Held::let_go`], and also if forerun is killed, because nobody would know about it then.
 pub struct Held {
     pid: i32,
     gate: Option<OwnedFd>,
@@ -97,10 +97,10 @@ impl Held {
         self.pid
     }
 
-    /// Lets it execute.
+    /// Lets the server execute.
     ///
     /// # Errors
-    /// That of its execve, with the errno that it met.
+    /// The error of its execve(2).
     pub fn let_go(mut self) -> io::Result<()> {
         if let Some(gate) = self.gate.take() {
             nix::unistd::write(&gate, &[1])
@@ -112,7 +112,7 @@ impl Held {
                 reap(self.pid);
                 Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))
             }
-            // Closed without a word, by the execve.
+            // The execve closed the pipe without an error.
             Err(_) => Ok(()),
         }
     }
@@ -126,14 +126,14 @@ impl Drop for Held {
     }
 }
 
-/// Forks a server into a session of its own: stdin from /dev/null, stdout and stderr to the log, no other
-/// descriptor.
+/// Forks a server into a session of its own. Its stdin is /dev/null, its stdout and stderr are the log, and it gets no
+/// other descriptor.
 ///
-/// Not by `std`'s `Command`, whose `spawn` returns after the execve: that is too late to write down the pid. The
-/// execve is the same one as in the foreground, without execvp's `sh` for files that are no programs.
+/// This does not use `Command` of `std`, whose `spawn` returns only after the execve: too late to record the pid. The
+/// execve is the same as in the foreground, and unlike execvp(3) it never runs `sh` for a file that is not a program.
 ///
 /// # Errors
-/// When there is no process, descriptor or /dev/null to be had.
+/// When no process or descriptor is available, or /dev/null cannot be opened.
 pub fn hold_detached(start: &Detached) -> io::Result<Held> {
     let execve = Execve::new(start.path, start.args, start.environment)?;
     let null = File::open("/dev/null").map_err(|e| io::Error::other(format!("cannot open /dev/null: {e}")))?;
@@ -147,15 +147,15 @@ pub fn hold_detached(start: &Detached) -> io::Result<Held> {
     }
 }
 
-/// Both ends, as the child has them.
+/// Both ends of the gate, as the child has them.
 struct Gate {
     gate: OwnedFd,
     opener: OwnedFd,
 }
 
-/// The forked child. Everything here is async-signal-safe, and nothing allocates or panics.
+/// Runs in the forked child. All of it is async-signal-safe, and nothing allocates or panics.
 fn child(start: &Detached, execve: &Execve, null: &File, Gate { gate, opener }: Gate, reporter: &OwnedFd) -> ! {
-    // Else the gate would not close when forerun is killed.
+    // Otherwise the gate would stay open when forerun is killed.
     drop(opener);
     // SAFETY: integers, and descriptors that are open. All of ours are above 2, which were filled at the start.
     unsafe {
@@ -175,7 +175,7 @@ fn child(start: &Detached, execve: &Execve, null: &File, Gate { gate, opener }: 
     unsafe { libc::_exit(127) }
 }
 
-/// False where it was closed.
+/// False if the gate was closed without being opened.
 fn waits_until_open(gate: &OwnedFd) -> bool {
     loop {
         match nix::unistd::read(gate, &mut [0]) {
@@ -189,10 +189,10 @@ fn reap(child: i32) {
     while waitpid(Pid::from_raw(child), None) == Err(Errno::EINTR) {}
 }
 
-/// Forks. The child begins a session of its own and sees nothing; the parent sees the child's pid.
+/// Forks. The child begins a session of its own and gets `None`. The parent gets the child's pid.
 ///
 /// # Errors
-/// When there is no process to be had.
+/// When no process is available.
 pub fn fork_into_own_session() -> io::Result<Option<i32>> {
     // SAFETY: forerun has no threads but while checks run, and none runs when this is called.
     match unsafe { libc::fork() } {
@@ -206,7 +206,7 @@ pub fn fork_into_own_session() -> io::Result<Option<i32>> {
     }
 }
 
-/// A shell command in a process group of its own, with the environment given and none of our descriptors.
+/// A shell command in its own process group, with the given environment and none of our descriptors.
 pub fn group_command(script: &OsStr, environment: &[OsString], directory: &Path) -> Command {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(script).current_dir(directory).process_group(0).stdin(Stdio::null());
@@ -221,7 +221,7 @@ pub fn group_command(script: &OsStr, environment: &[OsString], directory: &Path)
     command
 }
 
-/// `Command` takes pairs: an entry without `=` cannot be handed to a child of ours.
+/// `Command` takes pairs, so an entry without `=` cannot be passed to a child.
 fn set_environment(command: &mut Command, environment: &[OsString]) {
     command.env_clear();
     for entry in environment {

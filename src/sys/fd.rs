@@ -1,4 +1,4 @@
-//! Descriptors: which ones came in, which ones go on to what is executed.
+//! Descriptors: which ones forerun inherited, and which ones the executed program inherits.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,19 +10,20 @@ use nix::sys::stat::fstat;
 
 use super::{limits, os};
 
-/// Descriptors looked at one by one where the kernel cannot mark a range: more than any server opens at start.
+/// The number of descriptors to look at one by one if the kernel cannot mark a range. No server opens more when it
+/// starts.
 const MOST: i32 = 65_536;
 
-/// Opens /dev/null on those of 0 to 2 that are closed, so that no file of ours takes the place of stdin or
-/// stderr. Close-on-exec: the server finds them closed, as they came.
+/// Opens /dev/null on each of 0 to 2 that is closed, so that no file of ours becomes stdin, stdout or stderr. They are
+/// close-on-exec, so the server finds them closed, as they came.
 #[cfg(not(test))]
 pub fn fill_standard_descriptors() {
     for number in 0..3 {
         // SAFETY: only asks for the flags; a number that is not open is answered with EBADF.
         let fd = unsafe { BorrowedFd::borrow_raw(number) };
         if fcntl(fd, FcntlArg::F_GETFD).is_err() {
-            // std opens with O_CLOEXEC, and the lowest free number is this one. Without a /dev a folder keeps the
-            // number as well: it can neither be read nor written.
+            // std opens with O_CLOEXEC, and gets the lowest free number, which is this one. Without /dev, opening a
+            // folder also keeps the number occupied; a folder can neither be read nor written.
             let null = std::fs::File::options().read(true).write(true).open("/dev/null");
             if let Ok(null) = null.or_else(|_| std::fs::File::open("/")) {
                 std::mem::forget(null);
@@ -31,7 +32,7 @@ pub fn fill_standard_descriptors() {
     }
 }
 
-/// The descriptors that an exec would hand on.
+/// The descriptors that an executed program would inherit.
 pub fn open_descriptors() -> Vec<i32> {
     let numbers: Vec<i32> = match std::fs::read_dir(os::DESCRIPTORS) {
         Ok(entries) => entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect(),
@@ -40,7 +41,7 @@ pub fn open_descriptors() -> Vec<i32> {
     numbers.into_iter().filter(|&n| is_inheritable(n)).collect()
 }
 
-/// Whether one of the descriptors that came in is a socket that listens on this TCP port.
+/// Whether an inherited descriptor is a socket that listens on this TCP port.
 pub fn inherits_listener(port: u16) -> bool {
     open_descriptors().into_iter().any(|number| {
         // SAFETY: the descriptor was open a moment ago and this program closes none that it did not open.
@@ -54,7 +55,7 @@ pub fn inherits_listener(port: u16) -> bool {
     })
 }
 
-/// Marks every descriptor from `first` on as close-on-exec. Safe between fork and exec.
+/// Marks all descriptors from `first` on as close-on-exec. Safe between fork and exec.
 pub fn close_on_exec_from(first: i32) {
     if os::close_range_on_exec(first) {
         return;
@@ -62,13 +63,13 @@ pub fn close_on_exec_from(first: i32) {
     (first..limits::open_max().min(MOST)).for_each(close_on_exec);
 }
 
-/// Keeps a descriptor that came in from what is executed.
+/// Marks an inherited descriptor as close-on-exec.
 pub fn close_on_exec(number: i32) {
     // SAFETY: sets a flag; a number that is not open is answered with EBADF.
     let _ = fcntl(unsafe { BorrowedFd::borrow_raw(number) }, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
 }
 
-/// Says on a descriptor that came in that the server is ready, by a newline, and closes it.
+/// Reports readiness: writes a newline to an inherited descriptor and closes it.
 ///
 /// # Errors
 /// Those of write(2).
@@ -78,11 +79,11 @@ pub fn write_ready(number: i32) -> io::Result<()> {
     nix::unistd::write(&fd, b"\n").map(drop).map_err(io::Error::from)
 }
 
-/// Takes an exclusive lock that ends with the file's descriptor. False when somebody else has it. (nix's own panics
-/// where the kernel does not let go of it, as a file server that went away.)
+/// Takes an exclusive lock that lasts as long as the file's descriptor. False if another process has it. (The lock type
+/// of nix panics if unlocking fails, as on a file server that is gone.)
 ///
 /// # Errors
-/// When the file system has no locks.
+/// When the file system does not support locks.
 pub fn try_lock(file: BorrowedFd) -> io::Result<bool> {
     // SAFETY: flock takes a descriptor, which is open, and an integer.
     match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
@@ -94,7 +95,7 @@ pub fn try_lock(file: BorrowedFd) -> io::Result<bool> {
     }
 }
 
-/// Whether stderr is the socket that JOURNAL_STREAM names (`device:inode`, decimal).
+/// Whether stderr is the socket that JOURNAL_STREAM names (`device:inode`, decimal; systemd.exec(5)).
 pub fn stderr_is_journal(journal_stream: &OsStr) -> bool {
     let Some((device, inode)) = journal_stream.to_str().and_then(|s| s.split_once(':')) else { return false };
     // SAFETY: fstat reads nothing but the descriptor's status; 2 is open since `fill_standard_descriptors`.
@@ -102,7 +103,8 @@ pub fn stderr_is_journal(journal_stream: &OsStr) -> bool {
     fstat(stderr).is_ok_and(|s| device.parse() == Ok(s.st_dev) && inode.parse() == Ok(s.st_ino))
 }
 
-/// Whether an exec would hand on a descriptor: one that came in, and not one of ours.
+/// Whether an executed program would inherit a descriptor. True for inherited ones, false for those that forerun
+/// opened.
 pub fn is_inheritable(number: i32) -> bool {
     // SAFETY: only asks for the flags; a number that is not open is answered with EBADF.
     let fd = unsafe { BorrowedFd::borrow_raw(number) };

@@ -1,4 +1,4 @@
-//! The limit of open descriptors (RLIMIT_NOFILE).
+//! The limit of open descriptors (RLIMIT_NOFILE, getrlimit(2)).
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -11,13 +11,14 @@ pub struct Nofile {
     pub hard: u64,
 }
 
-/// The limits in force.
+/// The current limits.
 pub fn nofile() -> Nofile {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
     Nofile { soft, hard }
 }
 
-/// What of `wanted` this process may have. A hard limit above the present one is tried, and put back.
+/// The part of `wanted` that this process may have. Tries a hard limit above the current one, and restores the current
+/// one.
 pub fn allowed_nofile(wanted: Nofile) -> Nofile {
     let now = nofile();
     let mut hard = wanted.hard;
@@ -33,12 +34,12 @@ pub fn allowed_nofile(wanted: Nofile) -> Nofile {
     Nofile { soft: wanted.soft.min(ceiling), hard }
 }
 
-/// Sets the limits of this process. False when the kernel refuses. Safe between fork and exec.
+/// Sets the limits of this process. False if the kernel refuses. Safe between fork and exec.
 pub fn set_nofile(limits: Nofile) -> bool {
     setrlimit(Resource::RLIMIT_NOFILE, limits.soft, limits.hard).is_ok()
 }
 
-/// One more than the highest descriptor that can be opened.
+/// One more than the highest descriptor number that can be opened.
 pub fn open_max() -> i32 {
     i32::try_from(nofile().soft).unwrap_or(i32::MAX)
 }

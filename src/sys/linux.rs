@@ -31,13 +31,13 @@ mod listening;
 pub use descriptors::{descriptors, pty_masters};
 pub use listening::Listening;
 
-/// Where this process's descriptors are listed.
+/// The folder that lists the descriptors of this process.
 pub const DESCRIPTORS: &str = "/proc/self/fd";
 
-/// This boot of this machine, and our pid namespace. What is not there is empty.
+/// Identifies this boot of this machine and our pid namespace. A value that does not exist is empty.
 ///
 /// # Errors
-/// When it cannot be read this time: a record would be of another machine the next time.
+/// When a value cannot be read this time. If it were empty now, a record would seem to come from another machine later.
 pub fn host() -> io::Result<Host> {
     let line = |path| lasting(read(path)).map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
     Ok(Host {
@@ -47,7 +47,7 @@ pub fn host() -> io::Result<Host> {
     })
 }
 
-/// Empty where it is not there or not ours to read: the next one who asks gets the same answer.
+/// Missing or unreadable files count as empty, because that answer is stable. Other errors are returned.
 fn lasting<T: Default>(result: io::Result<T>) -> io::Result<T> {
     match result {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(T::default()),
@@ -55,8 +55,8 @@ fn lasting<T: Default>(result: io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// Nothing where something is not there or not ours to see. That we have no descriptor or memory left to look with
-/// says nothing of it.
+/// `None` if something does not exist or may not be seen. Running out of descriptors or memory is an error, because it
+/// says nothing about the thing itself.
 fn unless_exhausted<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),
@@ -65,17 +65,17 @@ fn unless_exhausted<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// A file of /proc, in two calls: such files have no size that could be asked for.
+/// Reads a file of /proc in two system calls. Such files have no size to ask for.
 fn read(path: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(8 << 10);
     fs::File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The process with this pid, if there is one that we can see.
+/// The process with this pid, if it exists and we may see it.
 ///
 /// # Errors
-/// When the system has nothing left to look with.
+/// When descriptors or memory are used up.
 pub fn look_up(pid: i32) -> io::Result<Option<Process>> {
     let bytes = unless_exhausted(read(&format!("/proc/{pid}/stat")))?;
     let stat = bytes.and_then(|bytes| Stat::from_read(&bytes[..]).ok());
@@ -85,19 +85,19 @@ pub fn look_up(pid: i32) -> io::Result<Option<Process>> {
         group: stat.pgrp,
         session: stat.session,
         start: stat.starttime,
-        // Where only the first thread has ended (pthread_exit), the others go on.
+        // If only the first thread has ended (pthread_exit(3)), the others go on and the process is no zombie.
         zombie: matches!(stat.state, 'Z' | 'X') && stat.num_threads <= 1,
     }))
 }
 
-/// The most bytes of a process's name that the kernel keeps.
+/// The number of bytes that the kernel keeps of a process name.
 const LONGEST_NAME: usize = 15;
 
 /// The name of the program that a process runs.
 pub fn process_name(pid: i32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     let name = String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned();
-    // The kernel cuts it there (supervise-daemon has one more); the command line has the rest.
+    // The kernel cuts the name there (`supervise-daemon` is one byte longer). The command line has all of it.
     if name.len() < LONGEST_NAME {
         return Some(name);
     }
@@ -108,47 +108,47 @@ pub fn process_name(pid: i32) -> Option<String> {
     whole.or(Some(name))
 }
 
-/// The arguments of a process, as it shows them.
+/// The arguments of a process, as far as it shows them.
 pub fn command_line(pid: i32) -> Option<Vec<OsString>> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
     Some(bytes.split(|&b| b == 0).map(|a| OsString::from_vec(a.to_vec())).collect())
 }
 
-/// Whether a process was started with this entry in its environment, and still shows it.
+/// Whether a process was started with this entry in its environment and still shows it.
 pub fn has_entry(pid: i32, entry: &[u8]) -> bool {
     read(&format!("/proc/{pid}/environ")).is_ok_and(|bytes| bytes.split(|&b| b == 0).any(|e| e == entry))
 }
 
-/// The environment that a process was started with, as far as it shows it: a server may have overwritten it.
+/// The environment that a process was started with, as far as it shows it. A server may have overwritten it.
 pub fn environment_of(pid: i32) -> Option<Vec<OsString>> {
     let bytes = read(&format!("/proc/{pid}/environ")).ok()?;
     let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
     Some(bytes.split(|&b| b == 0).map(|entry| OsStr::from_bytes(entry).to_owned()).collect())
 }
 
-/// The file that a process runs.
+/// The executable of a process.
 pub fn executable(pid: i32) -> Option<PathBuf> {
     let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-    // After an upgrade the old file is gone and its processes still run it.
+    // After an upgrade the old file is gone, while processes still run it.
     match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
         Some(bytes) => Some(OsStr::from_bytes(bytes).into()),
         None => Some(path),
     }
 }
 
-/// The folder that a process works in.
+/// The current folder of a process.
 pub fn working_directory(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
-/// The regular file that a descriptor of ours is open on.
+/// The path of the regular file that a descriptor of ours refers to.
 pub fn file_of(descriptor: BorrowedFd) -> Option<PathBuf> {
     let path = fs::read_link(format!("/proc/self/fd/{}", descriptor.as_raw_fd())).ok()?;
     path.metadata().is_ok_and(|m| m.is_file()).then_some(path)
 }
 
-/// How long ago a process of this start time was started; sleep of the machine counts.
+/// How long ago a process with this start time was started. Time in which the machine slept counts.
 pub fn age(start: u64) -> Option<Duration> {
     // SAFETY: takes an integer and returns one.
     let ticks = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|&t| t > 0)?;
@@ -157,7 +157,7 @@ pub fn age(start: u64) -> Option<Duration> {
     Some(Duration::from(now).saturating_sub(started))
 }
 
-/// How many descriptors a process has open, and its soft limit of them.
+/// The number of open descriptors of a process, and its soft limit.
 pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
     let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64;
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
@@ -180,19 +180,19 @@ pub fn listeners(port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
     Sockets::default().listeners(port, likely)
 }
 
-/// Who holds which socket, for one question or many: the descriptors of all processes are looked at once, and only
-/// where somebody has to be found.
+/// Finds the holders of sockets, for one query or many. The descriptors of all processes are read once, and only if a
+/// holder must be searched.
 #[derive(Default)]
 pub struct Sockets {
     holders: OnceCell<HashMap<u64, Vec<i32>>>,
 }
 
 impl Sockets {
-    /// The sockets that listen on a TCP port. Owners are looked for among `likely` first, and among all
-    /// processes only where none of those holds the socket.
+    /// The sockets that listen on a TCP port, with their owners. Searches `likely` first, and all processes only if
+    /// none of those holds the socket.
     ///
     /// # Errors
-    /// When neither sock_diag nor /proc answers.
+    /// When neither sock_diag(7) nor /proc answers.
     pub fn listeners(&self, port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
         let listeners = sockets_on(port)?.into_iter().map(|(address, inode)| {
             let mut owners: Vec<_> = likely.iter().copied().filter(|&pid| holds(pid, inode)).collect();
@@ -213,7 +213,7 @@ pub fn listens(pid: i32, port: u16) -> io::Result<bool> {
     Ok(sockets_on(port)?.into_iter().any(|(_, inode)| holds(pid, inode)))
 }
 
-/// Whether any socket listens on a TCP port. Whose it is, which takes a look at all processes, is not asked.
+/// Whether any socket listens on a TCP port. Does not search for the owner, which would look into all processes.
 ///
 /// # Errors
 /// As [`listeners`].
@@ -221,7 +221,7 @@ pub fn is_listened_on(port: u16) -> io::Result<bool> {
     sockets_on(port).map(|sockets| !sockets.is_empty())
 }
 
-/// The TCP addresses that these processes listen on. Those of a process that we may not look into are not among them.
+/// The TCP addresses that these processes listen on. Processes that we may not look into are left out.
 pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
     let held: HashSet<u64> = pids.iter().flat_map(|&pid| sockets_of(pid)).collect();
     let all = listening().unwrap_or_default().into_iter();
@@ -233,7 +233,7 @@ fn sockets_on(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
     Ok(on_port.map(|(address, inode)| (address.ip(), inode)).collect())
 }
 
-/// All TCP sockets that listen, with their inodes.
+/// All listening TCP sockets, with their inodes.
 fn listening() -> io::Result<Vec<(SocketAddr, u64)>> {
     listening::all().map_or_else(from_proc, Ok)
 }
@@ -258,13 +258,13 @@ fn holds(pid: i32, inode: u64) -> bool {
     sockets_of(pid).any(|socket| socket == inode)
 }
 
-/// The sockets of all processes, and who holds each.
+/// The sockets of all processes, each with its holders.
 fn holders() -> HashMap<u64, Vec<i32>> {
     let mut holders = HashMap::<u64, Vec<i32>>::new();
     for pid in pids().unwrap_or_default() {
         for inode in sockets_of(pid) {
             let owners = holders.entry(inode).or_default();
-            // A process has it once, however many of its descriptors are that socket.
+            // A process counts once, even if several of its descriptors refer to the socket.
             if owners.last() != Some(&pid) {
                 owners.push(pid);
             }
@@ -273,12 +273,12 @@ fn holders() -> HashMap<u64, Vec<i32>> {
     holders
 }
 
-/// The numbers of all processes that we can see.
+/// The pids of all processes that we can see.
 ///
 /// # Errors
-/// When the table cannot be read to its end.
+/// When the process table cannot be read completely.
 pub fn pids() -> io::Result<Vec<i32>> {
-    // Not std's, which allocates each name: this is in the way of every start after one that was killed.
+    // std would allocate each name. Every start after a killed one waits for this function.
     let mut proc = Dir::open("/proc", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     let mut pids = Vec::with_capacity(256);
     for entry in proc.iter() {
@@ -290,13 +290,13 @@ pub fn pids() -> io::Result<Vec<i32>> {
 /// All processes that we can see.
 ///
 /// # Errors
-/// When the table cannot be read: who is not in it might be there all the same.
+/// When the process table cannot be read: a process that is not in it may still exist.
 pub fn processes() -> io::Result<Vec<Process>> {
     pids()?.into_iter().filter_map(|pid| look_up(pid).transpose()).collect()
 }
 
-/// Watches a process for its end, and signals it and nothing else: a pidfd. Without one (before Linux 5.3, or
-/// under a seccomp filter that knows none) a thread waits for it, and signals go by number.
+/// Watches a process for its end, and signals exactly that process, by a pidfd. Without pidfds (before Linux 5.3, or
+/// under a seccomp filter) a thread waits for the process, and signals go by pid.
 pub struct ExitWatch {
     pid: i32,
     pidfd: Option<OwnedFd>,
@@ -319,10 +319,10 @@ impl ExitWatch {
         self.pidfd.as_ref().or(self.stand_in.as_ref()).map(AsFd::as_fd)
     }
 
-    /// Sends a signal; a process that has ended gets none, whoever has its number now.
+    /// Sends a signal. A process that has ended gets none, even if another process has its pid now.
     ///
     /// # Errors
-    /// Those of kill(2): `EPERM` where it is not ours to signal.
+    /// Those of kill(2): `EPERM` if we may not signal the process.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         let sent = match &self.pidfd {
             // SAFETY: pidfd_send_signal takes integers, and a null pointer for "as kill(2) would fill it in".
@@ -337,14 +337,14 @@ impl ExitWatch {
     }
 }
 
-/// The read end of a pipe that is closed when `pid` has ended.
+/// The read end of a pipe that closes when `pid` has ended.
 fn thread_that_waits(pid: i32) -> Option<OwnedFd> {
     let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).ok()?;
     let wait = move || {
         let _write = write;
         let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
         while waitid(Id::Pid(Pid::from_raw(pid)), ended) == Err(Errno::EINTR) {}
-        // No child of ours: looked at until it is gone.
+        // A process that is not our child is polled until it is gone.
         while look_up(pid).is_ok_and(|p| p.is_some_and(|p| !p.zombie)) {
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -353,18 +353,18 @@ fn thread_that_waits(pid: i32) -> Option<OwnedFd> {
     Some(read)
 }
 
-/// Marks every descriptor from `first` on as close-on-exec. False before Linux 5.11.
+/// Marks all descriptors from `first` on as close-on-exec. False before Linux 5.11.
 pub fn close_range_on_exec(first: i32) -> bool {
     // SAFETY: close_range takes three integers; with CLOEXEC it only sets flags.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == 0 }
 }
 
-/// The most descriptors that a process can have open, whatever its limits say.
+/// The number of descriptors that the kernel allows for any process, whatever its limits are.
 pub fn most_descriptors() -> Option<u64> {
     number("/proc/sys/fs/nr_open").ok()
 }
 
-/// How many pseudo-terminals of the system's pool are in use, and how many there are at most.
+/// How many of the system's pseudo-terminals are in use, and how many there can be.
 ///
 /// # Errors
 /// When the kernel's counters cannot be read.
@@ -372,26 +372,26 @@ pub fn ptys() -> io::Result<(u64, u64)> {
     Ok((number("/proc/sys/kernel/pty/nr")?, number("/proc/sys/kernel/pty/max")?))
 }
 
-/// Makes this process the parent of its descendants' orphans, so that a server that puts itself into the
-/// background while we wait for it is still found. Not inherited by children. False when refused.
+/// Makes this process the parent of orphans among its descendants. A server that puts itself into the background while
+/// we wait is then still found. Children do not inherit this. False if refused.
 pub fn set_subreaper() -> bool {
     // SAFETY: prctl with this option takes one integer and changes only this process's attribute.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 }
 }
 
-/// Has this child of ours told to end when we do.
+/// Makes the kernel tell this child to end when we end.
 pub fn end_with_parent() {
     // SAFETY: prctl with this option takes one integer and changes only this process's attribute.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM, 0, 0, 0) };
 }
 
-/// What `ps` calls this process: the kernel takes the name of the link that was executed.
+/// Sets the name that `ps` shows. Otherwise it would be the name of the link that was executed.
 pub fn set_name(name: &std::ffi::CStr) {
     // SAFETY: the name is a C string, of which the kernel copies 16 bytes at most.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
 }
 
-/// The file that this process runs, also after an upgrade has replaced it.
+/// The file that this process runs, even after an upgrade has replaced it.
 pub fn own_executable() -> io::Result<PathBuf> {
     Ok("/proc/self/exe".into())
 }
@@ -401,20 +401,20 @@ fn number(path: &str) -> io::Result<u64> {
     text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("no number in {path}")))
 }
 
-/// Exchanges two files of a folder. False when one is not there, or the file system cannot.
+/// Exchanges two files of a folder. False if one is missing or the file system cannot do it.
 pub fn exchange(folder: BorrowedFd, one: &str, other: &str) -> bool {
     nix::fcntl::renameat2(folder, one, folder, other, nix::fcntl::RenameFlags::RENAME_EXCHANGE).is_ok()
 }
 
-/// A socket that was refused can try again.
+/// A socket whose connection was refused can try again.
 pub const REFUSED_SOCKETS_STAY_GOOD: bool = true;
 
-/// Connects a new or a refused socket within `limit`, and leaves it blocking and without a time-out.
+/// Connects a new socket, or one that was refused before, within `limit`. Leaves it blocking and without a timeout.
 ///
 /// # Errors
-/// Those of connect(2); `TimedOut`.
+/// Those of connect(2), and `TimedOut`.
 pub fn connect(socket: &Socket, address: &SockAddr, limit: Duration) -> io::Result<()> {
-    // One system call an attempt. A non-blocking connect takes five.
+    // One system call for each attempt. A non-blocking connect takes five.
     socket.set_write_timeout(Some(limit))?;
     match socket.connect(address) {
         Ok(()) => socket.set_write_timeout(None),

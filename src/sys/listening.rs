@@ -1,6 +1,6 @@
-//! Asks Linux who listens: sock_diag(7), NETLINK_SOCK_DIAG. For one address that costs a quarter of an attempt to
-//! connect, which makes a packet travel through the loopback and back; for a port it takes microseconds, where
-//! /proc/net/tcp walks through the whole table of connections for milliseconds.
+//! Asks Linux for listening sockets: sock_diag(7), NETLINK_SOCK_DIAG. For one address this costs a quarter of an
+//! attempt to connect, which sends a packet through the loopback device and back. For a port it takes microseconds,
+//! while reading /proc/net/tcp walks the whole table of connections for milliseconds.
 
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,22 +15,22 @@ const NLM_F_REQUEST: u16 = 1;
 const NLM_F_DUMP: u16 = 0x300;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
-/// Lengths of a `struct nlmsghdr`, and of that with a `struct inet_diag_msg`.
+/// Lengths of a `struct nlmsghdr`, and of one with a `struct inet_diag_msg`.
 const HEADER: usize = 16;
 const MESSAGE: usize = HEADER + 72;
 const TCP_LISTEN: u32 = 10;
 const NO_COOKIE: [u8; 8] = [0xff; 8];
 
-/// A question to the kernel that can be asked over and over.
+/// A query to the kernel that can be repeated.
 #[derive(Debug, Default)]
 pub struct Listening {
-    /// Nothing where the kernel does not answer (a seccomp filter).
+    /// `None` if the kernel does not answer (a seccomp filter).
     socket: Option<Socket>,
 }
 
 impl Listening {
-    /// Whether it is certain that no socket listens on `address`. It may be reachable all the same: packet
-    /// filters can send what goes there elsewhere.
+    /// Whether it is certain that no socket listens on `address`. The address may still be reachable, because packet
+    /// filters can redirect packets.
     pub fn nobody(&mut self, address: &SocketAddr) -> bool {
         if self.socket.is_none() {
             self.socket = open();
@@ -50,7 +50,7 @@ fn open() -> Option<Socket> {
     Some(socket)
 }
 
-/// The error that the kernel answers with: 0 where somebody listens.
+/// The error with which the kernel answers. 0 if somebody listens.
 fn ask(mut socket: &Socket, address: &SocketAddr) -> Option<i32> {
     socket.send(&request(address, NLM_F_REQUEST)).ok()?;
     let mut answer = [0; 4096];
@@ -62,7 +62,7 @@ fn ask(mut socket: &Socket, address: &SocketAddr) -> Option<i32> {
     }
 }
 
-/// All TCP sockets that listen: their addresses and inodes. Nothing where the kernel does not answer.
+/// The addresses and inodes of all listening TCP sockets. `None` if the kernel does not answer.
 pub fn all() -> Option<Vec<(SocketAddr, u64)>> {
     let mut found = Vec::new();
     for unspecified in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
@@ -86,7 +86,7 @@ pub fn all() -> Option<Vec<(SocketAddr, u64)>> {
     Some(found)
 }
 
-/// The local address and the inode of a dumped socket.
+/// The local address and the inode in one message of a dump.
 fn listener(message: &[u8]) -> Option<(SocketAddr, u64)> {
     let body = message.get(HEADER..MESSAGE)?;
     let ip = match i32::from(body[0]) {
@@ -97,7 +97,7 @@ fn listener(message: &[u8]) -> Option<(SocketAddr, u64)> {
     Some((SocketAddr::new(ip, port), u64::from(u32::from_ne_bytes(*body[68..].first_chunk()?))))
 }
 
-/// A question for listening sockets by local address: everything else of their identity is zero.
+/// A query for listening sockets with this local address. All other fields of the socket's identity are zero.
 fn request(address: &SocketAddr, flags: u16) -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
     bytes[0..4].copy_from_slice(&(LENGTH as u32).to_ne_bytes());

@@ -1,4 +1,4 @@
-//! macOS: libproc, sysctl, kqueue. Type-checked and linked, never run by us: no Mac was at hand.
+//! macOS: libproc, sysctl, kqueue. This file is type-checked and linked, but the authors have no Mac to run it.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -19,10 +19,10 @@ use socket2::{SockAddr, Socket};
 use super::descriptor::{Descriptor, Kind};
 use super::process::{Host, Listener, Process, process};
 
-/// Where this process's descriptors are listed.
+/// The folder that lists the descriptors of this process.
 pub const DESCRIPTORS: &str = "/dev/fd";
 
-/// This boot of this machine. macOS has no pid namespaces. What cannot be read is empty.
+/// Identifies this boot of this machine. macOS has no pid namespaces. A value that cannot be read is empty.
 pub fn host() -> io::Result<Host> {
     let text = |name: &CStr| {
         let bytes = sysctl(name).unwrap_or_default();
@@ -31,7 +31,7 @@ pub fn host() -> io::Result<Host> {
     Ok(Host { machine: machine(), boot: text(c"kern.bootsessionuuid"), pid_namespace: String::new() })
 }
 
-/// The number of this machine. (`kern.uuid` is the kernel's: all machines of a version have it, until an update.)
+/// Identifies this machine. (`kern.uuid` identifies the kernel: all machines with the same version have the same one.)
 fn machine() -> String {
     let mut uuid = [0; 16];
     let limit = libc::timespec { tv_sec: 1, tv_nsec: 0 };
@@ -42,7 +42,7 @@ fn machine() -> String {
     }
 }
 
-/// What `kern.proc` tells of a process: `struct kinfo_proc` (sys/sysctl.h), of which the rest is not needed.
+/// An entry of `kern.proc`: the first part of `struct kinfo_proc` (sys/sysctl.h). The rest is not needed.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct KinfoProc {
@@ -79,11 +79,11 @@ impl KinfoProc {
     }
 }
 
-/// The process with this pid, if there is one. Not from libproc: PROC_PIDTBSDINFO has no zombies, and of other
-/// users' processes (our server, where it is `sudo`) nothing at all. Those would be taken for dead.
+/// The process with this pid, if it exists. libproc is not used, because PROC_PIDTBSDINFO returns nothing for zombies
+/// and for processes of other users (such as our own server under `sudo`). They would seem dead.
 ///
 /// # Errors
-/// When the kernel has no memory left to look with.
+/// When the kernel has no memory left.
 pub fn look_up(pid: i32) -> io::Result<Option<Process>> {
     if pid <= 0 {
         return Ok(None);
@@ -94,22 +94,22 @@ pub fn look_up(pid: i32) -> io::Result<Option<Process>> {
 /// All processes.
 ///
 /// # Errors
-/// When the table cannot be read: who is not in it might be there all the same.
+/// When the process table cannot be read: a process that is not in it may still exist.
 pub fn processes() -> io::Result<Vec<Process>> {
     let mut room = pids()?.len() + 64;
     loop {
         match kernel_processes(libc::KERN_PROC_ALL, 0, room) {
-            // More have been started meanwhile.
+            // More processes were started meanwhile.
             Err(e) if e.raw_os_error() == Some(libc::ENOMEM) && room < MOST_PROCESSES => room *= 2,
             table => return Ok(table?.iter().filter(|p| p.pid > 0).map(KinfoProc::process).collect()),
         }
     }
 }
 
-/// More than macOS ever runs.
+/// More processes than macOS ever runs.
 const MOST_PROCESSES: usize = 1 << 20;
 
-/// The entries of a table of the kernel's, where there are at most `room`.
+/// The entries of a kernel table, if there are at most `room`.
 fn kernel_processes(table: i32, of: i32, room: usize) -> io::Result<Vec<KinfoProc>> {
     let mut mib = [libc::CTL_KERN, libc::KERN_PROC, table, of];
     // SAFETY: it has only integers and arrays of them, for which zero is a value.
@@ -125,10 +125,11 @@ fn kernel_processes(table: i32, of: i32, room: usize) -> io::Result<Vec<KinfoPro
     Ok(entries)
 }
 
-/// The numbers of all processes. Not 0, which is the kernel here, and means ourselves to getsid and getpgid.
+/// The pids of all processes. Without 0, which is the kernel here, and which getsid(2) and getpgid(2) take for the
+/// caller.
 ///
 /// # Errors
-/// When the system does not tell.
+/// When the system refuses.
 pub fn pids() -> io::Result<Vec<i32>> {
     // SAFETY: with a null buffer the call only returns how many processes there are.
     let count = unsafe { libc::proc_listallpids(std::ptr::null_mut(), 0) };
@@ -148,18 +149,18 @@ pub fn process_name(pid: i32) -> Option<String> {
     let length = unsafe { libc::proc_name(pid, name.as_mut_ptr().cast(), name.len() as u32) };
     let name = name.get(..usize::try_from(length).ok()?)?;
     if name.is_empty() {
-        // Another user's, as pid 1 or a supervisor of root's: its path is not hidden.
+        // For a process of another user (pid 1, or a supervisor that runs as root), the path is still visible.
         return executable(pid)?.file_name().map(|name| name.to_string_lossy().into_owned());
     }
     Some(String::from_utf8_lossy(name).into_owned())
 }
 
-/// The arguments of a process, as it shows them.
+/// The arguments of a process, as far as it shows them.
 pub fn command_line(pid: i32) -> Option<Vec<OsString>> {
     arguments_and_environment(pid).map(|(arguments, _)| arguments)
 }
 
-/// Whether a process was started with this entry in its environment, and shows it.
+/// Whether a process was started with this entry in its environment and still shows it.
 pub fn has_entry(pid: i32, entry: &[u8]) -> bool {
     environment_of(pid).is_some_and(|entries| entries.iter().any(|e| e.as_bytes() == entry))
 }
@@ -169,7 +170,7 @@ pub fn environment_of(pid: i32) -> Option<Vec<OsString>> {
     arguments_and_environment(pid).map(|(_, environment)| environment)
 }
 
-/// KERN_PROCARGS2: the count of arguments, the executable's path, padding, the arguments, the environment.
+/// Reads KERN_PROCARGS2: the number of arguments, the executable's path, padding, the arguments, the environment.
 fn arguments_and_environment(pid: i32) -> Option<(Vec<OsString>, Vec<OsString>)> {
     let mut mib = [libc::CTL_KERN, libc::KERN_PROCARGS2, pid];
     let mut bytes = vec![0u8; 1 << 20];
@@ -189,7 +190,7 @@ fn arguments_and_environment(pid: i32) -> Option<(Vec<OsString>, Vec<OsString>)>
     Some((arguments, strings.take_while(|s| !s.is_empty()).collect()))
 }
 
-/// The file that a process runs.
+/// The executable of a process.
 pub fn executable(pid: i32) -> Option<PathBuf> {
     let mut path = vec![0u8; libc::PROC_PIDPATHINFO_MAXSIZE as usize];
     // SAFETY: the buffer is as large as said; the call returns how many bytes it wrote.
@@ -198,7 +199,7 @@ pub fn executable(pid: i32) -> Option<PathBuf> {
     Some(OsString::from_vec(path).into())
 }
 
-/// The folder that a process works in.
+/// The current folder of a process.
 pub fn working_directory(pid: i32) -> Option<PathBuf> {
     // SAFETY: an all-zero value is valid: it has only integers and arrays of them.
     let mut info: libc::proc_vnodepathinfo = unsafe { std::mem::zeroed() };
@@ -213,10 +214,10 @@ pub fn working_directory(pid: i32) -> Option<PathBuf> {
     Some(OsStr::from_bytes(path).into())
 }
 
-/// The regular file that a descriptor of ours is open on.
+/// The path of the regular file that a descriptor of ours refers to.
 pub fn file_of(descriptor: BorrowedFd) -> Option<PathBuf> {
     let mut path = [0u8; libc::PATH_MAX as usize];
-    // Not by nix, which panics at a path that is not UTF-8.
+    // nix would panic at a path that is not UTF-8.
     // SAFETY: the descriptor is open, and the kernel writes a C string of at most PATH_MAX bytes.
     if unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_GETPATH, path.as_mut_ptr()) } == -1 {
         return None;
@@ -225,18 +226,18 @@ pub fn file_of(descriptor: BorrowedFd) -> Option<PathBuf> {
     path.metadata().is_ok_and(|m| m.is_file()).then_some(path)
 }
 
-/// How long ago a process of this start time was started.
+/// How long ago a process with this start time was started.
 pub fn age(start: u64) -> Option<Duration> {
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().ok()?;
     Some(now.saturating_sub(Duration::from_micros(start)))
 }
 
-/// How many descriptors a process has open. macOS does not tell another process's limit of them.
+/// The number of open descriptors of a process. macOS does not tell another process's limit.
 pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
     Some((list(pid).ok()?.len() as u64, None))
 }
 
-/// `struct proc_fdinfo` (sys/proc_info.h): a descriptor and what it is open on, PROX_FDTYPE_*.
+/// `struct proc_fdinfo` (sys/proc_info.h): a descriptor and its type, PROX_FDTYPE_*.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 struct FdInfo {
@@ -266,7 +267,7 @@ struct VnodeInfo {
 
 const _: () = assert!(size_of::<VnodeInfo>() == 1200);
 
-/// What a descriptor that is open on a vnode is, and its path.
+/// The kind and the path of a descriptor that refers to a vnode.
 fn vnode(pid: i32, number: i32) -> Option<(Kind, OsString)> {
     const PROC_PIDFDVNODEPATHINFO: i32 = 2;
     // SAFETY: it has only integers and arrays of them, for which zero is a value.
@@ -293,15 +294,15 @@ fn vnode(pid: i32, number: i32) -> Option<(Kind, OsString)> {
     Some((kind, OsString::from_vec(path.to_vec())))
 }
 
-/// The open descriptors of a process. Which sockets listen is not told apart.
+/// The open descriptors of a process. Listening sockets are not told apart from others.
 ///
 /// # Errors
-/// When there is no such process, or it is not ours to look into.
+/// When the process does not exist, or this user may not look into it.
 pub fn descriptors(pid: i32) -> io::Result<Vec<Descriptor>> {
     Ok(list(pid)?.into_iter().map(|fd| descriptor(pid, fd)).collect())
 }
 
-/// How many pseudo-terminals a process holds the master side of.
+/// The number of pseudo-terminals whose master side a process holds.
 ///
 /// # Errors
 /// As [`descriptors`].
@@ -335,10 +336,10 @@ pub fn listeners(port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
     Sockets::default().listeners(port, likely)
 }
 
-/// Who holds which socket, for one question or many: libproc is asked once.
+/// Finds the holders of sockets, for one query or many. libproc is called once.
 #[derive(Default)]
 pub struct Sockets {
-    /// Address, port and owner of each socket that listens.
+    /// Address, port and owner of each listening socket.
     listening: OnceCell<Vec<(IpAddr, u16, i32)>>,
 }
 
@@ -352,7 +353,7 @@ impl Sockets {
                 self.listening.get_or_init(|| found)
             }
         };
-        // A socket comes once for each process that holds it: launchd holds what it opened for its jobs.
+        // A socket is listed once for each process that holds it. launchd holds the sockets that it opened for its jobs.
         let mut sockets = BTreeMap::<IpAddr, Vec<i32>>::new();
         for (address, _, owner) in listening.iter().filter(|(_, number, _)| *number == port) {
             sockets.entry(*address).or_default().push(*owner);
@@ -377,7 +378,7 @@ pub fn listens(pid: i32, port: u16) -> io::Result<bool> {
     Ok(listeners(port, &[])?.iter().any(|listener| listener.owners.contains(&pid)))
 }
 
-/// The TCP addresses that these processes listen on. Those of a process that we may not look into are not among them.
+/// The TCP addresses that these processes listen on. Processes that we may not look into are left out.
 pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
     let all = listening().unwrap_or_default().into_iter();
     all.filter(|(_, _, owner)| pids.contains(owner)).map(|(ip, port, _)| SocketAddr::new(ip, port)).collect()
@@ -407,7 +408,7 @@ impl ExitWatch {
         let now = event(0, EventFilter::EVFILT_USER, FilterFlag::NOTE_TRIGGER);
         let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let queue = Kqueue::new().ok().filter(|queue| match queue.kevent(&[exit], &mut [], Some(zero)) {
-            // It has ended. Of an unreaped child the kernel says the same.
+            // The process has ended. The kernel gives the same answer for an unreaped child.
             Err(Errno::ESRCH) => queue.kevent(&[now], &mut [], Some(zero)).is_ok(),
             watched => watched.is_ok(),
         });
@@ -419,11 +420,11 @@ impl ExitWatch {
         self.queue.as_ref().map(AsFd::as_fd)
     }
 
-    /// Sends a signal to the process that was there when the watch began. macOS has no pidfds: it is looked at
-    /// again first.
+    /// Sends a signal to the process that existed when the watch began. macOS has no pidfds, so the process is looked
+    /// at again first.
     ///
     /// # Errors
-    /// Those of kill(2): `EPERM` where it is not ours to signal.
+    /// Those of kill(2): `EPERM` if we may not signal the process.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         if self.start.is_none() || process(self.pid).map(|p| p.start) != self.start {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
@@ -441,13 +442,13 @@ pub fn close_range_on_exec(_first: i32) -> bool {
     false
 }
 
-/// The most descriptors that a process can have open: a soft limit above it is clamped at use.
+/// The number of descriptors that a process can have open. The kernel clamps a higher soft limit.
 pub fn most_descriptors() -> Option<u64> {
     number(c"kern.maxfilesperproc")
 }
 
-/// How many pseudo-terminals of the system's pool are in use, and how many there are at most. A slot in use has a
-/// node /dev/ttysNNN, until both of its sides are closed.
+/// How many of the system's pseudo-terminals are in use, and how many there can be. A pseudo-terminal in use has a node
+/// /dev/ttysNNN until both of its sides are closed.
 ///
 /// # Errors
 /// When the limit or /dev cannot be read.
@@ -466,16 +467,16 @@ pub fn set_subreaper() -> bool {
     false
 }
 
-/// macOS has nothing that would tell a child: it ends with its errand.
+/// macOS cannot tell a child that its parent ended. The child ends when its work is done.
 pub fn end_with_parent() {}
 
-/// Not needed here: the name is the executable's.
+/// Not needed here: the name is that of the executable.
 pub fn set_name(_name: &CStr) {}
 
 /// The file that this process runs.
 ///
 /// # Errors
-/// When it cannot be told.
+/// When the system does not know it.
 pub fn own_executable() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
@@ -504,23 +505,23 @@ pub fn exchange(_folder: BorrowedFd, _one: &str, _other: &str) -> bool {
     false
 }
 
-/// A socket that was refused cannot try again.
+/// A socket whose connection was refused cannot try again.
 pub const REFUSED_SOCKETS_STAY_GOOD: bool = false;
 
-/// Connects a new socket within `limit`, and leaves it blocking. (SO_SNDTIMEO does not hold for connect here.)
+/// Connects a new socket within `limit` and leaves it blocking. (SO_SNDTIMEO does not apply to connect(2) here.)
 ///
 /// # Errors
-/// Those of connect(2); `TimedOut`.
+/// Those of connect(2), and `TimedOut`.
 pub fn connect(socket: &Socket, address: &SockAddr, limit: Duration) -> io::Result<()> {
     socket.connect_timeout(address, limit)
 }
 
-/// macOS has no way to ask whether anybody listens, but to look into all processes.
+/// macOS cannot tell whether anybody listens, except by looking into all processes.
 #[derive(Debug, Default)]
 pub struct Listening;
 
 impl Listening {
-    /// Never certain.
+    /// The answer is never certain.
     pub fn nobody(&mut self, _address: &SocketAddr) -> bool {
         false
     }

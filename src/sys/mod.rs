@@ -1,7 +1,7 @@
-//! What the operating system is asked. The only place with `unsafe` and with `cfg(target_os)`.
+//! The interface to the operating system: the only module with `unsafe` and `cfg(target_os)`.
 //!
-//! Everything POSIX is in the files named after what they do; what differs between systems is in `linux.rs`
-//! and `macos.rs`, which export the same functions. Nothing here knows of services, checks or records.
+//! Code that is the same on all POSIX systems is in files named after their subject. What differs between systems is in
+//! `linux.rs` and `macos.rs`, which export the same functions. Nothing here knows services, checks or records.
 
 mod descriptor;
 mod entry;

@@ -1,4 +1,4 @@
-//! The two pipes of a wait: one wakes the waiter, one tells the workers to stop.
+//! The two pipes of a wait: one wakes the waiter, the other tells the workers to stop.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -7,13 +7,13 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Rung by signal handlers and by workers that are done; the main thread waits on it.
+/// The pipe that wakes the main thread. Signal handlers ring it, and so do workers that are done.
 pub struct Wake {
     read: OwnedFd,
     write: OwnedFd,
 }
 
-/// Why [`Wake::wait`] came back.
+/// Why [`Wake::wait`] returned.
 #[derive(PartialEq, Eq)]
 pub enum Woken {
     /// Somebody rang.
@@ -32,7 +32,7 @@ impl Wake {
         Ok(Wake { read, write })
     }
 
-    /// Where to ring from a signal handler.
+    /// The descriptor to write to from a signal handler.
     pub fn bell(&self) -> BorrowedFd<'_> {
         self.write.as_fd()
     }
@@ -47,7 +47,8 @@ impl Wake {
         while matches!(nix::unistd::read(&self.read, &mut bytes), Ok(64)) {}
     }
 
-    /// Waits until rung, until one of `others` has something, or until `timeout`. Says which ones have.
+    /// Waits for a ring, for one of `others`, or until `timeout`. Returns which of `others` are readable or at their
+    /// end.
     pub fn wait_for<const N: usize>(&self, others: [Option<BorrowedFd>; N], timeout: Duration) -> [bool; N] {
         let mut polled = vec![PollFd::new(self.read.as_fd(), PollFlags::POLLIN)];
         polled.extend(others.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
@@ -59,7 +60,7 @@ impl Wake {
         others.map(|fd| fd.is_some() && answers.next() == Some(true))
     }
 
-    /// Waits until rung, until `other` has something, or until `timeout`.
+    /// Waits for a ring, for `other`, or until `timeout`.
     pub fn wait(&self, other: Option<BorrowedFd>, timeout: Duration) -> Woken {
         let mut fds = vec![PollFd::new(self.read.as_fd(), PollFlags::POLLIN)];
         fds.extend(other.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
@@ -70,13 +71,13 @@ impl Wake {
                 Woken::Rung
             }
             Ok(_) => Woken::Other,
-            // Interrupted: the handler that did it rings, or has rung.
+            // A signal interrupted poll(2). Its handler rings, or has rung.
             Err(_) => Woken::Rung,
         }
     }
 }
 
-/// Dropped to tell every worker that holds a [`Cancel::token`] to stop.
+/// Dropping this tells every worker that holds a [`Cancel::token`] to stop.
 pub struct Cancel {
     read: OwnedFd,
     _write: OwnedFd,
@@ -99,8 +100,8 @@ impl Cancel {
     }
 }
 
-/// Waits until one of `fds` is readable or at its end, for at most `timeout` (rounded up to a millisecond).
-/// Says which ones are.
+/// Waits until one of `fds` is readable or at its end, for at most `timeout` (rounded up to a millisecond). Returns
+/// which ones are.
 pub fn wait_readable<const N: usize>(fds: [Option<BorrowedFd>; N], timeout: Duration) -> [bool; N] {
     let mut polled: Vec<_> = fds.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     let ready = poll(&mut polled, millis(timeout)).is_ok_and(|n| n > 0);
@@ -108,12 +109,12 @@ pub fn wait_readable<const N: usize>(fds: [Option<BorrowedFd>; N], timeout: Dura
     fds.map(|fd| fd.is_some() && answers.next() == Some(true))
 }
 
-/// Rounded up: rounded down, the last millisecond before a deadline would be spent polling.
+/// Rounds up. Otherwise the last millisecond before a deadline would be spent polling.
 fn millis(duration: Duration) -> PollTimeout {
     PollTimeout::try_from(duration.saturating_add(Duration::from_micros(999)).as_millis()).unwrap_or(PollTimeout::MAX)
 }
 
-/// A pipe, both ends non-blocking and close-on-exec.
+/// A pipe whose ends are both non-blocking and close-on-exec.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = blocking_pipe()?;
     for fd in [&read, &write] {
@@ -122,7 +123,7 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
-/// A pipe, both ends close-on-exec. (pipe2 is not on macOS; nothing is forked meanwhile.)
+/// A pipe whose ends are both close-on-exec. (macOS has no pipe2(2). No other thread forks meanwhile.)
 pub fn blocking_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = nix::unistd::pipe()?;
     for fd in [&read, &write] {

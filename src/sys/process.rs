@@ -1,4 +1,4 @@
-//! Processes: what one looks like, where it runs, what it listens on, and how children end.
+//! Processes: what they are, where they run, what they listen on, and how children end.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,20 +10,20 @@ use nix::unistd::{Pid, getpgid, getsid};
 
 use super::os;
 
-/// One process, as the system's table has it.
+/// An entry of the process table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Process {
     pub pid: i32,
     pub parent: i32,
     pub group: i32,
     pub session: i32,
-    /// When it was started: clock ticks (Linux) or microseconds (macOS). Only ever compared.
+    /// Start time in clock ticks (Linux) or microseconds (macOS). Only ever compared.
     pub start: u64,
-    /// Dead, but its parent has not asked for its status yet.
+    /// The process has ended, but its parent has not reaped it yet.
     pub zombie: bool,
 }
 
-/// What a pid is only meaningful together with.
+/// The scope in which a pid identifies a process.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Host {
     pub machine: String,
@@ -35,7 +35,7 @@ pub struct Host {
 const OUTERMOST: &str = "pid:[4026531836]";
 
 impl Host {
-    /// In a pid namespace below the machine's own: a container.
+    /// Whether this is a pid namespace below the machine's own: a container.
     pub fn is_container(&self) -> bool {
         !self.pid_namespace.is_empty() && self.pid_namespace != OUTERMOST
     }
@@ -44,16 +44,17 @@ impl Host {
 /// A TCP socket that listens.
 pub struct Listener {
     pub address: IpAddr,
-    /// The processes that hold it, as far as we may see.
+    /// The processes that hold it, as far as we may see them.
     pub owners: Vec<i32>,
 }
 
-/// The process with this pid, if there is one that we can see, and be it that we can look at none.
+/// The process with this pid. `None` also if the process table cannot be read; use [`look_up`](super::look_up) to tell
+/// the two apart.
 pub fn process(pid: i32) -> Option<Process> {
     os::look_up(pid).ok().flatten()
 }
 
-/// The processes of a session or of a process group, without a look into each: cheap where there are none.
+/// The pids in a session or a process group. Does not look into each process, so it is cheap.
 ///
 /// # Errors
 /// As [`processes`].
@@ -66,13 +67,13 @@ pub fn in_session_or_group(session: i32, group: Option<i32>) -> io::Result<Vec<i
     Ok(os::pids()?.into_iter().filter(is_in).collect())
 }
 
-/// The process that holds the most pseudo-terminals, of those that we may look into, and how many.
+/// The process that holds the most pseudo-terminals, among those that we may look into, and how many it holds.
 pub fn most_ptys() -> Option<(i32, u64)> {
     let held = |pid: i32| os::pty_masters(pid).ok().filter(|&count| count > 0).map(|count| (pid, count));
     os::pids().ok()?.into_iter().filter_map(held).max_by_key(|(_, count)| *count)
 }
 
-/// How a child ended.
+/// The state of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
     Running,
@@ -96,10 +97,10 @@ impl std::fmt::Display for Waited {
     }
 }
 
-/// Asks for the status of a child. Never blocks.
+/// Queries the state of a child, and reaps it if it has ended. Never blocks.
 ///
 /// # Errors
-/// `ECHILD` when it is not our child, or was reaped.
+/// `ECHILD` when the process is not our child, or was reaped already.
 pub fn wait_for(child: i32) -> io::Result<Waited> {
     match waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG))? {
         WaitStatus::Exited(_, status) => Ok(Waited::Exited(status)),
@@ -108,12 +109,12 @@ pub fn wait_for(child: i32) -> io::Result<Waited> {
     }
 }
 
-/// Kills a process group that we made, whose leader is an unreaped child of ours.
+/// Kills a process group that we made and whose leader is an unreaped child of ours.
 pub fn kill_group(group: i32) {
     let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
 }
 
-/// Reaps the members of a killed group that are our children. As pid 1 those that lost their parent are.
+/// Reaps members of a killed group that are our children. As pid 1 we also get members that lost their parent.
 pub fn reap_group(group: i32) {
     loop {
         match waitpid(Pid::from_raw(-group), None) {

@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, sigprocmask};
 
-/// Signals that forerun must survive, or must not ignore: a write to a closed pipe or beyond the limit of file
-/// sizes is an error and no more, and of a child whose end is ignored nobody learns how it ended.
+/// Signals that must not kill forerun, or that it must not ignore. A write to a closed pipe or beyond the file size
+/// limit must be an ordinary error. If SIGCHLD is ignored, nobody learns how a child ended.
 const TAKEN: [Signal; 3] = [Signal::SIGPIPE, Signal::SIGXFSZ, Signal::SIGCHLD];
 
-/// What those signals did when forerun was started: handed on to the server, both when ignored and when not.
+/// The dispositions of those signals when forerun was started. The server gets them back, whether they were ignored or
+/// not.
 #[derive(Clone, Copy)]
 pub struct Dispositions {
     ignored: [bool; TAKEN.len()],
-    /// SIGCHLD came in blocked and pending.
+    /// SIGCHLD was blocked and pending when forerun was started.
     child_ended: bool,
 }
 
@@ -26,8 +27,8 @@ impl Dispositions {
         came
     }
 
-    /// Sets forerun's own. By a handler that does nothing: to ignore a signal is to throw away one that came in
-    /// blocked and pending, which is the server's.
+    /// Sets forerun's own dispositions: a handler that does nothing. Ignoring a signal would discard one that is
+    /// blocked and pending, and that one belongs to the server.
     pub fn set_own(self) {
         for (signal, ignored) in TAKEN.into_iter().zip(self.ignored) {
             if ignored == (signal == Signal::SIGCHLD) {
@@ -36,10 +37,11 @@ impl Dispositions {
         }
     }
 
-    /// Gives the signals the dispositions that they came with. Safe between fork and exec.
+    /// Restores the dispositions that the signals came with. Safe between fork and exec.
     pub fn hand_on(self) {
         for (signal, ignored) in TAKEN.into_iter().zip(self.ignored) {
-            // Its default throws away a pending one: ours, unless there are children that the caller had.
+            // The default disposition discards a pending SIGCHLD. That is fine for our own, but not if the caller had
+            // children.
             let is_the_servers = signal == Signal::SIGCHLD && (self.child_ended || has_children());
             match ignored {
                 true if !is_ignored(signal) => drop(set(signal, SigHandler::SigIgn)),
@@ -56,7 +58,7 @@ impl Dispositions {
 /// Signals that end a wait.
 const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
-/// The first of them that came, and where its handler rings.
+/// The first of them that came, and the descriptor that its handler writes to.
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
 static COUNT: AtomicI32 = AtomicI32::new(0);
 static BELL: AtomicI32 = AtomicI32::new(-1);
@@ -76,12 +78,12 @@ extern "C" fn on_signal(signal: i32) {
     nix::errno::Errno::set_raw(saved);
 }
 
-/// The ending signals, caught. What was ignored stays ignored (nohup).
+/// Catches the ending signals while it exists. A signal that was ignored stays ignored (nohup).
 pub struct Caught {
     previous: Vec<(Signal, SigAction)>,
 }
 
-/// Catches the ending signals from now on; each rings `bell`, the write end of a non-blocking pipe.
+/// Catches the ending signals from now on. Each one writes to `bell`, the write end of a non-blocking pipe.
 pub fn catch_signals(bell: BorrowedFd) -> Caught {
     BELL.store(bell.as_raw_fd(), Ordering::SeqCst);
     let mut previous = Vec::with_capacity(ENDING.len());
@@ -92,18 +94,18 @@ pub fn catch_signals(bell: BorrowedFd) -> Caught {
 }
 
 impl Caught {
-    /// The first ending signal that came, if one did.
+    /// The first ending signal that came, if any.
     pub fn signal(&self) -> Option<i32> {
         Some(CAUGHT.load(Ordering::SeqCst)).filter(|&s| s != 0)
     }
 
-    /// How many ending signals came so far.
+    /// The number of ending signals that came so far.
     pub fn count(&self) -> i32 {
         COUNT.load(Ordering::SeqCst)
     }
 
-    /// Puts the dispositions back. A signal that comes meanwhile is held back until they are, so that none is
-    /// lost between the last look and the exec: it then does what it would have done without forerun.
+    /// Restores the dispositions. Signals that come meanwhile are held back until that is done, so that none is lost
+    /// between the last look and the exec. They then do what they would have done without forerun.
     pub fn release(self) -> Option<i32> {
         let mut held = SigSet::empty();
         self.previous.iter().for_each(|(signal, _)| held.add(*signal));
@@ -132,15 +134,16 @@ pub fn reset_all() {
     }
 }
 
-/// Ends this process by `signal`, as if it had never been caught. Returns only where the kernel does not
-/// allow that: pid 1 ignores the default action.
+/// Ends this process by `signal`, as if it had never been caught. Returns only if the kernel does not allow that: pid 1
+/// ignores the default action.
 pub fn die_of(signal: i32) {
     let Ok(signal) = Signal::try_from(signal) else { return };
     set(signal, SigHandler::SigDfl);
     let _ = raise(signal);
 }
 
-/// Whether a signal is ignored. Asked, not set and put back: what comes meanwhile would not be ignored.
+/// Whether a signal is ignored. This only queries: setting the disposition and restoring it would open a gap for
+/// signals.
 fn is_ignored(signal: Signal) -> bool {
     // SAFETY: all of it is integers and pointers, for which zero is a value.
     let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -165,14 +168,14 @@ fn has_children() -> bool {
     unsafe { libc::waitid(libc::P_ALL, 0, &mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) == 0 }
 }
 
-/// Reaps the children that ended while forerun did not ignore their end: the kernel would have done it.
+/// Reaps children that ended while forerun did not ignore SIGCHLD. Otherwise the kernel would have reaped them.
 fn reap_all() {
     // SAFETY: a null pointer is for a status that nobody wants.
     while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
 }
 
 fn set(signal: Signal, handler: SigHandler) -> Option<SigAction> {
-    // What is read meanwhile goes on; poll(2), by which forerun waits, is interrupted all the same (signal(7)).
+    // SA_RESTART lets reads go on. It does not apply to poll(2), by which forerun waits (signal(7)).
     let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
     // SAFETY: the handlers that are ever installed are ours and async-signal-safe.
     unsafe { sigaction(signal, &action) }.ok()

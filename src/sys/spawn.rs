@@ -1,4 +1,4 @@
-//! Processes of our own: one that outlives us and is nobody's child, and a child that does one errand.
+//! Processes of our own: one that outlives us and is not our child, and a child that does one task.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,24 +17,24 @@ use super::fd::close_on_exec_from;
 use super::pipe::blocking_pipe;
 use super::{os, signal};
 
-/// A program that runs beside us and is nobody's child.
+/// A program that runs beside us and is not our child.
 pub struct Beside<'a> {
     pub path: &'a Path,
     pub args: &'a [OsString],
     pub environment: &'a [OsString],
     pub stdin: BorrowedFd<'a>,
     pub stderr: BorrowedFd<'a>,
-    /// A descriptor that it gets under the same number.
+    /// A descriptor that the program gets under the same number.
     pub keep: Option<RawFd>,
 }
 
 impl Beside<'_> {
-    /// Starts it: in a session of its own, in the root folder, with no signal ignored or blocked, and with no
-    /// descriptor but those that are named here. Its parent is gone when this returns, so that whoever adopts orphans
-    /// has it. That it could not be executed shows at the other end of its stdin.
+    /// Starts the program in its own session and in the root folder. No signal is ignored or blocked, and it gets no
+    /// descriptor except those named here. Its parent has ended when this returns, so init or a subreaper has adopted
+    /// it. If it cannot be executed, the other end of its stdin shows that.
     ///
     /// # Errors
-    /// When there is no process, or no /dev/null, to be had.
+    /// When no process is available, or /dev/null cannot be opened.
     pub fn start(&self) -> io::Result<()> {
         let execve = Execve::new(self.path, self.args, self.environment)?;
         let null = File::options().write(true).open("/dev/null")?;
@@ -61,7 +61,7 @@ impl Beside<'_> {
         }
     }
 
-    /// In the grandchild. Everything here is async-signal-safe, and nothing allocates or panics.
+    /// Runs in the grandchild. All of it is async-signal-safe, and nothing allocates or panics.
     fn run(&self, execve: &Execve, null: &File) -> ! {
         // SAFETY: integers, a C string, and descriptors that are open. None of ours is below 3: 0 to 2 were filled at
         // the start.
@@ -85,18 +85,18 @@ impl Beside<'_> {
     }
 }
 
-/// A child that does one errand and writes what came of it to a pipe.
+/// A child that does one task and writes the result to a pipe.
 pub struct Errand {
     pid: i32,
     output: File,
 }
 
 impl Errand {
-    /// Forks a child for `work`. It ends when we do, where the system can see to that. Call it in a program of one
-    /// thread only: the child allocates.
+    /// Forks a child for `work`. Where the system supports it, the child ends when we end. Only for single-threaded
+    /// programs, because the child allocates.
     ///
     /// # Errors
-    /// When there is no process or descriptor to be had.
+    /// When no process or descriptor is available.
     pub fn start(work: impl FnOnce() -> Vec<u8>) -> io::Result<Self> {
         let (read, write) = blocking_pipe()?;
         // SAFETY: there is one thread, so that the child has all locks that it may take.
@@ -115,12 +115,12 @@ impl Errand {
         }
     }
 
-    /// Readable once the child has something to say, or has ended.
+    /// A descriptor that is readable once the child has a result or has ended.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         std::os::fd::AsFd::as_fd(&self.output)
     }
 
-    /// What the child said; nothing where it ended without a word. Waits for its end.
+    /// Waits for the end of the child and returns its result. Empty if the child wrote nothing.
     pub fn finish(mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let _ = io::Read::read_to_end(&mut self.output, &mut bytes);
@@ -128,7 +128,7 @@ impl Errand {
         bytes
     }
 
-    /// Tells the child to end, and does not wait.
+    /// Tells the child to end and does not wait for it.
     pub fn abandon(self) {
         self.signal(libc::SIGTERM);
     }
@@ -149,10 +149,10 @@ impl Errand {
     }
 }
 
-/// The other end of stdin becomes /dev/null; what it was is returned.
+/// Returns what stdin was, and opens /dev/null as the new stdin.
 ///
 /// # Errors
-/// When there is no descriptor or /dev/null to be had.
+/// When no descriptor is available, or /dev/null cannot be opened.
 pub fn take_stdin() -> io::Result<OwnedFd> {
     let stdin = nix::unistd::dup(std::io::stdin())?;
     // SAFETY: sets a flag of a descriptor that is ours.

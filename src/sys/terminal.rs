@@ -1,4 +1,4 @@
-//! The terminal and the user database.
+//! The controlling terminal and the user database.
 
 use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -8,12 +8,12 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{User, geteuid};
 
-/// Whether this process has a controlling terminal: /dev/tty opens only then.
+/// Whether this process has a controlling terminal. Only then can /dev/tty be opened (tty(4)).
 pub fn has_controlling_terminal() -> bool {
     open("/dev/tty", OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty()).is_ok()
 }
 
-/// The effective user's home in the user database. `HOME` differs between a shell, sudo and a system unit.
+/// The home of the effective user, from the user database. `HOME` differs between a shell, sudo and a system unit.
 pub fn home_directory() -> Option<PathBuf> {
     User::from_uid(geteuid()).ok().flatten().map(|user| user.dir)
 }
@@ -26,7 +26,7 @@ pub struct Account {
     pub home: PathBuf,
 }
 
-/// All users of the user database. Call it in one thread only: the C library keeps its place in the list.
+/// All users in the user database. Only for a single thread, because the C library keeps its position in the list.
 pub fn accounts() -> Vec<Account> {
     let mut all = Vec::new();
     // SAFETY: there is one thread, and the entry that is returned is read before the next one is asked for.

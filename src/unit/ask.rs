@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! Supervisors are asked and told by their own commands, and never from inside of what they run.
+//! Runs the supervisors' own commands, to query them and to give them orders. This never happens from inside a service
+//! that the supervisor runs.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,17 +17,17 @@ use crate::report::line::say;
 use crate::sys;
 use crate::text::{elapsed, one_line, quoted, shell_words};
 
-/// How long a supervisor may take to answer a question.
+/// How long a supervisor may take to answer a query.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// No answer is longer, in bytes.
+/// The longest answer that is read, in bytes.
 const MOST: usize = 1 << 20;
-/// How often a command that has said all is looked at.
+/// How often to look whether a command that closed its output has ended.
 const TICK: Duration = Duration::from_millis(5);
 
-/// A command of a supervisor.
+/// A command of a supervisor, word by word.
 pub type Words = Vec<String>;
 
-/// What a command answered.
+/// The result of a command. `code` is `None` if a signal ended it.
 pub struct Answer {
     pub code: Option<i32>,
     pub out: String,
@@ -34,12 +35,12 @@ pub struct Answer {
 }
 
 impl Control<'_> {
-    /// Says what is run.
+    /// Prints the command that is about to run.
     pub fn say(&self, words: &Words) {
         say(&shell_words(words));
     }
 
-    /// Says what is run, and runs it: for as long as it takes.
+    /// Prints a command and runs it, for as long as it takes.
     ///
     /// # Errors
     /// As [`Control::start`].
@@ -49,25 +50,26 @@ impl Control<'_> {
         if answer.code == Some(0) { Ok(()) } else { Err(self.failed(&words.join(" "), &answer)) }
     }
 
-    /// Runs a command and takes what it says.
+    /// Runs a command and returns its output.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when it is not there, [`Error::NotReady`] when it does not answer.
+    /// [`Error::NotFound`] when the program is missing, [`Error::NotReady`] when it does not answer in time.
     pub fn ask(&self, words: &Words) -> Result<Answer, Error> {
         self.run(words, Some(PATIENCE))
     }
 
-    /// Runs a command for as long as it takes, and takes what it says: a failure may be none.
+    /// Runs a command for as long as it takes and returns its output. A failure of the command is not an error here.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when it is not there.
+    /// [`Error::NotFound`] when the program is missing.
     pub fn attempt(&self, words: &Words) -> Result<Answer, Error> {
         self.run(words, None)
     }
 
     fn run(&self, words: &Words, limit: Option<Duration>) -> Result<Answer, Error> {
         let mut command = Command::new(&words[0]);
-        // `su` and `sudo -u` leave out where the user's manager listens, or leave in where another user's does.
+        // `su` and `sudo -u` may remove XDG_RUNTIME_DIR, where the user's manager listens, or leave that of another
+        // user.
         let us = nix::unistd::geteuid().as_raw();
         let runtime = self.environment.filled("XDG_RUNTIME_DIR").and_then(|folder| Path::new(folder).metadata().ok());
         if self.scope == Scope::User && runtime.is_none_or(|folder| folder.uid() != us) {
@@ -79,19 +81,19 @@ impl Control<'_> {
         command.env("LC_ALL", "C").args(&words[1..]).stdin(Stdio::null());
         said_by(&mut command, limit).map_err(|e| match e.kind() {
             io::ErrorKind::TimedOut => Error::NotReady(format!("cannot run {}: {e}", quoted(&words.join(" ")))),
-            _ => Error::NotFound(format!("cannot execute {}: {e}; install it, or put it on PATH", quoted(&words[0]))),
+            _ => Error::NotFound(format!("cannot execute {}: {e}; install it or add it to PATH", quoted(&words[0]))),
         })
     }
 
-    /// The error of a command that failed, in its own words.
+    /// The error for a command that failed, with what the command printed.
     pub fn failed(&self, command: &str, answer: &Answer) -> Error {
         let said = if answer.err.trim().is_empty() { &answer.out } else { &answer.err };
         let said = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-        let code = answer.code.map_or("a signal ended it".to_owned(), |code| format!("exit code {code}"));
+        let code = answer.code.map_or("ended by a signal".to_owned(), |code| format!("exit code {code}"));
         Error::NotReady(format!("cannot run {}: {code}: {}", quoted(command), one_line(&said)))
     }
 
-    /// Tries until something is there, at most for `patience`.
+    /// Repeats `attempt` until it returns something, for at most `patience`.
     ///
     /// # Errors
     /// Those of `attempt`.
@@ -112,15 +114,15 @@ impl Control<'_> {
     }
 }
 
-/// Runs a command to its end, or kills it at its limit.
+/// Runs a command to its end. Kills it at its limit.
 fn said_by(command: &mut Command, limit: Option<Duration>) -> io::Result<Answer> {
     let begun = Instant::now();
-    // Whatever it leaves behind goes with it.
+    // The process group lets us kill the command's own children with it.
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
     let mut out = Output { pipe: child.stdout.take().map(OwnedFd::from), said: Vec::new() };
     let mut err = Output { pipe: child.stderr.take().map(OwnedFd::from), said: Vec::new() };
     loop {
-        // The status before the output: what the command said last is there once it has ended.
+        // Query the status before reading the output, so that the last output of an ended command is read too.
         let status = child.try_wait()?;
         out.read();
         err.read();
@@ -138,7 +140,8 @@ fn said_by(command: &mut Command, limit: Option<Duration>) -> io::Result<Answer>
     }
 }
 
-/// What a command says. What it leaves running may keep the pipe open: it is not read to its end.
+/// One output of a command. It is not read to its end, because a process that the command left running may keep the
+/// pipe open.
 struct Output {
     pipe: Option<OwnedFd>,
     said: Vec<u8>,

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Supervisors, for one unit: what each of them says of it, and does with it.
+//! One supervisor's commands for one unit: query, start, stop, forget.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::text::{quoted, shell_words};
 
-/// A supervisor, for one unit.
+/// A supervisor, seen from one unit.
 pub struct Control<'a> {
     pub kind: Kind,
     pub scope: Scope,
@@ -21,48 +21,48 @@ pub struct Control<'a> {
     pub grace: Duration,
 }
 
-/// What a supervisor says of a unit.
+/// What a supervisor reports about a unit.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Standing {
-    /// It is started again at the next boot or login.
+    /// The supervisor starts it at the next boot or login.
     pub enabled: bool,
     pub runs: Runs,
-    /// What forerun has told the supervisor of itself, where it tells.
+    /// The status text that forerun sent to the supervisor (`STATUS=`), if any.
     pub status: Option<String>,
-    /// Whether the sidecar's messages are heard, where that is a question.
+    /// Whether the supervisor accepts messages from the sidecar. `None` if that cannot be told.
     pub hears_sidecar: Option<bool>,
-    /// The supervisor has an older text than the file.
+    /// The supervisor has loaded an older text than the file contains.
     pub is_older: bool,
-    /// It has ended, and will be started again after a pause.
+    /// The process has ended, and the supervisor starts it again after a pause.
     pub has_ended: bool,
-    /// What is under way takes as long as something else does: a stop, or a job that is to come first.
+    /// The unit waits for something else: its own stop, or a job of another unit.
     pub is_held_up: bool,
-    /// The process of what is not there yet, where there is one.
+    /// The process of a unit that is still starting, if there is one.
     pub starting: Option<i32>,
-    /// Another one for each start, where the supervisor says one.
+    /// An id that changes with each start. Empty if the supervisor has none.
     pub invocation: String,
-    /// How long the supervisor lets a start take, where it says so.
+    /// The start timeout of the supervisor, if it reports one.
     pub limit: Option<Duration>,
 }
 
 /// Whether a supervisor runs a unit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Runs {
-    /// As this process: the server, or forerun while it waits.
+    /// It runs as this pid: the server, or forerun while it waits.
     Yes(i32),
-    /// It is starting it, or will again in a moment: in its own words.
+    /// It is starting, or will start again soon. The text is the supervisor's own.
     Later(String),
-    /// In its own words.
+    /// It does not run. The text is the supervisor's own.
     No(String),
 }
 
 impl Standing {
-    /// What it says of standing by, where it does.
+    /// The status text of a forerun that stands by.
     pub fn standby(&self) -> Option<&str> {
         self.status.as_deref().filter(|status| status.starts_with("standby: "))
     }
 
-    /// What those say who say no more.
+    /// A status with only the two facts that every supervisor reports.
     pub fn of(enabled: bool, runs: Runs) -> Standing {
         Standing {
             enabled,
@@ -84,7 +84,7 @@ impl Standing {
 }
 
 impl Control<'_> {
-    /// What a person types to make the unit run. `restart`: also where it ran as it was before.
+    /// The commands that a person types to run the unit. `restart`: the unit may run already, with an older text.
     pub fn start_commands(&self, restart: bool) -> Vec<Words> {
         match self.kind {
             Kind::Systemd => systemd::start_commands(self, restart),
@@ -95,10 +95,11 @@ impl Control<'_> {
         }
     }
 
-    /// Makes the unit run, and again where it was changed.
+    /// Makes the unit run. `changed`: restarts it if it runs already.
     ///
     /// # Errors
-    /// [`Error::NotFound`] without the supervisor's program, [`Error::NotReady`] where it refuses, with its own words.
+    /// [`Error::NotFound`] when the supervisor's program is missing, [`Error::NotReady`] with the supervisor's own
+    /// words when it refuses.
     pub fn start(&self, changed: bool) -> Result<(), Error> {
         match self.kind {
             Kind::Systemd => systemd::start(self, changed),
@@ -109,7 +110,7 @@ impl Control<'_> {
         }
     }
 
-    /// What the supervisor says of the unit.
+    /// Queries the supervisor about the unit.
     ///
     /// # Errors
     /// As [`Control::start`].
@@ -123,7 +124,7 @@ impl Control<'_> {
         }
     }
 
-    /// Stops the unit, for good.
+    /// Stops the unit, so that the supervisor does not start it again.
     ///
     /// # Errors
     /// As [`Control::start`].
@@ -137,7 +138,7 @@ impl Control<'_> {
         }
     }
 
-    /// Has the supervisor forget a unit whose file is gone.
+    /// Makes the supervisor forget a unit whose file is gone.
     ///
     /// # Errors
     /// As [`Control::start`].
@@ -149,7 +150,7 @@ impl Control<'_> {
         }
     }
 
-    /// What the supervisor keeps in the folder of a unit.
+    /// Names that the supervisor itself creates in the folder of a unit.
     pub fn keeps(&self) -> &'static [&'static str] {
         match self.kind {
             Kind::Runit => &runit::KEPT,
@@ -158,7 +159,7 @@ impl Control<'_> {
         }
     }
 
-    /// The program that is asked.
+    /// The supervisor's program.
     pub fn program(&self) -> &'static str {
         match self.kind {
             Kind::Systemd => "systemctl",
@@ -169,7 +170,7 @@ impl Control<'_> {
         }
     }
 
-    /// What a person types where the unit is there and does not serve.
+    /// The command that starts a unit that is installed and not running.
     pub fn start_command(&self) -> String {
         let words = match self.kind {
             Kind::Supervisord => supervisord::start_again(self),
@@ -179,7 +180,18 @@ impl Control<'_> {
         shell_words(&words)
     }
 
-    /// What makes the supervisor read a unit again, and start what runs anew where it must.
+    /// The command that restarts a unit that runs.
+    pub fn restart_command(&self) -> String {
+        match self.kind {
+            Kind::Launchd => shell_words(&launchctl::restart(self)),
+            Kind::Supervisord => shell_words(&supervisord::restart(self)),
+            Kind::S6 => shell_words(&s6::restart(self)),
+            Kind::Systemd | Kind::Runit => shell_words(&self.start_commands(true).pop().unwrap_or_default()),
+        }
+    }
+
+    /// The command that makes the supervisor read the unit again. It also restarts the server, if that supervisor has
+    /// no other way.
     pub fn reread_command(&self) -> String {
         match self.kind {
             Kind::Systemd => shell_words(&systemd::reload(self.scope)),
@@ -188,7 +200,7 @@ impl Control<'_> {
         }
     }
 
-    /// What shows what the server said, where that is known.
+    /// The command that shows the server's output, if the supervisor has one.
     pub fn log_command(&self) -> Option<String> {
         match self.kind {
             Kind::Systemd => {
@@ -200,12 +212,12 @@ impl Control<'_> {
         }
     }
 
-    /// The word for its kind.
+    /// The name of the kind on the command line.
     pub fn kind_word(&self) -> &'static str {
         place::kind_word(self.kind)
     }
 
-    /// Whether its program is there.
+    /// Whether the supervisor's program is on PATH.
     pub fn is_there(&self) -> bool {
         let path = self.environment.filled("PATH").unwrap_or_default();
         which::which_in(self.program(), Some(path), "/").is_ok()
@@ -214,12 +226,12 @@ impl Control<'_> {
     /// Whether a unit could be started now.
     ///
     /// # Errors
-    /// [`Error::NotFound`] without the supervisor's program, [`Error::NotReady`] where nobody is logged in for whom it
-    /// would run, [`Error::Conflict`] where something else is in its place.
+    /// [`Error::NotFound`] when the supervisor's program is missing, [`Error::NotReady`] when its domain does not exist
+    /// because nobody is logged in, [`Error::Conflict`] when another file is in the place of the link.
     pub fn could_start(&self) -> Result<(), Error> {
         if !self.is_there() {
             let program = quoted(self.program());
-            return Err(Error::NotFound(format!("cannot execute {program}: it is not on PATH; nothing was written")));
+            return Err(Error::NotFound(format!("cannot execute {program}: it is not on PATH; no file was written")));
         }
         match self.kind {
             Kind::Launchd => launchctl::could_start(self),

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! A unit before it is written: everything that it says, from the service, the caller and what is there.
+//! A unit before it is written: everything that its text depends on.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,33 +18,33 @@ use crate::service::Service;
 use crate::sys;
 use crate::text::quoted;
 
-/// A unit's limits of open descriptors: soft, hard.
+/// Limits of open descriptors in a unit: soft, hard.
 pub type Limits = (u64, u64);
 
-/// Everything that a unit is written from.
+/// Everything that determines the text of a unit.
 pub struct Draft<'a> {
     pub kind: Kind,
     pub place: Place,
     pub service: &'a Service,
     pub made: Made,
-    /// PATH, as it was when the unit was first written.
+    /// PATH for the unit. An installed unit keeps the folders of its first PATH.
     pub path: String,
 }
 
-/// A file of a unit.
+/// One file of a unit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct File {
-    /// Empty where the unit is one file.
+    /// Empty if the unit is a single file.
     pub name: &'static str,
     pub text: String,
     pub executable: bool,
 }
 
-/// Where units are looked at from.
+/// The environment, arguments and folder in which forerun was called.
 #[derive(Clone, Copy)]
 pub struct Site<'a> {
     pub environment: &'a Environment,
-    /// This forerun's own.
+    /// The arguments of this forerun.
     pub arguments: &'a [OsString],
     /// The current folder, as it was named.
     pub here: &'a Path,
@@ -60,7 +60,7 @@ impl<'a> Draft<'a> {
     /// The unit of a service, as this caller would write it.
     ///
     /// # Errors
-    /// [`Error::Config`] where nobody can tell where forerun or the home is, or where the name is no unit's.
+    /// [`Error::Config`] when the path of forerun cannot be found, or when a unit cannot contain the caller's paths.
     pub fn new(
         caller: &Caller,
         service: &'a Service,
@@ -77,7 +77,7 @@ impl<'a> Draft<'a> {
         }
         let Site { environment, arguments, here } = caller.site;
         let program = words::own_program(arguments, environment, here).ok_or_else(|| {
-            Error::Config("cannot tell where forerun itself is installed; call it by its path".to_owned())
+            Error::Config("cannot find the program file of forerun; call forerun by its path".to_owned())
         })?;
         let us = geteuid();
         let user = match scope {
@@ -98,7 +98,7 @@ impl<'a> Draft<'a> {
         Ok(Draft { kind, place, service, made, path: words::search_path(environment) })
     }
 
-    /// As one that is there was made: with the PATH, the user, the state folder and the forerun that it has.
+    /// Takes PATH, user, state folder and forerun's own path from an installed unit.
     pub fn made_as(&mut self, made: &Made, text: &str) {
         if let Some(path) = self.kept_path(text) {
             self.path = path;
@@ -110,9 +110,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Keeps of one that is there what this caller does not say: another shell, root's above all, has another
-    /// environment. Its user; its state folder, and the folders of its PATH, behind those of the caller, where nobody
-    /// edited it.
+    /// Keeps what an installed unit has and this caller does not set, because another shell (above all root's) has
+    /// another environment. The user is always kept. If nobody edited the unit, its state folder is kept too, and the
+    /// folders of its PATH are added after the caller's.
     pub fn keep(&mut self, there: &Installed) {
         let (Some(marker), Installed::Unit(text)) = (there.ours(&self.service.name), there) else { return };
         let is_anothers = self.made.user.is_none() && marker.made.user.is_some();
@@ -122,7 +122,7 @@ impl<'a> Draft<'a> {
         }
         let kept = self.kept_path(&text.files[0].1).unwrap_or_default();
         if is_anothers {
-            // Root's own folders would come before theirs.
+            // Root's own folders would come before the user's.
             self.made.state = marker.made.state.clone();
             self.path = if kept.is_empty() { self.path.clone() } else { kept };
             return;
@@ -134,7 +134,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The PATH of a unit of ours.
+    /// The PATH in the text of a unit that forerun wrote.
     fn kept_path(&self, text: &str) -> Option<String> {
         match self.kind {
             Kind::Systemd => systemd::kept_path(text),
@@ -144,14 +144,14 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// forerun, and what it is told.
+    /// The command line of the unit: forerun and its arguments.
     pub fn words(&self) -> Vec<OsString> {
         let program = self.made.program.clone().into_os_string();
         let defaults = words::defaults(self.service, self.kind, self.made.scope);
         [vec![program], words::base(self.service.config.as_deref()), defaults, self.made.flags.clone()].concat()
     }
 
-    /// The unit's files, the one with the marker first.
+    /// The files of the unit. The one with the marker comes first.
     pub fn files(&self) -> Vec<File> {
         let mut files = match self.kind {
             Kind::Systemd => systemd::files(self),
@@ -164,7 +164,7 @@ impl<'a> Draft<'a> {
         files
     }
 
-    /// The names of its files, where it is a folder.
+    /// The names of the files, if the unit is a folder.
     pub fn names(&self) -> Vec<&'static str> {
         match self.kind {
             Kind::Runit => runit::FILES.to_vec(),
@@ -173,7 +173,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The line that says whose it is and how it was made, without a digest yet.
+    /// The marker line of the unit, without its digest.
     pub fn marker(&self) -> String {
         Marker::unsealed(&self.service.name, self.service.config.as_deref(), &self.made, &self.names())
     }
@@ -186,18 +186,18 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// How long the server may take to stop, in whole seconds: at least one, as 0 is "for ever" to launchd.
+    /// How long the server may take to stop, in whole seconds. At least one, because launchd takes 0 as "for ever".
     pub fn grace(&self) -> u64 {
         whole_seconds(self.service.grace)
     }
 
-    /// What the service needs that the supervisor's system keeps from it, where that is known.
+    /// A path of the service that macOS protects from jobs of launchd, if there is one.
     pub fn guarded(&self) -> Option<&Path> {
         let paths = self.paths();
         (self.kind == Kind::Launchd).then(|| launchd::guarded(paths, sys::home_directory().as_deref())).flatten()
     }
 
-    /// Where forerun, the server and what they need are.
+    /// The paths of forerun, the server and everything that they read.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let service = self.service;
         let programs = [self.made.program.as_path(), Path::new(&service.command[0])];
@@ -205,45 +205,45 @@ impl<'a> Draft<'a> {
         all.chain(self.made.state.as_deref().map(Path::new))
     }
 
-    /// What a person types to see what is installed and to write it again.
+    /// The command that writes this unit again.
     pub fn install_command(&self) -> String {
         let kind = place::kind_word(self.kind);
         format!("forerun unit {kind} --install")
     }
 }
 
-/// At least one.
+/// Rounds up to whole seconds, at least one.
 pub fn whole_seconds(duration: Duration) -> u64 {
     duration.as_millis().div_ceil(1000).max(1) as u64
 }
 
-/// Refuses a name that no supervisor of this kind takes for one service's.
+/// Refuses a name that this kind of supervisor does not accept for a service.
 ///
 /// # Errors
 /// [`Error::Config`].
 pub fn refuse_name(kind: Kind, name: &str) -> Result<(), Error> {
     let why = match kind {
-        Kind::Systemd if name.ends_with('@') => "would be a template's, which runs nothing",
-        Kind::Systemd if name.starts_with('@') => "is an instance of no template to systemd",
+        Kind::Systemd if name.ends_with('@') => "is that of a template, which systemd does not run",
+        Kind::Systemd if name.starts_with('@') => "has no template before the '@'",
         Kind::Supervisord if name == "all" => "means every program to supervisorctl",
-        _ if name.starts_with(['-', '.']) => "is none that supervisors take for a service's",
+        _ if name.starts_with(['-', '.']) => "is not one that supervisors accept for a service",
         _ => return Ok(()),
     };
     Err(Error::Config(format!("the name {} {why}; give another --name", quoted(name))))
 }
 
-/// FORERUN_STATE_DIR as a unit can say it.
+/// FORERUN_STATE_DIR as text that the unit can contain.
 fn writable_state(kind: Kind, folder: PathBuf) -> Result<String, Error> {
     let shown = quoted(&folder);
     let text = folder.into_os_string().into_string().ok();
-    // supervisord reads a value to the next quote, takes ';' for a comment, and replaces '%(...)' before all else.
+    // supervisord reads a value up to the next quote, takes ';' for a comment, and replaces '%(...)' first.
     let is_plain = |text: &String| {
         !text.contains(char::is_control)
             && (kind != Kind::Supervisord || !(text.contains(['"', ';', '\\']) || text.contains("%(")))
     };
     text.filter(is_plain).ok_or_else(|| {
         Error::Config(format!(
-            "a unit of {} cannot say FORERUN_STATE_DIR={shown}; choose another",
+            "a unit of {} cannot contain FORERUN_STATE_DIR={shown}; choose another folder",
             place::kind_word(kind)
         ))
     })

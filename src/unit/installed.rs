@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! A unit that is installed: whose it is, and whether somebody edited it.
+//! An installed unit: whether forerun wrote it, and whether somebody edited it since.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
@@ -10,44 +10,44 @@ use super::replace::{is_beside, left_beside};
 use super::{Draft, File, Marker, Place, marker, runit, s6};
 use crate::service::is_same_file;
 
-/// No unit is larger, in bytes: systemd reads no more.
+/// The largest unit, in bytes: systemd does not read more.
 pub const LARGEST: u64 = 1 << 20;
 
-/// What is where a unit belongs.
+/// What is in the place of a unit.
 #[derive(Debug)]
 pub enum Installed {
     Nothing,
-    /// It cannot be read, or is no file that could be one: why.
+    /// It cannot be read, or cannot be a unit, for this reason.
     Unusable(String),
     Unit(Box<Text>),
 }
 
-/// A unit's text.
+/// The content of a unit.
 #[derive(Debug)]
 pub struct Text {
-    /// Names and texts; one with no name where the unit is one file.
+    /// Names and texts of the files. The name is empty if the unit is a single file.
     pub files: Vec<(String, String)>,
     pub marker: Option<Marker>,
-    /// It has a marker, and is not what that was made of.
+    /// It has a marker whose digest does not match the files.
     edited: bool,
-    /// Whom it belongs to.
+    /// The user id of the owner.
     pub owner: u32,
 }
 
-/// How what is installed stands to a service.
+/// How an installed unit relates to a service.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum State {
     Missing,
-    /// Not a unit of ours for this service: why.
+    /// It is not forerun's unit of this service, for this reason.
     Foreign(String),
     Edited,
-    /// Ours, unedited, and not what we would write today.
+    /// forerun wrote it and nobody edited it, but forerun would write another text today.
     Stale,
     Current,
 }
 
 impl Installed {
-    /// Looks at what is there. `names`: the files that belong to it where nothing else says so.
+    /// Reads what is installed. `names`: the files of a unit that is a folder, if its marker does not list them.
     pub fn look(place: &Place, names: &[&str]) -> Installed {
         let (first, others): (&str, &[&str]) = match names.split_first() {
             Some((first, others)) => (first, others),
@@ -56,14 +56,14 @@ impl Installed {
         let (text, owner) = match read(&place.unit, first) {
             Ok(Some(found)) => found,
             Ok(None) if first.is_empty() || place.unit.symlink_metadata().is_err() => return Installed::Nothing,
-            // What an installation that was killed left behind.
+            // An installation that was killed left this behind.
             Ok(None) if is_rest(&place.unit) => return Installed::Nothing,
             Ok(None) => return Installed::Unusable(format!("it has no '{first}'")),
             Err(why) => return Installed::Unusable(why.to_string()),
         };
         let marker = Marker::find(&text);
         let others: Vec<String> = match &marker {
-            // The first is the one that was read; a path is no name.
+            // The first file was read already. A name with a slash would lead out of the folder.
             Some(marker) => marker.files.iter().skip(1).filter(|name| is_plain(name)).cloned().collect(),
             None => others.iter().map(|name| (*name).to_owned()).collect(),
         };
@@ -80,7 +80,7 @@ impl Installed {
         Installed::Unit(Box::new(Text { files, marker, edited, owner }))
     }
 
-    /// What it says of itself, where it is a unit of ours of this name, edited or not.
+    /// The marker, if forerun wrote the unit for a service of this name. The unit may have been edited.
     pub fn ours(&self, name: &str) -> Option<&Marker> {
         match (self, self.whose(name, None)) {
             (Installed::Unit(text), State::Current | State::Edited) => text.marker.as_ref(),
@@ -88,18 +88,18 @@ impl Installed {
         }
     }
 
-    /// Whether it is what would be written.
+    /// Whether the installed files are exactly these.
     pub fn is(&self, files: &[File]) -> bool {
         matches!(self, Installed::Unit(text) if text.is(files))
     }
 
-    /// How it stands to the unit that would be written.
+    /// How the installed unit relates to the unit that forerun would write.
     pub fn state(&self, draft: &Draft, files: &[File]) -> State {
         let state = self.whose(&draft.service.name, Some(draft.service.config.as_deref()));
         if state == State::Current && !self.is(files) { State::Stale } else { state }
     }
 
-    /// How it stands to the service of this name and config file (`None`: any).
+    /// How the installed unit relates to the service of this name and config file (`None`: any config file).
     pub fn whose(&self, name: &str, config: Option<Option<&Path>>) -> State {
         let text = match self {
             Installed::Nothing => return State::Missing,
@@ -119,7 +119,9 @@ impl Installed {
         };
         if !config.is_none_or(same) {
             let theirs = marker.config.as_ref().map_or("no file".to_owned(), crate::text::quoted);
-            return State::Foreign(format!("it is of a service of this name with another config file, {theirs}"));
+            return State::Foreign(format!(
+                "it is the unit of another service of this name, whose config file is {theirs}"
+            ));
         }
         if text.edited { State::Edited } else { State::Current }
     }
@@ -131,13 +133,14 @@ impl Text {
             && self.files.iter().zip(files).all(|((name, text), file)| name == file.name && *text == file.text)
     }
 
-    /// The digest of it, edited or not: what a line was said about once.
+    /// The digest of the files, edited or not. A line about an edited unit is printed once for each digest.
     pub fn fingerprint(&self) -> String {
         marker::digest(self.files.iter().map(|(name, text)| (name.as_str(), text.clone())))
     }
 }
 
-/// Whether a forerun that was killed has replaced some of the files, and left the others beside their places.
+/// Whether the digest matches once a killed forerun's replacement is finished: it replaced some files and left the
+/// others beside their places.
 fn holds_once_done(unit: &Path, files: &[(String, String)]) -> bool {
     let done = |(name, text): &(String, String)| {
         let path = if name.is_empty() { unit.to_owned() } else { unit.join(name) };
@@ -148,7 +151,8 @@ fn holds_once_done(unit: &Path, files: &[(String, String)]) -> bool {
     done.first().and_then(|(_, text)| Marker::find(text)).is_some_and(|marker| marker.holds(&done))
 }
 
-/// Whether nothing is in a folder of runit or s6 but what forerun and they put there, or what is a person's in any.
+/// Whether a folder of runit or s6 contains only files that forerun or the supervisor put there, or that any service
+/// folder may contain.
 fn is_rest(folder: &Path) -> bool {
     let is_of_us = |name: &str| match read(folder, name) {
         Ok(Some((text, _))) => runit::is_file(name, &text) || s6::is_file(name, &text),
@@ -169,7 +173,7 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains('/')
 }
 
-/// A file's text and owner. Never through a symlink, and never from what is no regular file.
+/// The text and owner of a file. Never reads through a symlink or from anything that is not a regular file.
 fn read(unit: &Path, name: &str) -> io::Result<Option<(String, u32)>> {
     let path = if name.is_empty() { unit.to_owned() } else { unit.join(name) };
     let wrong = |what: &str| Err(io::Error::other(what.to_owned()));
@@ -184,7 +188,7 @@ fn read(unit: &Path, name: &str) -> io::Result<Option<(String, u32)>> {
     };
     let status = file.metadata()?;
     if !status.is_file() {
-        return wrong("it is no regular file");
+        return wrong("it is not a regular file");
     }
     if status.len() > LARGEST {
         return wrong("it is larger than 1 MiB");

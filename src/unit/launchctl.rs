@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! launchd, asked and told through launchctl(1), which answers too early, and fails where it has worked.
+//! Controls launchd through launchctl(1), which returns too early and reports errors for orders that worked.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::error::Error;
 use crate::instance::supervisor::launchd_domain;
 use crate::text::{quoted, shell_words};
 
-/// How long launchd may take to let go of a job, and to take it back: `bootout` returns early, and a `bootstrap` that
-/// comes too soon fails with "5: Input/output error".
+/// How long launchd may take to remove a job, and to load it again. `bootout` returns early, and a `bootstrap` that
+/// follows too soon fails with "5: Input/output error".
 const PATIENCE: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(500);
-/// What `launchctl print` ends with where there is no such job.
+/// The exit code of `launchctl print` for a job that does not exist.
 const NO_SUCH_SERVICE: i32 = 113;
-/// The longest ExitTimeOut that launchd has been seen to keep, in seconds.
+/// The longest ExitTimeOut that launchd has been seen to accept, in seconds.
 const LONGEST_EXIT: u64 = 60;
 
 pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
@@ -35,22 +35,22 @@ pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
     gone.into_iter().filter(|_| restart).chain(rest).collect()
 }
 
-/// What makes launchd read a plist again, to be typed.
+/// The command line that makes launchd load a plist again, for a person to type.
 pub fn load_again(scope: Scope, name: &str, plist: &Path) -> String {
     let domain = domain(scope);
     let plist = shell_words(&[plist]);
     format!("launchctl bootout {domain}/{}; until launchctl bootstrap {domain} {plist}; do sleep 1; done", label(name))
 }
 
-/// Whether the domain is there that a job would be in.
+/// Whether the launchd domain of the job exists.
 ///
 /// # Errors
-/// [`Error::NotReady`] where nobody is logged in; [`Error::NotFound`].
+/// [`Error::NotReady`] when nobody is logged in, [`Error::NotFound`] when launchctl is missing.
 pub fn could_start(control: &Control) -> Result<(), Error> {
     match has_domain(control)? {
         true => Ok(()),
         false => Err(Error::NotReady(format!(
-            "cannot start {} under launchd: {NOBODY}, and an agent runs only then; log in there, or make it a daemon: \
+            "cannot start {} under launchd: {NOBODY}, and an agent runs only then; log in there, or install a daemon: \
              sudo forerun unit launchd --install --now",
             quoted(control.name)
         ))),
@@ -74,14 +74,15 @@ pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
     insist(control, kickstart, runs)
 }
 
-/// What launchd says of the job. The output of `launchctl print` is for people; its lines have been the same for years.
+/// Queries launchd about the job. The output of `launchctl print` is meant for people, but these lines have been the
+/// same for years.
 pub fn standing(control: &Control) -> Result<Standing, Error> {
     let loaded = loaded(control)?;
     let runs = match &loaded {
         None if has_domain(control)? => Runs::No("not loaded".to_owned()),
         None => Runs::No(NOBODY.to_owned()),
         Some(job) => match (value(job, "state"), value(job, "pid").parse().ok()) {
-            // In other states the process is one of launchd's own, which will execute the job.
+            // In other states the pid belongs to a process of launchd that will execute the job.
             ("running", Some(pid)) => Runs::Yes(pid),
             (state, _) => Runs::Later(format!(
                 "{state}, last exit code {}",
@@ -93,12 +94,13 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
     Ok(Standing { is_older, ..Standing::of(!is_disabled(control)?, runs) })
 }
 
-/// Takes the job away, and waits until it is gone.
+/// Removes the job and waits until it is gone.
 pub fn stop(control: &Control) -> Result<(), Error> {
     let Some(job) = loaded(control)? else { return Ok(()) };
     let bootout = launchctl(&["bootout", &target(control)]);
     control.say(&bootout);
-    // It fails with "36: Operation now in progress" where the job takes its time: what counts is whether it is gone.
+    // `bootout` fails with "36: Operation now in progress" if the job takes long to end. Only whether the job is gone
+    // counts.
     let answer = control.attempt(&bootout)?;
     let its_own = value(&job, "exit timeout").parse().map_or(Duration::ZERO, Duration::from_secs);
     let patience = PATIENCE + control.grace.max(its_own);
@@ -106,7 +108,7 @@ pub fn stop(control: &Control) -> Result<(), Error> {
     gone.ok_or_else(|| control.failed(&bootout.join(" "), &answer))
 }
 
-/// A job that is not loaded now is at the next login or boot, unless somebody has disabled it.
+/// Whether somebody disabled the job. A job that is not loaded is loaded at the next login or boot otherwise.
 fn is_disabled(control: &Control) -> Result<bool, Error> {
     let said = control.ask(&launchctl(&["print-disabled", &domain(control.scope)]))?.out;
     let ours = format!("\"{}\" => ", label(control.name));
@@ -114,7 +116,7 @@ fn is_disabled(control: &Control) -> Result<bool, Error> {
     Ok(lines.any(|state| matches!(state, "disabled" | "true")))
 }
 
-/// Whether launchd has the job of an older plist than the file, as far as it shows what it has.
+/// Whether launchd has loaded an older plist than the file, as far as `launchctl print` shows.
 fn is_older(control: &Control, job: &str) -> bool {
     let Ok(Value::Dictionary(plist)) = Value::from_file(&control.place.unit) else { return false };
     let shown = value(job, "exit timeout").parse::<u64>().ok();
@@ -122,7 +124,7 @@ fn is_older(control: &Control, job: &str) -> bool {
     let differs = |(shown, written): (u64, u64)| shown.min(LONGEST_EXIT) != written.min(LONGEST_EXIT);
     let arguments = plist.get("ProgramArguments").and_then(Value::as_array);
     let arguments: Option<Vec<&str>> = arguments.and_then(|all| all.iter().map(Value::as_string).collect());
-    // One of several lines cannot be told from several.
+    // An argument with a newline looks like several arguments in the output.
     let arguments = arguments.filter(|all| !all.iter().any(|argument| argument.contains('\n')));
     shown.zip(written).is_some_and(differs)
         || list(job, "arguments").zip(arguments).is_some_and(|(shown, written)| shown != written)
@@ -133,7 +135,11 @@ pub fn start_again(control: &Control) -> Words {
     if matches!(loaded(control), Ok(Some(_))) { commands.pop() } else { commands.drain(..).nth(1) }.unwrap_or_default()
 }
 
-/// What launchd shows of the job, where it has it.
+pub fn restart(control: &Control) -> Words {
+    launchctl(&["kickstart", "-k", &target(control)])
+}
+
+/// What `launchctl print` shows of the job. `None` if launchd has not loaded it.
 fn loaded(control: &Control) -> Result<Option<String>, Error> {
     let print = launchctl(&["print", &target(control)]);
     let answer = control.ask(&print)?;
@@ -145,18 +151,18 @@ fn loaded(control: &Control) -> Result<Option<String>, Error> {
     }
 }
 
-/// The machine's is always there, a user's while they are logged in at the screen.
+/// Whether the domain exists. The machine's always does; a user's does while that user is logged in at the screen.
 fn has_domain(control: &Control) -> Result<bool, Error> {
     Ok(control.scope == Scope::System || control.ask(&launchctl(&["print", &domain(control.scope)]))?.code == Some(0))
 }
 
-/// A line of what is said of the job itself: those of what it has are indented more.
+/// The value of a key of the job itself. Keys of its parts are indented more.
 fn value<'a>(job: &'a str, key: &str) -> &'a str {
     let line = |line: &'a str| line.strip_prefix('\t')?.strip_prefix(key)?.strip_prefix(" = ");
     job.lines().find_map(line).unwrap_or_default()
 }
 
-/// The lines of a list.
+/// The lines of a list in the output.
 fn list<'a>(job: &'a str, key: &str) -> Option<Vec<&'a str>> {
     let begin = format!("\t{key} = {{");
     let mut lines = job.lines().skip_while(|line| **line != *begin);
@@ -164,8 +170,8 @@ fn list<'a>(job: &'a str, key: &str) -> Option<Vec<&'a str>> {
     Some(lines.map_while(|line| line.strip_prefix("\t\t")).collect())
 }
 
-/// Runs a command until it succeeds, or what it is for is so: it also fails with "5: Input/output error" or "37:
-/// Operation already in progress" when it has worked.
+/// Repeats a command until it succeeds or its effect is there. launchctl also fails with "5: Input/output error" or
+/// "37: Operation already in progress" when the order worked.
 fn insist(control: &Control, words: &Words, is_so: impl Fn() -> Result<bool, Error>) -> Result<(), Error> {
     control.say(words);
     let mut last = None;

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Property lists of launchd (launchd.plist(5)).
+//! Writes property lists for launchd (launchd.plist(5)).
 
 use std::path::{Path, PathBuf};
 
@@ -15,21 +15,21 @@ pub fn files(draft: &Draft) -> Vec<File> {
     vec![File { name: "", text: text(draft), executable: false }]
 }
 
-/// The PATH that a unit of ours has.
+/// The PATH in a plist that forerun wrote.
 pub fn kept_path(text: &str) -> Option<String> {
     let value = Value::from_reader_xml(text.as_bytes()).ok()?;
     let variables = value.as_dictionary()?.get("EnvironmentVariables")?.as_dictionary()?;
     Some(variables.get("PATH")?.as_string()?.to_owned())
 }
 
-/// A key, its value, and why it is there.
+/// A key, its value, and the comment above it.
 type Entry = (&'static str, Value, &'static str);
 
 fn text(draft: &Draft) -> String {
     let entries = entries(draft);
     let dictionary: Dictionary = entries.iter().map(|(key, value, _)| ((*key).to_owned(), value.clone())).collect();
     let mut xml = Vec::new();
-    // To memory, of values that all are XML's: it does not fail.
+    // Writing to memory cannot fail, and all values can be expressed in XML.
     let _ = Value::Dictionary(dictionary).to_writer_xml(&mut xml);
     let xml = String::from_utf8_lossy(&xml);
     let mut out = String::new();
@@ -37,18 +37,18 @@ fn text(draft: &Draft) -> String {
         if line == "<plist version=\"1.0\">" {
             let name = &draft.service.name.replace("--", "-\u{2010}");
             let root = match (draft.made.scope, &draft.made.user) {
-                (Scope::System, None) => "\n     It runs as root; for another user make it as that user.",
+                (Scope::System, None) => "\n     It runs as root. To run it as another user, make it as that user.",
                 _ => "",
             };
             out += &format!(
-                "<!-- {name}, started by forerun. Made by 'forerun unit launchd'. Change forerun.toml, or the flags below by\n     \
-                 making it anew. As long as nobody edits this file forerun keeps it up to date; once edited it is left\n     \
-                 alone.{root} -->\n\
+                "<!-- {name}, started by forerun. Written by 'forerun unit launchd'. To change it, edit forerun.toml or run that\n     \
+                 command again with other flags. forerun keeps this file up to date as long as nobody edits it. It leaves\n     \
+                 an edited file alone.{root} -->\n\
                  <!-- {} -->\n",
                 draft.marker()
             );
         }
-        // Only the keys of the outermost dictionary are indented once.
+        // Only keys of the outermost dictionary are indented by one tab.
         let why = entries.iter().find(|(key, _, _)| line == format!("\t<key>{key}</key>")).map(|(_, _, why)| *why);
         if let Some(why) = why {
             out += &format!("\t<!-- {why} -->\n");
@@ -66,7 +66,7 @@ fn entries(draft: &Draft) -> Vec<Entry> {
     let table = |pairs: Vec<(&str, Value)>| {
         Value::Dictionary(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
     };
-    // launchd opens it as whom the job runs as, and does not start one whose log it cannot open.
+    // launchd opens the log as the user of the job, and does not start a job whose log it cannot open.
     let home = match (&draft.made.user, draft.made.scope) {
         (Some(user), _) => User::from_name(user).ok().flatten().map(|user| user.dir),
         (None, Scope::User) => sys::home_directory(),
@@ -79,67 +79,64 @@ fn entries(draft: &Draft) -> Vec<Entry> {
     variables.extend(draft.made.state.as_ref().map(|state| ("FORERUN_STATE_DIR", string(state))));
     variables.push(("FORERUN_UNIT", string(&draft.place.unit.to_string_lossy())));
     let mut entries = vec![
-        ("Label", string(&label(name)), "What launchctl calls it."),
+        ("Label", string(&label(name)), "Name of the job in launchctl."),
         (
             "ProgramArguments",
             Value::Array(plain(&draft.words()).into_iter().map(Value::String).collect()),
-            "forerun becomes the server: the pid of the job is the server's.",
+            "forerun becomes the server, so the pid of the job is the server's.",
         ),
         (
             "EnvironmentVariables",
             table(variables),
-            "The PATH of who made this, less temporary folders: launchd's own has no Homebrew. And which file this is, for\n\t     \
-             forerun to keep it up to date; the server does not see that.",
+            "PATH of the shell that created this file, without temporary folders; launchd's own PATH has no Homebrew.\n\t     \
+             FORERUN_UNIT is the path of this file, so that forerun can keep it up to date. The server does not see it.",
         ),
         (
             "KeepAlive",
             Value::Boolean(true),
-            "Started at load, and again whenever it ends. launchd has no exit code that ends this: after a 78 (a mistake in\n\t     \
-             the configuration) it tries again every ThrottleInterval seconds.",
+            "Start at load, and again whenever the server ends. launchd has no exit code that stops this: after a 78 (a\n\t     \
+             mistake in the configuration) it tries again every ThrottleInterval seconds.",
         ),
         (
             "ThrottleInterval",
             number(10),
-            "Not at once: this many seconds from one start to the next, launchd's own default.",
+            "At least this many seconds from one start to the next. This is launchd's default.",
         ),
-        (
-            "ExitTimeOut",
-            number(draft.grace()),
-            "The grace: SIGTERM, and after this many seconds SIGKILL. launchd's own is 5.",
-        ),
-        ("ProcessType", string("Interactive"), "A server is not to be throttled in the background."),
+        ("ExitTimeOut", number(draft.grace()), "The grace: seconds from SIGTERM to SIGKILL. launchd's default is 5."),
+        ("ProcessType", string("Interactive"), "Do not throttle the server like a background job."),
         (
             "StandardOutPath",
             log.clone(),
-            "What forerun and the server say. launchd appends to it and never rotates it: see newsyslog.conf(5).",
+            "Output of forerun and the server. launchd appends to this file and never rotates it: see newsyslog.conf(5).",
         ),
-        ("StandardErrorPath", log, "The same file, in the order in which it was said."),
+        ("StandardErrorPath", log, "The same file, so that both outputs stay in order."),
     ];
     match draft.made.scope {
-        // In a daemon's plist these change kern.maxfiles of the whole machine; there forerun's nofile does it.
+        // In the plist of a daemon these keys change kern.maxfiles of the whole machine. There, forerun's --nofile sets
+        // the limit.
         Scope::System => {}
         Scope::User => {
             let limit = |n: u64| table(vec![("NumberOfFiles", number(n))]);
             entries.push((
                 "SoftResourceLimits",
                 limit(soft),
-                "launchd gives 256 descriptors, which is little for a server.",
+                "launchd's default of 256 descriptors is low for a server.",
             ));
-            entries.push(("HardResourceLimits", limit(hard), "What the server may raise that to by itself."));
+            entries.push(("HardResourceLimits", limit(hard), "The server itself may raise that limit up to this one."));
         }
     }
     if let Some(user) = &draft.made.user {
-        entries.push(("UserName", string(user), "Not root: it was made by this user, or for it."));
+        entries.push(("UserName", string(user), "Not root: this file was made by this user, or for this user."));
     }
     entries
 }
 
-/// The first of these paths that is where macOS guards a user's files: it would ask somebody for consent, and a job of
-/// launchd has nobody to ask (launchd.plist(5), "CAVEATS").
+/// The first of these paths that is in a folder where macOS protects a user's files. macOS would ask for consent there,
+/// and a job of launchd has nobody to ask (launchd.plist(5), "CAVEATS").
 pub fn guarded<'a>(mut paths: impl Iterator<Item = &'a Path>, home: Option<&Path>) -> Option<&'a Path> {
     const FOLDERS: [&str; 4] = ["Desktop", "Documents", "Downloads", "Library/Mobile Documents"];
     paths.find(|path| {
-        // Root makes units of users, too.
+        // Root also makes units that read folders of users.
         let users: PathBuf = path.components().take(3).collect();
         let homes = home.into_iter().chain(users.starts_with("/Users").then_some(users.as_path()));
         path.starts_with("/Volumes")
@@ -152,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_macos_guards_is_told_from_the_rest() {
+    fn protected_folders_of_macos_are_recognised() {
         let home = Some(Path::new("/home/me"));
         for (path, expected) in [
             ("/Users/a/Documents/web", true),

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The symlink in the folder that runit or s6 scans: there it runs what the link leads to.
+//! The symlink in the folder that runit or s6 scans. The supervisor runs the unit that the link leads to.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use crate::report::line::say;
 use crate::text::{quoted, shell_words};
 
 impl Control<'_> {
-    /// `ln -s` to the folder of the unit, where that is not done, and the link.
+    /// The link, and the `ln -s` command that makes it if it is missing.
     pub fn link(&self) -> (Option<Words>, String) {
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let link = self.place.link.as_ref().map(text).unwrap_or_default();
@@ -21,20 +21,20 @@ impl Control<'_> {
         (self.scanned().is_none().then(|| order.into()), link)
     }
 
-    /// The link, where it leads to our unit.
+    /// The link, if it leads to our unit.
     pub fn scanned(&self) -> Option<String> {
         let link = self.place.link.as_ref()?;
         (fs::read_link(link).ok()? == self.place.unit).then(|| link.to_string_lossy().into_owned())
     }
 
-    /// Whether nothing of somebody else is where the link is to be.
+    /// Checks that the place of the link is empty or contains our link.
     ///
     /// # Errors
     /// [`Error::Conflict`].
     pub fn link_is_free(&self) -> Result<(), Error> {
         match &self.place.link {
             Some(link) if link.symlink_metadata().is_ok() && self.scanned().is_none() => Err(Error::Conflict(format!(
-                "cannot make {}: something else is there; remove it, or give another --name",
+                "cannot make the link {}: another file is there; remove it, or give another --name",
                 quoted(link)
             ))),
             _ => Ok(()),
@@ -44,25 +44,25 @@ impl Control<'_> {
     /// Makes the link.
     ///
     /// # Errors
-    /// [`Error::Conflict`] where something else is there, [`Error::State`] where it cannot be made.
+    /// [`Error::Conflict`] when another file is there, [`Error::State`] when the link cannot be made.
     pub fn make_link(&self) -> Result<(), Error> {
         let (Some(order), Some(link)) = (self.link().0, &self.place.link) else { return Ok(()) };
         self.say(&order);
         std::os::unix::fs::symlink(&self.place.unit, link).or_else(|e| match e.kind() {
-            // Another forerun may have made it in the meantime.
+            // Another forerun may have made the link meanwhile.
             io::ErrorKind::AlreadyExists => self.link_is_free(),
             _ => Err(Error::State(format!(
-                "cannot make {}: {e}; give the folder that is scanned as --dir",
+                "cannot make the link {}: {e}; name the folder that the supervisor scans: --dir",
                 quoted(link)
             ))),
         })
     }
 
-    /// Removes the link, without which nobody starts the unit again, and then ends what runs it, if something does:
-    /// also where the link has been gone for long.
+    /// Removes the link, so that the supervisor does not start the unit again. Then stops the unit if it still runs.
+    /// This works even if the link is gone already.
     ///
     /// # Errors
-    /// As [`Control::start`]; [`Error::State`] where the link stays.
+    /// As [`Control::start`]; [`Error::State`] when the link cannot be removed.
     pub fn take_away(&self, order: &Words, is_supervised: impl Fn() -> Result<bool, Error>) -> Result<(), Error> {
         if let Some(link) = self.scanned() {
             self.remove_link(&link)?;
@@ -71,7 +71,7 @@ impl Control<'_> {
             return Ok(());
         }
         self.say(order);
-        // What counts is whether it is gone: a server that had to be killed is an error to some of them.
+        // Only whether the service is gone counts: some supervisors report an error if they had to kill the server.
         let answer = self.attempt(order)?;
         let patience = self.grace + Duration::from_secs(20);
         let gone = self.poll(patience, Duration::from_millis(100), || Ok((!is_supervised()?).then_some(())))?;
@@ -83,14 +83,14 @@ impl Control<'_> {
         fs::remove_file(link).map_err(|e| Error::State(format!("cannot remove {}: {e}", quoted(link))))
     }
 
-    /// The folder that the supervisor is asked about: by the link, or the unit itself where there is none (any more).
+    /// The folder to name in queries: the link, or the unit itself if there is no link.
     pub fn asked(&self) -> String {
         self.scanned().unwrap_or_else(|| self.place.unit.to_string_lossy().into_owned())
     }
 
-    /// The error where nobody looks at the folder of links.
+    /// The error for a folder of links that no supervisor scans.
     pub fn not_scanned(&self, scanner: &str) -> Error {
         let folder = self.place.link.as_ref().and_then(|link| link.parent()).map(quoted).unwrap_or_default();
-        Error::NotReady(format!("no {scanner} looks at {folder}; start it, or give the folder that it scans as --dir"))
+        Error::NotReady(format!("no {scanner} scans {folder}; start one, or name the folder that it scans: --dir"))
     }
 }

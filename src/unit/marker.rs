@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! The marker of a unit: whose it is, how it was made, and the digest of its own content, which says whether somebody
-//! edited it.
+//! The marker line of a unit. It names the service, says how the unit was made, and has a digest of the content, which
+//! shows whether somebody edited the unit.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
@@ -16,42 +16,42 @@ use crate::error::Error;
 use crate::text::one_line;
 
 const WORD: &str = "forerun-unit:";
-/// In hexadecimal digits: half of a SHA-256, plenty against edits.
+/// Length of the digest in hexadecimal digits: half of a SHA-256, enough to notice edits.
 const LENGTH: usize = 32;
-/// What a path may have in a marker. No two `-` follow each other in an XML comment.
+/// Characters that are percent-encoded in a marker. Two `-` in a row may not appear in an XML comment.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'@');
 
-/// What a unit says of itself.
+/// The content of a marker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Marker {
     pub name: String,
-    /// The config file of its service, where it has one.
+    /// The config file of the service, if it has one.
     pub config: Option<PathBuf>,
     pub made: Made,
-    /// The files of the unit, where it is a folder.
+    /// The files of the unit, if it is a folder.
     pub files: Vec<String>,
     digest: String,
 }
 
-/// How a unit was made, as far as its service does not say it.
+/// How a unit was made, as far as the service does not determine it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Made {
     pub scope: Scope,
     pub harden: bool,
-    /// Whom it runs as, where that is not who runs the supervisor.
+    /// The user that the service runs as, if that is not the user of the supervisor.
     pub user: Option<String>,
-    /// FORERUN_STATE_DIR, where that was set: who is asked about the service must find its record.
+    /// FORERUN_STATE_DIR, if it was set. Commands about the service must find the same record.
     pub state: Option<String>,
     /// The folder that runit or s6 scans.
     pub scanned: Option<PathBuf>,
-    /// forerun itself.
+    /// The path of forerun.
     pub program: PathBuf,
-    /// What it is told besides the config file.
+    /// The arguments of forerun after the config file.
     pub flags: Vec<OsString>,
 }
 
 impl Marker {
-    /// The line of a unit that has no digest yet.
+    /// The marker line with a digest of zeros.
     pub fn unsealed(name: &str, config: Option<&Path>, made: &Made, files: &[&str]) -> String {
         let mut line = format!("{WORD} name={}", encoded(OsStr::new(name)));
         if let Some(config) = config {
@@ -78,7 +78,7 @@ impl Marker {
         line + &format!(" digest={}", "0".repeat(LENGTH))
     }
 
-    /// The marker in a unit's text, where there is one.
+    /// The marker in the text of a unit, if there is one.
     pub fn find(text: &str) -> Option<Marker> {
         let line = text.lines().find_map(|line| Some(line.split_once(WORD)?.1))?;
         let mut marker = Marker {
@@ -118,21 +118,21 @@ impl Marker {
         (marker.digest.len() == LENGTH && marker.made.program.is_absolute()).then_some(marker)
     }
 
-    /// The command line of the start that the unit makes, parsed.
+    /// Parses the command line that the unit executes.
     ///
     /// # Errors
-    /// [`Error::Config`] where this forerun does not understand it.
+    /// [`Error::Config`] when this forerun does not understand the command line.
     pub fn options(&self) -> Result<Options, Error> {
         let words = words::base(self.config.as_deref()).into_iter().chain(self.made.flags.iter().cloned());
         cli::parse(["forerun".into()].into_iter().chain(words).collect()).map_err(|e| {
             Error::Config(format!(
-                "cannot understand what the unit starts: {}",
+                "cannot understand the command line in the unit: {}",
                 one_line(e.to_string().lines().next().unwrap_or_default())
             ))
         })
     }
 
-    /// Whether these are the files that the digest was taken of; names and texts.
+    /// Whether the digest matches these names and texts.
     pub fn holds(&self, files: &[(String, String)]) -> bool {
         let plain = files.iter().enumerate().map(|(index, (name, text))| match index {
             0 => (name.as_str(), text.replacen(&self.digest, &"0".repeat(LENGTH), 1)),
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_marker_says_what_it_was_made_of_and_whether_it_was_edited() {
+    fn a_marker_is_read_back_and_notices_an_edit() {
         let config = Path::new("/srv/my--web -->/\n\u{e9}/forerun.toml");
         let made = Made {
             scope: Scope::System,
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_whole_marker_is_not_ours() {
+    fn a_text_without_a_complete_marker_is_not_ours() {
         for text in
             ["", "# forerun-unit: name=a", "# forerun-unit: name=a digest=12", "[Service]\nExecStart=/bin/true\n"]
         {

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Units: the service definitions of supervisors. Pure functions write one from a service, others look at what is
-//! installed, replace it, and ask the supervisor.
+//! Units, the service definitions of supervisors. Pure functions write a unit from a service. Other functions read,
+//! replace and remove installed units, and control the supervisor.
 
 mod ask;
 mod control;
@@ -41,7 +41,7 @@ pub fn here(environment: &Environment, actual: &Path) -> PathBuf {
     words::here(environment, actual)
 }
 
-/// All files that a unit of this kind may have, where it is a folder.
+/// All files that a unit of this kind can have, if it is a folder.
 pub fn all_files(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Runit => &runit::FILES,
@@ -50,7 +50,7 @@ pub fn all_files(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// The files of a unit that is a folder, where it does not say so itself.
+/// The files of a unit that is a folder, if its marker does not list them.
 pub fn usual_files(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Runit | Kind::S6 => &runit::FILES,

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Where units are kept.
+//! Knows where each supervisor keeps its units.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::sys;
 
-/// Whose supervisor a unit is for.
+/// Whether a unit belongs to a user's supervisor or to the machine's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scope {
     User,
@@ -17,37 +17,37 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The one that was asked for; the machine's for root, else the user's.
+    /// The scope that the options ask for. The default is the machine for root and the user for everyone else.
     pub fn asked(options: &UnitOptions) -> Scope {
         let system = options.system || (!options.user && nix::unistd::geteuid().is_root());
         if system { Scope::System } else { Scope::User }
     }
 }
 
-/// Where a unit is.
+/// The location of a unit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Place {
-    /// The file, or the folder of runit and s6.
+    /// The file, or the folder for runit and s6.
     pub unit: PathBuf,
-    /// What makes runit and s6 run it: a symlink to it in the folder that they scan.
+    /// The symlink in the folder that runit or s6 scans. It makes the supervisor run the unit.
     pub link: Option<PathBuf>,
 }
 
-/// The word for a kind on the command line.
+/// The name of a kind on the command line.
 pub fn kind_word(kind: Kind) -> &'static str {
     KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(word, _)| word)
 }
 
-/// What launchd calls a service. Never one of the names that mark applications.
+/// The launchd label of a service. The prefix keeps it apart from the names of applications.
 pub fn label(name: &str) -> String {
     format!("forerun.{name}")
 }
 
 impl Place {
-    /// Where a unit of this name belongs. `dir`: the folder that the supervisor reads, where it is not the usual one.
+    /// The location of a unit of this name. `dir` is the folder that the supervisor reads, if it is not the usual one.
     ///
     /// # Errors
-    /// [`Error::State`] when the user database does not say where home is.
+    /// [`Error::State`] when the user database names no home.
     pub fn of(
         kind: Kind,
         scope: Scope,
@@ -79,7 +79,7 @@ impl Place {
             (Kind::Supervisord, _, Some(dir)) => file(dir, format!("{name}.conf")),
             (Kind::Supervisord, Scope::User, _) => file(home()?.join(".config/supervisor"), format!("{name}.conf")),
             (Kind::Supervisord, Scope::System, _) => {
-                // Debian's folder, Red Hat's, Alpine's.
+                // The folders of Debian, Red Hat and Alpine, in this order.
                 let folders =
                     [("/etc/supervisor/conf.d", "conf"), ("/etc/supervisord.d", "ini"), ("/etc/supervisor.d", "ini")];
                 let (folder, ending) = folders.into_iter().find(|(f, _)| Path::new(f).is_dir()).unwrap_or(folders[0]);
@@ -113,8 +113,9 @@ impl Place {
         }
     }
 
-    /// The place and what is there: of a unit of ours behind a symlink (`systemctl link`, or whoever keeps files
-    /// elsewhere) that of the unit, and with the folder that it says is scanned.
+    /// The location of a unit and what is installed there. If the usual file is a symlink to a unit of ours (`systemctl
+    /// link`, or files kept elsewhere), the location is that of the target. A unit that names its scanned folder keeps
+    /// it.
     ///
     /// # Errors
     /// As [`Place::of`].
@@ -142,7 +143,7 @@ impl Place {
     }
 }
 
-/// The names of all that is in the usual folder of a kind's units, in order.
+/// The sorted names of all units in the usual folder of a kind. They need not be forerun's.
 pub fn names(kind: Kind, scope: Scope, environment: &Environment) -> Vec<String> {
     const NAME: &str = "name";
     let Ok(Place { unit, .. }) = Place::of(kind, scope, NAME, None, environment) else { return Vec::new() };
@@ -159,13 +160,13 @@ pub fn names(kind: Kind, scope: Scope, environment: &Environment) -> Vec<String>
     names
 }
 
-/// The unit of somebody else that one of ours would hide: systemd takes the first of its folders.
+/// A unit that ours would hide, because systemd uses only the first one in its list of folders.
 pub fn hidden_by(kind: Kind, scope: Scope, name: &str) -> Option<PathBuf> {
     if kind != Kind::Systemd {
         return None;
     }
     let whose = if scope == Scope::System { "system" } else { "user" };
-    // Of `web@1.service` the template is `web@.service`.
+    // The template of `web@1.service` is `web@.service`.
     let template = name.split_once('@').map(|(before, _)| format!("{before}@"));
     let names = [Some(name.to_owned()), template].into_iter().flatten();
     let folders = ["/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd", "/lib/systemd"];

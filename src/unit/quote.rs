@@ -1,22 +1,22 @@
 #![forbid(unsafe_code)]
-//! Words in the quoting of each format.
+//! Quotes words for each unit format.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-/// Words for /bin/sh.
+/// Quotes words for /bin/sh.
 pub fn sh(words: &[OsString]) -> String {
     plain(words).iter().map(|word| sh_word(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// One word for /bin/sh.
+/// Quotes one word for /bin/sh.
 pub fn sh_word(word: &str) -> String {
-    // It refuses NUL bytes only, which no argument has.
+    // shlex refuses only NUL bytes, which an argument cannot contain.
     shlex::try_quote(word).map(|quoted| quoted.into_owned()).unwrap_or_default()
 }
 
-/// Words that every format can hold: UTF-8, of control characters only tabs and newlines. What is not such text is
-/// made by printf(1), of a shell that then becomes the command.
+/// Turns words into words that every format can hold: UTF-8 whose only control characters are tabs and newlines. If a
+/// word is not like that, printf(1) produces the command line, in a shell that then becomes the command.
 pub fn plain(words: &[OsString]) -> Vec<String> {
     let is_plain = |c: char| c == '\n' || c == '\t' || !(c.is_control() || is_noncharacter(c));
     let all = words.iter().all(|word| word.to_str().is_some_and(|text| text.chars().all(is_plain)));
@@ -24,14 +24,14 @@ pub fn plain(words: &[OsString]) -> Vec<String> {
     words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-/// What Unicode keeps for no text: XML and systemd refuse some or all of them.
+/// Code points that Unicode reserves. XML and systemd refuse some or all of them.
 fn is_noncharacter(c: char) -> bool {
     u32::from(c) & 0xfffe == 0xfffe || ('\u{fdd0}'..='\u{fdef}').contains(&c)
 }
 
-/// `sh -c 'eval "exec $(printf '%b' '...')"'`: the command quoted for a shell, its bytes in octal.
+/// `sh -c 'eval "exec $(printf '%b' '...')"'`: the command line quoted for a shell, with unusual bytes in octal.
 fn through_printf(words: &[OsString]) -> Vec<OsString> {
-    // It refuses NUL bytes only, which no argument has.
+    // shlex refuses only NUL bytes, which an argument cannot contain.
     let quote = |word: &OsString| shlex::bytes::try_quote(word.as_bytes()).unwrap_or_default().into_owned();
     let command = words.iter().map(quote).collect::<Vec<_>>().join(&b' ');
     let octal: String = command
@@ -45,16 +45,17 @@ fn through_printf(words: &[OsString]) -> Vec<OsString> {
     ["/bin/sh".into(), "-c".into(), format!("eval \"exec $(printf %b '{octal}')\"").into()].to_vec()
 }
 
-/// Words for `ExecStart=` (systemd.service(5), "Command lines"). The first is not searched for variables.
+/// Quotes words for `ExecStart=` (systemd.service(5), "Command lines"). systemd does not expand variables in the first
+/// word.
 pub fn systemd(words: &[OsString]) -> String {
-    // It executes other bytes too, but then cannot say what it executes: `systemctl status` fails.
+    // systemd executes other bytes too, but `systemctl status` then fails.
     let is_plain = |word: &OsString| word.to_str().is_some_and(|text| !text.contains(is_noncharacter));
     let words = if words.iter().all(is_plain) { words.to_vec() } else { through_printf(words) };
     let quote = |(index, word): (usize, &OsString)| systemd_word(&word.to_string_lossy(), index > 0);
     words.iter().enumerate().map(quote).collect::<Vec<_>>().join(" ")
 }
 
-/// One word for systemd: C escapes, `%%` for specifiers, `$$` for variables where those count.
+/// Quotes one word for systemd: C escapes, `%%` for `%`, and `$$` for `$` if systemd expands variables there.
 pub fn systemd_word(word: &str, has_variables: bool) -> String {
     let mut quoted = String::new();
     for c in word.chars() {
@@ -74,8 +75,8 @@ pub fn systemd_word(word: &str, has_variables: bool) -> String {
     if needs_no_quotes { quoted } else { format!("\"{quoted}\"") }
 }
 
-/// Words for supervisord's `command=`: an INI value in which `%` is doubled and a blank before `;` or `#` begins a
-/// comment, split as a shell would.
+/// Quotes words for supervisord's `command=`. That is an INI value which supervisord splits as a shell does. `%` is
+/// doubled, and a blank before `;` or `#` would begin a comment.
 pub fn supervisord(words: &[OsString]) -> String {
     plain(words).iter().map(|word| supervisord_word(word)).collect::<Vec<_>>().join(" ")
 }
@@ -91,11 +92,11 @@ fn supervisord_word(word: &str) -> String {
         match c {
             '\'' => quoted.push_str("'\"'\"'"),
             '%' => quoted.push_str("%%"),
-            // The blanks at both ends of a line of a value are lost: there are quotes before and after it.
+            // supervisord strips both ends of a line of a value. The quotes protect blanks there.
             '\n' => quoted.push_str("''\n ''"),
-            // The two quotes between the blank and the sign say nothing to whoever splits the words.
+            // The two quotes separate the blank from the sign, and disappear when supervisord splits the words.
             ';' | '#' if after_blank => quoted.extend(["''", c.encode_utf8(&mut [0; 4])]),
-            // In a file that is included `%(here)s` is replaced before anything else is.
+            // In an included file supervisord replaces `%(here)s` before everything else.
             '(' if after_percent => quoted.push_str("''("),
             c => quoted.push(c),
         }
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_format_cannot_hold_is_made_by_printf() {
+    fn printf_produces_what_a_format_cannot_hold() {
         let words = [OsString::from("a"), OsStr::from_bytes(b"\xff\r").to_owned()];
         let expected = "eval \"exec $(printf %b 'a \\0047\\0377\\0015\\0047')\"";
         assert_eq!(plain(&words), ["/bin/sh", "-c", expected]);

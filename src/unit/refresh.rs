@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Self-heal: a supervised start looks at its own unit, and writes it anew where forerun would write another today.
-//! Only on disk: the supervisor reads it when it next does, and is never asked from inside of what it runs.
+//! Self-heal: a supervised start reads its own unit and rewrites it if forerun would write another text today. Only the
+//! file changes. The supervisor reads it later, and is never called from inside a service that it runs.
 
 use std::path::{Path, PathBuf};
 
@@ -16,11 +16,11 @@ use crate::report::line::say;
 use crate::service::Service;
 use crate::text::quoted;
 
-/// Where the state folder keeps which edited unit a line was said about.
+/// State file with the digest of the edited unit that we already printed a line about.
 const TOLD: &str = "unit-told";
 
-/// Looks at the unit that started us, and says whether it is one of ours that nobody edited. It never fails a start:
-/// what cannot be mended is left.
+/// Reads the unit that started us and updates it. True if forerun wrote the unit, nobody edited it, and no drop-in
+/// changes it. This never fails a start: a unit that cannot be updated is left alone.
 pub fn run(site: &Site, service: &Service, decision: &Decision, state: Option<&Path>) -> bool {
     let Some(unit) = site.environment.filled(UNIT_FILE).map(PathBuf::from) else { return false };
     let ending = unit.extension().and_then(|ending| ending.to_str());
@@ -28,7 +28,7 @@ pub fn run(site: &Site, service: &Service, decision: &Decision, state: Option<&P
         (Some("systemd" | "a service manager"), Some("service")) if is_of_us(site.environment) => Kind::Systemd,
         (Some("launchd"), Some("plist")) => Kind::Launchd,
         _ => {
-            leave(&unit, "it is not what started this forerun");
+            leave(&unit, "it did not start this forerun");
             return false;
         }
     };
@@ -54,8 +54,8 @@ pub fn run(site: &Site, service: &Service, decision: &Decision, state: Option<&P
     false
 }
 
-/// Writes a unit of ours anew where it is out of date: with its own flags, and not with those of this start, which may
-/// be of a text that the supervisor read before, or of a drop-in.
+/// Rewrites a unit of ours that is out of date. It uses the flags in the unit, not those of this start. Those may come
+/// from a drop-in, or from an older text that the supervisor still uses.
 fn mend(found: &Found, site: &Site) {
     let Found { place, installed, .. } = found;
     let unit = &place.unit;
@@ -69,24 +69,24 @@ fn mend(found: &Found, site: &Site) {
     }
     match replace::write(unit, &files, installed) {
         Ok(()) => say(&format!(
-            "the unit {} was out of date and is written anew; it counts once it is read: {}",
+            "the unit {} was out of date; forerun has updated the file; to make it take effect: {}",
             quoted(unit),
             found.control(site.environment, grace).reread_command(),
         )),
-        Err(e) => leave(unit, &format!("it is out of date, and cannot be written: {e}")),
+        Err(e) => leave(unit, &format!("it is out of date and cannot be written: {e}")),
     }
 }
 
-/// Whether systemd started this process, where it says which.
+/// Whether systemd started this process itself. systemd before 248 does not set SYSTEMD_EXEC_PID.
 fn is_of_us(environment: &Environment) -> bool {
     let said = environment.filled("SYSTEMD_EXEC_PID").and_then(|pid| pid.to_str()?.parse::<u32>().ok());
     said.is_none_or(|pid| pid == std::process::id())
 }
 
-/// Whether something beside a unit of systemd changes what it says (systemd.unit(5)).
+/// Whether a drop-in changes a unit of systemd (systemd.unit(5)).
 fn has_drop_ins(unit: &Path) -> bool {
     let file = unit.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    // Those of `web-1.service` are also in `web-.service.d`, and of all services in `service.d`.
+    // Drop-ins of `web-1.service` may also be in `web-.service.d`, and those of all services in `service.d`.
     let prefixes = file.match_indices('-').map(|(at, _)| format!("{}.service.d", &file[..=at]));
     let names: Vec<String> = prefixes.chain([format!("{file}.d"), "service.d".to_owned()]).collect();
     let folders = ["/etc/systemd", "/run/systemd"]
@@ -97,19 +97,19 @@ fn has_drop_ins(unit: &Path) -> bool {
 }
 
 fn leave(unit: &Path, why: &str) {
-    log::info!("the unit {} is left as it is: {why}", quoted(unit));
+    log::info!("the unit {} is not updated: {why}", quoted(unit));
 }
 
-/// Says that an edited unit is left alone, and not again until it is edited again.
+/// Says that an edited unit is left alone. Says it again only after another edit.
 fn tell_once(found: &Found, fingerprint: &str, state: Option<&Path>) {
     let unit = quoted(&found.place.unit);
     let folder = state.and_then(|root| Folder::open(root, &found.name).ok());
     if folder.as_ref().is_some_and(|folder| folder.read(TOLD).is_ok_and(|told| told == fingerprint.as_bytes())) {
-        return log::info!("the unit {unit} was edited and is left as it is");
+        return log::info!("the unit {unit} was edited, so it is not updated");
     }
     if let Some(Err(e)) = folder.map(|folder| folder.replace(TOLD, fingerprint.as_bytes())) {
-        log::debug!("cannot remember what was said of the unit: {e}");
+        log::debug!("cannot remember that the line about the edited unit was printed: {e}");
     }
     let diff = found.command(&["--diff"]);
-    say(&format!("the unit {unit} was edited and is left as it is; what forerun would write: {diff}"));
+    say(&format!("the unit {unit} was edited, so it is not updated; to see what forerun would write: {diff}"));
 }

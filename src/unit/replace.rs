@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! A unit's files, written and removed so that whoever is killed over it leaves one unit or the other.
+//! Writes and removes the files of a unit. A forerun that is killed meanwhile leaves either the old unit or the new
+//! one.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -10,23 +11,23 @@ use super::File;
 use super::installed::Installed;
 use crate::sys;
 
-/// Writes a unit. Each file is replaced as a whole: whoever reads it sees the old one or the new one, also after a
-/// power failure. What was of the one that is `there` and is not of this one goes.
+/// Writes a unit. Each file is replaced as a whole, so a reader sees the old file or the new one, even after a power
+/// failure. Files of the old unit (`there`) that the new one does not have are removed.
 ///
 /// # Errors
-/// Those of the files; nothing half-written is left in the place of one.
+/// Those of the files. No file is left half-written.
 pub fn write(unit: &Path, files: &[File], there: &Installed) -> io::Result<()> {
     let is_folder = files.iter().any(|file| !file.name.is_empty());
     let folder = if is_folder { unit } else { unit.parent().unwrap_or(Path::new("/")) };
     if is_folder && unit.is_symlink() {
-        // Not through it: what it leads to is somebody else's.
+        // We do not write through the symlink, because its target belongs to somebody else.
         fs::remove_file(unit)?;
     }
     fs::create_dir_all(folder)?;
     let is_ours = matches!(there, Installed::Unit(text) if text.marker.is_some());
     let path = |file: &File| if is_folder { unit.join(file.name) } else { unit.to_owned() };
-    // All are there before the first is replaced, so that whoever is killed leaves one unit or the other. The marker's
-    // file comes last: it says that the others are there.
+    // All new files are complete before the first one is put in place. The file with the marker comes last: it shows
+    // that the others are there.
     let ready: Vec<Ready> =
         files.iter().rev().map(|file| Ready::new(&path(file), file, is_ours)).collect::<io::Result<_>>()?;
     ready.into_iter().try_for_each(Ready::put)?;
@@ -38,7 +39,7 @@ pub fn write(unit: &Path, files: &[File], there: &Installed) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
-/// That a file is not there is what was asked for.
+/// A file that is missing already counts as removed.
 fn gone(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
@@ -46,15 +47,15 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// A file that is written, beside its place.
+/// A new file that is complete and not yet in its place.
 struct Ready {
     path: PathBuf,
-    /// Nothing, once it is in its place.
+    /// `None` once the file is in its place.
     temporary: Option<PathBuf>,
 }
 
 impl Ready {
-    /// `keeps_mode`: who may read the one that is there may read the new one, and nobody else.
+    /// `keeps_mode`: the new file keeps mode and group of the old one, so that the same users may read it.
     fn new(path: &Path, file: &File, keeps_mode: bool) -> io::Result<Ready> {
         sweep(path);
         let temporary = beside(path, &std::process::id().to_string());
@@ -66,7 +67,7 @@ impl Ready {
         if let Some(there) = there {
             let is_same = out.metadata()?.gid() == there.gid();
             if !is_same && std::os::unix::fs::fchown(&out, None, Some(there.gid())).is_err() {
-                // It is ours to read, and not our group's.
+                // We cannot give the file to the old group, and our own group must not read it instead.
                 mode &= 0o707;
             }
         }
@@ -93,18 +94,18 @@ impl Drop for Ready {
     }
 }
 
-/// What a file is called before it is in its place. No supervisor reads a name that begins with a dot.
+/// The temporary name of a file. It begins with a dot, because no supervisor reads such names.
 fn beside(path: &Path, whose: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.forerun-{whose}"))
 }
 
-/// Whether a file is called so.
+/// Whether a name is such a temporary name.
 pub fn is_beside(name: &str) -> bool {
     name.starts_with('.') && name.contains(".forerun-")
 }
 
-/// What a forerun that was killed left beside a file.
+/// Temporary files that a killed forerun left beside a file.
 pub fn left_beside(path: &Path) -> Vec<PathBuf> {
     let prefix = beside(path, "").file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Some(entries) = path.parent().and_then(|folder| fs::read_dir(folder).ok()) else { return Vec::new() };
@@ -116,15 +117,15 @@ pub fn left_beside(path: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).collect()
 }
 
-/// Removes that.
+/// Removes temporary files that a killed forerun left beside a file.
 pub fn sweep(path: &Path) {
     left_beside(path).into_iter().for_each(|path| {
         let _ = fs::remove_file(path);
     });
 }
 
-/// Removes a unit: the files of these names (none: it is one file), what the supervisor keeps in its folder, and the
-/// folder. Says whether something else is in that, and stays.
+/// Removes a unit: the files of these names (no names: a single file), what the supervisor put into the folder, and the
+/// folder. True if the folder stays because it contains other files.
 ///
 /// # Errors
 /// Those of the files.
@@ -133,7 +134,7 @@ pub fn remove(unit: &Path, names: &[&str], kept_by_supervisor: &[&str]) -> io::R
         sweep(unit);
         return gone(fs::remove_file(unit)).map(|()| false);
     }
-    // The file with the marker last: as long as it is there, whoever comes next knows whose the rest is.
+    // The file with the marker goes last. As long as it exists, it tells whose the other files are.
     for name in kept_by_supervisor {
         let path = unit.join(name);
         match path.symlink_metadata() {

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Service folders of runit.
+//! Writes service folders for runit and controls runit through sv(8).
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub fn files(draft: &Draft) -> Vec<File> {
     ]
 }
 
-/// The PATH that a script of ours has.
+/// The PATH in a script that forerun wrote.
 pub fn kept_path(text: &str) -> Option<String> {
     let value = text.lines().find_map(|line| line.strip_prefix("export PATH="))?;
     shlex::split(value)?.pop()
@@ -28,20 +28,20 @@ pub fn kept_path(text: &str) -> Option<String> {
 
 /// The script that becomes the server, for runit and s6.
 pub fn run(draft: &Draft, kind: &str) -> String {
-    let user = draft.made.user.as_ref().map(|user| format!("# It runs as whoever runs {kind}; made by {user}.\n"));
+    let user = draft.made.user.as_ref().map(|user| format!("# It runs as the user who runs {kind}. Made by {user}.\n"));
     format!(
         "\
 #!/bin/sh
-# {name}, started by forerun. Made by 'forerun unit {kind}'. Change forerun.toml, or the flags below by making it
-# anew: {install}
+# {name}, started by forerun. Written by 'forerun unit {kind}'. To change it, edit forerun.toml or write it again
+# with other flags: {install}
 # {marker}
 {user}\
-# What it says on stderr goes where its stdout goes: to the logger, where there is one.
+# Send stderr to where stdout goes: to the logger, if there is one.
 exec 2>&1
-# The PATH of who made this, less temporary folders.
+# PATH of the shell that created this unit, without temporary folders.
 export PATH={path}
 {state}\
-# forerun becomes the server: this pid is the server's. Its limit of descriptors is forerun's to set; {kind} sets none.
+# forerun becomes the server, so this pid is the server's. forerun also sets its descriptor limit, as {kind} sets none.
 exec {command}
 ",
         name = draft.service.name,
@@ -50,7 +50,7 @@ exec {command}
         user = user.unwrap_or_default(),
         path = sh_word(&draft.path),
         state = draft.made.state.as_ref().map_or(String::new(), |state| {
-            format!("# Where its record is, as for who made this unit.\nexport FORERUN_STATE_DIR={}\n", sh_word(state))
+            format!("# State folder of the shell that created this unit, so that both find the same record.\nexport FORERUN_STATE_DIR={}\n", sh_word(state))
         }),
         command = sh(&draft.words()),
     )
@@ -59,15 +59,15 @@ exec {command}
 fn finish() -> String {
     "\
 #!/bin/sh
-# 78 is a mistake in the configuration, which a restart cannot mend: stay down until somebody says 'sv up'.
-# Anything else is started again after a second.
+# 78 is a mistake in the configuration, which a restart cannot fix: stay down until somebody runs 'sv up'.
+# After any other exit, runit restarts the server after one second.
 [ \"$1\" = 78 ] || exit 0
 exec sv down .
 "
     .to_owned()
 }
 
-/// Whether a file of this name and text is one that we write besides the one with the marker.
+/// Whether forerun wrote this file, which is not the one with the marker.
 pub fn is_file(name: &str, text: &str) -> bool {
     name == FILES[1] && text == finish()
 }
@@ -75,9 +75,9 @@ pub fn is_file(name: &str, text: &str) -> bool {
 /// runsvdir looks for new services every five seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_millis(100);
-/// What sv says where only root may ask.
+/// The text with which sv reports that only root may ask.
 const DENIED: &str = "access denied";
-/// What runsv keeps in the folder of a service.
+/// Names that runsv itself creates in the folder of a service.
 pub const KEPT: [&str; 1] = ["supervise"];
 
 pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
@@ -98,8 +98,8 @@ pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
         return control.order(&start);
     }
     control.say(&start);
-    // A server that had to be killed is an error to sv, and none to us; and one that was started within the same second
-    // is a new one to it.
+    // sv reports an error if it had to kill the server; for us that is fine. sv also takes a server that started within
+    // the same second for a new one.
     let ended = control.poll(PATIENCE, INTERVAL, || {
         control.attempt(&start)?;
         Ok((standing(control)?.runs != before.runs).then_some(()))
@@ -110,7 +110,7 @@ pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
     })
 }
 
-/// What runsv says: `run: /etc/service/web: (pid 812) 5s`, or `down: ...: 1s, normally up`.
+/// Queries runsv: `run: /etc/service/web: (pid 812) 5s`, or `down: ...: 1s, normally up`.
 pub fn standing(control: &Control) -> Result<Standing, Error> {
     let folder = control.asked();
     let answer = control.ask(&sv(&["status"], &folder))?;
@@ -118,7 +118,7 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
         return Err(control.failed("sv status", &answer));
     }
     let said = answer.out.trim().to_owned();
-    // The folder's name may look like anything.
+    // The name of the folder may look like any part of the line.
     let (state, rest) = said.split_once(&format!(": {folder}: ")).unwrap_or((&said, ""));
     let pid = rest.strip_prefix("(pid ").and_then(|rest| rest.split(')').next()?.parse().ok());
     let enabled = control.scanned().is_some();
@@ -137,13 +137,13 @@ pub fn stop(control: &Control) -> Result<(), Error> {
     control.take_away(&forced(control, "force-shutdown", &unit), || is_supervised(control))
 }
 
-/// Whether a runsv answers there. Without one `sv status` says `fail:` or `warning:`.
+/// Whether a runsv supervises the folder. Without one, `sv status` prints `fail:` or `warning:`.
 fn is_supervised(control: &Control) -> Result<bool, Error> {
     let said = control.ask(&sv(&["status"], &control.asked()))?.out;
     Ok(["run:", "down:", "finish:"].iter().any(|state| said.starts_with(state)))
 }
 
-/// A command that ends in SIGKILL after the grace, which runit does not know.
+/// A command that sends SIGKILL after the grace. runit has no setting for the grace.
 fn forced(control: &Control, word: &str, folder: &str) -> Words {
     sv(&["-w", &whole_seconds(control.grace).to_string(), word], folder)
 }

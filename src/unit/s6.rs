@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Service folders of s6.
+//! Writes service folders for s6 and controls s6 through its commands.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::control::{Control, Runs, Standing};
 use super::{Draft, File, runit, words};
 use crate::error::Error;
 
-/// All that a unit may have.
+/// All files that a unit can have.
 pub const FILES: [&str; 4] = ["run", "finish", "notification-fd", "timeout-kill"];
 
-/// The files of a unit.
+/// The names of the files of this unit.
 pub fn names(draft: &Draft) -> Vec<&'static str> {
     let notifies = draft.service.health.is_some();
     FILES.into_iter().filter(|name| notifies || *name != "notification-fd").collect()
@@ -22,7 +22,7 @@ pub fn files(draft: &Draft) -> Vec<File> {
         "run" => runit::run(draft, "s6"),
         "finish" => finish(),
         "notification-fd" => format!("{}\n", draft.service.ready_fd.unwrap_or(words::NOTIFICATION_FD)),
-        // The grace, in milliseconds: SIGTERM, and after this long SIGKILL.
+        // The grace in milliseconds, from SIGTERM to SIGKILL.
         _ => format!("{}\n", draft.grace() * 1000),
     };
     names(draft)
@@ -34,15 +34,15 @@ pub fn files(draft: &Draft) -> Vec<File> {
 fn finish() -> String {
     "\
 #!/bin/sh
-# 78 is a mistake in the configuration, which a restart cannot mend: 125 tells s6 to stay down. Anything else is
-# started again after a second.
+# 78 is a mistake in the configuration, which a restart cannot fix: 125 tells s6 to stay down.
+# After any other exit, s6 restarts the server after one second.
 [ \"$1\" = 78 ] || exit 0
 exit 125
 "
     .to_owned()
 }
 
-/// Whether a file of this name and text is one that we write besides the one with the marker.
+/// Whether forerun wrote this file, which is not the one with the marker.
 pub fn is_file(name: &str, text: &str) -> bool {
     match name {
         "finish" => text == finish(),
@@ -53,12 +53,12 @@ pub fn is_file(name: &str, text: &str) -> bool {
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_millis(100);
-/// What s6-supervise keeps in the folder of a service.
+/// Names that s6-supervise itself creates in the folder of a service.
 pub const KEPT: [&str; 2] = ["supervise", "event"];
 
 pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
     let (link, scanned) = control.link();
-    // `-r` would never end in SIGKILL; `-d` does, after timeout-kill.
+    // `-r` never sends SIGKILL. `-d` does, after timeout-kill.
     let down = restart.then(|| svc(&["-wD", "-d"], &scanned));
     link.into_iter().chain([scan(control, "-a")]).chain(down).chain([svc(&["-u"], &scanned)]).collect()
 }
@@ -75,7 +75,11 @@ pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
     rest.iter().try_for_each(|words| control.order(words))
 }
 
-/// What s6-supervise says: up or not, and the pid.
+pub fn restart(control: &Control) -> Words {
+    svc(&["-r"], &control.asked())
+}
+
+/// Queries s6-supervise: whether the service is up, and its pid.
 pub fn standing(control: &Control) -> Result<Standing, Error> {
     let answer = control.ask(&["s6-svstat", &control.asked()].map(str::to_owned).into())?;
     if answer.err.contains("Permission denied") {
@@ -96,7 +100,7 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
 pub fn stop(control: &Control) -> Result<(), Error> {
     let unit = control.place.unit.to_string_lossy().into_owned();
     let supervised = is_supervised(control)?;
-    // Down, and s6-supervise with it.
+    // Stops the service and s6-supervise itself.
     control.take_away(&svc(&["-dx"], &unit), || is_supervised(control))?;
     if supervised { control.order(&scan(control, "-an")) } else { Ok(()) }
 }

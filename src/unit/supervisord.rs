@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Programs of supervisord 4.
+//! Writes program sections for supervisord 4 and controls it through supervisorctl.
 
 use super::ask::Words;
 use super::control::{Control, Runs, Standing};
@@ -11,7 +11,7 @@ pub fn files(draft: &Draft) -> Vec<File> {
     vec![File { name: "", text: text(draft), executable: false }]
 }
 
-/// The PATH that a unit of ours has.
+/// The PATH in a section that forerun wrote.
 pub fn kept_path(text: &str) -> Option<String> {
     let value = text.lines().find_map(|line| line.strip_prefix("environment=PATH="))?;
     Some(value.split('"').nth(1)?.replace("%%", "%"))
@@ -19,31 +19,31 @@ pub fn kept_path(text: &str) -> Option<String> {
 
 fn text(draft: &Draft) -> String {
     let name = &draft.service.name;
-    let user = |user| format!("; Not root: it was made by this user, or for it.\nuser={user}\n");
+    let user = |user| format!("; Not root: this unit was made by this user, or for this user.\nuser={user}\n");
     let user = draft.made.user.as_ref().map(user).unwrap_or_default();
     format!(
         "\
-; {name}, started by forerun. Made by 'forerun unit supervisord'. Change forerun.toml, or the flags below by making it
-; anew: forerun unit supervisord --install
+; {name}, started by forerun. Written by 'forerun unit supervisord'. To change it, edit forerun.toml or write it again
+; with other flags: forerun unit supervisord --install
 ; {marker}
 
 [program:{name}]
-; forerun becomes the server: this pid is the server's. Its limit of descriptors is forerun's to set.
+; forerun becomes the server, so this pid is the server's. forerun also sets its descriptor limit.
 command={command}
-{user}; The PATH of who made this, less temporary folders.
+{user}; PATH of the shell that created this unit, without temporary folders.
 environment=PATH=\"{path}\"{state}
-; From the start of supervisord on.
+; Start together with supervisord.
 autostart=true
-; Again, whatever it ended with, but for 78: a mistake in the configuration, which a restart cannot mend. One that it
-; finds within startsecs counts as a start that failed: supervisord tries three times more, and gives up (FATAL).
+; Restart after any exit except 78: that is a mistake in the configuration, which a restart cannot fix. If forerun exits
+; with 78 within startsecs, supervisord counts a failed start: it tries three more times, then gives up (FATAL).
 autorestart=unexpected
 exitcodes=78
 startsecs=1
-; The grace: SIGTERM, and after this many seconds SIGKILL to all that is left of its process group.
+; The grace: seconds from SIGTERM to SIGKILL, which goes to the whole process group.
 stopsignal=TERM
 stopwaitsecs={grace}
 killasgroup=true
-; What forerun and the server say, in one file of supervisord's own, which it rotates.
+; Output of forerun and the server, in one log file, which supervisord keeps and rotates.
 redirect_stderr=true
 ",
         marker = draft.marker(),
@@ -59,7 +59,7 @@ redirect_stderr=true
 }
 
 pub fn start_commands(control: &Control, _: bool) -> Vec<Words> {
-    // `update` stops and starts what was changed, and starts what is new.
+    // `update` restarts a changed program and starts a new one.
     vec![supervisorctl(&["reread"]), supervisorctl(&["update", control.name])]
 }
 
@@ -69,13 +69,13 @@ pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
     let now = standing(control)?.runs;
     match now {
         Runs::No(_) => control.order(&start_again(control)),
-        // It knew the text, and what runs is of what the text names.
-        Runs::Yes(_) if changed && now == before => control.order(&supervisorctl(&["restart", control.name])),
+        // supervisord had loaded this text already, but a file that the text names has changed.
+        Runs::Yes(_) if changed && now == before => control.order(&restart(control)),
         _ => Ok(()),
     }
 }
 
-/// What supervisord says of the program: `web  RUNNING  pid 812, uptime 0:00:05`.
+/// Queries supervisord about the program: `web  RUNNING  pid 812, uptime 0:00:05`.
 pub fn standing(control: &Control) -> Result<Standing, Error> {
     let answer = control.ask(&supervisorctl(&["status", control.name]))?;
     let line = answer.out.lines().next().unwrap_or_default();
@@ -84,7 +84,7 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
     let rest = words.collect::<Vec<_>>().join(" ");
     let pid = rest.strip_prefix("pid ").and_then(|rest| rest.split(',').next()?.parse().ok());
     if name != control.name {
-        // No supervisord, or no such program: it says either in words.
+        // No supervisord runs, or it has no such program. The text says which.
         let said = format!("{}{}", answer.out, answer.err);
         return match said.contains("no such process") {
             true => Ok(unknown()),
@@ -102,7 +102,7 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
 
 pub fn stop(control: &Control) -> Result<(), Error> {
     match standing(control) {
-        // A supervisord that does not run runs nothing.
+        // If supervisord does not run, nothing is to be stopped.
         Err(e) => {
             log::warn!("{e}; continuing");
             Ok(())
@@ -127,6 +127,10 @@ fn unknown() -> Standing {
 
 pub fn start_again(control: &Control) -> Words {
     supervisorctl(&["start", control.name])
+}
+
+pub fn restart(control: &Control) -> Words {
+    supervisorctl(&["restart", control.name])
 }
 
 fn supervisorctl(words: &[&str]) -> Words {

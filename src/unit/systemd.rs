@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Units of systemd 245 and later.
+//! Writes units for systemd 245 and later, and controls it through systemctl.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,11 +20,11 @@ pub fn files(draft: &Draft) -> Vec<File> {
     vec![File { name: "", text: text(draft), executable: false }]
 }
 
-/// The PATH that a unit of ours has.
+/// The PATH in a unit that forerun wrote.
 pub fn kept_path(text: &str) -> Option<String> {
     let line = text.lines().find_map(|line| line.strip_prefix("Environment="))?;
     let value = line.trim_matches('"').strip_prefix("PATH=")?;
-    // What else would be escaped no PATH of ours has.
+    // A PATH of ours contains no other character that systemd escapes.
     Some(value.replace("%%", "%"))
 }
 
@@ -35,82 +35,87 @@ fn text(draft: &Draft) -> String {
     let user_flag = if *scope == Scope::User { "--user " } else { "" };
     let mut out = Lines::default();
     out.say(&format!(
-        "{name}, started by forerun. Made by 'forerun unit systemd'. Change forerun.toml, or the flags below by making it\n\
-         anew. What is this machine's only belongs in a drop-in: systemctl {user_flag}edit {name}. As long as nobody edits this\n\
-         file forerun keeps it up to date; once edited it is left alone."
+        "{name}, started by forerun. Written by 'forerun unit systemd'. To change it, edit forerun.toml or run that command\n\
+         again with other flags. Settings for this machine only belong in a drop-in: systemctl {user_flag}edit {name}\n\
+         forerun keeps this file up to date as long as nobody edits it. It leaves an edited file alone."
     ));
     out.say(&draft.marker());
     out.section("Unit");
-    out.set("What systemctl and the journal call it.", "Description", &format!("{name} (forerun)"));
+    out.set("Name of the service in systemctl and the journal.", "Description", &format!("{name} (forerun)"));
     if *scope == Scope::System {
         out.set(
-            "Stopped before the network is; what it needs at the start forerun waits for.",
+            "Stop the service before the network. At the start, forerun itself waits for what the service needs.",
             "After",
             "network.target",
         );
     }
     out.set(
-        "Tried again for ever, every RestartSec: what it waits for may come back in an hour.",
+        "Restart without a limit, every RestartSec: what the service waits for may come back in an hour.",
         "StartLimitIntervalSec",
         "0",
     );
 
     out.section("Service");
     let (started, how) = match (service.notify, &service.health) {
-        (Speaker::Server, _) => ("that the server says so", "notify"),
-        (_, Some(_)) => ("healthy", "notify"),
-        (_, None) => ("executed", "exec"),
+        (Speaker::Server, _) => ("when the server says so", "notify"),
+        (_, Some(_)) => ("when the server is healthy", "notify"),
+        (_, None) => ("when forerun is executed", "exec"),
     };
-    let why = format!("Started means {started}. forerun becomes the server, so that this pid is the server's.");
+    let why = format!("The unit counts as started {started}. forerun becomes the server, so this pid is the server's.");
     out.set(&why, "Type", how);
     if service.health.is_some() {
         let timeout = service.health_timeout.as_millis().div_ceil(1000) + 5;
-        let why = "--health-timeout and a little; for waits and fixes forerun asks for more.";
+        let why = "--health-timeout and 5 seconds more. During waits and fixes forerun asks systemd for more time.";
         out.set(why, "TimeoutStartSec", &format!("{timeout}s"));
     }
     let why = match service.notify {
-        Speaker::Server => "The server speaks for itself, and whatever process of it does.",
-        _ => "Whatever is told (readiness, the watchdog) forerun's sidecar tells, which is not the main process.",
+        Speaker::Server => "Any process of the server may report to systemd.",
+        _ => "forerun's sidecar, which is not the main process, reports readiness and feeds the watchdog.",
     };
     out.set(why, "NotifyAccess", "all");
     if service.watches && service.watch.on_unhealthy == Action::Restart && service.health.is_some() {
-        let why = "on-unhealthy = \"restart\": a server that is alive and no longer answers is restarted.";
+        let why = "on-unhealthy = \"restart\": systemd restarts a server that runs but no longer answers.";
         out.set(why, "WatchdogSec", "30s");
     }
     match (&draft.made.user, scope) {
-        (Some(user), _) => out.set("Not root: it was made by this user, or for it.", "User", user),
+        (Some(user), _) => out.set("Not root: this unit was made by this user, or for this user.", "User", user),
         (None, Scope::System) => out.say(&format!(
-            "Runs as root. For another user make it as that user (forerun unit systemd --system), or say\n\
+            "Runs as root. To run it as another user, make it as that user (forerun unit systemd --system), or set\n\
              User= in a drop-in: systemctl edit {name}"
         )),
         (None, Scope::User) => {}
     }
-    let why = "The PATH of who made this unit, less temporary folders: a unit's own has no ~/.local/bin.";
+    let why =
+        "PATH of the shell that created this unit, without temporary folders. systemd's own PATH has no ~/.local/bin.";
     out.set(why, "Environment", &assignment("PATH", &draft.path));
     if let Some(state) = &draft.made.state {
-        let why = "Where its record is, as for who made this unit.";
+        let why = "State folder of the shell that created this unit, so that both find the same record.";
         out.set(why, "Environment", &assignment("FORERUN_STATE_DIR", state));
     }
-    let why = "Which file this is, for forerun to keep it up to date. The server does not see it.";
+    let why = "Path of this file, so that forerun can keep it up to date. The server does not see this variable.";
     out.set(why, "Environment", &assignment("FORERUN_UNIT", &draft.place.unit.to_string_lossy()));
-    out.set("Checks what the server needs, and then becomes it.", "ExecStart", &systemd(&draft.words()));
+    out.set("Checks what the server needs, then becomes the server.", "ExecStart", &systemd(&draft.words()));
     let (soft, hard) = draft.nofile();
-    let why = "The usual 1024 is little for a server; for one that calls select(2): --nofile 1024.";
+    let why = "The usual limit of 1024 is low for a server. If the server calls select(2), use --nofile 1024.";
     out.set(why, "LimitNOFILE", &format!("{soft}:{hard}"));
-    out.set("Whatever it ended with, it is started again,", "Restart", "always");
+    out.set("Restart the server whenever it ends,", "Restart", "always");
     out.set("after a pause,", "RestartSec", "2s");
-    let why = "but not after 78: a mistake in the configuration, which a restart cannot mend.";
+    let why = "except after exit code 78: a mistake in the configuration, which a restart cannot fix.";
     out.set(why, "RestartPreventExitStatus", "78");
-    out.set("The grace: SIGTERM, and after this long SIGKILL.", "TimeoutStopSec", &format!("{}s", draft.grace()));
+    out.set("The grace: time from SIGTERM to SIGKILL.", "TimeoutStopSec", &format!("{}s", draft.grace()));
     if draft.made.harden {
         harden(&mut out, *scope, lives_in_tmp(draft));
     }
 
     out.section("Install");
     match scope {
-        Scope::System => out.set("From boot on, once it is enabled.", "WantedBy", "multi-user.target"),
+        Scope::System => out.set("Start at boot, once the unit is enabled.", "WantedBy", "multi-user.target"),
         Scope::User => {
-            out.set("From login on, once it is enabled; with lingering from boot on.", "WantedBy", "default.target");
+            out.set(
+                "Start at login, once the unit is enabled. With lingering, start at boot.",
+                "WantedBy",
+                "default.target",
+            );
         }
     }
     out.0
@@ -120,10 +125,10 @@ fn assignment(name: &str, value: &str) -> String {
     systemd_word(&format!("{name}={value}"), false)
 }
 
-/// The commands that make a unit run: also one that ran as it was before.
+/// The commands that make a unit run. `restart`: it may run already, with an older text.
 pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
     let unit = unit(control);
-    // One that is not where systemd looks is linked by its path.
+    // systemd does not search other folders, so a unit there is enabled by its path.
     let usual = control.place.unit.starts_with("/etc/systemd")
         || control.place.unit.ends_with(format!(".config/systemd/user/{unit}"));
     let enabled = if usual { unit.clone() } else { control.place.unit.to_string_lossy().into_owned() };
@@ -135,13 +140,14 @@ pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
 }
 
 pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
-    // What runs may be of a text that was replaced since, by a start of its own or by hand.
+    // The running process may have an older text, because a start or a person replaced the file since.
     let standing = standing(control)?;
-    // One that pauses before its next start need not.
+    // A unit in its pause before the next start is restarted without the pause.
     let is_other = changed || standing.is_older || standing.has_ended;
     let restart = is_other && matches!(standing.runs, Runs::Yes(_) | Runs::Later(_));
     let mut commands = start_commands(control, restart);
-    // Whoever looks at it then knows more than whether it got ready: what it waits for, and that it stands by.
+    // The caller watches the unit after this. It sees more than whether the start worked: what forerun waits for, and
+    // that it stands by.
     if let Some(last) = commands.last_mut() {
         last.push("--no-block".to_owned());
     }
@@ -149,7 +155,7 @@ pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
     if restart { wait_for_another(control, &standing) } else { Ok(()) }
 }
 
-/// Waits until the start is under way that is to come: what ran before is not what is asked for.
+/// Waits until the new start is under way. The process that ran before does not count.
 fn wait_for_another(control: &Control, before: &Standing) -> Result<(), Error> {
     let mut said = false;
     let mut begun = Instant::now();
@@ -165,7 +171,7 @@ fn wait_for_another(control: &Control, before: &Standing) -> Result<(), Error> {
                 if !std::mem::replace(&mut said, true) {
                     say(&format!("waiting for {}: {why}", quoted(control.name)));
                 }
-                // Systemd has a limit of its own for it.
+                // systemd has its own timeout for this, so our time starts again.
                 begun = Instant::now();
             }
             _ => {}
@@ -178,10 +184,10 @@ fn wait_for_another(control: &Control, before: &Standing) -> Result<(), Error> {
     }
 }
 
-/// What systemd says of the unit.
+/// Queries systemd about the unit.
 pub fn standing(control: &Control) -> Result<Standing, Error> {
     const ASKED: &str = "--property=ActiveState,SubState,MainPID,UnitFileState,StatusText,Result,NotifyAccess,\
-                         NeedDaemonReload,Job,InvocationID,TimeoutStartUSec";
+                         NeedDaemonReload,Job,InvocationID,TimeoutStartUSec,ExecMainStatus";
     let answer = control.ask(&systemctl(control, &["show", ASKED, &unit(control)]))?;
     if answer.code != Some(0) {
         return Err(control.failed("systemctl show", &answer));
@@ -191,20 +197,24 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
         line.unwrap_or_default().to_owned()
     };
     let state = format!("{} ({})", value("ActiveState"), value("SubState"));
-    // It is kept of what has ended.
+    // systemd keeps some values of a process that has ended.
     let has_ended = value("SubState").starts_with("auto-restart");
     let is_up = !has_ended && !matches!(value("ActiveState").as_str(), "inactive" | "failed");
     let has_job = !matches!(value("Job").as_str(), "" | "0");
     let status = Some(value("StatusText")).filter(|text| is_up && !text.is_empty());
     let said = match (status.clone().unwrap_or_default(), value("Result")) {
         (status, _) if !status.is_empty() => format!("{state}: {status}"),
+        (_, result) if result == "exit-code" => match value("ExecMainStatus").as_str() {
+            "78" => format!("{state}: exit code 78, a mistake in the configuration"),
+            code => format!("{state}: exit code {code}"),
+        },
         (_, result) if !matches!(result.as_str(), "" | "success") => format!("{state}: {result}"),
         _ => state,
     };
     let pid = value("MainPID").parse().ok().filter(|&pid| pid > 0);
     let runs = match (value("ActiveState").as_str(), pid) {
         ("active" | "reloading", Some(pid)) => Runs::Yes(pid),
-        // What is being stopped may be started again in a moment.
+        // A unit that is being stopped may be started again in a moment.
         ("activating" | "deactivating", _) => Runs::Later(said),
         _ if has_job => Runs::Later(format!("{said}, and its job waits for another unit")),
         _ => Runs::No(said),
@@ -226,13 +236,13 @@ pub fn standing(control: &Control) -> Result<Standing, Error> {
 
 pub fn stop(control: &Control) -> Result<(), Error> {
     match standing(control) {
-        // Systemd is not what booted this machine or container: there is nothing to stop.
+        // systemd did not boot this machine or container, so nothing runs.
         Err(e) => log::warn!("{e}; continuing"),
         Ok(Standing { runs: Runs::No(_), .. }) => {}
         Ok(_) => control.order(&systemctl(control, &["stop", &unit(control)]))?,
     }
     control.order(&systemctl(control, &["disable", &unit(control)])).or_else(|e| {
-        // A text that systemd cannot read cannot be disabled either.
+        // systemd cannot disable a unit whose text it cannot read.
         log::warn!("{e}; continuing");
         let wanted = control.place.unit.parent().into_iter().flat_map(|folder| WANTS.map(|wants| folder.join(wants)));
         let mut links = wanted.map(|wants| wants.join(unit(control))).filter(|link| link.is_symlink());
@@ -240,20 +250,21 @@ pub fn stop(control: &Control) -> Result<(), Error> {
     })
 }
 
-/// Where `systemctl enable` puts its links, for the targets that our units name.
+/// The folders in which `systemctl enable` puts its links for the targets of our units.
 const WANTS: [&str; 2] = ["multi-user.target.wants", "default.target.wants"];
 
-/// What is left to do once the file is gone.
+/// Makes systemd forget a unit whose file is gone.
 pub fn forget(control: &Control) -> Result<(), Error> {
     if standing(control).is_err() {
         return Ok(());
     }
     control.order(&reload(control.scope))?;
-    // One that failed is remembered otherwise, and one that did not is none: no error.
+    // Otherwise systemd remembers a failed unit. If the unit did not fail, the command reports an error, which does not
+    // matter.
     control.attempt(&systemctl(control, &["reset-failed", &unit(control)])).map(drop)
 }
 
-/// Whether this user's manager runs without a login.
+/// Whether systemd runs this user's manager without a login.
 pub fn lingers() -> bool {
     let us = User::from_uid(geteuid()).ok().flatten();
     us.is_some_and(|us| Path::new("/var/lib/systemd/linger").join(us.name).exists())
@@ -263,7 +274,7 @@ fn unit(control: &Control) -> String {
     format!("{}.service", control.name)
 }
 
-/// What makes systemd read its units.
+/// The command that makes systemd read its units again.
 pub fn reload(scope: Scope) -> Words {
     of(scope, &["daemon-reload"])
 }
@@ -290,7 +301,7 @@ impl Lines {
         self.0 += &format!("\n[{name}]\n");
     }
 
-    /// A line below its reason.
+    /// A setting, below a comment with its reason.
     pub fn set(&mut self, why: &str, key: &str, value: &str) {
         self.say(why);
         self.0 += &format!("{key}={value}\n");

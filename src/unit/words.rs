@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What a unit executes: forerun, and the flags that make the same service from any folder.
+//! The command line in a unit: forerun and the flags that make the same service from any folder.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -13,19 +13,19 @@ use crate::sys;
 
 use super::Scope;
 
-/// The soft and the hard limit of open descriptors where nobody says others.
+/// The soft and hard limit of open descriptors if nobody sets them.
 pub const NOFILE: (u64, u64) = (8192, 16384);
-/// Where s6 is told that a server is ready, where nobody says another.
+/// The descriptor on which s6 expects readiness if nobody sets another.
 pub const NOTIFICATION_FD: i32 = 3;
 
-/// What comes first: which service it is, where a file says so.
+/// The first flags: the mode, and the config file if there is one.
 pub fn base(config: Option<&Path>) -> Vec<OsString> {
     let mut words = Words(vec!["--foreground".into()]);
     words.maybe("--config", config);
     words.0
 }
 
-/// What comes then: what nobody has said otherwise, and the unit itself cannot say.
+/// Flags for defaults that this kind of unit has no setting for.
 pub fn defaults(service: &Service, kind: Kind, scope: Scope) -> Vec<OsString> {
     let mut words = Words(Vec::new());
     let limited_elsewhere = matches!((kind, scope), (Kind::Systemd, _) | (Kind::Launchd, Scope::User));
@@ -38,9 +38,9 @@ pub fn defaults(service: &Service, kind: Kind, scope: Scope) -> Vec<OsString> {
     words.0
 }
 
-/// The words after that. Paths are absolute and as they were written: a symlink stays one. What they say is said again
-/// by the options that they are parsed to, so that a unit can be made from its own command line. `-v` and `-q` are of
-/// the run that makes it.
+/// The flags that the options were parsed from. Paths become absolute but are not resolved: a symlink stays a symlink.
+/// Parsing these flags gives the same options, so that a unit can be made again from its own command line. `-v` and
+/// `-q` are left out, because they are for the run that makes the unit.
 pub fn flags(options: &Options, service: &Service, here: &Path) -> Vec<OsString> {
     let mut words = Words(Vec::new());
     let absolute = |path: &PathBuf| here.join(path).into_os_string();
@@ -85,7 +85,7 @@ impl Words {
         }
     }
 
-    /// A value that begins with `-` is a value only in the same word.
+    /// Adds an option. A value that begins with `-` is accepted only in the same word (`--env=-x=1`).
     fn option(&mut self, name: &str, value: impl AsRef<OsStr>) {
         let value = value.as_ref();
         if value.as_encoded_bytes().first() == Some(&b'-') || value.is_empty() {
@@ -104,7 +104,7 @@ impl Words {
     }
 }
 
-/// A check whose path is absolute. The service has been resolved with it: it is one.
+/// A check with an absolute path. It parses, because the service was resolved with it.
 fn resolved(spec: &OsString, here: &Path) -> OsString {
     match Check::parse(spec) {
         Ok(check @ (Check::File(_) | Check::Directory(_) | Check::Unix(_) | Check::Command(_))) => {
@@ -118,8 +118,8 @@ fn duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string().replace(' ', "")
 }
 
-/// The file that forerun was started from, as it was named: what a package manager puts behind a symlink moves with
-/// every release.
+/// The path of forerun as it was called. A symlink is not resolved, because the target of a package manager's symlink
+/// moves with every release.
 pub fn own_program(arguments: &[OsString], environment: &Environment, here: &Path) -> Option<PathBuf> {
     let running = sys::own_executable().ok()?;
     let is_us = |path: &PathBuf| is_same_file(path, &running);
@@ -134,13 +134,13 @@ pub fn own_program(arguments: &[OsString], environment: &Environment, here: &Pat
     named.or_else(|| running.canonicalize().ok())
 }
 
-/// The current folder, through the symlinks that the caller went through (`PWD` of the shell).
+/// The current folder through the symlinks that the caller used (`PWD` of the shell).
 pub fn here(environment: &Environment, actual: &Path) -> PathBuf {
     let named = environment.filled("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
     named.filter(|path| is_same_file(path, actual)).unwrap_or(actual.to_owned())
 }
 
-/// PATH for the unit: the caller's, less what is gone tomorrow or cannot be written into every unit.
+/// PATH for the unit: the caller's, without folders that are temporary or that some unit format cannot hold.
 pub fn search_path(environment: &Environment) -> String {
     const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     const TEMPORARY: [&str; 9] = [
@@ -168,7 +168,7 @@ pub fn search_path(environment: &Environment) -> String {
     if kept.is_empty() { USUAL.to_owned() } else { kept.join(":") }
 }
 
-/// No installed program is in a folder with one of these.
+/// Characters that no folder of installed programs contains in practice.
 fn is_awkward(c: char) -> bool {
     c.is_control() || "\"'\\;#".contains(c)
 }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_kept_but_for_what_is_gone_tomorrow() {
+    fn a_path_is_kept_without_its_temporary_folders() {
         for (path, kept) in [
             ("/usr/bin:/tmp/x:/usr/bin:relative:/opt/my bin:/var/folders/a/T", "/usr/bin:/opt/my bin"),
             ("/tmp", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_says_what_its_own_command_line_says() {
+    fn flags_that_are_parsed_again_give_the_same_flags() {
         let given = [
             "forerun",
             "--name",

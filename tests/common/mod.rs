@@ -2,17 +2,20 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub mod process;
+mod start;
 pub mod terminal;
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Longer than anything here should take on a loaded machine with two cores.
@@ -205,22 +208,45 @@ pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
     assert!(holds_within(DEADLINE, condition), "never: {what}");
 }
 
-/// A TCP port that is free now, and that no other test of this process gets. Below the ephemeral range, so that no
-/// client of another test gets it.
+/// A TCP port that is free now, and that no other test gets, of this process or another.
 pub fn free_port() -> u16 {
-    static NEXT: std::sync::OnceLock<std::sync::atomic::AtomicU32> = std::sync::OnceLock::new();
-    let next = NEXT.get_or_init(|| {
-        let mut bytes = [0; 4];
-        std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes)).expect("random bytes");
-        u32::from_ne_bytes(bytes).into()
-    });
-    for _ in 0..1000 {
-        let port = 10_000 + (next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 20_000) as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("::", port)).is_ok() {
-            return port;
+    static MINE: Mutex<Option<Ports>> = Mutex::new(None);
+    let mut mine = MINE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    loop {
+        while let Some(port) = mine.as_mut().and_then(|ports| ports.range.next()) {
+            // Not every machine has IPv6.
+            let in_use = |host| TcpListener::bind((host, port)).is_err_and(|e| e.kind() == ErrorKind::AddrInUse);
+            if !in_use("127.0.0.1") && !in_use("::") {
+                return port;
+            }
         }
+        // Those before stay ours: their tests may run yet.
+        std::mem::forget(mine.replace(Ports::take()));
     }
-    panic!("no free port");
+}
+
+/// Ports that are this process's until it ends.
+struct Ports {
+    range: std::ops::Range<u16>,
+    _held: UnixDatagram,
+}
+
+impl Ports {
+    /// Below the ephemeral range, so that no client gets one of them. Who has the abstract address has the ports: it
+    /// is seen just where they are, whoever runs the tests, and is free again when its process ends in any way.
+    fn take() -> Self {
+        let mut bytes = [0; 2];
+        std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes)).expect("random bytes");
+        let block = |at: u16| 10_000 + (at % 1000) * 20;
+        (0..1000)
+            .map(|at| block(u16::from_ne_bytes(bytes) % 1000 + at))
+            .find_map(|first| {
+                let address =
+                    SocketAddr::from_abstract_name(format!("forerun-test-ports-{first}")).expect("an address");
+                Some(Ports { range: first..first + 20, _held: UnixDatagram::bind_addr(&address).ok()? })
+            })
+            .expect("no free ports")
+    }
 }
 
 /// What a server answers: with `--answer-pid` the pid of who listens.

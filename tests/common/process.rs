@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_int};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -134,6 +134,27 @@ pub fn with_plain_signals(command: &mut Command) -> &mut Command {
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
             // SAFETY: the default is a valid disposition.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    })
+}
+
+/// A copy of a descriptor whose number is none that a child wants: onto itself, dup2 leaves it close-on-exec.
+#[track_caller]
+pub fn out_of_the_way(from: &impl AsRawFd) -> OwnedFd {
+    // SAFETY: integers; the first is open.
+    let copy = unsafe { libc::fcntl(from.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 500) };
+    assert!(copy >= 0, "no descriptor from 500 on: {}", io::Error::last_os_error());
+    // SAFETY: a new descriptor, which nobody else has.
+    unsafe { OwnedFd::from_raw_fd(copy) }
+}
+
+/// Gives the child a copy of a descriptor on these numbers.
+pub fn with_copies<'a>(command: &'a mut Command, from: &impl AsRawFd, numbers: &[RawFd]) -> &'a mut Command {
+    let (copy, numbers) = (out_of_the_way(from), numbers.to_owned());
+    prepared(command, move || {
+        for &to in &numbers {
+            // SAFETY: integers; the copy is open, and what else has the number is not needed after the exec.
+            unsafe { libc::dup2(copy.as_raw_fd(), to) };
         }
     })
 }

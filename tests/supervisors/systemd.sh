@@ -67,7 +67,7 @@ if [ "$stage" = mounts ]; then
     bash "$0" "$folder" inside
 fi
 
-mkdir units dev cgroup
+mkdir units dev
 setsid setpriv --pdeathsig KILL unshare --mount --propagation private bash "$0" "$folder" mounts </dev/null >boot.log 2>&1 &
 outer=$!
 
@@ -76,11 +76,14 @@ clean_up() {
   kill -KILL "$outer" 2>/dev/null || true
   wait "$outer" 2>/dev/null || true
   # Its groups can be removed once the kernel has ended all that was in them.
-  folder=$folder group=$group unshare --mount --propagation private bash -c '
-    mount -t cgroup2 none "$folder/cgroup" || exit
+  # The folder itself may be gone by then.
+  cd /
+  group=$group unshare --mount --propagation private bash -c '
+    umount -R /sys/fs/cgroup 2>/dev/null
+    mount -t cgroup2 none /sys/fs/cgroup || exit
     for _ in {1..200}; do
-      find "$folder/cgroup/$group" -depth -type d -exec rmdir {} + 2>/dev/null
-      [ -d "$folder/cgroup/$group" ] || exit 0
+      find "/sys/fs/cgroup/$group" -depth -type d -exec rmdir {} + 2>/dev/null
+      [ -d "/sys/fs/cgroup/$group" ] || exit 0
       sleep 0.02
     done
     echo "the cgroup $group is not empty" >&2' || true

@@ -30,6 +30,11 @@ fn a_good_setup_has_no_problem() {
         );
     }
     assert!(!room.state().exists(), "it made the state folder");
+    // A script that leaves a server in the background is no start through forerun.
+    script(&room.path().join("start.sh"), "#!/bin/sh\nnohup python3 server.py >log 2>&1 &\n");
+    let nohup = room.run(&["doctor"]).expect_code(0).stdout;
+    assert!(nohup.contains("starts a server in the background, line 2") && nohup.contains("exec forerun"), "{nohup}");
+    assert!(well.stdout.contains("only instances in this folder are seen (FORERUN_STATE_DIR)"), "{}", well.stdout);
     // And it needs no service.
     let empty = Room::new();
     assert!(empty.run(&["doctor"]).stdout.contains("no service here"));
@@ -51,9 +56,9 @@ fn what_is_wrong_is_a_problem_with_what_mends_it() {
         "without 'exec', line 3",
         "mend it: write 'exec' before forerun in line 3",
         &format!("{port} is held by pid {pid}"),
-        &format!("mend it: stop it, by its supervisor or kill {pid}; or choose another port"),
+        &format!("mend it: stop it (through its supervisor, or kill {pid}); or choose another port"),
         "state",
-        "is no folder",
+        "is not a folder",
         "mend it: export FORERUN_STATE_DIR=",
         "the server gets 64:",
         "3 problems, 1 warning\n",
@@ -103,7 +108,7 @@ fn a_record_that_is_stale_and_what_is_left_of_an_instance_are_told() {
         assert!(instance[0].0 == level && instance[0].1.contains(part), "{found}");
         found
     };
-    looked("ok", "none is recorded");
+    looked("ok", "no instance is recorded");
     room.run(&[&["--detach"], &command[..]].concat()).expect_code(0);
     let found = looked("ok", "runs");
     assert!(findings(&found, "port")[0].1.contains("is the instance's"), "{found}");
@@ -128,14 +133,18 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
     let well = doctor(0);
     let pid = systemd.pid(&name).expect("a pid");
     assert_eq!(findings(&well, "systemd"), [("ok".to_owned(), format!("runs it as pid {pid}"))], "{well}");
-    assert!(findings(&well, "unit")[0].1.contains("is forerun's, and up to date"), "{well}");
-    assert!(findings(&well, "sidecar")[0].1.contains("is heard"), "{well}");
+    assert!(findings(&well, "unit")[0].1.contains("was written by forerun and is up to date"), "{well}");
+    assert!(findings(&well, "sidecar")[0].1.contains("accepts its messages"), "{well}");
 
     // So it is for whoever has another state folder: the port is the unit's own.
     let plain = ["env", "-i", "PATH=/usr/bin:/bin", "FORERUN_STATE_DIR=/run/none", env!("CARGO_BIN_EXE_forerun")];
     let other = systemd.done_inside(&[&plain[..], &["doctor", "--json", "--config", &file]].concat()).expect_code(0);
     assert!(findings(&other.stdout, "port")[0].1.contains("is the instance's"), "{}", other.stdout);
-    assert!(findings(&other.stdout, "unit")[0].1.contains("is forerun's, and up to date"), "{}", other.stdout);
+    assert!(
+        findings(&other.stdout, "unit")[0].1.contains("was written by forerun and is up to date"),
+        "{}",
+        other.stdout
+    );
 
     // Without a service it looks at all units, of which others have some here, too.
     let everywhere = |level: &str, part: &str| {
@@ -144,15 +153,15 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
         assert!(findings(&all, "unit").iter().any(|f| f.0 == level && f.1.contains(&part)), "{all}");
         assert!(findings(&all, "systemd").contains(&("ok".to_owned(), format!("runs it as pid {pid}"))), "{all}");
     };
-    everywhere("ok", "is forerun's, and up to date");
+    everywhere("ok", "was written by forerun and is up to date");
     std::fs::rename(&file, room.path().join("away")).expect("renamed");
-    everywhere("problem", "makes no service: cannot read");
+    everywhere("problem", "does not describe a service: cannot read");
     std::fs::rename(room.path().join("away"), &file).expect("renamed");
 
     // Stale, older in systemd than on disk, disabled, stopped.
     std::fs::write(&file, format!("grace = '33s'\n{}", std::fs::read_to_string(&file).expect("a file")))
         .expect("written");
-    assert!(findings(&doctor(0), "unit")[0].1.contains("is stale"));
+    assert!(findings(&doctor(0), "unit")[0].1.contains("is out of date"));
     systemd.systemctl(&["restart", &name]);
     let older = doctor(0);
     assert!(findings(&older, "systemd").iter().any(|f| f.0 == "warning" && f.1.contains("older text")), "{older}");
@@ -161,7 +170,7 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
     let stopped = doctor(1);
     assert_eq!(findings(&stopped, "systemd")[0], ("problem".to_owned(), "does not run it: inactive (dead)".to_owned()));
     systemd.systemctl(&["disable", &name]);
-    assert!(findings(&doctor(0), "systemd")[0].1.contains("does not start it by itself"));
+    assert!(findings(&doctor(0), "systemd")[0].1.contains("does not start it at boot or login"));
 
     // A unit by hand, which drops what a sidecar says; and a script that stays.
     let forerun = env!("CARGO_BIN_EXE_forerun");
@@ -181,7 +190,7 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
     systemd.systemctl(&["daemon-reload"]);
     systemd.systemctl(&["start", "direct"]);
     let direct = std::fs::read_to_string(&out).expect("written");
-    assert!(findings(&direct, "mode")[0].1.contains("our own pid, proves it"), "{direct}");
+    assert!(findings(&direct, "mode")[0].1.contains("the proof: SYSTEMD_EXEC_PID is our own pid"), "{direct}");
     systemd.systemctl(&["start", "script"]);
     let scripted = std::fs::read_to_string(&out).expect("written");
     assert!(findings(&scripted, "start.sh")[0].1.contains("systemd started our parent"), "{scripted}");

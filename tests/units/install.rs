@@ -55,7 +55,7 @@ fn a_unit_is_written_once_and_removed() {
         let first = scene
             .run(kind, &["--install"])
             .expect_code(0)
-            .expect_stderr(&["is not on PATH: nothing here reads this unit"]);
+            .expect_stderr(&["is not on PATH: no supervisor on this machine reads this unit"]);
         assert!(first.stdout.starts_with(&format!("wrote {}\nto start it", unit.display())), "{}", first.stdout);
         assert_eq!(fs::read_to_string(&unit).expect("there"), scene.run(kind, &[]).stdout, "{kind}");
         let status = unit.metadata().expect("there");
@@ -63,7 +63,7 @@ fn a_unit_is_written_once_and_removed() {
         let again = scene.run(kind, &["--install"]).expect_code(0);
         assert!(again.stdout.starts_with(&format!("unchanged {}\n", unit.display())), "{}", again.stdout);
         assert_eq!(unit.metadata().expect("there").ino(), status.ino(), "it was written again");
-        scene.run(kind, &["--diff"]).expect_code(0).expect_line(&["is as it would be written"]);
+        scene.run(kind, &["--diff"]).expect_code(0).expect_line(&["is up to date"]);
         let removed = scene.run(kind, &["--uninstall"]).expect_code(0);
         assert_eq!(removed.stdout, format!("removed {}\n", unit.display()));
         assert!(scene.left().is_empty(), "{:?}", scene.left());
@@ -80,7 +80,7 @@ fn a_unit_that_is_out_of_date_is_replaced() {
         let stale = scene.run(kind, &["--grace", "3s", "--diff"]).expect_code(0).expect_line(&["is out of date"]);
         assert!(stale.stdout.contains("\n+") && stale.stdout.contains("\n-"), "{}", stale.stdout);
         scene.run(kind, &["--grace", "3s", "--install"]).expect_code(0);
-        scene.run(kind, &["--grace", "3s", "--diff"]).expect_code(0).expect_line(&["is as it would be written"]);
+        scene.run(kind, &["--grace", "3s", "--diff"]).expect_code(0).expect_line(&["is up to date"]);
         assert_eq!(scene.run(kind, &["--grace", "3s", "--diff"]).stdout, "");
         scene.run(kind, &["--uninstall"]).expect_code(0);
     }
@@ -103,7 +103,7 @@ fn what_was_edited_or_is_not_ours_is_shown_and_left_alone_without_force() {
             ("[Service]\nExecStart=/bin/true\n".to_owned(), "forerun did not write it"),
             (String::new(), "forerun did not write it"),
             (other.clone(), "it is the unit of another service, 'other'"),
-            (of_another_file, "another config file"),
+            (of_another_file, "another service of this name, whose config file is"),
         ] {
             fs::write(&unit, &text).expect("written");
             let left = scene.run(kind, &["--install"]).expect_code(75);
@@ -113,7 +113,7 @@ fn what_was_edited_or_is_not_ours_is_shown_and_left_alone_without_force() {
             scene.run(kind, &["--uninstall"]).expect_code(75).expect_line(&[why, "; --force removes it"]);
             assert_eq!(fs::read_to_string(&unit).expect("there"), text, "{kind}");
 
-            scene.run(kind, &["--install", "--force"]).expect_code(0).expect_stderr(&["what was there is kept as "]);
+            scene.run(kind, &["--install", "--force"]).expect_code(0).expect_stderr(&["the old file is kept as "]);
             assert_eq!(fs::read_to_string(&unit).expect("there"), ours);
             let old = PathBuf::from(format!("{}.old", unit.display()));
             assert_eq!(fs::read_to_string(&old).expect("there"), text);
@@ -137,10 +137,10 @@ fn what_is_no_file_is_left_alone() {
         assert_eq!(fs::read_to_string(&target).expect("there"), "precious\n");
         fs::remove_file(&unit).expect("removed");
         nix::unistd::mkfifo(&unit, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
-        scene.run(kind, &["--install"]).expect_code(75).expect_line(&["is left alone: it is no regular file"]);
+        scene.run(kind, &["--install"]).expect_code(75).expect_line(&["is left alone: it is not a regular file"]);
         fs::remove_file(&unit).expect("removed");
         fs::create_dir(&unit).expect("a folder");
-        scene.run(kind, &["--install"]).expect_code(75).expect_line(&["is left alone: it is no regular file"]);
+        scene.run(kind, &["--install"]).expect_code(75).expect_line(&["is left alone: it is not a regular file"]);
         scene.run(kind, &["--install", "--force"]).expect_code(73).expect_line(&["cannot write"]);
         fs::remove_dir(&unit).expect("still there, and empty");
         fs::write(&unit, b"\xff\xfe").expect("written");
@@ -167,7 +167,7 @@ fn a_folder_that_cannot_be_written_is_one_line_and_nothing_is_left() {
         scene
             .run(kind, &["--install", "--now"])
             .expect_code(127)
-            .expect_line(&["it is not on PATH; nothing was written"]);
+            .expect_line(&["it is not on PATH; no file was written"]);
     }
     assert!(scene.left().is_empty(), "{:?}", scene.left());
 }
@@ -239,7 +239,7 @@ fn a_unit_of_the_system_is_not_hidden_without_force() {
     let scene = Scene::new();
     let hides = scene.run("systemd", &["--system", "--name", name, "--install"]).expect_code(75);
     hides.expect_line(&[
-        "/lib/systemd/system/systemd-journald.service' is a unit of this name already; give another --name",
+        "/lib/systemd/system/systemd-journald.service' is already a unit of this name; give another --name",
     ]);
     assert!(scene.left().is_empty(), "{:?}", scene.left());
     scene.run("systemd", &["--system", "--name", name, "--install", "--force"]).expect_code(0);
@@ -264,9 +264,9 @@ fn a_unit_is_removed_where_its_program_is_not_unless_its_server_runs() {
     let mut asked = scene.room.forerun();
     asked.env("PATH", program.parent().expect("a folder")).args(["unit", "systemd", "--config", &scene.config]);
     let kept = done(asked.args(["--uninstall", "--dir"]).arg(&scene.dir)).expect_code(1);
-    kept.expect_line(&["Failed to connect to bus; pid ", "is removed only with --force"]);
+    kept.expect_line(&["Failed to connect to bus; pid ", "so only --force removes it"]);
     let kept = scene.run("systemd", &["--uninstall"]).expect_code(127);
-    kept.expect_line(&["'systemctl'", &format!("pid {} runs by", server.pid()), "--force"]);
+    kept.expect_line(&["'systemctl'", &format!("pid {} was started by", server.pid()), "--force"]);
     assert!(scene.unit("systemd").exists());
     scene.run("systemd", &["--uninstall", "--force", "--json"]).expect_code(0);
     assert!(!scene.unit("systemd").exists());

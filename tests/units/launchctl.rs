@@ -148,7 +148,7 @@ fn a_job_that_does_not_get_healthy_is_no_success() {
     let scene = Scene::new();
     scene.change("\n[health]\n", "\n[health]\nstatus = '204'\ntimeout = '1s'\n");
     let failed = scene.run(&["--install", "--now"]).expect_code(1);
-    failed.expect_stderr(&["is installed, but does not serve under launchd: it is not healthy: ", "status 200"]);
+    failed.expect_stderr(&["is installed but does not serve under launchd: it is not healthy: ", "status 200"]);
     scene.run(&["--uninstall"]).expect_code(0);
 }
 
@@ -164,7 +164,7 @@ fn a_start_by_hand_asks_the_job_first() {
     // At the next login launchd starts it.
     let told = start()
         .expect_code(75)
-        .expect_line(&["is the unit '", "of launchd, which is enabled, but does not run: not loaded"]);
+        .expect_line(&["is the unit '", "of launchd, which is enabled but does not run: not loaded"]);
     assert!(
         told.stderr.contains(&format!("start it there: launchctl bootstrap {} {plist}", Scene::domain())),
         "{}",
@@ -232,7 +232,8 @@ fn a_job_that_stands_by_is_no_success_though_it_began_as_a_shell() {
     let pid = answer(scene.port).expect("it serves");
     scene.room.file("slowly", "");
     let failed = scene.run(&["--install", "--now"]).expect_code(1);
-    failed.expect_stderr(&["is installed, but does not serve under launchd: forerun, pid ", " waits or stands by"]);
+    failed
+        .expect_stderr(&["is installed but does not serve under launchd: forerun, pid ", " is waiting or standing by"]);
     assert_eq!(answer(scene.port), Some(pid));
     scene.run(&["--uninstall"]).expect_code(0);
     scene.forerun(&["stop", &unique("job")]).expect_code(0);

@@ -233,7 +233,7 @@ fn a_start_by_hand_asks_the_folder_that_the_unit_names() {
         eventually("it is down", || scene.supervisor.status(&scene.name).starts_with("down"));
         let mut by_hand = scene.room.forerun();
         let told = done(by_hand.args(["--config", &scene.config])).expect_code(75);
-        told.expect_stderr(&[&format!("of {}, which is enabled, but does not run: ", scene.word()), &link]);
+        told.expect_stderr(&[&format!("of {}, which is enabled but does not run: ", scene.word()), &link]);
         let mut doctor = scene.room.forerun();
         let seen = done(doctor.args(["doctor", "--config", &scene.config])).expect_code(1);
         assert!(seen.stdout.contains("does not run it: down") && seen.stdout.contains(&link), "{}", seen.stdout);
@@ -307,7 +307,7 @@ fn supervisord_is_asked_of_one_program_and_need_not_know_it() {
     for state in ["/tmp/a ;b", "/tmp/a\nb", "/tmp/%(here)s", "/tmp/a\"b"] {
         let mut command = scene.room.forerun();
         command.env("FORERUN_STATE_DIR", state).args(["unit", "supervisord", "--name", "web", "--", "x"]);
-        done(&mut command).expect_code(78).expect_line(&["cannot say FORERUN_STATE_DIR="]);
+        done(&mut command).expect_code(78).expect_line(&["cannot contain FORERUN_STATE_DIR="]);
     }
 }
 
@@ -365,7 +365,10 @@ fn what_put_itself_into_the_background_is_named() {
     eventually("it serves", || answer(scene.port).is_some());
     let removed = scene.unit(&["--uninstall"]).expect_code(0);
     if answer(scene.port).is_some() {
-        removed.expect_stderr(&["it left 1 process, ", &format!("end it: forerun stop {}", scene.name)]);
+        removed.expect_stderr(&[
+            "it left 1 process behind, the first is ",
+            &format!("to end them: forerun stop {}", scene.name),
+        ]);
         done(scene.room.forerun().args(["stop", &scene.name])).expect_code(0);
     }
     assert_eq!(answer(scene.port), None);
@@ -388,7 +391,7 @@ fn a_folder_that_is_another_lets_go_and_what_is_not_ours_stays() {
         fs::create_dir(scene.folder().join("log")).expect("a folder");
         let mut uninstall = scene.room.forerun();
         let removed = done(uninstall.args(["unit", scene.word(), "--config", &scene.config, "--uninstall"]));
-        assert!(removed.expect_code(0).stdout.contains(", but for what is not forerun's in it"));
+        assert!(removed.expect_code(0).stdout.contains("; other files are in it, so it stays"));
         assert_eq!(answer(scene.port), None);
         // And that is no stranger.
         scene.unit(&["--install"]).expect_code(0);

@@ -91,7 +91,7 @@ fn a_unit_that_is_out_of_date_is_written_anew_and_keeps_its_path() {
         scene.change();
         let healed = done(&mut scene.start()).expect_code(0);
         let reload = if kind == "systemd" { "systemctl daemon-reload" } else { "launchctl bootout system/forerun." };
-        healed.expect_line(&["was out of date and is written anew; it counts once it is read: ", reload]);
+        healed.expect_line(&["was out of date; forerun has updated the file; to make it take effect: ", reload]);
         let text = scene.text();
         assert!(text.contains("44") && text.contains("/usr/bin:/bin:/opt/kept"), "{text}");
         assert_eq!(scene.unit.metadata().expect("there").permissions().mode() & 0o7777, 0o644);
@@ -120,7 +120,7 @@ fn an_older_unit_without_limits_of_descriptors_is_out_of_date() {
     let old = older(&now, &["LimitNOFILE="]);
     assert!(now.contains("\nLimitNOFILE=8192:16384\n") && !old.contains("\nLimitNOFILE="), "{old}");
     fs::write(&scene.unit, old).expect("written");
-    done(&mut scene.start()).expect_code(0).expect_line(&["was out of date and is written anew"]);
+    done(&mut scene.start()).expect_code(0).expect_line(&["was out of date; forerun has updated the file"]);
     assert_eq!(scene.text(), now);
 }
 
@@ -129,7 +129,7 @@ fn hardening_stays() {
     let scene = Scene::new("systemd");
     scene.install(&["--harden"]);
     scene.change();
-    done(&mut scene.start()).expect_code(0).expect_line(&["is written anew"]);
+    done(&mut scene.start()).expect_code(0).expect_line(&["forerun has updated the file"]);
     assert!(scene.text().contains("NoNewPrivileges=yes\n") && scene.text().contains("44s"));
 }
 
@@ -142,7 +142,7 @@ fn an_edited_unit_is_left_and_told_of_once() {
             let text = scene.text() + edit;
             fs::write(&scene.unit, &text).expect("written");
             done(&mut scene.start()).expect_code(0).expect_line(&[
-                "was edited and is left as it is",
+                "was edited, so it is not updated",
                 &format!("forerun unit {kind} --system --diff --config "),
             ]);
             for _ in 0..2 {
@@ -167,35 +167,40 @@ fn what_is_not_ours_is_left() {
             command.env("FORERUN_UNIT", &scene.unit).args(["--foreground", "--config"]).arg(config);
             command
         };
-        scene.leaves(&mut start(&other), &["is left as it is: it is the unit of another service"]);
+        scene.leaves(&mut start(&other), &["is not updated: it is the unit of another service"]);
         let same_name = format!("name = '{}'\ncommand = ['/bin/true']\n", unique("heal"));
         let copy = scene.room.file("copy.toml", &same_name);
-        scene
-            .leaves(&mut start(&copy), &["is left as it is: it is of a service of this name with another config file"]);
+        scene.leaves(
+            &mut start(&copy),
+            &["is not updated: it is the unit of another service of this name, whose config file is"],
+        );
         // Of another supervisor; and where none started us.
         let mut command = scene.start();
         scene.leaves(
             command.env_remove("INVOCATION_ID").env_remove("XPC_SERVICE_NAME").env("SUPERVISOR_ENABLED", "1"),
-            &["it is not what started"],
+            &["it did not start this forerun"],
         );
         let mut command = scene.start();
-        scene.leaves(command.env_remove("INVOCATION_ID").env_remove("XPC_SERVICE_NAME"), &["it is not what started"]);
+        scene.leaves(
+            command.env_remove("INVOCATION_ID").env_remove("XPC_SERVICE_NAME"),
+            &["it did not start this forerun"],
+        );
         if kind == "systemd" {
             let mut command = scene.start();
-            scene.leaves(command.env("SYSTEMD_EXEC_PID", "1"), &["it is not what started"]);
+            scene.leaves(command.env("SYSTEMD_EXEC_PID", "1"), &["it did not start this forerun"]);
         }
         // Foreign, missing, a symlink, no file, too large.
         fs::write(&scene.unit, "[Service]\nExecStart=/bin/true\n").expect("written");
-        scene.leaves(&mut scene.start(), &["is left as it is: forerun did not write it"]);
+        scene.leaves(&mut scene.start(), &["is not updated: forerun did not write it"]);
         fs::remove_file(&scene.unit).expect("removed");
-        scene.leaves(&mut scene.start(), &["is left as it is: it is not there"]);
+        scene.leaves(&mut scene.start(), &["is not updated: it is not there"]);
         let real = scene.room.file("real", &text);
         std::os::unix::fs::symlink(&real, &scene.unit).expect("a symlink");
-        scene.leaves(&mut scene.start(), &["is left as it is: it is a symlink"]);
+        scene.leaves(&mut scene.start(), &["is not updated: it is a symlink"]);
         assert_eq!(fs::read_to_string(real).expect("there"), text);
         fs::remove_file(&scene.unit).expect("removed");
         nix::unistd::mkfifo(&scene.unit, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
-        scene.leaves(&mut scene.start(), &["is left as it is: it is no regular file"]);
+        scene.leaves(&mut scene.start(), &["is not updated: it is not a regular file"]);
     }
 }
 
@@ -207,7 +212,7 @@ fn a_unit_that_cannot_be_written_never_fails_a_start() {
         scene.change();
         let text = scene.text();
         nix::unistd::chown(&scene.unit, Some(65534.into()), None).expect("given away");
-        scene.leaves(&mut scene.start(), &["is left as it is: it belongs to another user"]);
+        scene.leaves(&mut scene.start(), &["is not updated: it belongs to another user"]);
         nix::unistd::chown(&scene.unit, Some(0.into()), None).expect("taken back");
         // A disk that is full, to whoever writes a file that large.
         let mut command = Command::new("sh");

@@ -130,7 +130,7 @@ fn a_unit_that_does_not_serve_is_never_reported_as_a_success() {
     let dead = |words: &[&str]| {
         scene.systemd.forerun(&scene.room, &[&["unit", "systemd", "--install", "--now", "--force"], words].concat())
     };
-    let not = "is installed, but does not serve under systemd: ";
+    let not = "is installed but does not serve under systemd: ";
     // Nothing that checks it: it ends at once, is started again, and ends.
     let text = dead(&["--cwd", "/", "--name", "ends", "--config", "/dev/null", "--", "/bin/true"]).expect_code(1);
     text.expect_stderr(&[not, "journalctl -n 20 -u ends.service"]);
@@ -210,7 +210,7 @@ fn a_unit_heals_on_disk_and_counts_once_it_is_read() {
     let healed = scene.file();
     assert!(healed.contains("LimitNOFILE=3000:4000") && healed.contains("TimeoutStopSec=21s"), "{healed}");
     assert_ne!(before, healed);
-    let line = "was out of date and is written anew; it counts once it is read: systemctl daemon-reload";
+    let line = "was out of date; forerun has updated the file; to make it take effect: systemctl daemon-reload";
     eventually("it is told", || scene.journal().contains(line));
     // Nobody has told systemd from inside: it has the old text.
     assert_eq!([scene.property("NeedDaemonReload"), scene.property("TimeoutStopUSec")], ["yes", "10s"]);
@@ -250,7 +250,7 @@ fn a_unit_that_runs_as_somebody_stays_theirs() {
     systemd.inside(&["mv", &format!("{path}.new"), &path]);
     let text = scene.file();
     assert!(text.contains("\nUser=nobody\n"), "{text}");
-    let state = |text: &str| text.contains("is forerun's, and up to date");
+    let state = |text: &str| text.contains("was written by forerun and is up to date");
     let doctor = systemd.forerun(room, &["doctor", "--config", &scene.config]);
     assert!(state(&doctor.stdout), "{}", doctor.stdout);
     scene.change("command", "grace = '21s'\ncommand");
@@ -286,7 +286,7 @@ fn the_unit_of_another_service_in_the_environment_changes_nothing() {
     eventually("it serves", || answer(port).is_some());
     assert_eq!(scene.file(), before);
     let journal = systemd.inside(&["journalctl", "-q", "-o", "cat", "-u", "other"]);
-    assert!(journal.contains("is left as it is: it is the unit of another service"), "{journal}");
+    assert!(journal.contains("is not updated: it is the unit of another service"), "{journal}");
 }
 
 #[test]
@@ -316,6 +316,10 @@ fn a_start_by_hand_asks_the_unit_first() {
     systemd.systemctl(&["start", name]);
     let running = scene.start(&[]).expect_code(0);
     assert!(running.stdout.contains(&format!("under systemd ({name}.service)")), "{}", running.stdout);
+    // It runs there, and this start spells the command differently.
+    let restart = format!("restart it there: systemctl restart {name}.service; or give --detach");
+    let other = scene.start(&["--", "/bin/sleep", "1000"]).expect_code(75);
+    other.expect_stderr(&["already runs as pid ", " under systemd as the unit '", &restart]);
     // In restart back-off, enabled or not: it will be back.
     systemd.systemctl(&["disable", name]);
     systemd.inside(&["mkdir", "-p", &format!("/run/systemd/system/{name}.service.d")]);
@@ -386,11 +390,11 @@ fn a_unit_of_a_user_needs_no_root_and_mentions_lingering() {
 
 /// A restart, and the unit's file after it.
 fn healed(scene: &Scene) -> String {
-    let said = scene.journal().matches("is written anew").count();
+    let said = scene.journal().matches("forerun has updated the file").count();
     scene.systemd.systemctl(&["restart", &scene.name]);
     let healed = scene.file();
     if healed.contains("44s") {
-        eventually("it is told", || scene.journal().matches("is written anew").count() > said);
+        eventually("it is told", || scene.journal().matches("forerun has updated the file").count() > said);
     }
     healed
 }
@@ -448,10 +452,10 @@ fn a_unit_that_is_linked_is_seen() {
     let dir = dir.display().to_string();
     scene.unit(&["--dir", &dir, "--install", "--now"]).expect_code(0);
     systemd.systemctl(&["stop", name]);
-    scene.start(&[]).expect_code(75).expect_stderr(&["of systemd, which is enabled, but does not run"]);
+    scene.start(&[]).expect_code(75).expect_stderr(&["of systemd, which is enabled but does not run"]);
     let doctor = systemd.forerun(room, &["doctor", "--config", &scene.config]).expect_code(1);
     assert!(
-        doctor.stdout.contains(&format!("{dir}/{name}.service' is forerun's, and up to date")),
+        doctor.stdout.contains(&format!("{dir}/{name}.service' was written by forerun and is up to date")),
         "{}",
         doctor.stdout
     );
@@ -470,14 +474,14 @@ fn what_systemd_cannot_read_is_not_written_and_what_it_stands_by_is_told() {
     let Scene { room, systemd, name, .. } = &scene;
     let named =
         |name: &str| systemd.forerun(room, &["unit", "systemd", "--name", name, "--install", "--", "sleep", "1"]);
-    named("@web").expect_code(78).expect_line(&["'@web' is an instance of no template"]);
+    named("@web").expect_code(78).expect_line(&["'@web' has no template before the '@'"]);
     let long = "x".repeat(120_000);
     let words = ["unit", "systemd", "--name", "long", "--install", "--", "sleep"];
     let many = [&words[..], &[&long[..]; 9]].concat();
     systemd.forerun(room, &many).expect_code(78).expect_line(&["long.service' would be larger than 1 MiB"]);
     // A template that somebody has.
     systemd.unit("theirs@.service", "[Service]\nExecStart=/bin/true\n");
-    named("theirs@1").expect_code(75).expect_line(&["theirs@.service' is a unit of this name already"]);
+    named("theirs@1").expect_code(75).expect_line(&["theirs@.service' is already a unit of this name"]);
 
     scene.unit(&["--install"]).expect_code(0);
     scene.start(&["--detach"]).expect_code(0);

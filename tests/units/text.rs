@@ -396,11 +396,11 @@ fn what_no_unit_can_have_is_refused_in_one_line() {
         (&["unit", "systemd", "--now", "--", "x"], 2, "--install"),
         (&["unit", "systemd", "--install", "--diff", "--", "x"], 2, "cannot be used with"),
         (&["unit", "systemd", "--user", "--system", "--", "x"], 2, "cannot be used with"),
-        (&["unit", "launchd", "--harden", "--", "x"], 2, "'--harden' is of systemd"),
+        (&["unit", "launchd", "--harden", "--", "x"], 2, "'--harden' works with systemd only"),
         (&["unit", "systemd"], 2, "no command"),
-        (&["unit", "systemd", "--name", "web@", "--", "x"], 78, "'web@' would be a template's"),
-        (&["unit", "s6", "--name=-web", "--", "x"], 78, "'-web' is none that supervisors take"),
-        (&["unit", "s6", "--name", ".web", "--", "x"], 78, "'.web' is none that supervisors take"),
+        (&["unit", "systemd", "--name", "web@", "--", "x"], 78, "'web@' is that of a template"),
+        (&["unit", "s6", "--name=-web", "--", "x"], 78, "'-web' is not one that supervisors accept"),
+        (&["unit", "s6", "--name", ".web", "--", "x"], 78, "'.web' is not one that supervisors accept"),
         (&["unit", "systemd", "--uninstall"], 2, "no --name"),
     ] {
         room.run(words).expect_code(code).expect_line(&["forerun: ", part]);

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What is to be said of the instance of a service: its record, what is left of it, and its port.
+//! Findings about the instance of a service: its record, processes that it left behind, and its port.
 
 use std::ffi::OsString;
 use std::io;
@@ -23,16 +23,16 @@ pub struct Instance<'a> {
     service: &'a Service,
     host: Host,
     record: Result<Option<Record>, String>,
-    /// It is in the caller's own folder.
+    /// The record is in the caller's own state folder.
     is_ours: bool,
 }
 
 impl<'a> Instance<'a> {
-    /// Looks for the record of a service: in the folder of the caller, where its units have it, and for root in
-    /// everybody's. One that lives is the one.
+    /// Finds the record of a service. Looks in the caller's state folder, then where the units of the service keep
+    /// theirs, then (as root) in the folders of all users. A record whose process runs wins.
     ///
     /// # Errors
-    /// When nobody can tell which machine this is.
+    /// When it cannot be determined which machine this is.
     pub fn find(service: &'a Service, root: Option<&Path>, units: &[Found], site: &Site) -> io::Result<Self> {
         let host = sys::host()?;
         let mut record = root.map_or(Ok(None), |root| read(service, root, geteuid().as_raw()));
@@ -54,7 +54,7 @@ impl<'a> Instance<'a> {
         self.record.as_ref().ok().and_then(Option::as_ref)
     }
 
-    /// The record, where its process lives.
+    /// The record, if its process runs.
     pub fn alive(&self) -> Option<&Record> {
         self.record().filter(|record| record.process.life(&self.host) == Life::Alive)
     }
@@ -63,16 +63,20 @@ impl<'a> Instance<'a> {
         let name = &self.service.name;
         let record = match &self.record {
             Err(why) => {
-                return Finding::problem("instance", why.clone(), "remove the record, or set FORERUN_STATE_DIR");
+                return Finding::problem(
+                    "instance",
+                    why.clone(),
+                    "remove the record, or set FORERUN_STATE_DIR to another folder",
+                );
             }
-            Ok(None) => return Finding::ok("instance", "none is recorded"),
+            Ok(None) => return Finding::ok("instance", "no instance is recorded"),
             Ok(Some(record)) => record,
         };
         match record.process.life(&self.host) {
             Life::Alive => Finding::ok("instance", format!("runs: {}", place::whereabouts(record))),
             Life::Unknown(why) => {
                 let message = format!("cannot tell whether {} runs: {why}", place::whereabouts(record));
-                Finding::warning("instance", message, format!("if it is gone: forerun stop {name}"))
+                Finding::warning("instance", message, format!("if it no longer runs: forerun stop {name}"))
             }
             Life::Dead => {
                 let marks = Marks::of(record);
@@ -82,14 +86,14 @@ impl<'a> Instance<'a> {
                 match left.first() {
                     Some(first) => {
                         let message = format!(
-                            "pid {pid} is gone and left {} running, {} the first",
+                            "pid {pid} is gone and left {} running, the first is {}",
                             left.len(),
                             port::describe(first.pid)
                         );
                         Finding::problem(
                             "instance",
                             message,
-                            format!("forerun stop {name}; the next start does it too"),
+                            format!("forerun stop {name} (the next start ends them too)"),
                         )
                     }
                     None => Finding::ok(
@@ -115,29 +119,30 @@ impl<'a> Instance<'a> {
             }
             Port::Held { who, pid: None } if self.alive().is_some() || !served.is_empty() => Finding::warning(
                 "port",
-                format!("{number} is held by {who}; it may be the instance, which runs"),
-                "look as root: sudo forerun doctor",
+                format!("{number} is held by {who}; this may be the instance, which runs"),
+                "run it as root: sudo forerun doctor",
             ),
             Port::Held { who, pid: Some(1) } => Finding::warning(
                 "port",
-                format!("{number} is held by {who}, which will hand it on where it is a socket unit's"),
+                format!("{number} is held by {who}; if a socket unit opened it, the service gets it from there"),
                 "systemctl list-sockets",
             ),
             Port::Held { who, pid } => {
-                let stop = pid.map_or("stop it".to_owned(), |pid| format!("stop it, by its supervisor or kill {pid}"));
+                let stop =
+                    pid.map_or("stop it".to_owned(), |pid| format!("stop it (through its supervisor, or kill {pid})"));
                 let mend = format!("{stop}; or choose another port");
                 Finding::problem("port", format!("{number} is held by {who}"), mend)
             }
             Port::Unknown(why) => Finding::warning(
                 "port",
                 format!("cannot tell whether {number} is free: {why}"),
-                "choose another, or guard none with --port 0",
+                "choose another port, or turn the guard off: --port 0",
             ),
         })
     }
 }
 
-/// The service's record, or what is wrong with it.
+/// The record of the service. An error says what is wrong with it.
 fn read(service: &Service, root: &Path, owner: u32) -> Result<Option<Record>, String> {
     let Some(folder) = Folder::existing(root, &service.name, owner)? else { return Ok(None) };
     Record::look(&folder, &service.name).map_err(|e| {
@@ -146,7 +151,7 @@ fn read(service: &Service, root: &Path, owner: u32) -> Result<Option<Record>, St
     })
 }
 
-/// The records of this service that are elsewhere, where they can be read.
+/// The records of this service in other state folders, as far as they can be read.
 fn elsewhere(service: &Service, units: &[Found], site: &Site) -> Vec<Record> {
     let us = geteuid();
     let of_unit = |found: &Found| {
@@ -156,7 +161,7 @@ fn elsewhere(service: &Service, units: &[Found], site: &Site) -> Vec<Record> {
     };
     let mut all: Vec<Record> = units.iter().filter_map(of_unit).collect();
     if us.is_root() && state::chosen_root(site.environment, site.here).is_none() {
-        // Somebody else may have a service of this name.
+        // Another user may have a service of this name.
         let is_it = |record: &Record| match (&record.config, &service.config) {
             (Some(theirs), Some(ours)) => is_same_file(Path::new(&OsString::from(theirs)), ours),
             _ => false,
@@ -167,7 +172,7 @@ fn elsewhere(service: &Service, units: &[Found], site: &Site) -> Vec<Record> {
     all
 }
 
-/// Whether a process is one of some, or descends from one.
+/// Whether a process is one of these or descends from one.
 fn descends(pid: i32, from: &[i32]) -> bool {
     let mut process = sys::process(pid);
     while let Some(this) = process.filter(|process| process.pid > 1) {

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! `forerun doctor`: how things stand here, and what mends what is wrong. It looks, and changes nothing.
+//! `forerun doctor`: examines the environment and says how to fix each problem. It changes nothing.
 
 mod instance;
 mod machine;
@@ -34,19 +34,21 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     let service = match Service::resolve(options, &here) {
         Ok(service) => Some(service),
         Err(e) => {
-            findings.push(Finding::problem("config", e.to_string(), "edit it, and look again: forerun check"));
+            findings.push(Finding::problem("config", e.to_string(), "correct it, then run: forerun check"));
             None
         }
     };
     let asked = service.as_ref().and_then(|service| service.asked_mode);
     match situation::decide(options, environment, asked) {
         Ok(decision) => findings.extend(machine::mode(&decision, environment)),
-        Err(e) => findings.push(Finding::problem("mode", e.to_string(), "unset FORERUN_FOREGROUND")),
+        Err(e) => {
+            findings.push(Finding::problem("mode", e.to_string(), "set FORERUN_FOREGROUND to 1 or 0, or unset it"))
+        }
     }
     findings.extend(machine::pools(service.as_ref()));
     let root = state::root(environment, &here);
-    let folder = machine::state_folder(&root);
-    // What is said of the folder need not be said of the record in it.
+    let folder = machine::state_folder(&root, state::chosen_root(environment, &here).is_some());
+    // A bad folder was reported already, so the record in it is not examined.
     let root = root.ok().filter(|_| folder.level == Level::Ok);
     findings.push(folder);
     if let Some(service) = service.as_ref().filter(|service| !service.command.is_empty()) {
@@ -66,7 +68,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     }
 }
 
-/// What there is to see of one service.
+/// Everything that is examined about one service.
 struct Room<'a> {
     service: &'a Service,
     site: Site<'a>,
@@ -96,7 +98,7 @@ impl Room<'_> {
 
     fn command(&self) -> Finding {
         let service = self.service;
-        // A unit has a PATH of its own, and not that of whoever looks.
+        // A unit has its own PATH, not that of the caller.
         let path = self.units.iter().find_map(|found| found.today(&self.site, |draft| draft.path.clone()).ok());
         let mut environment = self.site.environment.clone();
         path.iter().for_each(|path| environment.set("PATH".as_ref(), path.as_ref()));
@@ -105,17 +107,21 @@ impl Room<'_> {
         let what = format!("{}, by {from}: {}", quoted(&service.name), quoted(&shell_words(&service.command)));
         match check::find(&service.command[0], &environment, &service.directory) {
             Ok(path) => Finding::ok("service", format!("{what}, {}", quoted(&path))),
-            Err(Lookup::NotFound(why)) if self.instance.alive().is_some() => {
-                Finding::warning("service", format!("{what}: {why}; but it runs"), "look with the PATH that it has")
-            }
+            Err(Lookup::NotFound(why)) if self.instance.alive().is_some() => Finding::warning(
+                "service",
+                format!("{what}: {why}, but the instance runs"),
+                "run doctor with the PATH of the instance",
+            ),
             Err(Lookup::NotFound(why)) => {
-                Finding::problem("service", format!("{what}: {why}"), "install it, or put it on PATH")
+                Finding::problem("service", format!("{what}: {why}"), "install it, or add it to PATH")
             }
-            Err(Lookup::NotExecutable(e)) => Finding::problem("service", format!("{what}: {e}"), "chmod +x"),
+            Err(Lookup::NotExecutable(e)) => {
+                Finding::problem("service", format!("{what}: {e}"), "make it executable: chmod +x")
+            }
         }
     }
 
-    /// Whether a sidecar is heard by the systemd that runs the instance.
+    /// Whether the systemd that runs the instance accepts messages from a sidecar.
     fn messages(&self) -> Option<Finding> {
         let service = self.service;
         let supervised = self.instance.alive().and_then(supervisor::of);
@@ -125,19 +131,20 @@ impl Room<'_> {
             return Some(Finding::ok(
                 units::SIDECAR,
                 match service.health {
-                    Some(_) => {
-                        "nothing is told here; under systemd a unit needs NotifyAccess=all, which forerun's have"
-                    }
-                    None => "has nothing to tell: there is no health check",
+                    Some(_) => "not under a supervisor. (Under systemd the unit needs NotifyAccess=all.)",
+                    None => "not needed: there is no health check",
                 },
             ));
         };
         if !kind.starts_with("systemd") || service.health.is_none() {
-            return Some(Finding::ok(units::SIDECAR, "has nobody to tell, or nothing"));
+            return Some(Finding::ok(
+                units::SIDECAR,
+                "not needed: the supervisor takes no messages, or there is no health check",
+            ));
         }
         let of_user = supervised.as_ref().is_some_and(Supervised::is_of_user);
         if of_user && !self.instance.is_ours() {
-            let what = format!("{} is of another user's manager, which only they can ask", quoted(unit));
+            let what = format!("{} belongs to another user's manager, which only that user can query", quoted(unit));
             return Some(Finding::ok(units::SIDECAR, what));
         }
         let name = unit.strip_suffix(".service")?;
@@ -146,9 +153,12 @@ impl Room<'_> {
         let environment = self.site.environment;
         let control = Control { kind: Kind::Systemd, scope, name, place: &place, environment, grace: service.grace };
         Some(match control.standing().map(|standing| standing.hears_sidecar) {
-            Ok(Some(true)) => Finding::ok(units::SIDECAR, format!("is heard: {} has NotifyAccess=all", quoted(unit))),
+            Ok(Some(true)) => Finding::ok(
+                units::SIDECAR,
+                format!("systemd accepts its messages: {} has NotifyAccess=all", quoted(unit)),
+            ),
             Ok(_) => units::unheard(Path::new(unit), name, of_user),
-            Err(e) => Finding::warning(units::SIDECAR, e.to_string(), "ask systemd yourself"),
+            Err(e) => Finding::warning(units::SIDECAR, e.to_string(), "query systemd yourself"),
         })
     }
 }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The start script beside a service: whether it becomes forerun.
+//! The start script beside a service: whether it execs forerun.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,10 +13,10 @@ use crate::cli::{self, Task};
 use crate::report::doctor::Finding;
 use crate::text::quoted;
 
-/// No start script is longer, in bytes.
+/// The largest start script that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// Whether the start script in a folder becomes forerun, and not its parent.
+/// Whether the start script in a folder execs forerun, so that forerun takes the place of the shell.
 pub fn start_script(folder: &Path) -> Option<Finding> {
     let path = folder.join("start.sh");
     let text = read(&path)?;
@@ -24,29 +24,51 @@ pub fn start_script(folder: &Path) -> Option<Finding> {
     let calls = if is_for_a_shell(&text) { calls(&text) } else { Vec::new() };
     let stays = calls.iter().find(|call| !call.becomes).map(|call| call.line);
     let becomes = calls.iter().find(|call| call.becomes).map(|call| call.line);
-    let mend = |line: usize| format!("write 'exec' before forerun in line {line}, and nothing behind it");
+    let mend = |line: usize| format!("write 'exec' before forerun in line {line}, and nothing after that command");
     Some(match (stays, becomes) {
-        (None, Some(line)) => Finding::ok("start.sh", format!("{script} becomes forerun, line {line}")),
+        (None, Some(line)) => Finding::ok("start.sh", format!("{script} execs forerun, line {line}")),
         (Some(line), Some(other)) => Finding::warning(
             "start.sh",
-            format!("{script} becomes forerun in line {other}, but runs it without 'exec' in line {line}"),
+            format!("{script} execs forerun in line {other}, but runs it without 'exec' in line {line}"),
             mend(line),
         ),
         (Some(line), None) => Finding::problem(
             "start.sh",
             format!(
-                "{script} runs forerun without 'exec', line {line}: a supervisor would watch the shell, and not the server"
+                "{script} runs forerun without 'exec', line {line}: a supervisor would watch the shell, not the server"
             ),
             mend(line),
         ),
         (None, None) if text.contains("forerun") => {
-            Finding::ok("start.sh", format!("{script} speaks of forerun; whether it becomes it cannot be told"))
+            Finding::ok("start.sh", format!("{script} mentions forerun; whether it execs forerun cannot be told"))
         }
-        (None, None) => Finding::ok("start.sh", format!("{script} does not run forerun")),
+        (None, None) => match background(&text) {
+            Some(line) => Finding::warning(
+                "start.sh",
+                format!(
+                    "{script} starts a server in the background, line {line}: nothing waits until it is healthy, and a \
+                     supervisor does not see it"
+                ),
+                format!("replace line {line} with: exec forerun"),
+            ),
+            None => Finding::ok("start.sh", format!("{script} does not run forerun")),
+        },
     })
 }
 
-/// Whether what the first line names is a shell whose words are read here.
+/// The line of the first command that a script leaves in the background.
+fn background(script: &str) -> Option<usize> {
+    if !is_for_a_shell(script) {
+        return None;
+    }
+    let detaches = |command: &Simple| command.words.iter().any(|word| word == "nohup" || word == "setsid");
+    shell::commands(script)
+        .iter()
+        .find(|command| command.in_background || detaches(command))
+        .map(|command| command.line)
+}
+
+/// Whether the first line names a shell whose language is read here.
 fn is_for_a_shell(script: &str) -> bool {
     const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ksh", "mksh", "zsh", "ash", "busybox"];
     let Some(line) = script.lines().next().and_then(|line| line.strip_prefix("#!")) else { return true };
@@ -55,7 +77,7 @@ fn is_for_a_shell(script: &str) -> bool {
     interpreter.is_none_or(|interpreter| SHELLS.contains(&interpreter))
 }
 
-/// The text of a regular file that is no longer than a script.
+/// The text of a regular file that is not too large for a script.
 fn read(path: &Path) -> Option<String> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags).open(path).ok()?;
@@ -65,11 +87,11 @@ fn read(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A start through forerun.
+/// A command that starts a server through forerun.
 #[derive(PartialEq, Eq, Debug)]
 struct Call {
     line: usize,
-    /// The shell does not stay behind.
+    /// forerun takes the place of the shell.
     becomes: bool,
 }
 
@@ -77,10 +99,10 @@ fn calls(script: &str) -> Vec<Call> {
     shell::commands(script).iter().filter_map(call).collect()
 }
 
-/// Whether a command starts a server through forerun, and whether by `exec`.
+/// Whether a command starts a server through forerun, and whether it uses `exec`.
 fn call(command: &Simple) -> Option<Call> {
     const KEYWORDS: [&str; 10] = ["if", "then", "elif", "else", "while", "until", "do", "!", "{", "time"];
-    /// They execute what follows, and those of their options that have a value.
+    /// Commands that execute the rest of the line, and those of their options that take a value.
     const WRAPPERS: [(&str, &[&str]); 8] = [
         ("exec", &["-a"]),
         ("env", &["-u", "-C", "-S"]),
@@ -100,11 +122,11 @@ fn call(command: &Simple) -> Option<Call> {
     let mut with_exec = false;
     while let Some((name, valued)) = words.peek().and_then(|word| WRAPPERS.iter().find(|(name, _)| name == word)) {
         words.next();
-        // It stays, for the session that it has opened.
+        // sudo stays as the parent, for the session that it opens.
         with_exec = (with_exec || *name == "exec") && *name != "sudo";
         while let Some(option) = words.next_if(|word| word.starts_with('-') || is_setting(word)) {
             if *name == "command" && option.contains(['v', 'V', 's', 'q']) {
-                // It only looks.
+                // `command -v` only looks the command up.
                 return None;
             }
             if valued.contains(&option) {
@@ -122,17 +144,17 @@ fn call(command: &Simple) -> Option<Call> {
     match cli::parse(["forerun"].iter().chain(&words).map(Into::into).collect()) {
         Ok(options) if options.task != Task::Start || options.dry_run || options.detach => None,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) || asks => None,
-        // What is no command line yet ("$@") becomes one.
+        // A command line with "$@" or the like does not parse yet, but is a start once it is expanded.
         _ => Some(Call { line: command.line, becomes: with_exec && !command.stays }),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, calls, is_for_a_shell};
+    use super::{Call, background, calls, is_for_a_shell};
 
     #[test]
-    fn a_script_that_stays_is_told_from_one_that_becomes_forerun() {
+    fn a_script_that_execs_forerun_is_recognised() {
         for script in [
             "exec forerun --config x",
             "A=1 exec env B=2 /opt/bin/forerun \\\n --port 1",
@@ -220,7 +242,24 @@ mod tests {
     }
 
     #[test]
-    fn what_no_shell_reads_is_not_read_as_one() {
+    fn a_server_in_the_background_is_found() {
+        for (script, line) in [
+            ("#!/bin/sh\ncd /srv\nnohup python3 server.py >log 2>&1 &\necho $! >pid\n", Some(3)),
+            ("setsid ./server", Some(1)),
+            ("( ./server ) &", Some(1)),
+            ("cd x && A=1 ./server 2>&1 &", Some(1)),
+            ("./server &>log", None),
+            ("a && b | c", None),
+            ("case x in a) b ;;& c) d ;& esac", None),
+            ("exec python3 server.py", None),
+            ("#!/usr/bin/python3\nnohup &", None),
+        ] {
+            assert_eq!(background(script), line, "{script}");
+        }
+    }
+
+    #[test]
+    fn a_script_of_another_language_is_not_read() {
         for (script, expected) in [
             ("forerun", true),
             ("#!/bin/sh -e\n", true),

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! What a shell would execute, command by command, as far as that can be told from a script's text alone (sh(1), "Token
-//! Recognition"; the words of bash that are common). Nothing is run, and nothing is expanded.
+//! Finds the commands in a shell script, as far as its text alone shows them (sh(1), "Token Recognition", and the
+//! common syntax of bash). Nothing is run, and nothing is expanded.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -8,10 +8,12 @@ use std::str::Chars;
 /// A simple command.
 pub struct Simple {
     pub words: Vec<String>,
-    /// Where it begins.
+    /// The line on which it begins.
     pub line: usize,
-    /// The script's own shell goes on beside it: in a pipeline, in the background, in a subshell.
+    /// The shell of the script stays: the command runs in a pipeline, in the background or in a subshell.
     pub stays: bool,
+    /// The script does not wait for it (`&`).
+    pub in_background: bool,
 }
 
 /// The simple commands of a script.
@@ -34,14 +36,14 @@ pub fn commands(script: &str) -> Vec<Simple> {
     reader.commands
 }
 
-/// A document that follows a line (`<<END`).
+/// A here-document that follows the line (`<<END`).
 struct Document {
     delimiter: String,
-    /// Tabs before the delimiter do not count (`<<-END`).
+    /// Tabs before the delimiter are ignored (`<<-END`).
     is_indented: bool,
 }
 
-/// A command that goes on behind the parenthesis that closes: nothing behind a subshell's.
+/// An outer command that goes on after the closing parenthesis. `None` for a subshell, which nothing follows.
 type Outer = Option<(Vec<String>, Option<String>, usize)>;
 
 struct Reader<'a> {
@@ -52,10 +54,10 @@ struct Reader<'a> {
     line: usize,
     /// The line of the first word.
     begun: usize,
-    /// The next word is where to, and none of the command.
+    /// The next word is the target of a redirection, not a part of the command.
     is_redirected: bool,
     documents: Vec<Document>,
-    /// What is around the command, outermost first.
+    /// The commands around this one, outermost first.
     around: Vec<Outer>,
 }
 
@@ -76,13 +78,17 @@ impl Reader<'_> {
             '<' if self.chars.next_if_eq(&'<').is_some() => self.take_document(),
             '&' if self.chars.peek() == Some(&'>') => self.redirect(),
             '<' | '>' => {
-                // A number before it is of it.
+                // Digits before the sign are part of the redirection.
                 self.word.take_if(|word| word.bytes().all(|b| b.is_ascii_digit()));
                 self.redirect();
             }
             '&' | '|' => {
                 let is_list = self.chars.next_if_eq(&c).is_some();
                 self.end_command(!is_list);
+                // Behind a parenthesis it is the last command in the subshell.
+                if let Some(last) = self.commands.last_mut().filter(|_| c == '&' && !is_list) {
+                    last.in_background = true;
+                }
             }
             ';' => {
                 self.end_command(false);
@@ -117,7 +123,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Behind `$'`.
+    /// Reads the rest of a `$'...'`.
     fn take_escaped(&mut self) {
         self.begin_word();
         while let Some(c) = self.next().filter(|&c| c != '\'') {
@@ -126,11 +132,11 @@ impl Reader<'_> {
         }
     }
 
-    /// Behind `<<`.
+    /// Reads the rest of a `<<`.
     fn take_document(&mut self) {
         self.end_word();
         if self.chars.next_if_eq(&'<').is_some() {
-            // It is the word itself.
+            // The text of a `<<<` is the next word.
             self.is_redirected = true;
             return;
         }
@@ -159,7 +165,7 @@ impl Reader<'_> {
         self.is_redirected = true;
     }
 
-    /// Behind `$(`: the command goes on behind what is executed for its word.
+    /// Reads the rest of a `$(`. The outer command goes on after the inner one.
     fn substitute(&mut self) {
         self.push('$');
         if self.chars.next_if_eq(&'(').is_some() {
@@ -171,12 +177,12 @@ impl Reader<'_> {
         self.around.push(Some(outer));
     }
 
-    /// At `(`.
+    /// Reads the rest of a `(`.
     fn open(&mut self) {
         match &self.word {
             // An array.
             Some(word) if word.ends_with('=') => self.skip_to_close(),
-            // A function's name, with or without a blank behind it; else a pattern of bash, `!(a|b)`.
+            // A function name, with or without a blank before the parentheses. Otherwise a pattern of bash, `!(a|b)`.
             _ if self.chars.peek() == Some(&')') => {
                 self.chars.next();
                 self.word = None;
@@ -199,7 +205,7 @@ impl Reader<'_> {
         }
     }
 
-    /// To behind the parenthesis that closes the one that was read.
+    /// Skips everything up to the matching closing parenthesis.
     fn skip_to_close(&mut self) {
         let mut depth = 1;
         while let Some(c) = self.next() {
@@ -216,7 +222,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The pattern of a `case`, to behind its parenthesis. Behind the last one there is none.
+    /// Skips the pattern of a `case`, with its parenthesis. No pattern follows the last branch.
     fn skip_pattern(&mut self) {
         while self.chars.next_if(|c| c.is_whitespace() && *c != '\n').is_some() {}
         while self.chars.peek().is_some_and(|c| c.is_whitespace() || *c == '#') {
@@ -237,7 +243,7 @@ impl Reader<'_> {
         self.word.get_or_insert_default().push(c);
     }
 
-    /// It may be an empty one.
+    /// Begins a word, which may be an empty one.
     fn begin_word(&mut self) {
         if self.words.is_empty() && self.word.is_none() && !self.is_redirected {
             self.begun = self.line;
@@ -270,7 +276,7 @@ impl Reader<'_> {
         let words = std::mem::take(&mut self.words);
         if !words.is_empty() {
             let stays = is_beside || !self.around.is_empty();
-            self.commands.push(Simple { words, line: self.begun, stays });
+            self.commands.push(Simple { words, line: self.begun, stays, in_background: false });
         }
     }
 }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What is to be said of units: of their text, and of what their supervisor says.
+//! Findings about units: about their text, and about what their supervisor reports.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -14,20 +14,20 @@ use crate::service::{Service, is_same_file};
 use crate::text::{quoted, shell_words};
 use crate::unit::{self, Draft, Found, Runs, Scope, Site, State};
 
-/// What is said of messages.
+/// The topic of findings about messages of the sidecar.
 pub const SIDECAR: &str = "sidecar";
 
-/// All units of ours in their usual folders.
+/// All units that forerun wrote, in their usual folders.
 pub fn all(site: &Site) -> Vec<Finding> {
     let mut silent = HashSet::new();
     unit::all(site.environment).iter().flat_map(|found| look(found, site, &mut silent).0).collect()
 }
 
-/// The units of a service, and the processes that their supervisors run.
-/// `found`: those that are found by its name.
+/// The units of a service, and the processes that their supervisors run. `found` are the units with the name of the
+/// service.
 pub fn of(service: &Service, found: &[Found], site: &Site) -> (Vec<Finding>, Vec<i32>) {
     let (name, config) = (&service.name, service.config.as_deref());
-    // Of this file, and of the name that it had before.
+    // Units of this config file under an earlier name.
     let renamed: Vec<Found> = unit::all(site.environment)
         .into_iter()
         .filter(|found| {
@@ -41,17 +41,17 @@ pub fn of(service: &Service, found: &[Found], site: &Site) -> (Vec<Finding>, Vec
         served.extend(pid);
     }
     findings.extend(unit::strangers(name, config, site.environment).into_iter().map(|(unit, why)| {
-        let message = format!("{} has the place of this service's: {why}", quoted(&unit));
-        Finding::warning("unit", message, "give the service another name, or see: forerun unit KIND --diff")
+        let message = format!("{} is in the place of this service's unit: {why}", quoted(&unit));
+        Finding::warning("unit", message, "give the service another name, or compare: forerun unit KIND --diff")
     }));
     if findings.is_empty() {
-        let none = "none of this service is installed; 'forerun unit KIND --install' makes one";
+        let none = "no unit of this service is installed; 'forerun unit KIND --install' writes one";
         findings.push(Finding::ok("unit", none));
     }
     (findings, served)
 }
 
-/// Supervisors that did not answer. They are not asked again: each question takes its time.
+/// Supervisors that did not answer. They are not queried again, because each query takes its time.
 type Silent = HashSet<(&'static str, bool)>;
 
 fn look(found: &Found, site: &Site, silent: &mut Silent) -> (Vec<Finding>, Option<i32>) {
@@ -60,13 +60,13 @@ fn look(found: &Found, site: &Site, silent: &mut Silent) -> (Vec<Finding>, Optio
         (text(found, draft, &state), draft.service.health.is_some(), state)
     });
     let (mut findings, has_health, state) = today.unwrap_or_else(|e| {
-        let message = format!("{} makes no service: {e}", quoted(&found.place.unit));
-        let mend = format!("mend that, or remove the unit: {}", found.uninstall_command());
+        let message = format!("{} does not describe a service: {e}", quoted(&found.place.unit));
+        let mend = format!("correct that, or remove the unit: {}", found.uninstall_command());
         let config = found.marker().and_then(|marker| marker.config.as_ref());
         let denied = config.and_then(|config| std::fs::File::open(config).err()).map(|e| e.kind())
             == Some(ErrorKind::PermissionDenied);
         let finding = match denied {
-            true => Finding::warning("unit", message, "look as root: sudo forerun doctor"),
+            true => Finding::warning("unit", message, "run it as root: sudo forerun doctor"),
             false => Finding::problem("unit", message, mend),
         };
         (vec![finding], false, State::Foreign(String::new()))
@@ -82,51 +82,58 @@ fn look(found: &Found, site: &Site, silent: &mut Silent) -> (Vec<Finding>, Optio
         }
         Err(e) => {
             silent.insert(whom);
-            findings.push(Finding::warning(whom.0, e.to_string(), format!("start {}, or ask it yourself", whom.0)));
+            findings.push(Finding::warning(whom.0, e.to_string(), format!("start {}, or query it yourself", whom.0)));
             (findings, None)
         }
     }
 }
 
-/// Whether its text is what forerun would write.
+/// Whether the text of the unit is what forerun would write.
 fn text(found: &Found, draft: &Draft, state: &State) -> Vec<Finding> {
     let unit = quoted(&found.place.unit);
     let mut findings = vec![match state {
         State::Edited => Finding::warning(
             "unit",
-            format!("{unit} was edited; forerun leaves it as it is"),
-            format!("see '{}'; then the same with --install --force, or keep it", found.command(&["--diff"])),
+            format!("{unit} was edited, so forerun does not update it"),
+            format!(
+                "compare: '{}'; then either replace it (--install --force instead of --diff) or keep it",
+                found.command(&["--diff"])
+            ),
         ),
         State::Stale => Finding::warning(
             "unit",
-            format!("{unit} is stale: forerun would write another one today"),
+            format!("{unit} is out of date: forerun would write another text today"),
             found.command(&["--install", "--now"]),
         ),
         State::Foreign(why) => Finding::problem(
             "unit",
-            format!("{unit} is of {}, which is called {} now: {why}", quoted(&found.name), quoted(&draft.service.name)),
+            format!(
+                "{unit} is the unit of {}, which is now called {}: {why}",
+                quoted(&found.name),
+                quoted(&draft.service.name)
+            ),
             found.uninstall_command(),
         ),
-        _ => Finding::ok("unit", format!("{unit} is forerun's, and up to date")),
+        _ => Finding::ok("unit", format!("{unit} was written by forerun and is up to date")),
     }];
     findings.extend(draft.guarded().map(|path| {
-        let message = format!("{} is in a folder that macOS guards: a job may hang or fail there", quoted(path));
+        let message = format!("{} is in a folder that macOS protects: a job may hang or fail there", quoted(path));
         Finding::warning("unit", message, "move it, or give the server Full Disk Access")
     }));
     findings
 }
 
-/// What systemd drops.
+/// The finding for a unit whose systemd ignores the sidecar.
 pub fn unheard(unit: &Path, name: &str, of_user: bool) -> Finding {
     let flag = if of_user { "--user " } else { "" };
     Finding::problem(
         SIDECAR,
-        format!("is not heard: {} does not have NotifyAccess=all", quoted(unit)),
-        format!("write NotifyAccess=all under [Service]: systemctl {flag}edit {name}"),
+        format!("systemd ignores its messages: {} does not have NotifyAccess=all", quoted(unit)),
+        format!("add NotifyAccess=all under [Service]: systemctl {flag}edit {name}"),
     )
 }
 
-/// What the supervisor says of it, and the process that it runs. `has_health`: there is something to tell it.
+/// What the supervisor reports, and the process that it runs. `has_health`: the sidecar has something to report.
 fn standing(
     found: &Found,
     environment: &Environment,
@@ -134,7 +141,7 @@ fn standing(
     state: &State,
 ) -> Result<(Vec<Finding>, Option<i32>), Error> {
     let Found { kind, scope, name, place, .. } = found;
-    // It is only asked: how long a stop may take does not matter.
+    // This only queries, so the grace does not matter.
     let control = found.control(environment, Duration::ZERO);
     let word = control.kind_word();
     let standing = control.standing()?;
@@ -146,16 +153,16 @@ fn standing(
     let mut findings = vec![match (&standing.runs, standing.enabled) {
         (_, false) => Finding::warning(
             word,
-            format!("{runs}, and does not start it by itself"),
+            format!("{runs}, and does not start it at boot or login"),
             match state {
                 State::Current | State::Stale => found.command(&["--install", "--now"]),
-                // Those would be refused, or make another one.
+                // A foreign unit would be refused, and an edited one would be replaced.
                 _ => control.start_commands(false).iter().map(|w| shell_words(w)).collect::<Vec<_>>().join("; "),
             },
         ),
         (Runs::No(_), _) => Finding::problem(word, runs, control.start_command()),
         (Runs::Later(_), _) => {
-            Finding::warning(word, runs, control.log_command().unwrap_or_else(|| "look again".to_owned()))
+            Finding::warning(word, runs, control.log_command().unwrap_or_else(|| "run doctor again".to_owned()))
         }
         (Runs::Yes(_), _) => match standing.standby().map(|said| said.rsplit_once("; ").unwrap_or((said, "end it"))) {
             Some((said, what_to_do)) => Finding::warning(word, format!("{runs}, forerun: {said}"), what_to_do),
@@ -163,11 +170,11 @@ fn standing(
         },
     }];
     if standing.is_older {
-        findings.push(Finding::warning(word, "has an older text of the unit than the file", control.reread_command()));
+        findings.push(Finding::warning(word, "has loaded an older text of the unit", control.reread_command()));
     }
     let of_user = *scope == Scope::User;
     if *kind == Kind::Systemd && of_user && !unit::lingers() {
-        findings.push(Finding::warning(word, "ends it when this user logs out", "loginctl enable-linger"));
+        findings.push(Finding::warning(word, "stops it when this user logs out", "loginctl enable-linger"));
     }
     if has_health && standing.hears_sidecar == Some(false) && !standing.is_older {
         findings.push(unheard(&place.unit, name, of_user));

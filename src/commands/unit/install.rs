@@ -1,9 +1,10 @@
 #![forbid(unsafe_code)]
-//! `--install`: writes the unit, and with `--now` has the supervisor start it.
+//! `--install`: writes the unit. With `--now` the supervisor starts it.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -17,7 +18,7 @@ use crate::sys;
 use crate::text::{one_line, quoted, shell_words};
 use crate::unit::{self, Control, Draft, File, Installed, Place, Runs, Scope, State};
 
-/// How much earlier than in truth a process may seem to have been started.
+/// The start time of a process may seem earlier than it is by this much.
 const TICK: Duration = Duration::from_millis(20);
 
 /// An installation.
@@ -29,11 +30,11 @@ pub struct Install<'a> {
 }
 
 impl Install<'_> {
-    /// Writes the unit, and with `--now` starts it and sees that it serves.
+    /// Writes the unit. With `--now` starts it and verifies that it serves.
     ///
     /// # Errors
-    /// [`Error::Conflict`] where what is there is left alone, [`Error::State`] where it cannot be written,
-    /// [`Error::NotReady`] where the service does not serve.
+    /// [`Error::Conflict`] when another file is in the way, [`Error::State`] when the unit cannot be written,
+    /// [`Error::NotReady`] when the service does not serve.
     pub fn run(&self, installed: &Installed, state: &State) -> Result<(), Error> {
         let Install { draft, files, control, options, .. } = self;
         let (unit, now) = (&draft.place.unit, options.unit.now);
@@ -44,7 +45,7 @@ impl Install<'_> {
         };
         if let Some(hidden) = hidden.filter(|_| !options.unit.force) {
             let what_to_do = "give another --name; --force hides it";
-            return Err(Error::Conflict(format!("{} is a unit of this name already; {what_to_do}", quoted(&hidden))));
+            return Err(Error::Conflict(format!("{} is already a unit of this name; {what_to_do}", quoted(&hidden))));
         }
         let left_alone = match state {
             State::Foreign(why) => Some(why.clone()),
@@ -68,14 +69,16 @@ impl Install<'_> {
         }
         if now {
             self.leave_folder(installed)?;
-            control.start(changed || self.runs_what_was_before())?;
+            control
+                .start(changed || self.runs_what_was_before())
+                .map_err(|e| if changed { written(unit, e) } else { e })?;
             let (pid, health) = Proof { draft, control }.find()?;
             return self.report(changed, Some((pid, health)));
         }
         self.report(changed, None)
     }
 
-    /// A unit of runit or s6 is run from one folder: another that was scanned for it lets go of it.
+    /// Stops a unit of runit or s6 that was scanned in another folder before. It may run from one folder only.
     fn leave_folder(&self, installed: &Installed) -> Result<(), Error> {
         let Install { draft, control, .. } = self;
         let scanned = installed.ours(control.name).and_then(|marker| marker.made.scanned.as_ref());
@@ -87,7 +90,8 @@ impl Install<'_> {
         if there.scanned().is_some() { there.stop() } else { Ok(()) }
     }
 
-    /// Whether what runs was started before its unit or its config file was last written: what it is, nobody can tell.
+    /// Whether the running process is older than its unit, config file or env-file. What it was started with cannot be
+    /// known then.
     fn runs_what_was_before(&self) -> bool {
         let Ok(standing) = self.control.standing() else { return false };
         let pid = if let Runs::Yes(pid) = standing.runs { Some(pid) } else { standing.starting };
@@ -96,8 +100,8 @@ impl Install<'_> {
         let service = self.draft.service;
         let files = self.files.iter().map(|file| path_of(self.draft, file.name));
         let files = files.chain(service.config.clone()).chain(service.variables.file.clone());
-        // When it came to be as it is, whatever time it says of itself (`cp -p`, `rsync -a`). What is of the future was
-        // written by another clock: now, as far as one can tell.
+        // The later of mtime and ctime, because `cp -p` and `rsync -a` set an old mtime. A time in the future comes
+        // from another clock and counts as now.
         let age = |(seconds, nanoseconds): (i64, i64)| {
             let since = Duration::new(seconds.try_into().unwrap_or(0), nanoseconds.try_into().unwrap_or(0));
             std::time::UNIX_EPOCH.elapsed().unwrap_or_default().saturating_sub(since)
@@ -110,16 +114,16 @@ impl Install<'_> {
     fn advice(&self, e: &io::Error) -> &'static str {
         match (e.kind(), self.draft.made.scope) {
             (io::ErrorKind::PermissionDenied, Scope::System) => {
-                "; do it as root, or install a unit of this user: --user"
+                "; run it as root, or install a unit of this user: --user"
             }
             _ => "",
         }
     }
 
-    /// What is replaced by force can be had back.
+    /// Keeps the files that `--force` replaces.
     fn keep_old(&self) -> io::Result<()> {
         let unit = &self.draft.place.unit;
-        // A folder that is a symlink is somebody's elsewhere, and stays as it is there.
+        // If the folder is a symlink, only the symlink is replaced. Its target belongs to somebody else.
         let files = if unit.is_symlink() { &self.files[..1] } else { self.files };
         for file in files {
             let path = if unit.is_symlink() { unit.clone() } else { path_of(self.draft, file.name) };
@@ -132,7 +136,7 @@ impl Install<'_> {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
                 _ => fs::hard_link(&path, &old)?,
             }
-            say(&format!("what was there is kept as {}", quoted(&old)));
+            say(&format!("the old file is kept as {}", quoted(&old)));
         }
         Ok(())
     }
@@ -162,18 +166,28 @@ impl Install<'_> {
                 }
                 Some((pid, None)) => out += &format!("{name} runs under {}: pid {pid}\n", control.kind_word()),
                 None => {
-                    out += "to start it, now and from now on (or the same with --now):\n";
+                    out += "to start it now and at each boot or login, run (or use --now):\n";
                     commands.iter().for_each(|command| out += &format!("  {command}\n"));
                 }
             }
             print_result(out.as_bytes())?;
         }
         if runs.is_none() && !control.is_there() {
-            log::warn!("{} is not on PATH: nothing here reads this unit", quoted(control.program()));
+            log::warn!("{} is not on PATH: no supervisor on this machine reads this unit", quoted(control.program()));
         }
         if draft.kind == Kind::Systemd && draft.made.scope == Scope::User && !unit::lingers() {
-            say("it runs while you are logged in; from boot on, and after logout: loginctl enable-linger");
+            say("it runs only while you are logged in; to run it from boot and after logout: loginctl enable-linger");
         }
         Ok(())
+    }
+}
+
+/// The error of a start that failed, with the news that the unit was written before.
+fn written(unit: &Path, error: Error) -> Error {
+    let also = |why: String| format!("{why}; the unit was written: {}", quoted(unit));
+    match error {
+        Error::NotReady(why) => Error::NotReady(also(why)),
+        Error::NotFound(why) => Error::NotFound(also(why)),
+        other => other,
     }
 }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! `forerun unit`: prints a unit, shows how the installed one differs, installs it, and undoes that.
+//! `forerun unit`: prints a unit, compares it with the installed one, installs it, and uninstalls it.
 
 mod install;
 mod uninstall;
@@ -30,11 +30,11 @@ use install::Install;
 pub fn run(options: &Options, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
     let asked = &options.unit;
     let Some(kind) = asked.kind else {
-        return Err(Error::Usage("no KIND of unit; see 'forerun unit --help'".to_owned()));
+        return Err(Error::Usage("which KIND of unit?; see 'forerun unit --help'".to_owned()));
     };
     if asked.harden && kind != Kind::Systemd {
         return Err(Error::Usage(
-            "'--harden' is of systemd; other supervisors have no such rights to take away".to_owned(),
+            "'--harden' works with systemd only; other supervisors have no such restrictions".to_owned(),
         ));
     }
     let here = current_folder(environment)?;
@@ -56,7 +56,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     if let Some(file) = files.iter().find(|file| file.text.len() as u64 > unit::LARGEST) {
         let path = path_of(&draft, file.name);
         return Err(Error::Config(format!(
-            "the unit {} would be larger than 1 MiB; pass less by flags",
+            "the unit {} would be larger than 1 MiB; use fewer or shorter flags",
             quoted(&path)
         )));
     }
@@ -64,7 +64,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     warn_of_secrets(options);
     if let Some(path) = draft.guarded() {
         log::warn!(
-            "{} is in a folder that macOS guards: a job of launchd may hang or fail there; move it, or give the server \
+            "{} is in a folder that macOS protects: a job of launchd may hang or fail there; move it, or give the server \
              Full Disk Access; continuing",
             quoted(path)
         );
@@ -80,7 +80,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     print_result(if options.json { described(&draft, &files, &state) } else { printed(&draft, &files) }.as_bytes())
 }
 
-/// Whoever installs or removes the unit of this name at the same time waits until we are done. Where no lock can be had,
+/// Takes the lock for installing or removing a unit, and waits while another forerun has it. Without a usable lock
 /// nobody waits.
 fn lock(name: &str, site: &Site) -> Option<Lock> {
     let root = state::root(site.environment, site.here).ok()?;
@@ -99,7 +99,7 @@ fn lock(name: &str, site: &Site) -> Option<Lock> {
     }
 }
 
-/// The record of a unit's service, where the unit has it, and whether its process lives.
+/// The record that the unit's service writes, and whether its process runs.
 fn recorded(made: &Made, name: &str) -> Option<(Record, Life)> {
     let user = made.user.as_ref().and_then(|user| User::from_name(user).ok().flatten());
     let root = match (&made.state, &user) {
@@ -118,10 +118,10 @@ fn record_in(root: &Path, owner: Uid, name: &str) -> Option<(Record, Life)> {
     Some((record, life))
 }
 
-/// Everybody can read a unit, and ask a supervisor for it.
+/// Warns of secrets on the command line: everybody can read a unit, or ask the supervisor for it.
 fn warn_of_secrets(options: &Options) {
     if !options.env.is_empty() {
-        log::warn!("what '--env' says can be read in the unit by everybody; put secrets into a file: --env-file");
+        log::warn!("everybody can read the values of '--env' in the unit; put secrets into a file: --env-file");
     }
     let has_userinfo = |spec: &&OsString| {
         spec.to_str()
@@ -129,11 +129,11 @@ fn warn_of_secrets(options: &Options) {
             .is_some_and(|(_, rest)| rest.split(['/', '?']).next().is_some_and(|h| h.contains('@')))
     };
     if options.health.iter().chain(&options.wait).chain(&options.require).any(|spec| has_userinfo(&spec)) {
-        log::warn!("the password in a URL can be read in the unit by everybody; put the check into forerun.toml");
+        log::warn!("everybody can read the password in a URL in the unit; put the check into forerun.toml");
     }
 }
 
-/// The unit as it is written; several files one after another, of which the first can be run as it is printed.
+/// The unit as it would be written. Several files follow each other, so that the first one can be run as it is printed.
 fn printed(draft: &Draft, files: &[File]) -> String {
     let mut out = String::new();
     for (index, file) in files.iter().enumerate() {
@@ -184,12 +184,12 @@ fn show_difference(
         State::Foreign(why) => say(&format!("{}: {why}", quoted(&draft.place.unit))),
         State::Edited => say(&format!("{} was edited", quoted(&draft.place.unit))),
         State::Stale => say(&format!("{} is out of date", quoted(&draft.place.unit))),
-        State::Current => say(&format!("{} is as it would be written", quoted(&draft.place.unit))),
+        State::Current => say(&format!("{} is up to date", quoted(&draft.place.unit))),
     }
     print_result(difference.as_bytes())
 }
 
-/// From what is installed to what would be written.
+/// The difference from the installed unit to the one that forerun would write.
 fn difference(draft: &Draft, installed: &Installed, files: &[File]) -> String {
     let there: &[(String, String)] = if let Installed::Unit(text) = installed { &text.files } else { &[] };
     let mut names: Vec<&str> = files.iter().map(|file| file.name).collect();

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! `--uninstall`: stops the service, removes its unit, and looks whether that is so.
+//! `--uninstall`: stops the service, removes its unit, and verifies both.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::service;
 use crate::text::{counted, one_line, quoted};
 use crate::unit::{self, Found, Installed, Place, Runs, Scope, Site, State};
 
-/// How long a server may take to stop whose own grace cannot be told.
+/// How long a server may take to stop if its own grace is unknown.
 const LONGEST_GRACE: Duration = Duration::from_secs(60);
 
 pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option<&Path>) -> Result<(), Error> {
@@ -32,9 +32,9 @@ pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option
     let look = || Place::looked_at(kind, scope, &name, dir, environment);
     let _lock = (!matches!(look()?.1, Installed::Nothing)).then(|| lock(&name, site));
     let (place, installed) = look()?;
-    // Without a file at hand the name says which is meant.
+    // Without a config file the name alone identifies the unit.
     let left_alone = match installed.whose(&name, config.map(Some)) {
-        // Of a folder whose script is gone the rest may be there, and what runs it.
+        // The script of the folder may be gone while other files and the supervisor remain.
         State::Missing if place.unit.is_dir() => None,
         State::Missing => {
             let found = Found { kind, scope, name, place: place.clone(), installed };
@@ -46,7 +46,7 @@ pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option
         State::Stale | State::Current => None,
     };
     if let Some(why) = left_alone.filter(|_| !options.unit.force) {
-        return Err(Error::Conflict(format!("{} is left alone: {why}; --force removes it", quoted(&place.unit))));
+        return Err(Error::Conflict(format!("{} is not removed: {why}; --force removes it", quoted(&place.unit))));
     }
     let found = Found { kind, scope, name, place, installed };
     let something_stays = remove(&found, site, options.unit.force)?;
@@ -54,7 +54,7 @@ pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option
     report(&found.place.unit, if something_stays { "emptied" } else { "removed" }, options.json)
 }
 
-/// Whether something of somebody else's stays.
+/// Stops and removes the unit. True if the folder stays, because it contains other files.
 fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
     let Found { kind, place, installed, .. } = found;
     let grace = found.today(site, |draft| draft.service.grace).unwrap_or(LONGEST_GRACE);
@@ -64,21 +64,21 @@ fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
     let running = record(found, site).filter(|(record, life)| *life == Life::Alive && record.supervisor.is_some());
     let running = running.map(|(record, _)| record.process.pid).filter(|_| !force);
     match (is_there, control.standing()) {
-        // Who cannot be asked cannot be told either.
+        // A supervisor that does not answer cannot stop the unit either.
         (true, Err(e)) if running.is_some() => {
             let pid = running.unwrap_or_default();
-            return Err(Error::NotReady(format!("{e}; pid {pid} runs by {unit}, which is removed only with --force")));
+            return Err(Error::NotReady(format!("{e}; pid {pid} was started by {unit}, so only --force removes it")));
         }
         (true, _) => control.stop()?,
         (false, _) => {
             let program = quoted(control.program());
             if let Some(pid) = running {
                 return Err(Error::NotFound(format!(
-                    "cannot execute {program}: it is not on PATH, and pid {pid} runs by {unit}; put it there, or remove \
+                    "cannot execute {program}: it is not on PATH, and pid {pid} was started by {unit}; add it, or remove \
                      the unit with --force"
                 )));
             }
-            log::warn!("{program} is not on PATH: nothing was asked of it; continuing");
+            log::warn!("{program} is not on PATH, so it was not asked to stop anything; continuing");
         }
     }
     let names: Vec<&str> = match installed {
@@ -97,43 +97,49 @@ fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
     Ok(something_stays)
 }
 
-/// A unit whose file was removed by hand may run on. One of this name may also be somebody else's: an instance of ours
-/// is known by its record.
+/// Reports a unit that still runs although its file was removed by hand. Another service may have the same name; the
+/// record tells whether it is ours.
 fn what_runs_all_the_same(found: &Found, site: &Site) -> Result<(), Error> {
     let control = found.control(site.environment, LONGEST_GRACE);
     let Ok(Runs::Yes(pid)) = control.standing().map(|standing| standing.runs) else { return Ok(()) };
     let (word, unit) = (control.kind_word(), quoted(&found.place.unit));
-    let what = format!("no unit is installed at {unit}, but {word} runs a {} as pid {pid}", quoted(&found.name));
+    let what = format!(
+        "no unit is installed at {unit}, but {word} runs a service called {} as pid {pid}",
+        quoted(&found.name)
+    );
     match record(found, site) {
         Some((record, Life::Alive)) if record.process.pid == pid => {
             let stop = supervisor::of(&record).map_or(String::new(), |by| format!("; {}", by.advice(Verb::Stop)));
             Err(Error::NotReady(what + &stop))
         }
         _ => {
-            log::warn!("{what}, which is somebody else's");
+            log::warn!("{what}, which forerun did not start");
             Ok(())
         }
     }
 }
 
-/// What put itself into the background was no supervisor's to stop.
+/// Warns of processes that put themselves into the background, where the supervisor does not stop them.
 fn warn_of_remains(found: &Found, site: &Site) {
     let name = &found.name;
     let Some((record, Life::Dead)) = record(found, site) else { return };
     let left = members::look(&Marks::of(&record)).unwrap_or_default().members;
     if let Some(first) = left.first() {
         let count = counted(left.len(), "process", "processes");
-        log::warn!("it left {count}, {} the first; end it: forerun stop {name}", port::describe(first.pid));
+        log::warn!(
+            "it left {count} behind, the first is {}; to end them: forerun stop {name}",
+            port::describe(first.pid)
+        );
     }
 }
 
-/// The service's record, and whether its process lives: where the unit has it, or the caller.
+/// The record of the service and whether its process runs. Looks where the unit keeps it, then where the caller does.
 fn record(found: &Found, site: &Site) -> Option<(Record, Life)> {
     let here = || record_in(&state::root(site.environment, site.here).ok()?, geteuid(), &found.name);
     found.marker().and_then(|marker| recorded(&marker.made, &found.name)).or_else(here)
 }
 
-/// Nothing is left of a service that never ran but the lock.
+/// Removes the state folder of a service that never ran: it contains only the lock.
 fn forget_lock(name: &str, site: &Site) {
     let root = state::root(site.environment, site.here).ok();
     if let Some(folder) = root.and_then(|root| Folder::existing(&root, name, geteuid().as_raw()).ok().flatten()) {
@@ -146,7 +152,7 @@ fn report(unit: &Path, outcome: &str, as_json: bool) -> Result<(), Error> {
     let text = match outcome {
         _ if as_json => format!("{}\n", json!({ "unit": unit.to_string_lossy(), "outcome": outcome })),
         "missing" => format!("no unit is installed at {shown}\n"),
-        "emptied" => format!("removed {shown}, but for what is not forerun's in it\n"),
+        "emptied" => format!("removed forerun's files from {shown}; other files are in it, so it stays\n"),
         _ => format!("removed {shown}\n"),
     };
     print_result(text.as_bytes())

@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! The proof that a service runs: its supervisor's word, twice, and the health check in between.
+//! Proves that a service runs: the supervisor is asked for the pid, the health check runs, and the supervisor is asked
+//! again.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -22,31 +23,32 @@ use crate::sys::{self, ExitWatch};
 use crate::text::quoted;
 use crate::unit::{Control, Draft, Runs};
 
-/// How long a supervisor may say that it does not run what it was told to start.
+/// How long a supervisor may report that it does not run the unit that it was told to start.
 const SETTLED: Duration = Duration::from_secs(2);
-/// How long a server has to stay.
+/// How long a server must have run.
 const LIVED: Duration = Duration::from_millis(500);
 const INTERVAL: Duration = Duration::from_millis(100);
-/// How long requirements may take, that are tried before and after their fixes (an `exec:` has ten seconds).
+/// How long all requirements may take. Each is tried before and after its fix, and an `exec:` may take ten seconds.
 const REQUIREMENTS: Duration = Duration::from_secs(20);
 
-/// What is to be proved of a unit.
+/// What to prove about a unit.
 pub struct Proof<'a> {
     pub draft: &'a Draft<'a>,
     pub control: &'a Control<'a>,
 }
 
 impl Proof<'_> {
-    /// Waits until the supervisor runs the server itself, and the server is healthy.
+    /// Waits until the supervisor runs the server itself and the server is healthy. Returns its pid and the check that
+    /// holds.
     pub fn find(&self) -> Result<(i32, Option<String>), Error> {
         let begun = Instant::now();
         loop {
             let pid = self.wait_for_server(begun)?;
             let health = self.health(pid)?;
-            // One that puts itself into the background ends at once.
+            // A server that puts itself into the background ends at once.
             std::thread::sleep(LIVED.saturating_sub(lives_for(pid).unwrap_or(LIVED)));
             if let Some(stranger) = self.stranger(pid) {
-                return Err(self.not_running(&format!("{stranger} answers on its port, and not pid {pid}")));
+                return Err(self.not_running(&format!("{stranger} answers on its port, not pid {pid}")));
             }
             match self.control.standing()?.runs {
                 Runs::Yes(still) if still == pid && self.is_server(pid) => return Ok((pid, health)),
@@ -59,13 +61,13 @@ impl Proof<'_> {
         }
     }
 
-    /// Waits until what the supervisor runs is no forerun any more.
+    /// Waits until the process that the supervisor runs is the server, no longer forerun.
     fn wait_for_server(&self, mut begun: Instant) -> Result<i32, Error> {
         let Proof { draft, control, .. } = self;
         let service = draft.service;
         let waits = service.waits.iter().map(|wait| wait.probe.timeout).max().unwrap_or_default();
         let health = readiness(service).map(|_| service.health_timeout).unwrap_or_default();
-        // One after another.
+        // Fixes run one after another.
         let fixes: Duration = service.requirements.iter().filter_map(|r| Some(r.fix.as_ref()?.timeout)).sum();
         let requirements = if service.requirements.is_empty() { Duration::ZERO } else { REQUIREMENTS };
         let patience = waits + health + fixes + requirements + Duration::from_secs(10);
@@ -83,14 +85,14 @@ impl Proof<'_> {
                     return Err(self.not_running(&why));
                 }
                 (Runs::Yes(pid), _) if self.is_server(pid) => return Ok(pid),
-                // That lasts until somebody does what it says.
+                // A standby lasts until somebody does what its status says.
                 (Runs::Yes(_) | Runs::Later(_), Some(status)) if begun.elapsed() >= SETTLED => {
                     return Err(self.not_running(&status));
                 }
                 (Runs::Yes(pid), _) => {
                     down_since = None;
                     match is_forerun(pid) {
-                        true => format!("forerun, pid {pid}, waits or stands by"),
+                        true => format!("forerun, pid {pid}, is waiting or standing by"),
                         false => format!("pid {pid} is not the server yet"),
                     }
                 }
@@ -116,8 +118,8 @@ impl Proof<'_> {
         }
     }
 
-    /// Whether a process has become the server: what a supervisor starts may be a shell first, and then forerun, which
-    /// waits or stands by. forerun records the server; where it cannot, a while tells.
+    /// Whether a process has become the server. Before that it may be a shell and then forerun, which waits or stands
+    /// by. forerun records the server. Without a record, the time that the process has run decides.
     fn is_server(&self, pid: i32) -> bool {
         !is_forerun(pid)
             && match self.recorded() {
@@ -126,7 +128,7 @@ impl Proof<'_> {
             }
     }
 
-    /// Who answers on the service's port, where that is somebody who was there before the server.
+    /// Describes the process that answers on the service's port, if it was there before the server.
     fn stranger(&self, pid: i32) -> Option<String> {
         let service = self.draft.service;
         let main = sys::process(pid)?;
@@ -135,13 +137,13 @@ impl Proof<'_> {
         port::stranger(service.host.as_deref(), service.port?, Some(&main), is_its)
     }
 
-    /// The record of the service, where its process lives.
+    /// The record of the service, if its process runs.
     fn recorded(&self) -> Option<Record> {
         let Draft { service, made, .. } = self.draft;
         recorded(made, &service.name).filter(|(_, life)| *life == Life::Alive).map(|(record, _)| record)
     }
 
-    /// The health check, where the service has one or a port.
+    /// Runs the health check, or tries the port of a service without one. `None` if the service has neither.
     fn health(&self, pid: i32) -> Result<Option<String>, Error> {
         let service = self.draft.service;
         let Some(probe) = readiness(service) else { return Ok(None) };
@@ -168,7 +170,7 @@ impl Proof<'_> {
         }
     }
 
-    /// About what the service has from its supervisor: this shell's variables are not its.
+    /// About the environment that the supervisor gives the service, which does not have this shell's variables.
     fn unit_environment(&self) -> Environment {
         let Draft { path, made, .. } = self.draft;
         let mut entries = vec![OsString::from(format!("PATH={path}"))];
@@ -187,7 +189,7 @@ impl Proof<'_> {
         let log = control.log_command().map(|command| format!("; see: {command}")).unwrap_or_default();
         let kind = control.kind_word();
         Error::NotReady(format!(
-            "{} is installed, but does not serve under {kind}: {why}{log}",
+            "{} is installed but does not serve under {kind}: {why}{log}",
             quoted(&draft.service.name)
         ))
     }
@@ -197,12 +199,12 @@ fn lives_for(pid: i32) -> Option<Duration> {
     sys::process(pid).and_then(|process| sys::age(process.start))
 }
 
-/// A process that has not become the server yet.
+/// Whether the process is forerun, which has not become the server yet.
 fn is_forerun(pid: i32) -> bool {
     matches!((sys::executable(pid), sys::own_executable()), (Some(theirs), Ok(ours)) if is_same_file(&theirs, &ours))
 }
 
-/// Says once what is waited for.
+/// Prints once what the proof waits for.
 struct Waiting<'a> {
     name: &'a str,
     said: bool,

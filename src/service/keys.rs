@@ -1,0 +1,369 @@
+#![forbid(unsafe_code)]
+//! The keys of forerun.toml: what the value of each is, and what was meant by a key that is not one. Everything is told
+//! in the words of the file. A value is never shown here: it may be a secret.
+
+use std::borrow::Cow;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::file::Wrong;
+use crate::text::{nearest, one_line};
+
+/// What the value of a key is. The texts are what it is called, and an example.
+enum Is {
+    Text(&'static str, &'static str),
+    /// Text, or a number where that says the same.
+    TextOrNumber(&'static str, &'static str),
+    /// A whole number of at most so much.
+    Number(&'static str, u64),
+    Flag,
+    Choice(&'static [&'static str]),
+    Words,
+    /// A table of texts, which is called so.
+    Texts(&'static str),
+    Check,
+    Checks,
+    Table(&'static str, &'static [Key]),
+}
+
+type Key = (&'static str, Is);
+
+const DURATION: Is = Is::TextOrNumber("a duration", "\"10s\"");
+const CHECK_EXAMPLE: &str = "\"http://127.0.0.1:8787/health\"";
+
+const TOP: &[Key] = &[
+    ("name", Is::Text("a name", "\"webui\"")),
+    ("command", Is::Words),
+    ("cwd", Is::Text("a path", "\"app\"")),
+    ("env-file", Is::Text("a path", "\".env\"")),
+    ("port", Is::TextOrNumber("a number", "8787")),
+    ("url", Is::Text("a URL", "\"http://localhost:8787\"")),
+    ("on-conflict", Is::Choice(&["standby", "fail"])),
+    ("foreground", Is::Flag),
+    ("detach", Is::Flag),
+    ("close-fds", Is::Flag),
+    ("wait-timeout", DURATION),
+    ("log", Is::Text("a path", "\"server.log\"")),
+    ("open", Is::Flag),
+    ("grace", DURATION),
+    ("env", Is::Texts("[env]")),
+    ("require", Is::Checks),
+    ("wait", Is::Checks),
+    ("health", Is::Check),
+    ("limits", Is::Table("[limits]", LIMITS)),
+    ("watch", Is::Table("[watch]", WATCH)),
+    ("notify", Is::Choice(&["auto", "sidecar", "server"])),
+    ("ready-fd", Is::Number("3", i32::MAX as u64)),
+];
+
+const CHECK: &[Key] = &[
+    ("check", Is::Text("a check", CHECK_EXAMPLE)),
+    ("timeout", DURATION),
+    ("status", Is::TextOrNumber("a status", "\"200-399\"")),
+    ("body", Is::Text("text", "\"ok\"")),
+    ("headers", Is::Texts("headers")),
+    ("insecure", Is::Flag),
+    ("ca", Is::Text("a path", "\"ca.pem\"")),
+    ("hint", Is::Text("text", "\"install it: apt install ...\"")),
+    ("fix", Is::Text("a command", "\"npm ci\"")),
+    ("fix-timeout", DURATION),
+];
+
+const LIMITS: &[Key] = &[("nofile", Is::TextOrNumber("one number or two", "\"8192:16384\""))];
+
+const WATCH: &[Key] = &[
+    ("interval", DURATION),
+    ("unhealthy-after", Is::Number("3", u32::MAX as u64)),
+    ("grace", DURATION),
+    ("on-unhealthy", Is::Choice(&["restart", "warn"])),
+    ("max-fds", Is::TextOrNumber("a count or a percentage", "\"80%\"")),
+    ("max-ptys", Is::Number("64", i64::MAX as u64)),
+    ("max-processes", Is::Number("200", i64::MAX as u64)),
+    ("on-leak", Is::Choice(&["restart", "warn"])),
+];
+
+const IN_CHECK: &str = "[health], [[wait]] or [[require]]";
+
+/// Words that people write for a key of the top table, and for one of a check.
+const MEANT_AT_THE_TOP: &[(&[&str], &str)] = &[
+    (&["cmd", "exec", "run", "start", "program", "script", "entrypoint", "exec-start", "execstart"], "command"),
+    (&["dir", "workdir", "working-dir", "working-directory", "workingdirectory", "directory", "chdir", "cd"], "cwd"),
+    (&["environment", "envs", "variables", "vars"], "env"),
+    (&["dotenv", "envfile", "environment-file", "environmentfile"], "env-file"),
+    (&["requires", "requirements", "depends", "depends-on", "needs"], "require"),
+    (&["waits", "wait-for", "waitfor", "after"], "wait"),
+    (&["healthcheck", "health-check", "health-url", "ready", "readiness", "liveness", "probe"], "health"),
+    (&["ulimit", "ulimits", "limit", "rlimit"], "limits"),
+    (&["logfile", "log-file", "stdout", "stderr", "output"], "log"),
+    (&["stop-timeout", "kill-timeout", "stop-grace", "grace-period"], "grace"),
+    (&["service", "id", "title"], "name"),
+    (&["watchdog", "monitor"], "watch"),
+];
+const MEANT_IN_A_CHECK: &[(&[&str], &str)] = &[
+    (
+        &["url", "uri", "http", "address", "path", "target", "endpoint", "test", "tcp", "cmd", "exec", "command"],
+        "check",
+    ),
+    (&["header"], "headers"),
+    (&["code", "codes", "statuses", "status-code"], "status"),
+    (&["contains", "text", "body-contains"], "body"),
+    (&["cacert", "ca-file", "ca-cert"], "ca"),
+    (&["message", "help"], "hint"),
+];
+
+/// Looks at every key and the type of its value, before anything is read from them.
+///
+/// # Errors
+/// The first that is wrong, with its place.
+pub fn check(document: &Spanned<DeTable>) -> Result<(), Wrong> {
+    table(document.get_ref(), TOP)
+}
+
+fn table(table: &DeTable, keys: &'static [Key]) -> Result<(), Wrong> {
+    for (name, found) in table {
+        let word = name.get_ref().as_ref();
+        let Some((word, is)) = keys.iter().find(|(known, _)| *known == word) else {
+            return Err(Wrong::at(name, unknown(word, keys)));
+        };
+        value(word, is, found)?;
+    }
+    Ok(())
+}
+
+fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
+    let at = |at: &Spanned<DeValue>, message: String| Err(Wrong::at(at, message));
+    let fits = match (is, found.get_ref()) {
+        (Is::Text(..), DeValue::String(_)) => true,
+        (Is::TextOrNumber(..), DeValue::String(_)) => true,
+        (Is::TextOrNumber(..), DeValue::Integer(_)) => number(found).is_some(),
+        (Is::Number(_, most), DeValue::Integer(_)) => number(found).is_some_and(|n| n >= 0 && n as u64 <= *most),
+        (Is::Flag, DeValue::Boolean(_)) => true,
+        (Is::Choice(words), DeValue::String(word)) if !words.contains(&word.as_ref()) => {
+            return at(found, format!("{}, not '{}'", sentence(key, is), one_line(word.as_ref())));
+        }
+        (Is::Choice(_), DeValue::String(_)) => true,
+        (Is::Words, DeValue::String(_)) => true,
+        (Is::Words, DeValue::Array(words)) => words.iter().all(|word| word.get_ref().is_str()),
+        (Is::Texts(called), DeValue::Table(texts)) => match texts.iter().find(|(_, text)| !text.get_ref().is_str()) {
+            Some((name, text)) => {
+                let name = one_line(name.get_ref().as_ref());
+                return at(text, format!("{name} in {called} is text, in quotes: {name} = \"...\""));
+            }
+            None => true,
+        },
+        (Is::Check | Is::Checks, DeValue::String(_)) => true,
+        (Is::Check | Is::Checks, DeValue::Table(keys)) => {
+            table(keys, CHECK)?;
+            if !keys.contains_key("check") {
+                return at(found, format!("{key} has no check: check = {CHECK_EXAMPLE}"));
+            }
+            true
+        }
+        (Is::Checks, DeValue::Array(all)) => {
+            for one in all.iter() {
+                match one.get_ref() {
+                    DeValue::String(_) | DeValue::Table(_) => value(key, is, one)?,
+                    _ => return at(one, sentence(key, is)),
+                }
+            }
+            true
+        }
+        (Is::Table(_, keys), DeValue::Table(found)) => return table(found, keys),
+        _ => false,
+    };
+    if fits { Ok(()) } else { at(found, sentence(key, is)) }
+}
+
+fn number(value: &Spanned<DeValue>) -> Option<i64> {
+    let integer = value.get_ref().as_integer()?;
+    i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+}
+
+/// What the value of a key is, and an example.
+fn sentence(key: &str, is: &Is) -> String {
+    match is {
+        Is::Text(what, example) | Is::TextOrNumber(what, example) => format!("{key} is {what}: {example}"),
+        Is::Number(example, _) => format!("{key} is a whole number: {example}"),
+        Is::Flag => format!("{key} is true or false"),
+        Is::Choice(words) => {
+            let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            let (last, rest) = quoted.split_last().map_or(("", &[][..]), |(last, rest)| (last.as_str(), rest));
+            format!("{key} is {} or {last}", rest.join(", "))
+        }
+        Is::Words => format!("{key} is a list of words in quotes: [\"python3\", \"server.py\"]"),
+        Is::Texts(called) => format!("{called} is a table of texts: NAME = \"...\""),
+        Is::Check => format!("{key} is a check: {CHECK_EXAMPLE}"),
+        Is::Checks => format!("{key} is a list of checks: [{CHECK_EXAMPLE}]"),
+        Is::Table(called, keys) => {
+            let known: Vec<_> = keys.iter().map(|(known, _)| *known).collect();
+            format!("{called} is a table; it may have {}", known.join(", "))
+        }
+    }
+}
+
+/// An unknown key, and what was meant where that is near.
+fn unknown(word: &str, keys: &'static [Key]) -> String {
+    let what = format!("unknown key '{}'", one_line(word));
+    let spelt = word.to_lowercase().replace('_', "-");
+    let has = |keys: &[Key]| keys.iter().any(|(known, _)| *known == spelt);
+    let is = |table: &'static [Key]| std::ptr::eq(keys, table);
+    let meant = match () {
+        () if is(TOP) => MEANT_AT_THE_TOP,
+        () if is(CHECK) => MEANT_IN_A_CHECK,
+        () => &[],
+    };
+    let meant = meant.iter().find(|(words, _)| words.contains(&spelt.as_str())).map(|(_, known)| *known);
+    if let Some(known) = meant.or_else(|| nearest(&spelt, keys.iter().map(|(known, _)| *known))) {
+        return format!("{what}; did you mean '{known}'?");
+    }
+    let homes = [(LIMITS, "[limits]"), (WATCH, "[watch]"), (CHECK, IN_CHECK), (TOP, "the part before the first table")];
+    match homes.iter().find(|(table, _)| has(table)) {
+        Some((_, home)) => format!("{what}; it belongs in {home}"),
+        None => what,
+    }
+}
+
+/// Writes the short forms out: a check that is a string becomes a table, and a single one a list.
+pub fn expand(document: &mut Spanned<DeTable>) {
+    for (name, value) in document.get_mut().iter_mut() {
+        match name.get_ref().as_ref() {
+            "health" => table_of(value),
+            "require" | "wait" => {
+                if !value.get_ref().is_array() {
+                    let span = value.span();
+                    let single = std::mem::replace(value.get_mut(), DeValue::Array(Default::default()));
+                    if let DeValue::Array(list) = value.get_mut() {
+                        list.push(Spanned::new(span, single));
+                    }
+                }
+                if let DeValue::Array(list) = value.get_mut() {
+                    list.iter_mut().for_each(table_of);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn table_of(value: &mut Spanned<DeValue>) {
+    let span = value.span();
+    if let DeValue::String(text) = value.get_ref() {
+        let text = Spanned::new(span.clone(), DeValue::String(text.clone()));
+        let mut table = DeTable::new();
+        table.insert(Spanned::new(span, Cow::Borrowed("check")), text);
+        *value.get_mut() = DeValue::Table(table);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(text: &str) -> Option<String> {
+        let document = DeTable::parse(text).expect(text);
+        check(&document).err().map(|wrong| wrong.message)
+    }
+
+    /// Every key with the table that it belongs in, and how its line begins.
+    fn every_key() -> Vec<(&'static str, &'static Key)> {
+        let in_table = |head, keys: &'static [Key]| keys.iter().map(move |key| (head, key));
+        let check = "[health]\ncheck = 'cmd:a'\n";
+        in_table("", TOP)
+            .chain(in_table(check, CHECK))
+            .chain(in_table("[limits]\n", LIMITS))
+            .chain(in_table("[watch]\n", WATCH))
+            .collect()
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_told_in_the_words_of_the_file() {
+        let secret = "hunter2";
+        let values = [
+            "'hunter2'",
+            "12",
+            "-12",
+            "1.5",
+            "true",
+            "1979-05-27",
+            "[1, 'hunter2']",
+            "[[1]]",
+            "{ hunter2 = 1 }",
+            "[{ hunter2 = 1 }]",
+            "99999999999999999999",
+            "nan",
+        ];
+        let mut refused = 0;
+        for (head, (key, _)) in every_key() {
+            for value in values {
+                let head = if *key == "check" { "[health]\n" } else { head };
+                let text = format!("{head}{key} = {value}\n");
+                // A number that TOML itself does not know is its own fault.
+                let Ok(document) = DeTable::parse(&text) else { continue };
+                let Err(wrong) = super::check(&document) else { continue };
+                refused += 1;
+                let message = wrong.message;
+                let is_of_rust = |word: &str| message.split(|c: char| !c.is_alphanumeric()).any(|w| w == word);
+                for word in [
+                    "invalid", "expected", "struct", "field", "variant", "u16", "i64", "u64", "string", "sequence",
+                    "map",
+                ] {
+                    assert!(!is_of_rust(word), "{text}: {message}");
+                }
+                assert!(message.contains(key) || message.contains("unknown key"), "{text}: {message}");
+                assert!(
+                    !message.contains(secret)
+                        || message.ends_with("not 'hunter2'")
+                        || message.contains("key 'hunter2'")
+                        || message.contains("hunter2 in"),
+                    "{text}: {message}"
+                );
+                assert!(!message.contains('\n'), "{text}: {message}");
+            }
+        }
+        assert!(refused > 300, "{refused}");
+    }
+
+    #[test]
+    fn every_example_is_right() {
+        for (head, (key, is)) in every_key() {
+            let example = match is {
+                Is::Text(_, example) | Is::TextOrNumber(_, example) | Is::Number(example, _) => (*example).to_owned(),
+                Is::Flag => "true".to_owned(),
+                Is::Choice(words) => format!("\"{}\"", words[0]),
+                Is::Words => "[\"python3\", \"server.py\"]".to_owned(),
+                Is::Check => CHECK_EXAMPLE.to_owned(),
+                Is::Checks => format!("[{CHECK_EXAMPLE}]"),
+                Is::Texts(_) => "{ NAME = \"...\" }".to_owned(),
+                Is::Table(..) => "{}".to_owned(),
+            };
+            let head = if *key == "check" { "[health]\n" } else { head };
+            let text = format!("{head}{key} = {example}\n");
+            assert_eq!(wrong(&text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_none_leads_to_the_one_that_was_meant() {
+        for (text, said) in [
+            ("prot = 1", "unknown key 'prot'; did you mean 'port'?"),
+            ("env_file = '.env'", "unknown key 'env_file'; did you mean 'env-file'?"),
+            ("Port = 1", "unknown key 'Port'; did you mean 'port'?"),
+            ("user = 'nobody'", "unknown key 'user'"),
+            ("cmd = 'a'", "unknown key 'cmd'; did you mean 'command'?"),
+            ("workdir = 'a'", "unknown key 'workdir'; did you mean 'cwd'?"),
+            ("environment = 'a'", "unknown key 'environment'; did you mean 'env'?"),
+            ("healthcheck = 'a'", "unknown key 'healthcheck'; did you mean 'health'?"),
+            ("nofile = 1", "unknown key 'nofile'; it belongs in [limits]"),
+            ("max-fds = 1", "unknown key 'max-fds'; it belongs in [watch]"),
+            ("timeout = '1s'", "unknown key 'timeout'; it belongs in [health], [[wait]] or [[require]]"),
+            ("[health]\nurl = 'http://a/'", "unknown key 'url'; did you mean 'check'?"),
+            ("[health]\ninterval = '1s'", "unknown key 'interval'; it belongs in [watch]"),
+            ("[limits]\nport = 1", "unknown key 'port'; it belongs in the part before the first table"),
+            ("[watch]\nintervall = '1s'", "unknown key 'intervall'; did you mean 'interval'?"),
+            ("\"a\\u007fb\" = 1", "unknown key 'a\\u{7f}b'"),
+        ] {
+            assert_eq!(wrong(text).as_deref(), Some(said), "{text}");
+        }
+    }
+}
