@@ -32,6 +32,12 @@ done
 exec "FIXTURE" serve "${port:?no port}"
 "#;
 
+/// Listens where nginx.conf says.
+const NGINX: &str = r#"#!/bin/sh
+for word; do [ "$word" = -t ] && exit 0; done
+exec "FIXTURE" serve "$(sed -n 's/.*listen .*:\([0-9]*\);.*/\1/p' nginx.conf)"
+"#;
+
 /// cargo, which must not build here: `run` is forerun, and the rest is written down.
 const CARGO: &str = r#"#!/bin/sh
 echo "cargo $*" >>"$FORERUN_STATE_DIR.cargo"
@@ -106,6 +112,9 @@ impl Place {
         if !rustc_works() {
             let hello = fixture().with_file_name("hello");
             place.program("rustc", &RUSTC.replace("HELLO", hello.to_str().expect("a path")));
+        }
+        if !has("nginx") {
+            place.program("nginx", &NGINX.replace("FIXTURE", fixture().to_str().expect("a path")));
         }
         if !has("python3") {
             place.program("python3", &stand_in.replace("port=$PORT", "port=${2:-$PORT}"));
