@@ -8,6 +8,8 @@ mod harness;
 mod blocks;
 #[path = "docs/examples.rs"]
 mod examples;
+#[path = "docs/json.rs"]
+mod json;
 #[path = "docs/links.rs"]
 mod links;
 #[path = "docs/machine.rs"]
