@@ -435,7 +435,7 @@ fn flags_that_forerun_adds_are_not_kept_as_flags_of_the_user() {
     fs::write(&scene.config, without).expect("written");
     let mut doctor = scene.room.forerun();
     let seen = done(doctor.args(["doctor", "--json", "--config", &scene.config])).stdout;
-    assert!(seen.contains("is stale: forerun would write another one today"), "{seen}");
+    assert!(seen.contains("is out of date: forerun would write another text today"), "{seen}");
     scene.unit(&["--install"]).expect_code(0);
     assert!(!run().contains("--nofile") && !run().contains("--ready-fd"), "{}", run());
     scene.unit(&["--uninstall"]).expect_code(0);

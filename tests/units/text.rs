@@ -392,7 +392,7 @@ fn impossible_units_are_refused_in_one_line() {
         (&["--replace", "unit", "systemd", "--", "x"][..], 2, "'--replace' is an option of a start by hand"),
         (&["--detach", "unit", "systemd", "--", "x"], 2, "'--detach'"),
         (&["unit", "upstart", "--", "x"], 2, "'upstart'"),
-        (&["unit"], 2, "<KIND>"),
+        (&["unit"], 2, "no kind of unit was given"),
         (&["unit", "systemd", "--now", "--", "x"], 2, "--install"),
         (&["unit", "systemd", "--install", "--diff", "--", "x"], 2, "cannot be used with"),
         (&["unit", "systemd", "--user", "--system", "--", "x"], 2, "cannot be used with"),
