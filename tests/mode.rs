@@ -237,7 +237,7 @@ fn detaching_below_inherited_variables_says_why_in_one_line() {
     let mut command = room.forerun();
     command.env("INVOCATION_ID", "a").env("SYSTEMD_EXEC_PID", "1").args(["--no-progress", "--", "sleep", "300"]);
     let started = done_on_terminal(&mut command).expect_code(0);
-    assert!(started.stdout.contains("is ready"), "{}", started.stdout);
+    assert!(started.stdout.contains(" is started; "), "{}", started.stdout);
     started.expect_line(&["forerun: detaching: systemd's variables were inherited from another unit"]);
 }
 
