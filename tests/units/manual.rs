@@ -58,7 +58,7 @@ fn completions_are_understood_by_their_shells() {
         let checked = done(Command::new(shell).arg("-n").arg(&file)).expect_code(0);
         assert_eq!(checked.stderr, "", "{shell}");
     }
-    // What a person gets at TAB.
+    // What a person gets by pressing TAB.
     let script = format!(
         ". {}/bash; COMP_WORDS=(forerun unit systemd --inst); COMP_CWORD=3; _forerun forerun --inst systemd; echo \"${{COMPREPLY[@]}}\"",
         room.path().display()

@@ -1,4 +1,4 @@
-//! What units say, read back by the programs that read them.
+//! The text of units, read back by the programs that read units.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -8,7 +8,7 @@ use crate::common::{Killed, Room, done, eventually, free_port, has, witness};
 use crate::harness::{Kind, Supervisor, script};
 use crate::{KINDS, config, skip_unless, unique, unit, words_of};
 
-/// Words that break quoting, and random ones: the seed is in the message of a test that fails.
+/// Words that break quoting, and random ones. The message of a failed test contains the seed.
 fn hostile_words(text_only: bool) -> (u64, Vec<OsString>) {
     let mut seed = random();
     let shown = seed;
@@ -92,14 +92,14 @@ fn random() -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-/// The unit of a witness with these words.
+/// A unit that runs a witness with these words.
 fn unit_of_witness(room: &Room, kind: &str, name: &str, words: &[OsString]) -> String {
     let mut command = room.forerun();
     command.args(["unit", kind, "--name", name, "--"]).arg(witness()).arg(room.path().join("up")).args(words);
     done(&mut command).expect_code(0).stdout
 }
 
-/// What the witness has to have.
+/// What the witness must have received.
 #[track_caller]
 fn expect_words(seed: u64, found: &[OsString], words: &[OsString]) {
     assert_eq!(found.len(), words.len() + 2, "seed {seed}: {found:?}");
@@ -202,7 +202,7 @@ fn a_path_with_a_blank_and_a_percent_sign_comes_through() {
                 let supervisord = Supervisor::boot_with(&room, &text);
                 eventually("it runs", || room.path().join("up").exists());
                 let environ = words_of(&supervisord.proc(supervisord.pid(&name).expect("a pid"), "environ"));
-                // It does not show by what the keeper knows what else is to end.
+                // The unit does not show how the keeper knows what else must end.
                 supervisord.obey(&format!("supervisorctl stop {name}"));
                 environ
             }
@@ -357,7 +357,7 @@ fn a_unit_says_why_each_line_is_there_and_what_stops_a_mistake_from_looping() {
     let lines: Vec<_> = hard.lines().collect();
     let from = lines.iter().position(|line| line.contains("--harden")).expect("hardening") + 1;
     let to = lines.iter().rposition(|line| *line == "[Install]").expect("an end") - 1;
-    // Its folder is in /tmp, of which it would have one of its own.
+    // The folder is in /tmp, which PrivateTmp= would replace.
     assert!(!hard.contains("PrivateTmp") && hard.contains("ProtectSystem=full"), "{hard}");
     for pair in lines[from..to].chunks(2) {
         assert!(pair[0].starts_with("# breaks: ") && pair[1].contains('='), "{pair:?}");
@@ -386,13 +386,13 @@ fn paths_are_absolute_and_symlinks_stay() {
 }
 
 #[test]
-fn what_no_unit_can_have_is_refused_in_one_line() {
+fn impossible_units_are_refused_in_one_line() {
     let room = Room::new();
     for (words, code, part) in [
         (&["--replace", "unit", "systemd", "--", "x"][..], 2, "'--replace' is an option of a start by hand"),
         (&["--detach", "unit", "systemd", "--", "x"], 2, "'--detach'"),
         (&["unit", "upstart", "--", "x"], 2, "'upstart'"),
-        (&["unit"], 2, "<KIND>"),
+        (&["unit"], 2, "no kind of unit was given"),
         (&["unit", "systemd", "--now", "--", "x"], 2, "--install"),
         (&["unit", "systemd", "--install", "--diff", "--", "x"], 2, "cannot be used with"),
         (&["unit", "systemd", "--user", "--system", "--", "x"], 2, "cannot be used with"),
