@@ -3,6 +3,7 @@
 //! files are one family of checks each. An attempt says why it failed in a few words, without the operand.
 
 mod exec;
+mod hint;
 mod http;
 mod local;
 mod net;
