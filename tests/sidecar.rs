@@ -629,9 +629,9 @@ fn an_invalid_watch_table_is_an_error_with_its_line() {
         ("[watch]\ninterval = '0s'", "line 2: an 'interval' is at least 10ms"),
         ("[watch]\nunhealthy-after = 0", "line 2: 'unhealthy-after' counts attempts"),
         ("[watch]\nmax-fds = '0%'", "line 2: '0%' is neither"),
-        ("[watch]\non-leak = 'kill'", "unknown variant 'kill'"),
+        ("[watch]\non-leak = 'kill'", "on-leak is \"restart\" or \"warn\", not 'kill'"),
         ("[watch]\nmax-ptys = -1", "line 2"),
-        ("notify = 'me'", "unknown variant 'me'"),
+        ("notify = 'me'", ", not 'me'"),
         ("ready-fd = 1", "line 1: 1 is no descriptor for readiness"),
     ] {
         room.file("forerun.toml", &format!("{text}\n"));
