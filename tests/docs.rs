@@ -1,11 +1,15 @@
 //! What is written down: README.md, docs/ and examples/ are run as they stand, so that they cannot rot.
 
 mod common;
+#[path = "supervisors/harness.rs"]
+mod harness;
 
 #[path = "docs/blocks.rs"]
 mod blocks;
 #[path = "docs/examples.rs"]
 mod examples;
+#[path = "docs/json.rs"]
+mod json;
 #[path = "docs/links.rs"]
 mod links;
 #[path = "docs/machine.rs"]
@@ -16,6 +20,8 @@ mod pages;
 mod picture;
 #[path = "docs/place.rs"]
 mod place;
+#[path = "docs/systemd.rs"]
+mod systemd;
 
 use std::path::{Path, PathBuf};
 

@@ -629,9 +629,9 @@ fn an_invalid_watch_table_is_an_error_with_its_line() {
         ("[watch]\ninterval = '0s'", "line 2: an 'interval' is at least 10ms"),
         ("[watch]\nunhealthy-after = 0", "line 2: 'unhealthy-after' counts attempts"),
         ("[watch]\nmax-fds = '0%'", "line 2: '0%' is neither"),
-        ("[watch]\non-leak = 'kill'", "on-leak is \"restart\" or \"warn\", not 'kill'"),
-        ("[watch]\nmax-ptys = -1", "line 2"),
-        ("notify = 'me'", ", not 'me'"),
+        ("[watch]\non-leak = 'kill'", "line 2: on-leak is \"restart\" or \"warn\", not 'kill'"),
+        ("[watch]\nmax-ptys = -1", "line 2: max-ptys is a whole number: 64"),
+        ("notify = 'me'", "line 1: notify is \"auto\", \"sidecar\" or \"server\", not 'me'"),
         ("ready-fd = 1", "line 1: 1 is no descriptor for readiness"),
     ] {
         room.file("forerun.toml", &format!("{text}\n"));

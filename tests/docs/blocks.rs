@@ -7,6 +7,7 @@
 //!                       a block before it did
 //!     sh machine        changes a machine: each line has to name a program that we know, and what it says to forerun
 //!                       has to be understood
+//!     console machine   the same for each `$ ` line; tests/docs/systemd.rs runs that of the README
 //!     toml              is forerun.toml of the blocks behind it, and has to be understood
 //!     dockerfile, yaml, ini, xml   may start forerun, which has to understand it
 //!     file NAME, or LANGUAGE NAME  is written as NAME, for the blocks behind it
@@ -42,7 +43,7 @@ impl Class {
         let words: Vec<_> = info.split_whitespace().collect();
         Some(match words[..] {
             ["sh"] => Class::Run { code: 0 },
-            ["sh", "machine"] => Class::Machine,
+            ["sh" | "console", "machine"] => Class::Machine,
             ["sh", other] => Class::Run { code: other.strip_prefix("exits-")?.parse().ok()? },
             ["console"] => Class::Session { fresh: false },
             ["console", "fresh"] => Class::Session { fresh: true },

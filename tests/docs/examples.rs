@@ -14,6 +14,7 @@ use nix::unistd::User;
 use sha2::{Digest, Sha256};
 
 use crate::common::{Room, accepts, done, free_port, has, is_root};
+use crate::place::{rust_environment, rustc_works};
 use crate::{repository, skip_unless, text};
 
 /// Where the units of examples/ are: their kind, what `forerun unit` is told, and their main file.
@@ -48,11 +49,7 @@ fn copy(room: &Room, folder: &str) -> (std::path::PathBuf, u16) {
 /// forerun with what rustc needs of the caller's environment, and nothing else.
 fn with_rust(room: &Room) -> Command {
     let mut command = room.forerun();
-    let home = std::env::var_os("HOME").map(std::path::PathBuf::from).unwrap_or_default();
-    for (name, folder) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")] {
-        command.env(name, std::env::var_os(name).unwrap_or(home.join(folder).into_os_string()));
-    }
-    command.env("HOME", room.path().join("home"));
+    command.envs(rust_environment()).env("HOME", room.path().join("home"));
     command
 }
 
@@ -67,7 +64,7 @@ fn get(port: u16, path: &str) -> String {
 
 #[test]
 fn the_example_is_built_and_started_from_any_folder() {
-    skip_unless!(has("rustc"), "no rustc");
+    skip_unless!(rustc_works(), "no rustc");
     let room = Room::new();
     // A path with a blank, and a current folder that has nothing to do with it.
     let (folder, port) = copy(&room, "my examples");
@@ -86,20 +83,14 @@ fn the_example_is_built_and_started_from_any_folder() {
 
 #[test]
 fn the_start_script_of_the_example_starts_it_too() {
-    skip_unless!(has("rustc"), "no rustc");
+    skip_unless!(rustc_works(), "no rustc");
     let room = Room::new();
     let (folder, port) = copy(&room, "examples");
-    let binary = Path::new(env!("CARGO_BIN_EXE_forerun")).parent().expect("a folder");
-    let mut path = std::ffi::OsString::from(binary);
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let binary = Path::new(env!("CARGO_BIN_EXE_forerun")).parent().expect("a folder").to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([binary].into_iter().chain(std::env::split_paths(&path))).expect("a PATH");
     let mut script = Command::new("sh");
-    let environment: Vec<_> = with_rust(&room).get_envs().map(|(k, v)| (k.to_owned(), v.map(Into::into))).collect();
-    script.env_clear();
-    for (name, value) in environment {
-        let value: Option<std::ffi::OsString> = value;
-        script.env(name, value.unwrap_or_default());
-    }
+    script.env_clear().envs(rust_environment()).env("FORERUN_STATE_DIR", room.state());
     script.env("PATH", path).current_dir("/").stdin(Stdio::null()).arg(folder.join("start.sh"));
     let started = done(&mut script).expect_code(0);
     assert!(started.stdout.contains(&format!("http://127.0.0.1:{port}\n")), "{}", started.stdout);
@@ -234,7 +225,9 @@ fn systemd_analyze_accepts_the_unit_of_the_example() {
     skip_unless!(has("systemd-analyze"), "no systemd-analyze");
     let room = Room::new();
     // It also looks whether the program is there.
-    let unit = text("examples/systemd/hello.service").replace(PROGRAM, env!("CARGO_BIN_EXE_forerun"));
+    let program = room.path().join("forerun");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_forerun"), &program).expect("a symlink");
+    let unit = text("examples/systemd/hello.service").replace(PROGRAM, program.to_str().expect("a path"));
     let path = room.file("forerun-example-hello.service", &unit);
     let said = done(Command::new("systemd-analyze").arg("verify").arg(&path).env("XDG_RUNTIME_DIR", room.path()));
     // It talks about other packages' units too.

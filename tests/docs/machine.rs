@@ -52,7 +52,10 @@ const KNOWN: [&str; 40] = [
 pub fn understand(place: &Place, script: &str, at: &str) -> usize {
     let joined = place.inside(&script.replace("\\\n", " "));
     let mut commands = 0;
-    for line in joined.lines().map(|line| line.strip_prefix("$ ").unwrap_or(line)) {
+    // Of a console only what is typed.
+    let is_console = joined.starts_with("$ ");
+    let typed = joined.lines().filter_map(|line| if is_console { line.strip_prefix("$ ") } else { Some(line) });
+    for line in typed {
         let words = shlex::split(line).unwrap_or_else(|| panic!("{at}: no words: {line}"));
         let pieces = words.split(|word| ["|", "&&", ";", "||"].contains(&word.as_str()));
         for piece in pieces.filter(|piece| !piece.is_empty()) {

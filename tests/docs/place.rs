@@ -29,13 +29,25 @@ for word; do
   case $word in --port=* | --bind=* | -p=* | --server.port=*) port=${word##*[=:]} ;; esac
   last=$word
 done
-exec FIXTURE serve "${port:?no port}"
+exec "FIXTURE" serve "${port:?no port}"
+"#;
+
+/// Listens where nginx.conf says.
+const NGINX: &str = r#"#!/bin/sh
+for word; do [ "$word" = -t ] && exit 0; done
+exec "FIXTURE" serve "$(sed -n 's/.*listen .*:\([0-9]*\);.*/\1/p' nginx.conf)"
 "#;
 
 /// cargo, which must not build here: `run` is forerun, and the rest is written down.
 const CARGO: &str = r#"#!/bin/sh
 echo "cargo $*" >>"$FORERUN_STATE_DIR.cargo"
 case "$1 $2 $3" in "run --release --") shift 3; exec forerun "$@" ;; esac
+"#;
+
+/// rustc, where there is none for this user: gives out what cargo has built with the tests.
+const RUSTC: &str = r#"#!/bin/sh
+[ "$*" = "--edition 2024 -O -o hello hello.rs" ] && exec cp "HELLO" hello
+exit 1
 "#;
 
 /// A small server for `python3 server.py [PORT]`.
@@ -56,6 +68,20 @@ pub struct Place {
     pub room: Room,
     ports: Vec<(&'static str, u16)>,
     _dependencies: Vec<Web>,
+}
+
+/// The variables that rustc needs where rustup installed it: another HOME would hide it.
+pub fn rust_environment() -> Vec<(&'static str, std::ffi::OsString)> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let value = |name, folder| std::env::var_os(name).unwrap_or(home.join(folder).into_os_string());
+    [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")].map(|(name, folder)| (name, value(name, folder))).into()
+}
+
+/// Whether this user has a rustc that runs.
+pub fn rustc_works() -> bool {
+    let mut version = Command::new("rustc");
+    version.arg("--version").envs(rust_environment()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
 }
 
 impl Place {
@@ -82,6 +108,13 @@ impl Place {
         place.program("cargo", CARGO);
         for name in SERVERS {
             place.program(name, &stand_in);
+        }
+        if !rustc_works() {
+            let hello = fixture().with_file_name("hello");
+            place.program("rustc", &RUSTC.replace("HELLO", hello.to_str().expect("a path")));
+        }
+        if !has("nginx") {
+            place.program("nginx", &NGINX.replace("FIXTURE", fixture().to_str().expect("a path")));
         }
         if !has("python3") {
             place.program("python3", &stand_in.replace("port=$PORT", "port=${2:-$PORT}"));
@@ -133,11 +166,7 @@ impl Place {
     /// A command with nothing of the caller's environment but what rustc needs.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-        command.env_clear().stdin(Stdio::null()).current_dir(self.room.path());
-        for (name, folder) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")] {
-            command.env(name, std::env::var_os(name).unwrap_or(home.join(folder).into_os_string()));
-        }
+        command.env_clear().stdin(Stdio::null()).current_dir(self.room.path()).envs(rust_environment());
         let binary = Path::new(env!("CARGO_BIN_EXE_forerun")).parent().expect("a folder");
         let rest = std::env::var_os("PATH").unwrap_or_default();
         let folders = [self.room.path().join("bin"), binary.to_owned()];

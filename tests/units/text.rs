@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::{Killed, Room, done, eventually, free_port, has, witness};
@@ -235,7 +236,20 @@ fn systemd_analyze_has_nothing_to_say() {
     let room = Room::new();
     let file = config(&room, "web", free_port(), "[watch]\non-unhealthy = 'restart'");
     let plain = ["--name", "plain", "--", "/bin/sleep", "1000"];
+    // The machine's own units may be broken, and it would talk about those too.
+    let units = room.path().join("units");
+    std::fs::create_dir(&units).expect("a folder");
+    for target in ["sysinit", "basic", "shutdown"] {
+        std::fs::write(units.join(format!("{target}.target")), "[Unit]\nDefaultDependencies=no\n").expect("written");
+    }
+    let verify = |scope: &str, path: &Path| {
+        let mut verify = Command::new("systemd-analyze");
+        verify.arg("verify").args((scope == "--user").then_some("--user")).arg(path);
+        done(verify.env("XDG_RUNTIME_DIR", room.path()).env("SYSTEMD_UNIT_PATH", &units))
+    };
     for scope in ["--system", "--user"] {
+        let odd = room.file("odd.service", "[Service]\nExecStart=/bin/true\nOdd=1\n");
+        verify(scope, &odd).expect_stderr(&["odd.service:3: Unknown key 'Odd'"]);
         for words in [&["--config", &file][..], &plain[..]] {
             for harden in [false, true] {
                 let mut all = vec![scope];
@@ -243,9 +257,7 @@ fn systemd_analyze_has_nothing_to_say() {
                 all.extend(words);
                 let text = unit(&room, "systemd", &all);
                 let path = room.file(if words.len() > 2 { "plain.service" } else { "web.service" }, &text);
-                let mut verify = Command::new("systemd-analyze");
-                verify.arg("verify").args((scope == "--user").then_some("--user")).arg(&path);
-                let said = done(verify.env("XDG_RUNTIME_DIR", room.path())).expect_code(0);
+                let said = verify(scope, &path).expect_code(0);
                 assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("", ""), "{text}");
             }
         }
