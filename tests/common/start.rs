@@ -61,7 +61,7 @@ fn close_descriptors() {
 fn is_kept(name: &OsStr, value: &OsStr) -> bool {
     let is_plain = value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(b));
     match name.as_bytes() {
-        b"PATH" | b"HOME" | b"USER" | b"LOGNAME" | b"LD_LIBRARY_PATH" | b"LLVM_PROFILE_FILE" => true,
+        b"PATH" | b"HOME" | b"USER" | b"LOGNAME" | b"LD_LIBRARY_PATH" | b"LLVM_PROFILE_FILE" | b"FORERUN_BLESS" => true,
         b"TMPDIR" => is_plain,
         name => [&b"CARGO"[..], b"RUST", b"NEXTEST", b"FORERUN_TEST_"].iter().any(|begin| name.starts_with(begin)),
     }

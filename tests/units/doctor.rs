@@ -59,7 +59,7 @@ fn each_problem_is_shown_with_its_fix() {
         &format!("mend it: stop it (through its supervisor, or kill {pid}); or choose another port"),
         "state",
         "is not a folder",
-        "mend it: export FORERUN_STATE_DIR=",
+        "mend it: name a folder that can be written to: export FORERUN_STATE_DIR=",
         "the server gets 64:",
         "3 problems, 1 warning\n",
     ] {

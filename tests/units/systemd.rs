@@ -175,7 +175,7 @@ fn a_mistake_in_the_configuration_does_not_loop() {
     scene.systemd.kill(pid);
     eventually("it has given up", || scene.property("ActiveState") == "failed");
     assert_eq!(["NRestarts", "ExecMainStatus"].map(|p| scene.property(p)), ["1", "78"]);
-    assert!(scene.journal().contains("unknown key 'healht'; the nearest is 'health'"), "{}", scene.journal());
+    assert!(scene.journal().contains("unknown key 'healht'; did you mean 'health'"), "{}", scene.journal());
 }
 
 #[test]
