@@ -164,7 +164,7 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
     assert!(findings(&doctor(0), "systemd")[0].1.contains("does not start it by itself"));
 
     // A unit by hand, which drops what a sidecar says; and a script that stays.
-    let forerun = env!("CARGO_BIN_EXE_forerun");
+    let forerun = crate::common::Forerun;
     let state = format!("Environment=FORERUN_STATE_DIR={}", room.state().display());
     let service = format!("[Service]\nType=notify\n{state}\nExecStart={forerun} --config {file}\nNotifyAccess=main\n");
     systemd.systemctl(&["start", &name]);
