@@ -822,7 +822,7 @@ fn a_log_that_is_no_plain_file_is_named() {
         }
         // It was open before, so the server is none the worse.
         web.stops(what);
-        web.run("logs").expect_code(73).expect_line(&["'web'"]);
+        web.run("logs").expect_code(1).expect_line(&["'web' has no log"]);
         web.run(START).expect_code(73).expect_line(&["cannot open the log", "--log"]);
         assert!(web.left().is_empty(), "{what}");
         remove(&log);

@@ -1,4 +1,4 @@
-//! Foreground or detached: what the binary makes of the environment that it is really started in.
+//! Foreground or detached: the decision of the binary in real environments.
 
 mod common;
 
@@ -38,7 +38,7 @@ fn shell(room: &Room, script: &str, args: &[&str]) -> Command {
     shell
 }
 
-/// Whether `.scope` is the end of our own control group, as in a terminal of a desktop.
+/// Whether our own control group ends in `.scope`, as in a terminal of a desktop.
 fn in_a_scope() -> bool {
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     groups.lines().any(|line| line.ends_with(".scope"))
@@ -201,7 +201,7 @@ fn systemds_variables_of_our_own_unit_count_on_a_terminal() {
     }
 }
 
-/// A control group, removed in the end.
+/// A control group that is removed at the end.
 struct Group(std::path::PathBuf);
 
 impl Group {
@@ -237,7 +237,7 @@ fn detaching_below_inherited_variables_says_why_in_one_line() {
     let mut command = room.forerun();
     command.env("INVOCATION_ID", "a").env("SYSTEMD_EXEC_PID", "1").args(["--no-progress", "--", "sleep", "300"]);
     let started = done_on_terminal(&mut command).expect_code(0);
-    assert!(started.stdout.contains("is ready"), "{}", started.stdout);
+    assert!(started.stdout.contains(" is started; "), "{}", started.stdout);
     started.expect_line(&["forerun: detaching: systemd's variables were inherited from another unit"]);
 }
 
@@ -314,7 +314,7 @@ fn entered_from_outside_the_pid_namespace_it_is_a_container_unless_there_is_a_te
     };
     let without = done(&mut enter(&["setsid", "--wait"]));
     let with = done_on_terminal(&mut enter(&["env"]));
-    // unshare itself ignores what would end it before its child.
+    // unshare itself ignores signals that would end it before its child.
     common::signal(children.trim().parse().expect("a pid"), libc::SIGKILL);
     namespace.wait().expect("ended");
     let (without, with) = (parsed(without), parsed(with));

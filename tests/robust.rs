@@ -132,7 +132,7 @@ fn a_duration_beyond_the_clock_is_refused() {
         .expect_code(2)
         .expect_line(&["'500000000000y'", "too long; a duration is at most ten years"]);
     room.file("forerun.toml", "[[require]]\ncheck = 'exec:false'\nfix = 'true'\nfix-timeout = '500000000000y'\n");
-    room.run(&["--foreground", "--", "true"]).expect_code(78).expect_line(&["line 4: '500000000000y' is no duration"]);
+    room.run(&["--foreground", "--", "true"]).expect_code(78).expect_line(&["line 4: '500000000000y' is too long"]);
 }
 
 #[test]

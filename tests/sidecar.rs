@@ -133,7 +133,7 @@ fn hears(manager: &Manager, line: &str, limit: Duration) -> bool {
 }
 
 #[test]
-fn readiness_is_told_when_health_holds_and_then_the_sidecar_is_gone() {
+fn readiness_is_reported_when_the_server_is_healthy_and_then_the_sidecar_ends() {
     let scene = Scene::new();
     let (manager, go) = (Manager::new(&scene.room), scene.path("go"));
     let mut command = scene.command(&["--health", &scene.health()], &["--when", go.to_str().expect("UTF-8")]);
@@ -143,7 +143,7 @@ fn readiness_is_told_when_health_holds_and_then_the_sidecar_is_gone() {
     let starting = message(&manager, "STATUS=");
     assert!(starting.starts_with("STATUS=starting: waiting for 'http"), "{starting}");
     assert!(starting.contains("\nEXTEND_TIMEOUT_USEC=1"), "{starting}");
-    // The watchdog is another process's.
+    // The watchdog belongs to another process.
     assert!(!starting.contains("WATCHDOG"), "{starting}");
     scene.sidecar();
     assert!(!hears(&manager, "READY=1", SECOND / 2));
@@ -160,7 +160,7 @@ fn readiness_is_told_when_health_holds_and_then_the_sidecar_is_gone() {
 }
 
 #[test]
-fn who_speaks_is_who_was_told_to() {
+fn only_the_chosen_speaker_reports_readiness() {
     for (args, has_health) in [(&["--notify", "server"][..], true), (&[], false), (&["--notify", "auto"], false)] {
         let scene = Scene::new();
         let (manager, health) = (Manager::new(&scene.room), scene.health());
@@ -185,7 +185,7 @@ fn the_socket_of_another_unit_is_left_alone() {
 }
 
 #[test]
-fn what_the_sidecar_is_asked_for_needs_a_health_check() {
+fn options_for_the_sidecar_need_a_health_check() {
     let room = Room::new();
     for args in [&["--notify", "sidecar"][..], &["--ready-fd", "3"]] {
         let args = [&["--foreground"], args, &["--", "true"]].concat();
@@ -259,7 +259,7 @@ fn a_sidecar_is_nobodys_child_and_has_nothing_of_the_servers() {
     let (read, write) = std::io::pipe().expect("a pipe");
     let mut command = scene.command(&[], &[]);
     prepared(with_copies(&mut command, &write, &[9]), || {
-        // SAFETY: integers, and a disposition that is valid. A supervisor may have left all of it so.
+        // SAFETY: integers, and a disposition that is valid. A supervisor may start forerun in this state.
         unsafe {
             libc::signal(libc::SIGTERM, libc::SIG_IGN);
             let mut set = std::mem::zeroed();
@@ -280,7 +280,7 @@ fn a_sidecar_is_nobodys_child_and_has_nothing_of_the_servers() {
     assert_eq!(std::fs::read_link(format!("/proc/{sidecar}/cwd")).expect("a folder"), PathBuf::from("/"));
     for key in ["SigBlk", "SigIgn"] {
         let set = u64::from_str_radix(&process::status(sidecar, key), 16).expect("a set");
-        // 32 and 33 are the C library's own, which it lets nobody change.
+        // The C library owns 32 and 33 and lets nobody change them.
         assert_eq!(set & !(0b11 << 31), 0, "{key}: {set:x}");
     }
     let all = descriptors(sidecar);
@@ -295,14 +295,14 @@ fn a_sidecar_is_nobodys_child_and_has_nothing_of_the_servers() {
     let anonymous = smaps.lines().find_map(|l| l.strip_prefix("Anonymous:")).expect("a size");
     let anonymous: u64 = anonymous.trim().trim_end_matches(" kB").parse().expect("a number");
     assert!(anonymous <= 512, "{anonymous} KiB");
-    // On a SIGTERM it leaves at once; the server does not notice.
+    // On SIGTERM the sidecar leaves at once, and the server does not notice.
     send(sidecar, libc::SIGTERM);
     eventually("it has left", || !alive(sidecar));
     assert_eq!(answer(scene.port), Some(child.pid()));
 }
 
 #[test]
-fn it_ends_with_the_server_and_what_that_left_behind_ends_too() {
+fn it_ends_with_the_server_and_ends_what_the_server_left_behind() {
     for (ignores, signal) in [(false, libc::SIGKILL), (true, libc::SIGKILL), (false, libc::SIGTERM)] {
         let scene = Scene::new();
         scene.watch("");
@@ -314,14 +314,14 @@ fn it_ends_with_the_server_and_what_that_left_behind_ends_too() {
         assert_eq!(workers.len(), 3);
         send(child.pid(), signal);
         eventually("nothing is left", || left(&scene.room).iter().all(|&pid| pid == child.pid()));
-        // One that ends has lost its environment a moment before it is gone.
+        // A process that ends loses its environment a moment before it is gone.
         eventually("all are gone", || !alive(sidecar) && !workers.iter().any(|&pid| alive(pid)));
         scene.says(&["stopped 3 processes of 'web', pid"]);
     }
 }
 
 #[test]
-fn the_end_of_a_sidecar_is_none_of_the_server() {
+fn the_end_of_a_sidecar_does_not_end_the_server() {
     let scene = Scene::new();
     scene.watch("");
     let child = scene.serve(&mut scene.command(&[], &[]));
@@ -333,7 +333,7 @@ fn the_end_of_a_sidecar_is_none_of_the_server() {
 }
 
 #[test]
-fn descriptors_that_leak_are_told_once_and_again_when_they_double() {
+fn leaking_descriptors_are_reported_once_and_again_when_they_double() {
     let scene = Scene::new();
     let (manager, leak) = (Manager::new(&scene.room), scene.leak_option());
     let file = scene.room.file("state.db", "").display().to_string();
@@ -359,7 +359,7 @@ fn descriptors_that_leak_are_told_once_and_again_when_they_double() {
 }
 
 #[test]
-fn terminals_and_processes_that_leak_are_told() {
+fn leaking_terminals_and_processes_are_reported() {
     let scene = Scene::new();
     scene.watch("max-ptys = 3\nmax-processes = 5");
     let _child = scene.serve(&mut scene.command(&[], &["--leak", &scene.leak_option()]));
@@ -426,7 +426,7 @@ fn recovery_within_the_grace_cancels_and_time_asleep_does_not_count() {
 }
 
 #[test]
-fn an_unhealthy_server_is_ended_after_the_grace_and_told_why() {
+fn an_unhealthy_server_is_ended_after_the_grace_with_a_reason() {
     let scene = Scene::new();
     let sick = scene.path("sick");
     scene.watch("unhealthy-after = 2\ngrace = '300ms'\non-unhealthy = 'restart'");
@@ -456,7 +456,7 @@ fn quiet_never_silences_a_sidecar() {
 }
 
 #[test]
-fn what_was_never_healthy_is_never_ended() {
+fn a_server_that_was_never_healthy_is_never_ended() {
     let scene = Scene::new();
     scene.watch("unhealthy-after = 1\ngrace = '1ms'\non-unhealthy = 'restart'");
     let mut child = scene.serve(&mut scene.command(&["--health-timeout", "300ms"], &["--status", "503"]));
@@ -470,7 +470,7 @@ fn what_was_never_healthy_is_never_ended() {
 }
 
 #[test]
-fn refused_silent_wrong_status_and_wrong_body_are_told_apart() {
+fn refused_silent_wrong_status_and_wrong_body_have_different_reasons() {
     let scene = Scene::new();
     let sick = scene.path("sick");
     scene.watch("unhealthy-after = 1");
@@ -501,10 +501,10 @@ fn refused_silent_wrong_status_and_wrong_body_are_told_apart() {
 }
 
 #[test]
-fn readiness_is_never_told_of_a_stranger() {
+fn readiness_is_never_reported_for_a_stranger() {
     let scene = Scene::new();
     let (manager, go) = (Manager::new(&scene.room), scene.path("go"));
-    // Who is as old as the server, as far as the kernel tells, could be its own.
+    // A process with the same start time, as the kernel reports it, could belong to the server.
     process::let_a_tick_pass(std::process::id() as i32);
     let mut command = scene.room.forerun();
     command.args(["--foreground", "--name", "web", "--health", &scene.health(), "--health-timeout", "2s"]);
@@ -556,7 +556,7 @@ fn a_server_that_runs_its_start_script_again_keeps_its_sidecar() {
     scene.watch("");
     let (again, script) = (scene.path("again"), scene.path("server"));
     let port = scene.port.to_string();
-    // The first time around it waits to be told; then it is the server.
+    // The first time it waits for the file. The second time it is the server.
     let text = format!(
         "#!/bin/sh\nif [ ! -e {again} ]; then touch {again}; exec {forerun} --foreground -- {script}; fi\n\
          exec {fixture} serve {port} --answer-pid\n",
@@ -623,15 +623,15 @@ fn in_a_time_namespace_it_works_as_elsewhere() {
 }
 
 #[test]
-fn what_is_no_watch_is_told_with_its_line() {
+fn an_invalid_watch_table_is_an_error_with_its_line() {
     let room = Room::new();
     for (text, part) in [
         ("[watch]\ninterval = '0s'", "line 2: an 'interval' is at least 10ms"),
         ("[watch]\nunhealthy-after = 0", "line 2: 'unhealthy-after' counts attempts"),
         ("[watch]\nmax-fds = '0%'", "line 2: '0%' is neither"),
-        ("[watch]\non-leak = 'kill'", "unknown variant 'kill'"),
-        ("[watch]\nmax-ptys = -1", "line 2"),
-        ("notify = 'me'", "unknown variant 'me'"),
+        ("[watch]\non-leak = 'kill'", "line 2: on-leak is \"restart\" or \"warn\", not 'kill'"),
+        ("[watch]\nmax-ptys = -1", "line 2: max-ptys is a whole number: 64"),
+        ("notify = 'me'", "line 1: notify is \"auto\", \"sidecar\" or \"server\", not 'me'"),
         ("ready-fd = 1", "line 1: 1 is no descriptor for readiness"),
     ] {
         room.file("forerun.toml", &format!("{text}\n"));

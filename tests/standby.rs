@@ -1,4 +1,4 @@
-//! Standby: what a supervisor starts while its place is held waits for the holder to end, and then takes over.
+//! Standby: a start by a supervisor whose name or port is held waits until the holder ends, and then takes over.
 
 mod common;
 
@@ -19,10 +19,10 @@ use common::{
 
 const FORERUN: &str = env!("CARGO_BIN_EXE_forerun");
 
-/// From the holder's end to the standby's exec, at most.
+/// The longest time from the holder's end to the standby's exec.
 const SOON: Duration = Duration::from_millis(100);
 
-/// A forerun that is waited for, and what it says. Killed when dropped.
+/// A forerun that stands by, and its output. Killed when dropped.
 struct Forerun {
     child: Child,
     said: PathBuf,
@@ -45,13 +45,13 @@ impl Forerun {
         std::fs::read_to_string(&self.said).expect("UTF-8")
     }
 
-    /// The lines so far, whole ones.
+    /// The complete lines so far.
     fn lines(&self) -> Vec<String> {
         let text = self.text();
         text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(|line| line.trim_end().to_owned()).collect()
     }
 
-    /// Waits until it says that it stands by: the one line so far, which it returns.
+    /// Waits until it prints that it stands by. That is the only line so far, and is returned.
     #[track_caller]
     fn stands_by(&mut self) -> String {
         let there = holds_within(DEADLINE, || !self.lines().is_empty() || !self.runs());
@@ -92,7 +92,7 @@ impl Forerun {
         status.expect("a status")
     }
 
-    /// Waits until it has exited, with this code.
+    /// Waits until it has exited with this code.
     #[track_caller]
     fn exits(&mut self, code: i32) {
         let status = self.ended();
@@ -107,7 +107,7 @@ impl Drop for Forerun {
     }
 }
 
-/// What serves on a port, in a few words: so the same for every start of one service.
+/// A server on a port, as a command line. It is the same for each start of one service.
 fn service(port: u16) -> Vec<String> {
     let health = format!("http://127.0.0.1:{port}/");
     let program = fixture().display().to_string();
@@ -116,7 +116,7 @@ fn service(port: u16) -> Vec<String> {
         .to_vec()
 }
 
-/// A start of the service in the foreground, without a terminal, by nobody in particular.
+/// A start of the service in the foreground, without a terminal and without a supervisor.
 fn by_hand(room: &Room, port: u16, options: &[&str]) -> Command {
     let mut command = room.forerun();
     command.args(options).args(service(port));
@@ -124,21 +124,21 @@ fn by_hand(room: &Room, port: u16, options: &[&str]) -> Command {
     command
 }
 
-/// A start of the service below a supervisor.
+/// A start of the service under a supervisor.
 fn supervised(room: &Room, port: u16, options: &[&str]) -> Command {
     let mut command = by_hand(room, port, options);
     command.env("INVOCATION_ID", "0123");
     command
 }
 
-/// The same with somebody to notify.
+/// The same, with a service manager to notify.
 fn notified(room: &Room, port: u16, options: &[&str], manager: &Manager) -> Command {
     let mut command = supervised(room, port, options);
     command.env("NOTIFY_SOCKET", &manager.path);
     command
 }
 
-/// A start below a supervisor that guards a port and becomes the witness of a file.
+/// A start under a supervisor that guards a port and becomes the witness of a file.
 fn guarding(room: &Room, port: u16, options: &[&str]) -> (Command, PathBuf) {
     guarding_as("web", room, port, options)
 }
@@ -152,14 +152,14 @@ fn guarding_as(name: &str, room: &Room, port: u16, options: &[&str]) -> (Command
     (command, file)
 }
 
-/// A detached instance of the service that is healthy: its pid.
+/// Starts a healthy detached instance of the service and returns its pid.
 #[track_caller]
 fn detached(room: &Room, port: u16) -> i32 {
     done(room.forerun().arg("--detach").args(service(port))).expect_code(0);
     recorded(room)
 }
 
-/// The server of the record.
+/// The pid of the server in the record.
 #[track_caller]
 fn recorded(room: &Room) -> i32 {
     room.record("web")["process"]["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a pid")
@@ -171,7 +171,7 @@ fn kill(pid: i32) {
     eventually("it is gone", || !alive(pid));
 }
 
-/// A process that is none of ours and listens on the port.
+/// A process that is not ours and listens on the port.
 fn stranger(port: u16) -> common::Killed {
     let mut command = Command::new(fixture());
     let child = command.args(["serve", &port.to_string()]).stdout(Stdio::null()).spawn().expect("spawned");
@@ -179,14 +179,14 @@ fn stranger(port: u16) -> common::Killed {
     common::Killed(child)
 }
 
-/// A socket that is bound, and does not listen: nobody can see whose it is.
+/// A bound socket that does not listen. Nobody can see whose it is.
 fn bound(port: u16) -> socket2::Socket {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into()).expect("bound");
     socket
 }
 
-/// Waits for a message that has all of `parts`; those before it.
+/// Waits for a message that has all of `parts`, and returns the messages before it.
 #[track_caller]
 fn message(manager: &Manager, parts: &[&str]) -> Vec<String> {
     let begun = Instant::now();
@@ -202,7 +202,7 @@ fn message(manager: &Manager, parts: &[&str]) -> Vec<String> {
     panic!("no message with {parts:?} in {seen:?}");
 }
 
-/// All messages of a time.
+/// All messages that arrive within a time.
 fn messages(manager: &Manager, time: Duration) -> Vec<String> {
     let begun = Instant::now();
     let mut seen = Vec::new();
@@ -212,7 +212,7 @@ fn messages(manager: &Manager, time: Duration) -> Vec<String> {
     seen
 }
 
-// Who stands by, and behind whom.
+// Which starts stand by, and behind which holders.
 
 #[test]
 fn every_supervised_start_stands_by_behind_a_detached_instance() {
@@ -243,7 +243,7 @@ fn every_supervised_start_stands_by_behind_a_detached_instance() {
         let line = standby.stands_by();
         let who = format!("the name 'web' is held by pid {holder} ({}", fixture().display());
         assert!(line.contains(&who) && line.ends_with(", detached; stop it: forerun stop web"), "{what}: {line}");
-        // Its parent is what was started, where that is runsv.
+        // Under runsv the process that was started is the parent.
         for pid in left(&room).into_iter().filter(|&pid| pid != holder) {
             send(pid, libc::SIGTERM);
         }
@@ -299,13 +299,13 @@ fn a_supervised_start_stands_by_behind_a_socket_that_does_not_listen() {
     assert_eq!(recorded(&room), standby.pid());
 }
 
-/// The guarding start as another user, who cannot see whose the port is.
+/// The start that guards the port, as another user who cannot see the holder.
 fn as_nobody(room: &Room, port: u16, options: &[&str]) -> (Command, PathBuf) {
     let folder = room.path().join("nobody's");
     let _ = std::fs::create_dir(&folder);
     std::fs::set_permissions(room.path(), PermissionsExt::from_mode(0o755)).expect("readable");
     chown(&folder, Some(65534), Some(65534)).expect("given away");
-    // Wherever this was built need not be readable.
+    // This user may not be able to read the build folder.
     for (program, name) in [(PathBuf::from(FORERUN), "forerun"), (witness(), "witness")] {
         if !folder.join(name).exists() {
             done(Command::new("cp").arg(program).arg(folder.join(name))).expect_code(0);
@@ -350,7 +350,7 @@ fn a_start_that_is_not_supervised_exits_75_at_once() {
     let mut child = terminal.attach(&mut command).spawn().expect("spawned");
     assert_eq!(child.wait().expect("waited").code(), Some(75), "{}", terminal.shown());
     terminal.shows(&held);
-    // What asks for the foreground and is no supervisor.
+    // A start that asks for the foreground without being supervised.
     let mut forced = by_hand(&room, port, &[]);
     done(forced.env("FORERUN_FOREGROUND", "1")).expect_code(75).expect_line(&[&held, "stop it: forerun stop web"]);
     assert_eq!(answer(port), Some(holder));
@@ -405,8 +405,8 @@ fn a_standby_that_was_asked_for_by_hand_on_a_terminal_takes_over() {
 
 // Taking over.
 
-/// Ten times: how long after `end` of the holder the standby has executed its server. `next` makes a holder, and a
-/// standby behind it; `end` returns once it has ended the holder, with when it did.
+/// Measures ten times how long after the end of the holder the standby has executed its server. `next` makes a holder
+/// and a standby behind it. `end` ends the holder and returns the time.
 fn takeovers<H>(what: &str, program: &Path, mut next: impl FnMut() -> (H, Forerun), end: impl Fn(&mut H) -> Instant) {
     let mut took: Vec<Duration> = (0..10)
         .map(|_| {
@@ -433,7 +433,7 @@ fn takeovers_of_instances(what: &str, end: impl Fn(i32, &Room) -> Instant) {
     let room = Room::new();
     let port = free_port();
     let next = || {
-        // Not a supervisor that is recognised: `forerun stop` would refuse.
+        // The holder has no supervisor that is recognised, because `forerun stop` would refuse then.
         let holder = detached(&room, port);
         (holder, Forerun::start(&room, &mut by_hand(&room, port, &["--foreground"])))
     };
@@ -513,7 +513,7 @@ fn the_checks_run_after_the_takeover() {
     let options = ["--require", "exec:touch required; test -e there", "--wait", "exec:touch awaited; test -e go"];
     let mut standby = Forerun::start(&room, &mut supervised(&room, port, &options));
     standby.stands_by();
-    // The requirement did not hold so far, and nobody asked.
+    // The requirement did not hold so far, but it was not tried.
     assert!(!room.path().join("required").exists());
     room.file("there", "");
     kill(holder);
@@ -537,7 +537,7 @@ fn a_requirement_that_does_not_hold_after_the_takeover_exits_78() {
     std::fs::remove_file(there).expect("removed");
     kill(holder);
     standby.exits(78);
-    // What the holder may have left is still told by its record.
+    // The record of the holder still identifies what the holder may have left.
     assert_eq!(recorded(&room), holder);
 }
 
@@ -583,7 +583,7 @@ fn a_standby_uses_no_processor_time() {
     let _visible = stranger(ports[1]);
     let _unseen = bound(ports[2]);
     let manager = Manager::new(&held);
-    // What is left of an instance is looked for once, not again and again.
+    // What is left of an instance is searched once, not again and again.
     let leaves_a_record = |room: &Room| {
         let port = free_port().to_string();
         let args = ["--detach", "--name", "web", "--port", &port, "--"];
@@ -618,9 +618,9 @@ fn a_standby_uses_no_processor_time() {
         .map(|(what, command)| (*what, Forerun::start(if what.contains("dead") { &dead } else { &held }, command)))
         .collect();
     standbys.iter_mut().for_each(|(_, standby)| drop(standby.stands_by()));
-    // Nobody reads what the manager gets: a queue that is full is not waited for either.
+    // Nobody reads the messages to the manager. A full queue must not block either.
     let mut used = standbys.iter().map(|(what, _)| (*what, i64::MAX)).collect::<Vec<_>>();
-    // What it uses all the time it uses in each of three periods; a machine that is busy may add something to one.
+    // A steady use shows in each of three periods. A busy machine may add something to one of them.
     for _ in 0..3 {
         let before: Vec<_> = standbys.iter().map(|(_, standby)| ticks(standby.pid())).collect();
         std::thread::sleep(Duration::from_secs(5));
@@ -647,7 +647,7 @@ fn a_line_is_said_when_it_begins_when_the_holder_is_another_and_when_it_ends() {
     let second = recorded(&room);
     assert_ne!(first, second);
     eventually("it names the new holder", || standby.lines().len() > 1);
-    // Several looks at the place: one a second.
+    // The standby looks at the port several times, once a second.
     std::thread::sleep(Duration::from_millis(2500));
     kill(second);
     eventually("it serves", || answer(port) == Some(standby.pid()));
@@ -681,7 +681,7 @@ fn a_warning_about_the_name_is_not_repeated_while_it_stands_by() {
     let room = Room::new();
     let port = free_port();
     let _holder = stranger(port);
-    // Written by a forerun to come: its own, and no reason to fail.
+    // A newer forerun wrote it. It stays, and it is not a reason to fail.
     std::fs::create_dir_all(room.state().join("web")).expect("a folder");
     std::fs::write(room.state().join("web/record.json"), r#"{"version": 99}"#).expect("written");
     let mut standby = Forerun::start(&room, &mut guarding(&room, port, &[]).0);
@@ -692,7 +692,7 @@ fn a_warning_about_the_name_is_not_repeated_while_it_stands_by() {
     assert!(lines[0].contains("written by a newer forerun") && standby.runs(), "{lines:?}");
 }
 
-// What the service manager hears.
+// The messages to the service manager.
 
 #[test]
 fn a_healthy_instance_of_ours_makes_it_ready() {
@@ -707,7 +707,7 @@ fn a_healthy_instance_of_ours_makes_it_ready() {
         assert!(message.contains(&status) && message.contains("; stop it: forerun stop web\n"), "{seen:?}");
     }
     assert!(seen[0].contains("EXTEND_TIMEOUT_USEC="), "{seen:?}");
-    // Said once, and that is the end of the start's time.
+    // Readiness is reported once, and then the start timeout no longer counts.
     assert_eq!(messages(&manager, Duration::from_millis(1500)), Vec::<String>::new());
 }
 
@@ -791,7 +791,7 @@ fn without_anybody_to_notify_it_stands_by_for_longer_than_the_wait_timeout() {
     let mut holder = stranger(port);
     let manager = Manager::new(&room);
     let (mut command, file) = guarding(&room, port, &["--wait-timeout", "500ms"]);
-    // A unit's that is not ours: nothing waits for our start, and nothing is sent.
+    // The socket belongs to another unit: nothing waits for our start, and nothing is sent.
     let mut elsewhere = guarding_as("other", &room, port, &["--wait-timeout", "500ms"]).0;
     elsewhere.env("NOTIFY_SOCKET", &manager.path).env("SYSTEMD_EXEC_PID", holder.0.id().to_string());
     let mut standbys = [Forerun::start(&room, &mut command), Forerun::start(&room, &mut elsewhere)];
@@ -805,7 +805,7 @@ fn without_anybody_to_notify_it_stands_by_for_longer_than_the_wait_timeout() {
 }
 
 #[test]
-fn nothing_is_said_of_an_instance_to_a_manager_that_started_somebody_else() {
+fn a_manager_that_started_another_process_gets_no_messages() {
     let room = Room::new();
     let port = free_port();
     let holder = detached(&room, port);
@@ -971,7 +971,7 @@ fn no_standby_slips_in_while_the_holder_is_restarted_or_replaced() {
     }
 }
 
-// Who has the name.
+// Who holds the name.
 
 #[test]
 fn another_service_of_the_same_name_is_78_at_once_below_a_supervisor() {
@@ -1007,7 +1007,7 @@ fn another_service_of_the_same_name_is_78_at_once_below_a_supervisor() {
     ];
     for options in [&[][..], &["--on-conflict", "standby"]] {
         done(other_command(options).env("INVOCATION_ID", "0123")).expect_code(78).expect_line(&both);
-        // Without a terminal that is supervised, too.
+        // Without a terminal this start counts as supervised too.
         done(&mut other_command(&[options, &["--foreground"]].concat())).expect_code(78).expect_line(&both);
         done(other_command(options).env("FORERUN_FOREGROUND", "1")).expect_code(75).expect_line(&both);
     }
@@ -1020,7 +1020,7 @@ fn a_server_that_executes_itself_through_forerun_is_no_conflict_though_its_worke
     let room = Room::new();
     let port = free_port();
     let file = room.path().join("seen");
-    // It has everything that makes one stand by: a live record of the name, and a port that is held.
+    // This start finds everything that makes a start stand by: a live record of its name, and a held port.
     let again = format!("{FORERUN} --name web --port {port} -- {} {}", witness().display(), file.display());
     let text = format!(
         "#!/bin/sh\n{} serve {port} --answer-pid >listens & echo $FORERUN_INSTANCE >cookie\n\
@@ -1061,9 +1061,9 @@ fn a_start_script_that_runs_forerun_twice_is_one_instance() {
     assert_eq!(server.text(), "");
 }
 
-// What is left of an instance that is gone.
+// What an ended instance leaves behind.
 
-/// A worker of `options` keeps the port when the main process is killed; a start in the foreground ends it and serves.
+/// A worker with `options` keeps the port when main is killed. A start in the foreground ends the worker and serves.
 fn clears(start: &str, options: &[&str]) {
     let room = Room::new();
     let port = free_port();

@@ -1,10 +1,10 @@
-//! Under real supervisors: the bug that forerun is for, and that it is gone with forerun in the script's place.
+//! Tests under real supervisors: the bug that forerun solves, and that it is gone once the script executes forerun.
 
 mod common;
 #[path = "supervisors/harness.rs"]
 mod harness;
 
-/// Skips a test where the supervisor cannot run.
+/// Skips a test if the supervisor cannot run.
 macro_rules! needs {
     ($kind:expr) => {
         let missing = $kind.missing();
@@ -27,7 +27,7 @@ use harness::{Kind, Service, Supervisor, lines, script};
 
 const FORERUN: &str = env!("CARGO_BIN_EXE_forerun");
 
-/// The tests that every supervisor has to pass.
+/// The tests that every supervisor must pass.
 macro_rules! under {
     ($($module:ident $kind:expr),*) => {$(
         mod $module {
@@ -68,7 +68,7 @@ macro_rules! under {
 
 under!(under_systemd Kind::Systemd, under_runit Kind::Runit, under_s6 Kind::S6, under_supervisord Kind::Supervisord);
 
-/// Waits for an answer from another process than `before`.
+/// Waits for an answer from a process other than `before`.
 fn next_answer(port: u16, before: i32) -> i32 {
     let mut pid = before;
     eventually("another server answers", || {
@@ -78,8 +78,8 @@ fn next_answer(port: u16, before: i32) -> i32 {
     pid
 }
 
-/// The bug: the script starts the server behind the supervisor's back, finds something healthy and leaves. The
-/// supervisor sees its service end and starts the script again, which finds the port taken, and so on.
+/// The bug: the script starts the server in the background, finds something healthy and ends. The supervisor sees its
+/// service end and starts the script again, which finds the port taken, and so on.
 fn bootstrap_script(kind: Kind) {
     needs!(kind);
     let room = Room::new();
@@ -95,7 +95,7 @@ fn bootstrap_script(kind: Kind) {
     script(&start, &text);
     let mut web = Service::new("web", start.display().to_string());
     if kind == Kind::Systemd {
-        // Without it systemd kills the server each time that the script ends: restarts without end.
+        // Otherwise systemd kills the server each time the script ends: restarts without end.
         web.more = "KillMode=process";
     }
     let supervisor = Supervisor::boot(kind, &room, &[web]);
@@ -122,7 +122,7 @@ fn ten_kills(kind: Kind) {
         fixture().display(),
     );
     let supervisor = Supervisor::boot(kind, &room, &[Service::new("web", command)]);
-    // On a busy machine the server answers before its supervisor has written down that it started it.
+    // On a busy machine the server answers before its supervisor has recorded the start.
     let knows = |server: i32| {
         eventually("the supervisor's pid is the server's", || supervisor.pid("web") == Some(server));
     };
@@ -161,7 +161,7 @@ fn stands_by(room: &Room) {
     eventually("it stands by", || lines(&room.path().join("log"), "forerun: standby: ") > 0);
 }
 
-/// Somebody else has the port: one start, which waits.
+/// Another process holds the port: there is one start, which waits.
 fn stranger(kind: Kind) {
     needs!(kind);
     let room = Room::new();
@@ -171,7 +171,7 @@ fn stranger(kind: Kind) {
         Supervisor::boot(kind, &room, &[Service::new("web", format!("{FORERUN} {}", serving("web", port)))]);
     stands_by(&room);
     let standby = supervisor.pid("web");
-    // Every one of them restarts within a second or two.
+    // Each of the supervisors restarts within a second or two.
     let restarted = holds_within(Duration::from_secs(4), || supervisor.restarts(&room, "web") > 0);
     assert!(!restarted && supervisor.pid("web") == standby, "{}", supervisor.status("web"));
     drop(holder);
@@ -181,19 +181,19 @@ fn stranger(kind: Kind) {
     assert_eq!(log.lines().filter(|line| line.starts_with("forerun: ")).count(), 2, "{log}");
 }
 
-/// A person started it in a terminal, then its supervisor does.
+/// A person started the service in a terminal, and then its supervisor starts it.
 fn detached_instance(kind: Kind) {
     needs!(kind);
     let room = Room::new();
     let port = free_port();
     let service = serving("web", port);
-    // It appears once the detached instance is there.
+    // The file appears once the detached instance is there.
     let go = room.path().join("go");
     let command = format!("{FORERUN} {service}");
     let start = room.path().join("start.sh");
     script(&start, &format!("#!/bin/sh\nuntil [ -e {} ]; do sleep 0.02; done\nexec {command}\n", go.display()));
     let supervisor = Supervisor::boot(kind, &room, &[Service::new("web", start.display().to_string())]);
-    // Where a service's working directory differs from ours the instance would be another service.
+    // In another working directory the instance would belong to another service.
     let mut standby = 0;
     eventually("the script runs", || {
         standby = supervisor.pid("web").unwrap_or_default();
@@ -213,7 +213,7 @@ fn detached_instance(kind: Kind) {
     assert_eq!(supervisor.restarts(&room, "web"), 0);
 }
 
-/// What a supervisor runs is its to stop and to restart.
+/// Only the supervisor stops and restarts a service that it runs.
 fn refusals(kind: Kind) {
     needs!(kind);
     let room = Room::new();
@@ -256,7 +256,7 @@ fn refusals(kind: Kind) {
     assert_eq!(stopped.stdout, "web is not running\n");
 }
 
-/// What grows when something is left over.
+/// Counts that grow if anything is left over.
 #[derive(PartialEq, Debug)]
 struct Usage {
     processes: usize,
@@ -266,7 +266,7 @@ struct Usage {
 }
 
 impl Usage {
-    /// Of everything that was started in this room, supervisors too.
+    /// Processes that were started in this room, supervisors included.
     fn of(room: &Room) -> Self {
         let ours = common::process::with_entry(&format!("FORERUN_STATE_DIR={}", room.state().display()));
         let open: Vec<PathBuf> = ours
@@ -289,9 +289,9 @@ impl Usage {
     }
 }
 
-/// Ends the servers of `count` services, all of them `rounds` times, by turns with SIGTERM and SIGKILL. Afterwards
-/// nothing is more than it was after the tenth end of a server. (runit and s6 start a service once a second at most:
-/// several at once are several times as many restarts.)
+/// Ends the servers of `count` services, each one `rounds` times, by turns with SIGTERM and SIGKILL. Afterwards nothing
+/// has grown since the tenth end. (runit and s6 start a service at most once a second, so several at once give more
+/// restarts in the same time.)
 fn restarts(kind: Kind, count: usize, rounds: usize) {
     needs!(kind);
     let room = Room::new();
@@ -312,7 +312,7 @@ fn restarts(kind: Kind, count: usize, rounds: usize) {
             *server = next_answer(*port, *server);
         }
         if ends >= 10 && after_the_tenth.is_none() {
-            // A request that was answered is closed a moment later.
+            // A connection is closed a moment after its request was answered.
             let mut before = Usage::of(&room);
             eventually("it is quiet", || {
                 std::thread::sleep(Duration::from_millis(50));
@@ -350,7 +350,7 @@ fn restarts_under_s6_leave_nothing_over() {
     restarts(Kind::S6, 10, 8);
 }
 
-/// Two services with one server: one has forerun before it.
+/// Two services with the same server. One of them runs it through forerun.
 fn same_surroundings(kind: Kind) {
     needs!(kind);
     let room = Room::new();
@@ -367,7 +367,7 @@ fn same_surroundings(kind: Kind) {
         pid.expect("a pid")
     };
     let (plain, web) = (pid_of("plain"), pid_of("web"));
-    // A program that is still being loaded has its libraries open, for a moment.
+    // A program that is still loading has its libraries open for a moment.
     let both = || (Surroundings::of(&supervisor, web), Surroundings::of(&supervisor, plain));
     let mut seen = both();
     holds_within(Duration::from_secs(5), || {
@@ -384,7 +384,7 @@ fn same_surroundings(kind: Kind) {
     assert_eq!(plain.ignored, ignored);
 }
 
-/// What a supervisor gives to a process.
+/// What a process gets from a supervisor.
 #[derive(PartialEq, Debug)]
 struct Surroundings {
     parent: String,
@@ -431,18 +431,18 @@ impl Surroundings {
     }
 }
 
-/// Numbers of pipes and sockets differ between two processes.
+/// Inodes of pipes and sockets differ between two processes.
 fn kind_of(target: &Path) -> String {
     target.to_string_lossy().split(":[").next().unwrap_or_default().to_owned()
 }
 
-/// The signals of a line of /proc/PID/status; those from 32 on are the C library's business.
+/// The signals in a line of /proc/PID/status. Those from 32 on belong to the C library.
 pub fn signals(line: &str) -> Vec<i32> {
     let mask = line.split_whitespace().nth(1).and_then(|mask| u64::from_str_radix(mask, 16).ok()).expect("a mask");
     (1..32).filter(|signal| mask & 1 << (signal - 1) != 0).collect()
 }
 
-/// A permanent failure says so with one code, which each supervisor has its own way to stop at.
+/// A permanent failure has one exit code. Each supervisor has its own way to stop at it.
 fn permanent_failure(kind: Kind, room: &Room, more: &str) -> Supervisor {
     let command = format!("{FORERUN} --name web -- no-such-command-anywhere");
     Supervisor::boot(kind, room, &[Service { name: "web", command, more }])

@@ -1,10 +1,10 @@
-//! Units: what is printed, installed, kept up to date and removed; `forerun doctor`; the manual page.
+//! Units: printed, installed, kept up to date and removed. Also `forerun doctor` and the manual page.
 
 mod common;
 #[path = "supervisors/harness.rs"]
 mod harness;
 
-/// Skips a test where the supervisor cannot run.
+/// Skips a test if the supervisor cannot run.
 macro_rules! needs {
     ($kind:expr) => {
         let missing = $kind.missing();
@@ -46,17 +46,17 @@ fn config(room: &Room, name: &str, port: u16, more: &str) -> String {
     room.file("forerun.toml", &text).display().to_string()
 }
 
-/// A name that no other test, and nobody on this machine, has a unit of.
+/// A name for which no other test and nobody on this machine has a unit.
 fn unique(name: &str) -> String {
     format!("forerun-test-{name}-{}", std::process::id())
 }
 
-/// What a unit prints, one kind.
+/// The printed text of a unit of one kind.
 fn unit(room: &Room, kind: &str, words: &[&str]) -> String {
     room.run(&[&["unit", kind], words].concat()).expect_code(0).stdout
 }
 
-/// The words of a process.
+/// The command line of a process.
 fn words_of(cmdline: &Path) -> Vec<OsString> {
     let bytes = std::fs::read(cmdline).expect("a command line");
     let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use base64::Engine;
@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use ureq::config::Config;
 use ureq::http::header::AUTHORIZATION;
 use ureq::http::{HeaderName, HeaderValue, Uri};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, DefaultConnector, LazyBuffers, NextTimeout, RustlsConnector, Transport,
@@ -21,7 +21,7 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Proxy};
 
 use super::spec::{bare_host, port_of};
-use super::{Probe, Reason, net};
+use super::{Probe, Reason, answer, net};
 use crate::text::quoted;
 
 /// An attempt lasts at least this long before it is given up for a new one, and no less than a third of the
@@ -31,6 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const BUFFER: usize = 128 * 1024;
 /// How much of a body is searched.
 const BODY: u64 = 1 << 20;
+/// How many bytes of an answer tell which protocol it is.
+const FIRST: usize = 64;
+/// The variables that name a proxy, in ureq's order.
+const PROXIES: [&str; 6] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 
 /// What an answer must be.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +44,24 @@ pub struct Expectation {
     pub body: Option<String>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub insecure: bool,
+    /// Certificates in PEM that are trusted instead of the platform's.
+    pub authorities: Option<String>,
+}
+
+/// The certificates of a PEM text. Private keys and other items in it are ignored.
+///
+/// # Errors
+/// When the text has no certificate, or one that cannot be read.
+pub fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, &'static str> {
+    let mut certificates = Vec::new();
+    let mut roots = rustls::RootCertStore::empty();
+    for item in parse_pem(pem.as_bytes()) {
+        if let PemItem::Certificate(certificate) = item.map_err(|_| "it is not valid PEM")? {
+            roots.add(certificate.der().into()).map_err(|_| "it has a certificate that cannot be read")?;
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() { Err("it has no certificate in PEM") } else { Ok(certificates) }
 }
 
 /// An agent for one check.
@@ -47,13 +69,17 @@ pub struct Client {
     agent: Agent,
     /// Where the agent finds the connection that we made for it; nowhere when a proxy makes it.
     connection: Option<Connection>,
+    /// The proxy and the variable that names it, for messages.
+    proxy: Option<String>,
 }
 
 impl Client {
     pub fn new(url: &Uri, probe: &Probe) -> Self {
         let proxy = Proxy::try_from_env().filter(|proxy| !proxy.is_no_proxy(url) && !is_local(url));
+        let named = proxy.as_ref().map(named);
+        let authorities = probe.expect.authorities.as_deref().and_then(|pem| certificates(pem).ok());
         let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
+            .root_certs(authorities.map_or(RootCerts::PlatformVerifier, RootCerts::from))
             .disable_verification(probe.expect.insecure)
             .build();
         let connection = proxy.is_none().then(Connection::default);
@@ -73,11 +99,25 @@ impl Client {
             }
             None => Agent::with_parts(config, DefaultConnector::default(), DefaultResolver::default()),
         };
-        Client { agent, connection }
+        Client { agent, connection, proxy: named }
     }
 
     /// One attempt. The connection is made first: while it is refused, no request is ever built.
     pub fn attempt(
+        &self,
+        dialler: &mut net::Dialler,
+        url: &Uri,
+        expect: &Expectation,
+        limit: Duration,
+    ) -> Result<(), Reason> {
+        let attempt = self.try_once(dialler, url, expect, limit);
+        match &self.proxy {
+            Some(proxy) => attempt.map_err(|reason| Reason::Text(answer::through(proxy, &reason.to_string()))),
+            None => attempt,
+        }
+    }
+
+    fn try_once(
         &self,
         dialler: &mut net::Dialler,
         url: &Uri,
@@ -96,13 +136,21 @@ impl Client {
         for (name, value) in &expect.headers {
             request = request.header(name, value);
         }
-        let mut response = request.call().map_err(reason)?;
+        let first = || self.connection.as_ref().map(Connection::first).unwrap_or_default();
+        let mut response = request.call().map_err(|e| answer::reason(&e, url, &first()))?;
         let status = response.status().as_u16();
         let wanted = match expect.statuses.as_slice() {
             [] => (200..=399).contains(&status),
             ranges => ranges.iter().any(|range| range.contains(&status)),
         };
         if !wanted {
+            if status == 400 && url.scheme_str() == Some("http") {
+                let mut body = Vec::new();
+                let _ = response.body_mut().as_reader().take(BODY).read_to_end(&mut body);
+                if answer::wants_tls(&body) {
+                    return Err(Reason::Text(answer::speaks_tls(url)));
+                }
+            }
             return Err(Reason::Text(format!("status {status}")));
         }
         let Some(text) = &expect.body else { return Ok(()) };
@@ -111,7 +159,7 @@ impl Client {
         if body.windows(text.len()).any(|window| window == text.as_bytes()) {
             return Ok(());
         }
-        read?;
+        read.map_err(|e| answer::reason(&ureq::Error::from(e), url, &first()))?;
         Err(Reason::Text(format!("status {status}, and the body does not contain {}", quoted(text))))
     }
 }
@@ -133,14 +181,34 @@ fn is_local(url: &Uri) -> bool {
     net::is_loopback_name(host) || net::resolve(host, port_of(url)).is_ok_and(is_loopback)
 }
 
+/// A proxy's address and its variable. The user name and the password are left out.
+fn named(proxy: &Proxy) -> String {
+    let names = |variable: &&&str| std::env::var(variable).is_ok_and(|value| Proxy::new(&value).is_ok());
+    let variable = PROXIES.iter().find(names).map(|variable| format!(" ({variable})")).unwrap_or_default();
+    format!("the proxy {}:{}{variable}", proxy.host(), proxy.port())
+}
+
 /// A connection on its way to the agent, which would resolve in a thread and make a socket for each attempt.
 #[derive(Clone, Default, Debug)]
-struct Connection(Arc<Mutex<Option<TcpStream>>>);
+struct Connection {
+    stream: Arc<Mutex<Option<TcpStream>>>,
+    /// The first bytes that came on it.
+    first: Arc<Mutex<Vec<u8>>>,
+}
 
 impl Connection {
     fn put(&self, stream: TcpStream) {
-        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(stream);
+        locked(&self.first).clear();
+        *locked(&self.stream) = Some(stream);
     }
+
+    fn first(&self) -> Vec<u8> {
+        locked(&self.first).clone()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Resolver for Connection {
@@ -156,8 +224,9 @@ impl Connector<()> for Connection {
     type Out = Stream;
 
     fn connect(&self, _: &ConnectionDetails, _: Option<()>) -> Result<Option<Stream>, ureq::Error> {
-        let stream = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        Ok(stream.map(|stream| Stream { stream, buffers: LazyBuffers::new(BUFFER, BUFFER) }))
+        let stream = locked(&self.stream).take();
+        let first = Arc::clone(&self.first);
+        Ok(stream.map(|stream| Stream { stream, first, buffers: LazyBuffers::new(BUFFER, BUFFER) }))
     }
 }
 
@@ -165,6 +234,7 @@ impl Connector<()> for Connection {
 #[derive(Debug)]
 struct Stream {
     stream: TcpStream,
+    first: Arc<Mutex<Vec<u8>>>,
     buffers: LazyBuffers,
 }
 
@@ -183,7 +253,12 @@ impl Transport for Stream {
             return Err(ureq::Error::Timeout(timeout.reason));
         }
         self.stream.set_read_timeout(timeout.not_zero().map(|t| *t))?;
-        let count = self.stream.read(self.buffers.input_append_buf())?;
+        let input = self.buffers.input_append_buf();
+        let count = self.stream.read(input)?;
+        let mut first = locked(&self.first);
+        let wanted = FIRST.saturating_sub(first.len()).min(count);
+        first.extend_from_slice(&input[..wanted]);
+        drop(first);
         self.buffers.input_appended(count);
         Ok(count > 0)
     }
@@ -191,23 +266,5 @@ impl Transport for Stream {
     fn is_open(&mut self) -> bool {
         // Asked for before a connection is used again, which none is.
         false
-    }
-}
-
-/// An error's words, without ureq's own prefixes and never with the URL.
-fn reason(error: ureq::Error) -> String {
-    match error {
-        ureq::Error::Io(e) => net::reason(&e),
-        ureq::Error::Timeout(_) => "no answer".to_owned(),
-        ureq::Error::HostNotFound => "the name has no address".to_owned(),
-        ureq::Error::BadUri(_) => "not a URL that can be asked for".to_owned(),
-        other => match other.to_string().split_once("invalid peer certificate: ") {
-            // Some of rustls' reasons come nested: Other(OtherError(CaUsedAsEndEntity)).
-            Some((_, why)) => {
-                let why = why.rsplit('(').next().unwrap_or(why).trim_end_matches(')');
-                format!("the certificate is not valid: {why}")
-            }
-            None => other.to_string(),
-        },
     }
 }

@@ -2,7 +2,9 @@
 //! Checks: one condition that can be tried. [`spec`] has the grammar, [`run`] tries many at once, and the other
 //! files are one family of checks each. An attempt says why it failed in a few words, without the operand.
 
+mod answer;
 mod exec;
+mod hint;
 mod http;
 mod local;
 mod net;
@@ -14,7 +16,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use http::Expectation;
+pub use http::{Expectation, certificates};
 pub use local::{Lookup, find};
 pub use net::is_loopback_name;
 pub use spec::Check;

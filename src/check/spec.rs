@@ -3,14 +3,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ureq::http::Uri;
 
+use super::hint;
 use crate::text::{one_line, quoted};
 
-const KINDS: [&str; 12] = ["cmd", "file", "dir", "env", "tcp", "unix", "http", "https", "exec", "free", "fds", "ptys"];
+pub const KINDS: [&str; 12] =
+    ["cmd", "file", "dir", "env", "tcp", "unix", "http", "https", "exec", "free", "fds", "ptys"];
 
 /// One condition.
 #[derive(Clone, PartialEq, Debug)]
@@ -32,48 +35,59 @@ impl Check {
     /// Parses one CHECK.
     ///
     /// # Errors
-    /// A message that names the spec and says what would be right.
+    /// A message that names the spec and says what to write.
     pub fn parse(spec: &OsStr) -> Result<Check, String> {
-        Self::read(spec).map_err(|reason| format!("invalid check {}: {reason}", quoted(&redacted(spec))))
+        Self::read(spec).map_err(|reason| {
+            let shown = redacted(spec);
+            let reason = match Self::read(&shown) {
+                _ if shown == spec => reason,
+                Err(reason) => reason,
+                Ok(Check::Http(_)) => {
+                    "the user name or the password has a character that no URL may have; write it as %XX".to_owned()
+                }
+                Ok(_) => format!("only a URL can have a user name; write {}", one_line(&shown)),
+            };
+            format!("invalid check {}: {reason}", quoted(&shown))
+        })
     }
 
+    /// The reason of an error may have any part of the spec in it.
     fn read(spec: &OsStr) -> Result<Check, String> {
-        let bytes = spec.as_bytes();
-        let colon = bytes.iter().position(|&b| b == b':').unwrap_or(bytes.len());
-        let kind = std::str::from_utf8(&bytes[..colon]).unwrap_or_default();
-        let operand = OsStr::from_bytes(bytes.get(colon + 1..).unwrap_or_default());
+        let (kind, operand) = split(spec);
         if !KINDS.contains(&kind) {
-            let last = KINDS[KINDS.len() - 1];
-            let kinds = format!("{} or {last}", KINDS[..KINDS.len() - 1].join(", "));
-            return Err(format!("unknown kind '{}'; expected {kinds}", one_line(OsStr::from_bytes(&bytes[..colon]))));
+            return Err(hint::unknown(&one_line(spec), Path::exists));
         }
         if operand.is_empty() {
-            return Err(format!("nothing after '{kind}:'"));
+            return Err(format!("nothing after '{kind}:'; write {}", hint::form(kind)));
         }
         if operand.as_bytes().contains(&0) {
-            return Err("it has a NUL byte".to_owned());
+            return Err("it has a NUL byte; remove it".to_owned());
         }
-        let text = || operand.to_str().ok_or_else(|| "it is not UTF-8".to_owned());
+        let text = || operand.to_str().ok_or_else(|| format!("it is not UTF-8; write {}", hint::form(kind)));
         Ok(match kind {
             "cmd" => Check::Command(operand.to_owned()),
             "file" => Check::File(operand.into()),
             "dir" => Check::Directory(operand.into()),
-            "env" if operand.as_bytes().contains(&b'=') => return Err("a variable's name has no '='".to_owned()),
+            "env" if operand.as_bytes().contains(&b'=') => {
+                let name = one_line(operand.as_bytes().split(|&b| b == b'=').next().map_or(operand, OsStr::from_bytes));
+                return Err(format!("a variable's name has no '='; write env:{name}"));
+            }
             "env" => Check::Variable(text()?.to_owned()),
             "tcp" => {
                 let address = text()?;
-                let (host, port) = host_and_port(address.strip_prefix("//").unwrap_or(address))?;
-                Check::Tcp { host: host.ok_or("expected tcp:HOST:PORT")?, port }
+                let (host, port) = host_and_port(kind, address.strip_prefix("//").unwrap_or(address))?;
+                let host = host.ok_or_else(|| format!("the host is missing; write tcp:127.0.0.1:{port}"))?;
+                Check::Tcp { host, port }
             }
             "unix" => Check::Unix(operand.into()),
             "exec" => Check::Exec(operand.to_owned()),
             "free" => {
-                let (host, port) = host_and_port(text()?)?;
+                let (host, port) = host_and_port(kind, text()?)?;
                 Check::Free { host, port }
             }
-            "fds" => Check::Descriptors(count(text()?)?),
-            "ptys" => Check::Ptys(count(text()?)?),
-            _ => Check::Http(url(spec.to_str().ok_or("it is not UTF-8")?)?),
+            "fds" => Check::Descriptors(count(kind, text()?)?),
+            "ptys" => Check::Ptys(count(kind, text()?)?),
+            _ => Check::Http(url(kind, text()?)?),
         })
     }
 
@@ -149,55 +163,89 @@ pub fn port_of(uri: &Uri) -> u16 {
     uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 })
 }
 
+/// What is before the first colon, and what is after it.
+fn split(spec: &OsStr) -> (&str, &OsStr) {
+    let bytes = spec.as_bytes();
+    let colon = bytes.iter().position(|&b| b == b':').unwrap_or(bytes.len());
+    let kind = std::str::from_utf8(&bytes[..colon]).unwrap_or_default();
+    (kind, OsStr::from_bytes(bytes.get(colon + 1..).unwrap_or_default()))
+}
+
 /// A spec that does not parse, without what may be its userinfo: nobody knows where that ends.
 fn redacted(spec: &OsStr) -> OsString {
     let bytes = spec.as_bytes();
-    let start = bytes.windows(2).position(|w| w == b"//").map_or(bytes.len(), |at| at + 2);
+    let start = match (bytes.windows(2).position(|w| w == b"//"), split(spec).0) {
+        (Some(at), _) => at + 2,
+        (None, kind @ ("tcp" | "http" | "https" | "free")) => (kind.len() + 1).min(bytes.len()),
+        (None, kind) if KINDS.contains(&kind) => bytes.len(),
+        (None, _) => 0,
+    };
     match bytes[start..].iter().rposition(|&b| b == b'@') {
         Some(at) => OsStr::from_bytes(&[&bytes[..start], &bytes[start + at + 1..]].concat()).to_owned(),
         None => spec.to_owned(),
     }
 }
 
-fn url(text: &str) -> Result<Uri, String> {
+fn url(scheme: &str, operand: &str) -> Result<Uri, String> {
     // What parses without a fragment means the same with one, which no server ever sees.
-    let text = text.split('#').next().unwrap_or_default();
-    let uri: Uri = text.parse().map_err(|e| format!("not a URL: {e}"))?;
-    match (uri.scheme_str(), uri.host()) {
-        (Some("http" | "https"), Some(host)) if !host.is_empty() => {}
-        _ => return Err("expected http://HOST[:PORT]/PATH".to_owned()),
+    let text = format!("{scheme}:{}", operand.split('#').next().unwrap_or_default());
+    let host_and_port = operand.strip_prefix("//").unwrap_or_default();
+    let host_and_port = host_and_port.split(['/', '?', '#']).next().unwrap_or_default().rsplit('@').next();
+    let after_host = host_and_port.and_then(|text| text.rsplit(']').next()).unwrap_or_default();
+    if let Some((_, port)) = after_host.rsplit_once(':') {
+        number(port)?;
     }
-    let authority = uri.authority().map_or("", |a| a.as_str());
-    let host_part = authority.rsplit('@').next().unwrap_or_default();
-    let has_port = host_part.rsplit(']').next().is_some_and(|rest| rest.contains(':'));
-    if has_port && uri.port_u16().is_none_or(|p| p == 0) {
-        return Err("a port is a number from 1 to 65535".to_owned());
+    if operand.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("a URL has no spaces; write %20".to_owned());
     }
-    Ok(uri)
+    let uri = text.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some(scheme));
+    let uri = uri.filter(|uri| uri.host().is_some_and(|host| !host.is_empty()));
+    uri.ok_or_else(|| hint::url(scheme, &one_line(operand)))
 }
 
-fn host_and_port(text: &str) -> Result<(Option<String>, u16), String> {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (Some(host), port),
-        None => (None, text),
+/// The port that a text is.
+fn number(text: &str) -> Result<u16, String> {
+    let port = text.parse::<u16>().ok().filter(|&p| p > 0 && text.bytes().all(|b| b.is_ascii_digit()));
+    port.ok_or_else(|| format!("{} is not a port; a port is a number from 1 to 65535", quoted(text)))
+}
+
+fn host_and_port(kind: &str, text: &str) -> Result<(Option<String>, u16), String> {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        let is_name = kind == "tcp" && text.starts_with(char::is_alphabetic) && !text.contains('/');
+        return match is_name {
+            true => Err(format!("the port is missing; write tcp:{}:PORT", one_line(text))),
+            false => Ok((None, number(text)?)),
+        };
     };
-    let number = port.parse::<u16>().ok().filter(|&p| p > 0 && port.bytes().all(|b| b.is_ascii_digit()));
-    let number = number.ok_or_else(|| format!("'{}' is no port: a number from 1 to 65535", one_line(port)))?;
-    let Some(host) = host else { return Ok((None, number)) };
+    if let Some((port, path)) = port.split_once('/').filter(|(port, _)| kind == "tcp" && number(port).is_ok()) {
+        let host = one_line(host);
+        return Err(format!(
+            "a tcp check has no path; write http://{host}:{port}/{} or tcp:{host}:{port}",
+            one_line(path)
+        ));
+    }
+    let number = number(port)?;
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    if bare.is_none() && host.parse::<Ipv6Addr>().is_ok() {
+        return Err(format!("an IPv6 address goes in brackets; write {kind}:[{host}]:{number}"));
+    }
     if bare.is_none() && host.contains(':') {
-        return Err("an IPv6 address goes in brackets: [::1]:PORT".to_owned());
+        return Err(format!("an IPv6 address goes in brackets; write {kind}:[::1]:{number}"));
     }
     let bare = bare.unwrap_or(host);
-    if bare.is_empty() || bare.contains(|c: char| c.is_whitespace() || c.is_control() || "/[]@".contains(c)) {
-        return Err(format!("'{}' is no host", one_line(host)));
+    if bare.is_empty() {
+        return Err(format!("the host is missing; write {kind}:127.0.0.1:{number}"));
+    }
+    if bare.contains(|c: char| c.is_whitespace() || c.is_control() || "/[]@".contains(c)) {
+        return Err(format!("{} is not a host; write {kind}:HOST:{number}", quoted(host)));
     }
     Ok((Some(bare.to_owned()), number))
 }
 
-fn count(text: &str) -> Result<u64, String> {
+fn count(kind: &str, text: &str) -> Result<u64, String> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or_else(|| format!("'{}' is no whole number", one_line(text)))
+    let count = text.parse().ok().filter(|_| digits);
+    count.ok_or_else(|| format!("{} is not a whole number; write {}", quoted(text), hint::form(kind)))
 }
 
 #[cfg(test)]
@@ -234,26 +282,21 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (spec, part) in [
-            (
-                "tpc:db:5432",
-                "unknown kind 'tpc'; expected cmd, file, dir, env, tcp, unix, http, https, exec, free, fds or ptys",
-            ),
-            ("", "unknown kind ''"),
+            ("tpc:db:5432", "unknown kind 'tpc'; write tcp:db:5432"),
+            ("", "it is empty; the kinds are cmd, file, dir, env, tcp, unix, http, https, exec, free, fds and ptys"),
             ("tcp", "nothing after 'tcp:'"),
             ("tcp:", "nothing after 'tcp:'"),
-            ("tcp:db", "'db' is no port"),
-            ("tcp:5432", "expected tcp:HOST:PORT"),
-            ("tcp::1", "'' is no host"),
-            ("tcp:::1:80", "brackets"),
-            ("tcp:a:0", "'0' is no port"),
-            ("tcp:a:65536", "'65536' is no port"),
-            ("tcp:a:+1", "'+1' is no port"),
-            ("http://", "http"),
-            ("http:/x", "not a URL"),
-            ("http://a:99999/", "http"),
-            ("fds:-1", "'-1' is no whole number"),
-            ("fds:99999999999999999999", "no whole number"),
-            ("env:A=B", "no '='"),
+            ("tcp:::1:80", "write tcp:[::1]:80"),
+            ("tcp:a:0", "'0' is not a port"),
+            ("tcp:a:65536", "'65536' is not a port; a port is a number from 1 to 65535"),
+            ("tcp:a:+1", "'+1' is not a port"),
+            ("tcp:a b:1", "'a b' is not a host; write tcp:HOST:1"),
+            ("http://", "not a URL; write http://HOST:PORT/PATH"),
+            ("http://a:99999/", "'99999' is not a port"),
+            ("http://a/b c", "write %20"),
+            ("fds:-1", "'-1' is not a whole number; write fds:NUMBER"),
+            ("fds:99999999999999999999", "is not a whole number"),
+            ("env:A=B", "no '='; write env:A"),
             ("cmd:a\0b", "NUL"),
         ] {
             let error = parse(spec).expect_err(spec);
@@ -265,7 +308,11 @@ mod tests {
     fn userinfo_is_never_shown() {
         assert_eq!(parse("http://user:secret@h:1/p").expect("url").to_string(), "http://h:1/p");
         assert!(!parse("http://user:secret@h:x/p").expect_err("port").contains("secret"));
-        assert!(!parse("https://u:sec@ret@ h/p").expect_err("space").contains("ret"));
+        for spec in ["https://u:sec@ret@ h/p", "tcp:u:secret@h:1", "u:secret@h:1", "http:u:secret@h", "pg://u:secret@h"]
+        {
+            let error = parse(spec).expect_err(spec);
+            assert!(!error.contains("ret@") && !error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

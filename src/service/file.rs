@@ -68,6 +68,7 @@ pub struct CheckTable {
     #[serde(default)]
     pub headers: Option<Spanned<BTreeMap<String, String>>>,
     pub insecure: Option<Spanned<bool>>,
+    pub ca: Option<Spanned<PathBuf>>,
     pub hint: Option<String>,
     pub fix: Option<Spanned<String>>,
     pub fix_timeout: Option<Spanned<Text<Duration>>>,

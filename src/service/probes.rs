@@ -2,16 +2,18 @@
 //! The checks of a service: requirements, waits and health, from the command line and the file.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::Spanned;
 use ureq::http::{HeaderName, HeaderValue};
 
-use super::file::{CheckTable, Wrong};
+use super::file::{self, CheckTable, Wrong};
 use super::{Fault, HEALTH_TIMEOUT};
 use crate::check::{self, Check, Expectation, Probe};
 use crate::cli::Options;
+use crate::text::quoted;
 
 const FIX_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -43,7 +45,8 @@ pub fn plain_probe(spec: &OsStr, folder: &Path, timeout: Duration) -> Result<Pro
 
 fn probe(table: &CheckTable, folder: &Path, timeout: Duration) -> Result<Probe, Wrong> {
     let check = Check::parse(OsStr::new(table.check.get_ref())).map_err(|e| Wrong::at(&table.check, e))?;
-    let expect = expectation(table, matches!(check, Check::Http(_)))?;
+    let mut expect = expectation(table, matches!(check, Check::Http(_)))?;
+    expect.authorities = table.ca.as_ref().map(|ca| authorities(ca, &check, folder)).transpose()?;
     Ok(Probe { check: check.resolved_against(folder), timeout, expect })
 }
 
@@ -77,7 +80,21 @@ fn expectation(table: &CheckTable, is_http: bool) -> Result<Expectation, Wrong> 
         body: table.body.as_ref().map(|b| b.get_ref().clone()),
         headers,
         insecure: table.insecure.as_ref().is_some_and(|i| *i.get_ref()),
+        authorities: None,
     })
+}
+
+/// The certificates of a `ca` file, which are read before anything starts.
+fn authorities(ca: &Spanned<PathBuf>, check: &Check, folder: &Path) -> Result<String, Wrong> {
+    if !matches!(check, Check::Http(url) if url.scheme_str() == Some("https")) {
+        return Err(Wrong::at(ca, "'ca' needs an https check"));
+    }
+    let path = folder.join(ca.get_ref());
+    let wrong = |e: &dyn fmt::Display| Wrong::at(ca, format!("cannot use {} as 'ca': {e}", quoted(&path)));
+    let bytes = file::bytes(&path).map_err(|e| wrong(&e))?;
+    let pem = String::from_utf8_lossy(&bytes).into_owned();
+    check::certificates(&pem).map_err(|e| wrong(&e))?;
+    Ok(pem)
 }
 
 pub fn requirement(table: &CheckTable, folder: &Path) -> Result<Requirement, Wrong> {

@@ -78,6 +78,7 @@ pub struct Health {
     body: Option<String>,
     headers: Vec<(String, Vec<u8>)>,
     insecure: bool,
+    authorities: Option<String>,
 }
 
 impl Health {
@@ -91,6 +92,7 @@ impl Health {
             body: expect.body.clone(),
             headers: headers.collect(),
             insecure: expect.insecure,
+            authorities: expect.authorities.clone(),
         }
     }
 
@@ -105,7 +107,8 @@ impl Health {
             Ok((HeaderName::from_bytes(name.as_bytes()).map_err(|e| e.to_string())?, value))
         };
         let headers = self.headers.into_iter().map(header).collect::<Result<_, String>>()?;
-        let expect = Expectation { statuses: self.statuses, body: self.body, headers, insecure: self.insecure };
+        let Health { statuses, body, insecure, authorities, .. } = self;
+        let expect = Expectation { statuses, body, headers, insecure, authorities };
         Ok(Probe { check: Check::parse(&OsString::from(&self.check))?, timeout: self.timeout, expect })
     }
 }

@@ -46,11 +46,11 @@ pub struct Site<'a> {
     pub environment: &'a Environment,
     /// The arguments of this forerun.
     pub arguments: &'a [OsString],
-    /// The current folder, as it was named.
+    /// The current folder, as the caller named it.
     pub here: &'a Path,
 }
 
-/// Who makes a unit: from where, and with which options.
+/// The caller who makes a unit, with the options.
 pub struct Caller<'a> {
     pub options: &'a Options,
     pub site: Site<'a>,

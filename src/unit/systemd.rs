@@ -246,7 +246,9 @@ pub fn stop(control: &Control) -> Result<(), Error> {
         log::warn!("{e}; continuing");
         let wanted = control.place.unit.parent().into_iter().flat_map(|folder| WANTS.map(|wants| folder.join(wants)));
         let mut links = wanted.map(|wants| wants.join(unit(control))).filter(|link| link.is_symlink());
-        links.try_for_each(std::fs::remove_file).map_err(|e| Error::State(format!("cannot disable it: {e}")))
+        links
+            .try_for_each(std::fs::remove_file)
+            .map_err(|e| Error::State(format!("cannot disable {}: {e}", quoted(&control.place.unit))))
     })
 }
 

@@ -178,7 +178,7 @@ fn unit(room: &Room, kind: &str, words: &[&str], main: &str) -> Vec<File> {
                 *text = text.replace(&here, there);
             }
         }
-        for word in ["user=", "User=", "made by "] {
+        for word in ["user=", "User=", "The user "] {
             *text = text.replace(&format!("{word}{}", user.name), &format!("{word}{}", USER.0));
         }
     }

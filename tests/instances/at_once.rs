@@ -7,7 +7,7 @@ use crate::common::process::children;
 use crate::common::{Room, accepts, alive, collect, done, eventually, free_port};
 use crate::{assert_nothing_left, begun, files, json, left, number, recorded, script, serve, serving, suspend};
 
-/// The server that is recorded serves, with its one worker, and there is nothing else.
+/// The recorded server and its one worker run, and nothing else.
 #[track_caller]
 fn assert_one_server(room: &Room, port: u16) {
     let pid = recorded(room).expect("a pid");
@@ -39,7 +39,7 @@ fn starts_restarts_and_stops_at_once_leave_one_server_or_none() {
         let all: Vec<_> = (0..9).map(command).collect();
         for (at, child) in all.into_iter().enumerate() {
             let output = collect(child);
-            // A start that a stop ended exits 143. A restart has no record to go by after a stop.
+            // A start that is ended by a stop exits 143. After a stop, a restart has no record.
             let allowed: &[i32] = [&[0, 143][..], &[0, 1, 143], &[0]][at % 3];
             assert!(output.status.code().is_some_and(|code| allowed.contains(&code)), "{at}: {output:?}");
         }
@@ -52,7 +52,7 @@ fn starts_restarts_and_stops_at_once_leave_one_server_or_none() {
     assert_one_server(&room, port);
 }
 
-/// Runs a command and kills it ever later, until it was not in time; `check` follows each time.
+/// Runs a command and kills it later each time, until it ends before that. Calls `check` each time.
 fn killed_at_any_moment(start: impl Fn() -> Child, mut check: impl FnMut()) {
     let mut delay = Duration::ZERO;
     loop {
@@ -130,7 +130,7 @@ fn a_server_that_is_suspended_is_killed_after_the_grace() {
 #[test]
 fn what_is_started_while_a_stop_is_under_way_goes_too() {
     let room = Room::new();
-    // On SIGTERM it starts another process of its session, and ends.
+    // On SIGTERM the server starts another process in its session, and ends.
     let text = "trap 'sleep 300 & exit 0' TERM; echo > up; while :; do sleep 0.01; done";
     script(&room, &[], text);
     room.run(&["stop", "web"]).expect_code(0);

@@ -1,4 +1,4 @@
-//! stop, restart and --replace from within the instance that is to end: a web terminal's shell, a hook.
+//! stop, restart and --replace from within the instance that must end: from a shell in a web terminal, or from a hook.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::common::process::{self, children};
 use crate::common::{Room, accepts, alive, done, eventually, free_port};
 use crate::{assert_nothing_left, files, left, recorded, serve, serving};
 
-/// forerun, as the shell scripts here call it.
+/// How the shell scripts here call forerun.
 const FORERUN: &str = concat!("'", env!("CARGO_BIN_EXE_forerun"), "'");
 
 /// A server that runs the script `todo` in `place`.
@@ -23,16 +23,16 @@ fn run(room: &Room, text: &str) {
     std::fs::rename(room.path().join("todo.new"), room.path().join("todo")).expect("renamed");
 }
 
-/// A file that a script made whole.
+/// The content of a file that a script wrote completely.
 #[track_caller]
 fn code(room: &Room) -> String {
     process::appears(&room.path().join("code")).trim().to_owned()
 }
 
-/// What notes the exit code of the command before it.
+/// A command that records the exit code of the command before it.
 const NOTE: &str = "; echo $? > code.new; mv code.new code";
 
-/// Where scripts of a server run, and what the shell there does about the end of its terminal.
+/// Where a server runs the scripts, and how the shell there reacts to the end of its terminal.
 const PLACES: [(&str, &str); 5] =
     [("terminal", "trap '' HUP"), ("terminal", "trap : HUP"), ("session", ":"), ("group", ":"), ("here", ":")];
 
@@ -75,13 +75,13 @@ fn a_stop_whose_shell_dies_with_the_terminal_is_finished() {
 fn a_stop_on_a_terminal_that_ends_exits_0() {
     let room = Room::new();
     server(&room, free_port(), "terminal", &[]);
-    // What it would say goes nowhere.
+    // The output goes nowhere.
     run(&room, &format!("trap '' HUP; {FORERUN} stop web{NOTE}"));
     assert_eq!(code(&room), "0");
     eventually("nothing is left", || left(&room).is_empty());
 }
 
-/// The signals with which servers end what they started.
+/// The signals with which servers end their children.
 const SIGNALS: [&str; 3] = ["1", "15", "9"];
 
 #[test]
@@ -100,7 +100,7 @@ fn a_stop_is_finished_though_the_server_kills_its_children() {
     }
 }
 
-/// Waits for another healthy server than `before`, and for nothing else to run.
+/// Waits for a healthy server other than `before`, and until nothing else runs.
 #[track_caller]
 fn one_new_server(room: &Room, port: u16, before: i32, what: &str) {
     eventually(&format!("a new one: {what}"), || {

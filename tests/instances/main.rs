@@ -1,4 +1,4 @@
-//! What is asked of instances: stop, restart, status, logs and fds, of real servers, from outside and from within.
+//! Commands for instances (stop, restart, status, logs, fds) with real servers, from outside and from within.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -38,7 +38,7 @@ fn serving(room: &Room, port: u16, options: &[&str], args: &[&str]) -> Command {
     detached(room, &all, fixture(), &[&["serve", &port.to_string()], args].concat())
 }
 
-/// Starts such a one, and says its pid.
+/// Starts such a server and returns its pid.
 #[track_caller]
 fn serve(room: &Room, port: u16, options: &[&str], args: &[&str]) -> i32 {
     pid(&done(&mut serving(room, port, &[&["--json"], options].concat(), args)).expect_code(0))
@@ -51,8 +51,8 @@ fn script(room: &Room, options: &[&str], text: &str) -> i32 {
     pid(&done(&mut detached(room, &options, "/bin/sh", &["-c", text])).expect_code(0))
 }
 
-/// A service in the foreground, in a session of its own and without a terminal, started by `starter` (forerun itself,
-/// or what runs it), with `stderr` for its output. It is listening.
+/// A service in the foreground, in its own session and without a terminal. `starter` is forerun or the process that
+/// runs it, and `stderr` takes its output. Returns once the server listens.
 #[track_caller]
 fn in_foreground(starter: &mut Command, port: u16, stderr: impl Into<Stdio>) -> Killed {
     starter.args(["--name", "web", "--port", &port.to_string(), "--"]).arg(fixture());
@@ -63,14 +63,14 @@ fn in_foreground(starter: &mut Command, port: u16, stderr: impl Into<Stdio>) -> 
     owned
 }
 
-/// Everything that runs in the room's folder, whatever it shows of its environment.
+/// All processes in the room's folder, even if they overwrote their environment.
 fn in_folder(room: &Room) -> Vec<i32> {
     let folder = room.path().canonicalize().expect("a path");
     let is_there = |pid: &i32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(&folder));
     pids().into_iter().filter(|pid| is_there(pid) && alive(*pid)).collect()
 }
 
-/// Kills what runs in the room's folder in the end, for servers that overwrite their environment.
+/// Kills all processes in the room's folder at the end, because some servers overwrite their environment.
 struct Cleared<'a>(&'a Room);
 
 impl Drop for Cleared<'_> {
@@ -96,7 +96,7 @@ fn number(value: &Value) -> i32 {
     value.as_i64().and_then(|number| number.try_into().ok()).unwrap_or_else(|| panic!("no number: {value}"))
 }
 
-/// The pid that is recorded.
+/// The pid in the record.
 fn recorded(room: &Room) -> Option<i32> {
     let text = std::fs::read(room.state().join("web/record.json")).ok()?;
     serde_json::from_slice::<Value>(&text).ok()?["process"]["pid"].as_i64()?.try_into().ok()
@@ -108,14 +108,14 @@ fn pid_in(path: PathBuf) -> i32 {
     process::appears(&path).trim().parse().expect("a pid")
 }
 
-/// Kills a process, and it alone, and waits for its end.
+/// Kills only this process, and waits for its end.
 #[track_caller]
 fn kill(pid: i32) {
     send(pid, libc::SIGKILL);
     eventually("it is gone", || !alive(pid));
 }
 
-/// Suspends a process, and waits until it is: SIGTERM would overtake the signal.
+/// Suspends a process and waits until it is suspended. Otherwise SIGTERM would overtake the signal.
 #[track_caller]
 fn suspend(pid: i32) {
     send(pid, libc::SIGSTOP);
@@ -130,14 +130,14 @@ fn files(room: &Room) -> Vec<String> {
     names
 }
 
-/// Nothing runs, and no file is there that a start would not find again anyway.
+/// Nothing runs, and no file is left that a start would not make again.
 #[track_caller]
 fn assert_nothing_left(room: &Room) {
     assert_eq!(left(room), Vec::<i32>::new());
     assert_eq!(files(room), ["lock", "server.log"]);
 }
 
-/// A command that is not the test's to wait for at once, with the signals that a terminal would give it.
+/// Spawns a command that the test does not wait for yet, with the signal dispositions that a terminal would give it.
 #[track_caller]
 fn begun(command: &mut Command) -> Child {
     with_plain_signals(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned")

@@ -1,4 +1,4 @@
-//! stop: the whole of an instance and nothing else.
+//! stop: ends all of an instance and nothing else.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -88,7 +88,7 @@ fn the_grace_is_that_of_the_start_unless_one_is_given() {
         }
         let options: &[&str] = if in_file { &[] } else { &["--grace", "600ms"] };
         serve(&room, free_port(), options, &["--ignore-term"]);
-        // The file says something else by now, which is of the next start.
+        // The file has another grace by now, which is for the next start.
         if in_file {
             room.file("forerun.toml", "grace = '10m'\n");
         }
@@ -125,7 +125,7 @@ fn what_does_not_run_is_said_to_and_is_no_error() {
     serve(&room, free_port(), &[], &[]);
     room.run(&["stop", "web"]).expect_code(0);
     assert_eq!(room.run(&["stop", "web"]).expect_code(0).stdout, "web is not running\n");
-    // Dead without a word, and nothing left of it.
+    // Main died by itself, and nothing is left of it.
     kill(serve(&room, free_port(), &[], &[]));
     assert_eq!(room.run(&["stop", "web"]).expect_code(0).stdout, "web is not running\n");
     assert_nothing_left(&room);
@@ -135,7 +135,7 @@ fn what_does_not_run_is_said_to_and_is_no_error() {
 fn one_that_was_started_in_the_foreground_by_hand_obeys() {
     let room = Room::new();
     let port = free_port();
-    // A shell with job control gives it a process group; its session is somebody else's.
+    // A shell with job control gives it a process group. The session belongs to the shell.
     let mut bystander = Killed(
         in_own_session(Command::new(fixture()).args(["serve", &free_port().to_string()])).spawn().expect("spawned"),
     );
@@ -155,7 +155,7 @@ fn one_that_was_started_in_the_foreground_by_hand_obeys() {
 fn a_script_that_ran_it_in_the_foreground_goes_on() {
     let room = Room::new();
     let port = free_port();
-    // Same session, same process group: the script's, not the server's.
+    // Session and process group are those of the script, not of the server.
     let mut shell = Command::new("/bin/sh");
     let text = "\"$@\"; echo $? > code; exec sleep 100";
     shell.args(["-c", text, "sh", env!("CARGO_BIN_EXE_forerun"), "--foreground"]).current_dir(room.path());

@@ -1,4 +1,4 @@
-//! stop: what a main process that is gone left behind, and what left the instance.
+//! stop: processes that an ended main left behind, and processes that left the instance.
 
 use std::process::Command;
 
@@ -130,11 +130,11 @@ fn stop_all_takes_what_left() {
 fn stop_all_takes_what_left_after_plain_stops_too() {
     let room = Room::new();
     let file = room.path().join("escaped");
-    // A zombie is something of an instance: what nobody reaps comes to us, and we do.
+    // A zombie belongs to an instance too. Orphans that nobody reaps are reparented to forerun, which reaps them.
     nix::sys::prctl::set_child_subreaper(true).expect("set");
     let server = serve(&room, free_port(), &[], &["--escape", file.to_str().expect("UTF-8")]);
     let escaped = pid_in(file);
-    // As often as one likes.
+    // This can be repeated.
     for at in 0..3 {
         if at == 1 {
             nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(server), None).expect("reaped");
@@ -221,7 +221,7 @@ fn a_tmux_server_survives_a_restart() {
     skip_unless!(has("tmux"), "tmux is not installed");
     let room = Room::new();
     let server = tmux(&room);
-    // It is there already, and the new one is as good.
+    // The tmux server exists already, and a new one would do as well.
     std::fs::remove_file(room.path().join("up")).expect("removed");
     let restarted = room.run(&["restart", "web"]);
     assert!(alive(server), "{}{}", restarted.stdout, restarted.stderr);

@@ -1,4 +1,4 @@
-//! What a supervisor runs is its to stop and to start again, and its commands are named.
+//! Only the supervisor stops and restarts an instance that it runs. forerun names the supervisor's commands.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use crate::common::process::send;
 use crate::common::{Room, accepts, alive, done, free_port};
 use crate::{Killed, files, in_foreground, json, left, number, recorded, serving};
 
-/// A supervised instance: the variables that tell of it, or the name of what started it.
+/// A supervised instance: the variables that mark the supervisor, or the name of the parent.
 enum By {
     Variables(&'static [(&'static str, &'static str)]),
     Parent(&'static str),
@@ -14,7 +14,7 @@ enum By {
 
 const SYSTEMD: By = By::Variables(&[("INVOCATION_ID", "0123456789abcdef")]);
 
-/// Starts one. What is returned is forerun, or its parent.
+/// Starts a supervised instance. Returns forerun or its parent.
 #[track_caller]
 fn supervised(room: &Room, by: &By, port: u16) -> Killed {
     let mut forerun = room.forerun();
@@ -32,7 +32,7 @@ fn supervised(room: &Room, by: &By, port: u16) -> Killed {
     }
 }
 
-/// Writes another control group into the record: that of a unit.
+/// Writes the control group of a unit into the record.
 fn put_into(room: &Room, group: &str) {
     let mut record = room.record("web");
     record["cgroup"] = group.into();
@@ -148,7 +148,7 @@ fn what_it_left_behind_when_it_died_may_be_stopped() {
     assert!(stopped.stdout.contains("stopped 2 processes"), "{}", stopped.stdout);
     assert_eq!(left(&room), Vec::<i32>::new());
     assert_eq!(files(&room), ["lock"]);
-    // To start it again is the supervisor's all the same; that it is gone is all that there is to say.
+    // Only the supervisor may start it again. forerun can only say that it is gone.
     room.run(&["restart", "web"]).expect_code(1);
 }
 
@@ -182,7 +182,7 @@ fn standby_takes_over_after_a_stop() {
     assert!(!alive(detached));
     crate::eventually("it serves", || accepts(port));
     assert!(standby.is_well());
-    // From now on it is the supervisor's.
+    // From now on the supervisor runs it.
     room.run(&["stop", "web"]).expect_code(75);
     let status = json(&room.run(&["status", "web", "--json"]).expect_code(0));
     assert_eq!((number(&status["pid"]), &status["supervisor"]), (standby.pid(), &"systemd".into()));

@@ -1,5 +1,5 @@
-//! Real supervisors, each in a folder and with a life of its own: it ends with the value, and also when the test
-//! process is killed (keep.sh and systemd.sh end what they keep when their stdin does).
+//! Real supervisors, each in its own folder. One ends when its value is dropped, and also when the test process is
+//! killed (keep.sh and systemd.sh end what they keep when their stdin closes).
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Why it cannot run here.
+    /// The reason why it cannot run here.
     pub fn missing(self) -> Option<&'static str> {
         if !has("bash") {
             return Some("no bash");
@@ -56,12 +56,12 @@ fn systemd_missing() -> Option<&'static str> {
     (!status.is_ok_and(|s| s.success())).then_some("namespaces are not permitted")
 }
 
-/// A service for any of them.
+/// A service that any of the supervisors can run.
 pub struct Service<'a> {
     pub name: &'a str,
-    /// Words that a shell, systemd and supervisord read alike.
+    /// A command line that a shell, systemd and supervisord read in the same way.
     pub command: String,
-    /// Lines for the `[Service]` or `[program:]` section; for runit and s6 what ./finish does.
+    /// Lines for the `[Service]` or `[program:]` section. For runit and s6: the body of ./finish.
     pub more: &'a str,
 }
 
@@ -81,7 +81,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Boots one that runs `services`.
+    /// Boots a supervisor that runs `services`.
     pub fn boot(kind: Kind, room: &Room, services: &[Service]) -> Self {
         let folder = room.path().join("supervisor");
         fs::create_dir(&folder).expect("a folder");
@@ -124,7 +124,7 @@ impl Supervisor {
         supervisor
     }
 
-    /// Boots a supervisord whose folder of units has this one. `supervisorctl` finds it from the supervisor's folder.
+    /// Boots a supervisord that reads this folder of units. `supervisorctl` finds it from the supervisor's folder.
     pub fn boot_with(room: &Room, unit: &str) -> Self {
         let units = room.path().join("units");
         fs::create_dir_all(&units).expect("a folder");
@@ -132,7 +132,7 @@ impl Supervisor {
         Self::boot(Kind::Supervisord, room, &[])
     }
 
-    /// The folder that it scans, or its configuration is in.
+    /// The folder that it scans, or that contains its configuration.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -144,14 +144,14 @@ impl Supervisor {
         assert!(!self.init.is_empty(), "the private systemd did not come up");
     }
 
-    /// Runs a command where the supervisor is, and returns what it prints.
+    /// Runs a command inside the supervisor's namespaces and returns its output.
     #[track_caller]
     pub fn inside(&self, words: &[&str]) -> String {
         let done = self.done_inside(words);
         done.stdout.trim_end().to_owned() + if done.code == Some(0) { "" } else { done.stderr.trim_end() }
     }
 
-    /// Runs a command where the supervisor is, to its end.
+    /// Runs a command inside the supervisor's namespaces, to its end.
     #[track_caller]
     pub fn done_inside(&self, words: &[&str]) -> Done {
         let mut command = match self.kind {
@@ -165,7 +165,7 @@ impl Supervisor {
         done(command.args(&words[1..]).current_dir("/").stdin(Stdio::null()))
     }
 
-    /// Runs forerun where the supervisor is.
+    /// Runs forerun inside the supervisor's namespaces.
     #[track_caller]
     pub fn forerun(&self, room: &Room, words: &[&str]) -> Done {
         let state = format!("FORERUN_STATE_DIR={}", room.state().display());
@@ -173,12 +173,12 @@ impl Supervisor {
         self.done_inside(&[&["env", "-i", path, &state, env!("CARGO_BIN_EXE_forerun")], words].concat())
     }
 
-    /// Runs what was printed as the supervisor's own command.
+    /// Runs a command that forerun printed as the supervisor's own.
     #[track_caller]
     pub fn obey(&self, command: &str) {
         let conf = self.folder.join("conf");
         let conf = conf.to_str().expect("UTF-8");
-        // A person has it where supervisorctl looks for it.
+        // A person keeps the configuration where supervisorctl looks for it.
         let mut words: Vec<_> = command.split(' ').collect();
         if self.kind == Kind::Supervisord {
             words.splice(1..1, ["-c", conf]);
@@ -198,7 +198,7 @@ impl Supervisor {
         self.inside(&["systemctl", "show", "-P", name, unit])
     }
 
-    /// Writes a unit; a daemon-reload makes it known.
+    /// Writes a unit. systemd knows it after a daemon-reload.
     pub fn unit(&self, name: &str, text: &str) {
         fs::write(format!("/proc/{}/root/run/systemd/system/{name}", self.init), text).expect("written");
     }
@@ -224,7 +224,7 @@ impl Supervisor {
         }
     }
 
-    /// What the supervisor says of a service, in its own words.
+    /// The supervisor's own report about a service.
     pub fn status(&self, service: &str) -> String {
         let folder = self.folder.join(service);
         let folder = folder.to_str().expect("UTF-8");
@@ -236,7 +236,7 @@ impl Supervisor {
         }
     }
 
-    /// The pid that the supervisor believes to be the service's.
+    /// The pid that the supervisor has for the service.
     pub fn pid(&self, service: &str) -> Option<i32> {
         let folder = self.folder.join(service);
         let pid = match self.kind {
@@ -251,7 +251,7 @@ impl Supervisor {
         pid.parse().ok().filter(|&pid| pid > 0)
     }
 
-    /// How often the supervisor started the service again, by its own count where it has one.
+    /// How often the supervisor restarted the service, by its own count if it has one.
     pub fn restarts(&self, room: &Room, service: &str) -> usize {
         let starts = match self.kind {
             Kind::Systemd => return self.property(service, "NRestarts").parse().expect("a number"),
@@ -261,12 +261,12 @@ impl Supervisor {
         starts.saturating_sub(1)
     }
 
-    /// Kills a process that is named by the pid that it has inside.
+    /// Kills a process, given its pid inside.
     pub fn kill(&self, pid: i32) {
         assert_eq!(self.inside(&["kill", "-KILL", &pid.to_string()]), "");
     }
 
-    /// Its /proc: pids are those inside.
+    /// The /proc of the supervisor's pid namespace.
     pub fn proc(&self, pid: i32, file: &str) -> PathBuf {
         let root = if self.kind == Kind::Systemd { format!("/proc/{}/root", self.init) } else { String::new() };
         format!("{root}/proc/{pid}/{file}").into()
@@ -283,7 +283,7 @@ impl Drop for Supervisor {
     }
 }
 
-/// How many lines of a file have `part`.
+/// The number of lines of a file that contain `part`.
 pub fn lines(file: &Path, part: &str) -> usize {
     let text = fs::read(file).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().filter(|line| line.contains(part)).count()
@@ -301,7 +301,7 @@ pub fn unit(room: &Room, service: &Service) -> String {
     )
 }
 
-/// The services of the supervisors that have none but those of their folder.
+/// Service folders for supervisors that read only their folder.
 fn write_services(kind: Kind, room: &Room, folder: &Path, services: &[Service]) {
     let log = room.path().join("log").display().to_string();
     if kind == Kind::Supervisord {
@@ -320,7 +320,7 @@ fn write_services(kind: Kind, room: &Room, folder: &Path, services: &[Service]) 
             script(&folder.join("finish"), &format!("#!/bin/sh\n{more}\n"));
         }
     }
-    // runsvdir takes no notice of a folder that has just been changed.
+    // runsvdir ignores a folder that has just been changed.
     let hour = Duration::from_secs(3600);
     File::open(folder).and_then(|f| f.set_modified(SystemTime::now() - hour)).expect("touched");
 }
@@ -333,7 +333,7 @@ fn supervisord_conf(folder: &str, log: &str, services: &[Service]) -> String {
     );
     for Service { name, command, more } in services {
         let common = "autorestart=true\nstartsecs=0\nredirect_stderr=true";
-        // A key that is given twice is an error.
+        // A duplicate key is an error.
         let common =
             if more.contains("autorestart") { common.replace("autorestart=true\n", "") } else { common.into() };
         text += &format!("[program:{name}]\ncommand={command}\nstdout_logfile={log}\n{common}\n{more}\n");

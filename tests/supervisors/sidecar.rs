@@ -1,4 +1,4 @@
-//! The sidecar under real supervisors: readiness, watchdog, leaks, and that nothing of it is in the way.
+//! The sidecar under real supervisors: readiness, watchdog, leaks. It never gets in the way.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use crate::common::{Room, answer, eventually, fixture, free_port, holds_within};
 use crate::harness::{Kind, Service, Supervisor, script, unit};
 use crate::{FORERUN, serves, skip_unless};
 
-/// A unit whose sidecar systemd listens to, whatever its version.
+/// A unit whose systemd accepts messages from the sidecar, in all versions.
 const NOTIFY: &str = "Type=notify\nNotifyAccess=all";
 
 /// A private systemd, and a service in it that logs to the journal.
@@ -45,7 +45,7 @@ impl Scene {
         self.systemd.systemctl(&["daemon-reload"]);
     }
 
-    /// forerun.toml with this `[watch]`, for `--config`.
+    /// Writes forerun.toml with this `[watch]`, for `--config`.
     fn config(&self, watch: &str) -> String {
         let text = format!("name = 'web'\n[watch]\n{watch}\n");
         self.room.file("forerun.toml", &text).display().to_string()
@@ -119,7 +119,7 @@ fn a_start_blocks_until_health_holds_and_not_longer() {
 }
 
 #[test]
-fn what_speaks_sd_notify_inside_the_server_is_not_heard() {
+fn sd_notify_messages_from_inside_the_server_are_ignored() {
     needs!(Kind::Systemd);
     for (who, heard) in [("sidecar", false), ("server", true)] {
         let scene = Scene::new();
@@ -137,7 +137,7 @@ fn what_speaks_sd_notify_inside_the_server_is_not_heard() {
 }
 
 #[test]
-fn a_unit_that_drops_what_the_sidecar_says_is_told_what_to_write() {
+fn a_unit_that_ignores_the_sidecar_is_named_with_the_fix() {
     needs!(Kind::Systemd);
     let scene = Scene::new();
     scene.unit("Type=notify\nTimeoutStartSec=20", "", "");
@@ -154,7 +154,7 @@ fn a_unit_that_drops_what_the_sidecar_says_is_told_what_to_write() {
 }
 
 #[test]
-fn a_start_may_take_as_long_as_it_may_and_no_longer() {
+fn a_start_may_take_the_health_timeout_and_no_longer() {
     needs!(Kind::Systemd);
     let scene = Scene::new();
     let more = format!("{NOTIFY}\nTimeoutStartSec=1\nWatchdogSec=1\nRestart=no");
@@ -201,7 +201,7 @@ fn the_watchdog_restarts_what_is_wedged_and_nothing_else() {
     );
     scene.start();
     let mut pid = scene.serves();
-    // Under load: four connections a core, over and over.
+    // Load: four connections for each core, again and again.
     let port = scene.port;
     let end = Instant::now() + Duration::from_secs(5);
     let load = || {
@@ -305,11 +305,11 @@ fn an_activated_server_keeps_its_socket_and_the_sidecar_has_none() {
                   grep -q sidecar /proc/$p/cmdline && readlink /proc/$p/fd/*; done";
     let links = scene.systemd.inside(&["sh", "-c", inside]);
     let sockets = links.lines().filter(|link| link.starts_with("socket:")).count();
-    // stderr is the journal's.
+    // stderr is the journal.
     assert_eq!(sockets, 1, "{links}");
 }
 
-/// A service of this name whose server is ended once it has been sick, or leaks, for a moment.
+/// Writes a service whose server is ended once it has been sick, or has leaked, for a moment.
 fn watched(room: &Room, port: u16) -> String {
     let text = "name = 'web'\n[watch]\ninterval = '100ms'\nunhealthy-after = 2\ngrace = '200ms'\n\
                 on-unhealthy = 'restart'\non-leak = 'restart'\nmax-fds = 30\n";
@@ -340,7 +340,7 @@ fn supervisors_without_a_watchdog_start_again_what_the_sidecar_ends() {
         };
         let first = serves(&supervisor, "web", port);
         eventually("one sidecar", || sidecars() == 1);
-        // Never before it was healthy once: the first look is behind it once it has had time for several.
+        // The sidecar never ends a server that was not healthy yet. By then it had time for several looks.
         assert!(!holds_within(Duration::from_secs(1), || answer(port) != Some(first)), "{kind:?}: {}", log());
         fs::write(room.path().join("sick"), "").expect("written");
         eventually("it is ended", || log().contains("it has not been healthy for 200ms (status 500)"));

@@ -1,4 +1,4 @@
-//! Under a real systemd: what units rely on.
+//! Behaviour under a real systemd that units rely on.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -28,7 +28,7 @@ fn journal(systemd: &Supervisor, unit: &str) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// The priority of the first line of the journal that has `part`, once it is there.
+/// The priority of the first journal line that contains `part`, once there is one.
 fn priority(systemd: &Supervisor, unit: &str, part: &str) -> String {
     let mut found = None;
     eventually(&format!("a line with {part:?}"), || {
@@ -42,7 +42,7 @@ fn priority(systemd: &Supervisor, unit: &str, part: &str) -> String {
     entry["PRIORITY"].as_str().expect("a priority").to_owned()
 }
 
-/// The server that took forerun's place.
+/// The server that took the place of forerun.
 fn server(systemd: &Supervisor, unit: &str, comm: &str) -> i32 {
     let mut pid = 0;
     eventually(&format!("{unit} is {comm}"), || {
@@ -52,7 +52,7 @@ fn server(systemd: &Supervisor, unit: &str, comm: &str) -> i32 {
     pid
 }
 
-/// Starts a detached instance of a service next to the units, in the folder that those start in.
+/// Starts a detached instance of a service that also has a unit, in the folder in which the units start.
 fn start_detached(systemd: &Supervisor, room: &Room, name: &str, port: u16) -> i32 {
     let service = serving(name, port);
     let words: Vec<_> = service.split(' ').collect();
@@ -137,7 +137,7 @@ fn a_stranger_on_the_port_fails_the_start_after_the_wait_timeout() {
 }
 
 #[test]
-fn a_unit_that_is_started_while_a_detached_instance_serves_stands_by_and_says_whom_to_stop() {
+fn a_unit_started_beside_a_detached_instance_stands_by_and_names_it() {
     needs!(Kind::Systemd);
     let room = Room::new();
     let systemd = boot(&room);
@@ -203,7 +203,7 @@ fn a_watchdog_ends_neither_a_standby_nor_a_wait() {
     }
     let pids = units.each_ref().map(|(name, ..)| systemd.pid(name));
     let begun = Instant::now();
-    // Without a word from us it ends after one second, and again after the next.
+    // If forerun sent nothing, the start would end after one second, and again after the next.
     eventually("several periods are over", || begun.elapsed() > Duration::from_millis(4500));
     for ((name, ..), pid) in units.iter().zip(pids) {
         let state = ["Result", "NRestarts"].map(|p| systemd.property(name, p));
@@ -338,7 +338,7 @@ fn an_activated_server_gets_its_socket_and_is_who_it_is_for() {
     for (name, flags) in [("web", ""), ("closing", "--close-fds")] {
         let port = free_port();
         let file = room.path().join(format!("{name}.description"));
-        // The port is held, by systemd, for us.
+        // systemd holds the port for us.
         let command = format!(
             "{FORERUN} --name {name} {flags} --health http://127.0.0.1:{port}/ -- {} describe {}",
             fixture().display(),

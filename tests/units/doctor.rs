@@ -30,18 +30,18 @@ fn a_good_setup_has_no_problem() {
         );
     }
     assert!(!room.state().exists(), "it made the state folder");
-    // A script that leaves a server in the background is no start through forerun.
+    // A script that leaves a server in the background does not start it through forerun.
     script(&room.path().join("start.sh"), "#!/bin/sh\nnohup python3 server.py >log 2>&1 &\n");
     let nohup = room.run(&["doctor"]).expect_code(0).stdout;
     assert!(nohup.contains("starts a server in the background, line 2") && nohup.contains("exec forerun"), "{nohup}");
     assert!(well.stdout.contains("only instances in this folder are seen (FORERUN_STATE_DIR)"), "{}", well.stdout);
-    // And it needs no service.
+    // doctor also works without a service.
     let empty = Room::new();
     assert!(empty.run(&["doctor"]).stdout.contains("no service here"));
 }
 
 #[test]
-fn what_is_wrong_is_a_problem_with_what_mends_it() {
+fn each_problem_is_shown_with_its_fix() {
     let room = Room::new();
     let holder = TcpListener::bind("127.0.0.1:0").expect("bound");
     let port = holder.local_addr().expect("an address").port();
@@ -73,7 +73,7 @@ fn a_script_that_is_no_file_is_not_waited_for() {
     config(&room, &unique("pipe"), free_port(), "cwd = 'sub'\n[limits]\nnofile = 2048");
     std::fs::create_dir(room.path().join("sub")).expect("a folder");
     nix::unistd::mkfifo(&room.path().join("sub/start.sh"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
-    // Beside forerun.toml it is looked for, too.
+    // doctor also looks for the script beside forerun.toml.
     std::fs::write(room.path().join("start.sh"), b"#!/bin/sh\n# \xe9\ncd sub && forerun\n").expect("written");
     let ill = room.run(&["doctor"]).expect_code(1);
     assert!(ill.stdout.contains("without 'exec', line 3"), "{}", ill.stdout);
@@ -95,7 +95,7 @@ fn a_broken_file_and_a_missing_command_are_problems() {
 }
 
 #[test]
-fn a_record_that_is_stale_and_what_is_left_of_an_instance_are_told() {
+fn a_stale_record_and_leftover_processes_are_reported() {
     let room = Room::new();
     let port = free_port();
     let fixture = fixture().display().to_string();
@@ -122,7 +122,7 @@ fn a_record_that_is_stale_and_what_is_left_of_an_instance_are_told() {
 }
 
 #[test]
-fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard() {
+fn under_systemd_it_proves_the_mode_and_checks_notify_access() {
     needs!(Kind::Systemd);
     let room = Room::new();
     let systemd = Supervisor::boot(Kind::Systemd, &room, &[]);
@@ -136,7 +136,7 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
     assert!(findings(&well, "unit")[0].1.contains("was written by forerun and is up to date"), "{well}");
     assert!(findings(&well, "sidecar")[0].1.contains("accepts its messages"), "{well}");
 
-    // So it is for whoever has another state folder: the port is the unit's own.
+    // With another state folder doctor still knows that the port belongs to the unit.
     let plain = ["env", "-i", "PATH=/usr/bin:/bin", "FORERUN_STATE_DIR=/run/none", env!("CARGO_BIN_EXE_forerun")];
     let other = systemd.done_inside(&[&plain[..], &["doctor", "--json", "--config", &file]].concat()).expect_code(0);
     assert!(findings(&other.stdout, "port")[0].1.contains("is the instance's"), "{}", other.stdout);
@@ -146,7 +146,7 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
         other.stdout
     );
 
-    // Without a service it looks at all units, of which others have some here, too.
+    // Without a service doctor looks at all units. Other tests may have some here.
     let everywhere = |level: &str, part: &str| {
         let all = systemd.forerun(&room, &["doctor", "--json", "--config", "/dev/null"]).stdout;
         let part = format!("{name}.service' {part}");
@@ -158,7 +158,7 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
     everywhere("problem", "does not describe a service: cannot read");
     std::fs::rename(room.path().join("away"), &file).expect("renamed");
 
-    // Stale, older in systemd than on disk, disabled, stopped.
+    // The unit is stale, older in systemd than on disk, disabled, and stopped.
     std::fs::write(&file, format!("grace = '33s'\n{}", std::fs::read_to_string(&file).expect("a file")))
         .expect("written");
     assert!(findings(&doctor(0), "unit")[0].1.contains("is out of date"));
@@ -172,7 +172,7 @@ fn under_systemd_it_says_what_proves_the_mode_and_whether_the_sidecar_is_heard()
     systemd.systemctl(&["disable", &name]);
     assert!(findings(&doctor(0), "systemd")[0].1.contains("does not start it at boot or login"));
 
-    // A unit by hand, which drops what a sidecar says; and a script that stays.
+    // A unit written by hand that ignores the sidecar, and a script that does not exec.
     let forerun = env!("CARGO_BIN_EXE_forerun");
     let state = format!("Environment=FORERUN_STATE_DIR={}", room.state().display());
     let service = format!("[Service]\nType=notify\n{state}\nExecStart={forerun} --config {file}\nNotifyAccess=main\n");

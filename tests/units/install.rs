@@ -1,10 +1,11 @@
-//! Files: written, compared, left alone, forced, removed. No supervisor has to run for that.
+//! Files of units: written, compared, left alone, forced, removed. No supervisor has to run for that.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
 use crate::common::{Done, Room, done, free_port};
+use crate::harness::script;
 use crate::{config, unique};
 
 /// A folder of units, and a service.
@@ -32,7 +33,7 @@ impl Scene {
         })
     }
 
-    /// Runs `forerun unit KIND` where no supervisor's program is on PATH.
+    /// Runs `forerun unit KIND` without any supervisor's program on PATH.
     fn run(&self, kind: &str, words: &[&str]) -> Done {
         let mut command = self.room.forerun();
         command.env("PATH", "/nonexistent").args(["unit", kind, "--config", &self.config, "--dir"]).arg(&self.dir);
@@ -173,6 +174,18 @@ fn a_folder_that_cannot_be_written_is_one_line_and_nothing_is_left() {
 }
 
 #[test]
+fn a_start_that_fails_says_that_the_unit_was_written() {
+    let room = Room::new();
+    script(&room.path().join("systemctl"), "#!/bin/sh\necho 'no bus' >&2\nexit 1\n");
+    let mut command = room.forerun();
+    command.env("PATH", format!("{}:/usr/bin:/bin", room.path().display()));
+    command.args(["unit", "systemd", "--name", "web", "--install", "--now", "--dir"]).arg(room.path());
+    let failed = done(command.args(["--", "/bin/sleep", "9"])).expect_code(1);
+    failed.expect_line(&["no bus; the unit was written: '", "/web.service'"]);
+    assert!(room.path().join("web.service").exists());
+}
+
+#[test]
 fn what_a_forerun_that_was_killed_left_behind_is_swept() {
     let scene = Scene::new();
     let name = unique("file");
@@ -202,7 +215,7 @@ fn a_service_folder_is_written_as_a_whole() {
         let mode = |name: &str| unit.join(name).metadata().expect("there").permissions().mode() & 0o777;
         assert_eq!((mode("run"), mode("finish")), (0o755, 0o755));
         scene.run(kind, &["--install"]).expect_code(0);
-        // One file of it that was edited is an edited unit; what somebody added is theirs.
+        // If one of its files was edited, the unit was edited. A file that somebody added stays.
         fs::write(unit.join("finish"), "#!/bin/sh\nexit 0\n").expect("written");
         fs::create_dir(unit.join("log")).expect("a folder");
         let left = scene.run(kind, &["--install"]).expect_code(75).expect_line(&["it was edited"]);
@@ -247,10 +260,10 @@ fn a_unit_of_the_system_is_not_hidden_without_force() {
 }
 
 #[test]
-fn a_unit_is_removed_where_its_program_is_not_unless_its_server_runs() {
+fn without_the_supervisors_program_a_unit_is_removed_unless_its_server_runs() {
     let scene = Scene::new();
     scene.run("systemd", &["--install"]).expect_code(0);
-    // As systemd would have started it.
+    // The server as systemd would have started it.
     let mut start = scene.room.forerun();
     start.env("INVOCATION_ID", "1").args(["--foreground", "--config", &scene.config]);
     let server = crate::common::Killed(start.stdout(std::process::Stdio::null()).spawn().expect("spawned"));
@@ -259,7 +272,7 @@ fn a_unit_is_removed_where_its_program_is_not_unless_its_server_runs() {
     crate::common::eventually("it is recorded", || {
         scene.room.state().join(unique("file")).join("record.json").exists()
     });
-    // Nor where it does not answer.
+    // The same if systemctl does not answer.
     let program = scene.room.executable("systemctl", "#!/bin/sh\necho 'Failed to connect to bus' >&2\nexit 1\n");
     let mut asked = scene.room.forerun();
     asked.env("PATH", program.parent().expect("a folder")).args(["unit", "systemd", "--config", &scene.config]);

@@ -1,6 +1,5 @@
-//! launchd's side of `--install --now` and `--uninstall`, against a launchctl that answers as the real one does in its
-//! bad moments: `bootout` returns early, `bootstrap` fails until the label is free. (The real one is tried on macOS in
-//! CI.)
+//! `--install --now` and `--uninstall` under launchd, with a fake launchctl that behaves like the real one at its
+//! worst: `bootout` returns early, and `bootstrap` fails until the label is free. (CI runs the real one on macOS.)
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,9 +7,9 @@ use std::path::PathBuf;
 use crate::common::{Done, Room, answer, done, eventually, free_port, has};
 use crate::{config, skip_unless, unique};
 
-/// Files that make it worse: `refusals` (how many times what is asked fails), `spurious` (what has worked says that it
-/// has not), `slowly` (a job begins as a shell), `resting` (the state of a job that has no process), `nobody` (is logged in),
-/// `broken`.
+/// Files that make the fake worse: `refusals` (how many times an order fails), `spurious` (an order that worked reports
+/// an error), `slowly` (a job begins as a shell), `resting` (the state of a job without a process), `nobody` (is logged
+/// in), `broken`.
 const LAUNCHCTL: &str = r#"#!/bin/sh
 cd FOLDER
 echo "$*" >>calls
@@ -87,14 +86,14 @@ impl Scene {
         self.room.path().join(format!("agents/forerun.{}.plist", unique("job")))
     }
 
-    /// Runs it with this launchctl.
+    /// Runs forerun with the fake launchctl.
     fn forerun(&self, words: &[&str]) -> Done {
         let mut command = self.room.forerun();
         let path = format!("{}:{}", self.room.path().display(), std::env::var("PATH").expect("PATH"));
         done(command.env("PATH", path).args(words))
     }
 
-    /// What was asked of launchctl that changes something.
+    /// The calls of launchctl that change something.
     fn orders(&self) -> Vec<String> {
         let file = self.room.path().join("calls");
         let calls = fs::read_to_string(&file).unwrap_or_default();
@@ -124,12 +123,12 @@ fn a_job_is_started_replaced_and_removed_whatever_launchctl_says_at_first() {
     assert_eq!(started.stdout, expected);
     assert_eq!(scene.orders(), [&enable, &bootstrap, &bootstrap, &bootstrap, &kickstart].map(String::as_str));
 
-    // As it is: nothing is stopped.
+    // Nothing changed: nothing is stopped.
     scene.run(&["--install", "--now"]).expect_code(0);
     assert_eq!(answer(scene.port), Some(pid));
     assert_eq!(scene.orders(), [kickstart.as_str()]);
 
-    // Another one: gone first, whatever `bootout` said.
+    // Something changed: the old job must be gone first, whatever `bootout` reported.
     scene.room.file("refusals", "1");
     scene.run(&["--grace", "3s", "--install", "--now"]).expect_code(0);
     assert!(answer(scene.port).is_some_and(|now| now != pid));
@@ -161,7 +160,7 @@ fn a_start_by_hand_asks_the_job_first() {
     let plist = installed.lines().next().and_then(|line| line.strip_prefix("wrote ")).expect("a path").to_owned();
     let file = AtHome(PathBuf::from(&plist));
     let start = || scene.forerun(&["--config", &scene.config]);
-    // At the next login launchd starts it.
+    // launchd starts it at the next login.
     let told = start()
         .expect_code(75)
         .expect_line(&["is the unit '", "of launchd, which is enabled but does not run: not loaded"]);
@@ -170,7 +169,7 @@ fn a_start_by_hand_asks_the_job_first() {
         "{}",
         told.stderr
     );
-    // It is loaded, and between two starts.
+    // The job is loaded, and between two starts.
     scene.room.file("loaded", "1");
     scene.room.file("shown", "");
     scene.room.file("resting", "spawn scheduled");
@@ -185,7 +184,7 @@ fn a_start_by_hand_asks_the_job_first() {
     assert!(!file.0.exists());
 }
 
-/// A plist in the folder of the user, and folders that it made, where nobody else uses them.
+/// A plist in the user's folder. Removes it at the end, and the folders that it made if nobody else uses them.
 struct AtHome(PathBuf);
 
 impl Drop for AtHome {
@@ -198,7 +197,7 @@ impl Drop for AtHome {
 }
 
 #[test]
-fn what_has_worked_is_no_failure_whatever_launchctl_says() {
+fn an_order_that_worked_is_not_a_failure_whatever_launchctl_reports() {
     skip_unless!(has("python3"), "no python3");
     let scene = Scene::new();
     scene.room.file("spurious", "");
@@ -215,7 +214,7 @@ fn a_job_of_an_older_plist_is_loaded_again() {
     let pid = answer(scene.port).expect("it serves");
     scene.run(&["--grace", "4s", "--install"]).expect_code(0);
     scene.orders();
-    // The file is as it is to be; what launchd has is not.
+    // The file is right. launchd has loaded an older one.
     let again = scene.run(&["--grace", "4s", "--install", "--now"]).expect_code(0);
     assert!(again.stdout.starts_with("unchanged "), "{}", again.stdout);
     assert!(scene.orders()[0].starts_with("bootout "));
@@ -247,7 +246,7 @@ fn an_agent_of_somebody_who_is_not_logged_in_is_not_tried() {
     scene.run(&["--install", "--now"]).expect_code(1).expect_line(&["not logged in at the screen", "daemon"]);
     assert!(!scene.plist().exists());
     fs::remove_file(scene.room.path().join("nobody")).expect("removed");
-    // Where launchctl fails otherwise, nobody knows whether the job runs: its plist stays.
+    // If launchctl fails in another way, the job may still run, so its plist stays.
     scene.run(&["--install"]).expect_code(0);
     scene.room.file("broken", "");
     scene.run(&["--uninstall"]).expect_code(1).expect_line(&["cannot run 'launchctl print", "Not privileged"]);
@@ -255,7 +254,7 @@ fn an_agent_of_somebody_who_is_not_logged_in_is_not_tried() {
 }
 
 #[test]
-fn the_log_is_where_who_runs_it_can_write() {
+fn the_log_is_where_the_user_of_the_job_can_write() {
     let room = Room::new();
     let log = |scope: &str| {
         let text = room.run(&["unit", "launchd", scope, "--dir", "/opt/plists", "--name", "web", "--", "x"]).stdout;

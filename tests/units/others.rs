@@ -10,7 +10,7 @@ use crate::harness::{Kind, Supervisor};
 use crate::{config, skip_unless, unique};
 
 struct Scene {
-    // It ends before its folder does.
+    // Dropped before the folder.
     supervisor: Supervisor,
     room: Room,
     kind: Kind,
@@ -29,7 +29,7 @@ impl Scene {
             }
             _ => Supervisor::boot(kind, &room, &[]),
         };
-        // All are in folders of the machine.
+        // All units are in folders of the machine.
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let (name, port) = (unique(&format!("{kind:?}{count}").to_lowercase()), free_port());
@@ -45,7 +45,7 @@ impl Scene {
         }
     }
 
-    /// Where the supervisor looks.
+    /// The folder that the supervisor reads.
     fn dir(&self) -> PathBuf {
         if self.kind == Kind::Supervisord {
             self.room.path().join("units")
@@ -97,19 +97,19 @@ fn installed_verified_killed_removed(kind: Kind) {
     assert!(done.stdout.ends_with(&says), "{}{}", done.stdout, done.stderr);
     assert_eq!(answer(*port), Some(pid));
 
-    // Once more: nothing is written, nothing is restarted.
+    // The second time nothing is written or restarted.
     let again = scene.unit(&["--install", "--now"]).expect_code(0);
     assert!(again.stdout.starts_with("unchanged "), "{}", again.stdout);
     assert_eq!(scene.pid(), Some(pid));
 
-    // Killed.
+    // The server is killed.
     let mut last = pid;
     for _ in 0..2 {
         scene.supervisor.kill(last);
         eventually("it serves again", || answer(*port).is_some_and(|now| now != last && scene.pid() == Some(now)));
         last = scene.pid().expect("a pid");
     }
-    // Changed: the running one is of the new text.
+    // The service is changed, and the new server has the new text.
     let text = fs::read_to_string(&scene.config).expect("a file");
     fs::write(&scene.config, format!("grace = '4s'\n{text}")).expect("written");
     let changed = scene.unit(&["--nofile", "777:888", "--install", "--now"]).expect_code(0);
@@ -118,7 +118,7 @@ fn installed_verified_killed_removed(kind: Kind) {
     assert_ne!(now, last);
     let limits = fs::read_to_string(format!("/proc/{now}/limits")).expect("limits");
     assert!(limits.lines().any(|line| line.starts_with("Max open files            777 ")), "{limits}");
-    // A start by hand finds it there.
+    // A start by hand finds the server.
     let mut by_hand = scene.room.forerun();
     let by_hand = crate::common::done(by_hand.args(["--config", &scene.config])).expect_code(0);
     assert!(by_hand.stdout.contains("already running"), "{}", by_hand.stdout);
@@ -146,7 +146,7 @@ fn a_mistake_does_not_loop(kind: Kind) {
         let status = scene.supervisor.status(&scene.name);
         status.contains(down) && !status.contains("want up")
     });
-    // And says so, with how to bring it up again.
+    // The error says how to start it again.
     fs::write(&scene.config, text).expect("written");
     scene.unit(&["--install", "--now"]).expect_code(0);
     assert!(answer(scene.port).is_some());
@@ -174,7 +174,7 @@ macro_rules! under {
 under!(runit Kind::Runit, s6 Kind::S6, supervisord Kind::Supervisord);
 
 #[test]
-fn a_folder_that_nobody_scans_is_told() {
+fn a_folder_that_nobody_scans_is_reported() {
     skip_unless!(is_root(), "it needs root, to write where services belong");
     for (word, program, folder) in [("runit", "sv", "/etc/sv"), ("s6", "s6-svc", "/etc/s6/sv")] {
         skip_unless!(crate::common::has(program), "no {program}");
@@ -192,25 +192,25 @@ fn a_folder_that_nobody_scans_is_told() {
 }
 
 #[test]
-fn what_was_removed_by_halves_is_removed_wholly() {
+fn a_half_removed_unit_is_removed_completely() {
     for kind in [Kind::Runit, Kind::S6] {
         needs!(kind);
         skip_unless!(is_root(), "it needs root, to write where services belong");
         let scene = Scene::new(kind);
         scene.unit(&["--install", "--now"]).expect_code(0);
-        // As one leaves it that was killed: the link is gone, what it led to runs.
+        // What a killed uninstall leaves: the link is gone, and its target still runs.
         fs::remove_file(scene.dir().join(&scene.name)).expect("a link");
         assert!(answer(scene.port).is_some());
         scene.unit(&["--uninstall"]).expect_code(0);
         assert_eq!(answer(scene.port), None);
         assert!(!scene.folder().exists());
-        // Of one that was killed while it wrote: files of ours, and no script that runs.
+        // What a killed install leaves: files of ours, and no script that runs.
         scene.unit(&["--install"]).expect_code(0);
         fs::remove_file(scene.folder().join("run")).expect("a script");
         fs::write(scene.folder().join(".run.forerun-2147483646"), "").expect("written");
         scene.unit(&["--install", "--now"]).expect_code(0);
         assert!(answer(scene.port).is_some());
-        // The folder that is scanned need not be said again.
+        // The scanned folder need not be named again.
         let config = &scene.config;
         let mut uninstall = scene.room.forerun();
         done(uninstall.args(["unit", scene.word(), "--config", config, "--uninstall"])).expect_code(0);
@@ -229,7 +229,7 @@ fn a_start_by_hand_asks_the_folder_that_the_unit_names() {
         let link = scene.dir().join(&scene.name).display().to_string();
         let down = if kind == Kind::Runit { ["sv", "down", &link] } else { ["s6-svc", "-d", &link] };
         scene.supervisor.done_inside(&down).expect_code(0);
-        // And not in ./finish any more.
+        // It must not be in ./finish any more either.
         eventually("it is down", || scene.supervisor.status(&scene.name).starts_with("down"));
         let mut by_hand = scene.room.forerun();
         let told = done(by_hand.args(["--config", &scene.config])).expect_code(75);
@@ -249,7 +249,7 @@ fn what_runs_is_what_was_installed_last() {
         let scene = Scene::new(kind);
         scene.unit(&["--install", "--now"]).expect_code(0);
         let before = scene.pid().expect("a pid");
-        // Written first, and started later.
+        // The unit is written first and started later.
         let words = |more: &[&'static str]| [&["--nofile", "555:777"][..], more].concat();
         scene.unit(&words(&["--install"])).expect_code(0);
         let later = scene.unit(&words(&["--install", "--now"])).expect_code(0);
@@ -257,12 +257,12 @@ fn what_runs_is_what_was_installed_last() {
         let now = scene.pid().expect("a pid");
         let limits = fs::read_to_string(format!("/proc/{now}/limits")).expect("limits");
         assert!(now != before && limits.contains("Max open files            555 "), "{kind:?}: {limits}");
-        // So it is where only forerun.toml says something else.
+        // The same if only forerun.toml changed.
         let text = fs::read_to_string(&scene.config).expect("a file");
         fs::write(&scene.config, text.replace("'--answer-pid'", "'--answer-pid', '--ignore-term'")).expect("written");
         scene.unit(&words(&["--install", "--now"])).expect_code(0);
         assert!(scene.pid().is_some_and(|pid| pid != now));
-        // A server that is deaf is killed after the grace, whoever asks for it.
+        // A server that ignores SIGTERM is killed after the grace, whoever stops it.
         let deaf = scene.pid().expect("a pid");
         let text = fs::read_to_string(&scene.config).expect("a file");
         fs::write(&scene.config, format!("grace = '1s'\n{text}")).expect("written");
@@ -289,7 +289,7 @@ fn s6_is_told_of_readiness_only_where_somebody_tells_it() {
 }
 
 #[test]
-fn supervisord_is_asked_of_one_program_and_need_not_know_it() {
+fn supervisord_is_queried_about_one_program_which_it_may_not_know() {
     needs!(Kind::Supervisord);
     let scene = Scene::new(Kind::Supervisord);
     let named = |name: &str, words: &[&str]| {
@@ -300,10 +300,10 @@ fn supervisord_is_asked_of_one_program_and_need_not_know_it() {
     for words in [&["--uninstall"][..], &["--install", "--now", "--config", "/dev/null", "--", "sleep", "1000"]] {
         named("all", words).expect_code(78).expect_line(&["'all' means every program", "--name"]);
     }
-    // It was never loaded.
+    // The program was never loaded.
     scene.unit(&["--install"]).expect_code(0);
     scene.unit(&["--uninstall"]).expect_code(0);
-    // A folder that its format cannot say.
+    // A folder that the format of supervisord cannot contain.
     for state in ["/tmp/a ;b", "/tmp/a\nb", "/tmp/%(here)s", "/tmp/a\"b"] {
         let mut command = scene.room.forerun();
         command.env("FORERUN_STATE_DIR", state).args(["unit", "supervisord", "--name", "web", "--", "x"]);
@@ -334,7 +334,7 @@ fn a_fix_and_a_check_are_the_services_own() {
     skip_unless!(is_root(), "it needs root, to write where services belong");
     let scene = Scene::new(Kind::Runit);
     let text = fs::read_to_string(&scene.config).expect("a file");
-    // What the shell of who installs it has, the service does not.
+    // The service does not get the variables of the shell that installs it.
     let exec =
         text.split("[health]").next().expect("text").to_owned() + "[health]\ncheck = 'exec:test -z \"$ONLY_HERE\"'\n";
     fs::write(&scene.config, exec).expect("written");
@@ -342,7 +342,7 @@ fn a_fix_and_a_check_are_the_services_own() {
     command.env("ONLY_HERE", "1").args(["unit", "runit", "--config", &scene.config, "--dir"]).arg(scene.dir());
     done(command.args(["--install", "--now"])).expect_code(0);
     scene.unit(&["--uninstall"]).expect_code(0);
-    // As long as a fix takes, the service is not serving yet.
+    // While a fix runs, the service does not serve yet.
     let fixed = scene.room.path().join("fixed");
     let fix = format!(
         "[[require]]\ncheck = 'file:{}'\nfix = 'sleep 12; touch {0}'\nfix-timeout = '1m'\n[health]",
@@ -354,7 +354,7 @@ fn a_fix_and_a_check_are_the_services_own() {
 }
 
 #[test]
-fn what_put_itself_into_the_background_is_named() {
+fn a_process_that_put_itself_into_the_background_is_named() {
     needs!(Kind::Runit);
     skip_unless!(is_root(), "it needs root, to write where services belong");
     let scene = Scene::new(Kind::Runit);
@@ -375,7 +375,7 @@ fn what_put_itself_into_the_background_is_named() {
 }
 
 #[test]
-fn a_folder_that_is_another_lets_go_and_what_is_not_ours_stays() {
+fn another_scanned_folder_releases_the_unit_and_foreign_files_stay() {
     for kind in [Kind::Runit, Kind::S6] {
         needs!(kind);
         skip_unless!(is_root(), "it needs root, to write where services belong");
@@ -393,7 +393,7 @@ fn a_folder_that_is_another_lets_go_and_what_is_not_ours_stays() {
         let removed = done(uninstall.args(["unit", scene.word(), "--config", &scene.config, "--uninstall"]));
         assert!(removed.expect_code(0).stdout.contains("; other files are in it, so it stays"));
         assert_eq!(answer(scene.port), None);
-        // And that is no stranger.
+        // The process is not taken for a stranger.
         scene.unit(&["--install"]).expect_code(0);
         fs::remove_dir(scene.folder().join("log")).expect("removed");
         scene.unit(&["--uninstall"]).expect_code(0);
@@ -423,7 +423,7 @@ fn an_installation_that_is_killed_between_two_files_goes_on() {
 }
 
 #[test]
-fn what_forerun_adds_to_the_flags_is_not_kept_as_somebodys() {
+fn flags_that_forerun_adds_are_not_kept_as_flags_of_the_user() {
     needs!(Kind::S6);
     skip_unless!(is_root(), "it needs root, to write where services belong");
     let scene = Scene::new(Kind::S6);
@@ -435,7 +435,7 @@ fn what_forerun_adds_to_the_flags_is_not_kept_as_somebodys() {
     fs::write(&scene.config, without).expect("written");
     let mut doctor = scene.room.forerun();
     let seen = done(doctor.args(["doctor", "--json", "--config", &scene.config])).stdout;
-    assert!(seen.contains("is stale: forerun would write another one today"), "{seen}");
+    assert!(seen.contains("is out of date: forerun would write another text today"), "{seen}");
     scene.unit(&["--install"]).expect_code(0);
     assert!(!run().contains("--nofile") && !run().contains("--ready-fd"), "{}", run());
     scene.unit(&["--uninstall"]).expect_code(0);

@@ -1,4 +1,4 @@
-//! Self-heal, without a supervisor: what a start that is told of a unit does with that file.
+//! Self-heal without a supervisor: what a start does with the file of its unit.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -41,14 +41,14 @@ impl Scene {
         done(command.args(words)).expect_code(0);
     }
 
-    /// A start of the unit's supervisor.
+    /// A start as the unit's supervisor would make it.
     fn start(&self) -> Command {
         let mut command = self.room.forerun();
         match self.kind {
             "systemd" => command.env("INVOCATION_ID", "1"),
             _ => command.env("XPC_SERVICE_NAME", "forerun.web"),
         };
-        // The one that it has now, and another PATH than the unit's.
+        // The current PATH, and one that differs from the unit's.
         command
             .env("FORERUN_UNIT", &self.unit)
             .args(["--foreground", "--config"])
@@ -60,14 +60,14 @@ impl Scene {
         fs::read_to_string(&self.unit).expect("a unit")
     }
 
-    /// Makes it out of date.
+    /// Makes the unit out of date.
     fn change(&self) {
         let file = self.room.path().join("forerun.toml");
         let text = fs::read_to_string(&file).expect("a file");
         fs::write(file, format!("grace = '44s'\n{text}")).expect("written");
     }
 
-    /// A start that leaves everything as it is, and says `parts`.
+    /// A start that changes nothing and prints `parts`.
     #[track_caller]
     fn leaves(&self, command: &mut Command, parts: &[&str]) {
         let before = fs::symlink_metadata(&self.unit).map(|m| (m.ino(), m.mtime_nsec(), m.len())).ok();
@@ -77,7 +77,7 @@ impl Scene {
     }
 }
 
-/// The lines that a start said.
+/// The lines that a start printed.
 fn said(done: &Done) -> Vec<&str> {
     done.stderr.lines().collect()
 }
@@ -96,13 +96,13 @@ fn a_unit_that_is_out_of_date_is_written_anew_and_keeps_its_path() {
         assert!(text.contains("44") && text.contains("/usr/bin:/bin:/opt/kept"), "{text}");
         assert_eq!(scene.unit.metadata().expect("there").permissions().mode() & 0o7777, 0o644);
         assert_eq!(fs::read_dir(scene.unit.parent().expect("a folder")).expect("a folder").count(), 1);
-        // And then it is up to date.
+        // After that it is up to date.
         assert_eq!(said(&done(&mut scene.start()).expect_code(0)), [""; 0], "{kind}");
         assert_eq!(scene.text(), text);
     }
 }
 
-/// A unit as an older forerun would have left it: without these lines, and with the digest of what is left.
+/// A unit as an older forerun would have written it: without these lines, and with a digest that matches.
 fn older(text: &str, without: &[&str]) -> String {
     let digest = text.split("digest=").nth(1).map(|rest| rest[..32].to_owned()).expect("a digest");
     let kept: String =
@@ -134,7 +134,7 @@ fn hardening_stays() {
 }
 
 #[test]
-fn an_edited_unit_is_left_and_told_of_once() {
+fn an_edited_unit_is_left_alone_and_reported_once() {
     for kind in KINDS {
         let scene = Scene::new(kind);
         scene.change();
@@ -159,7 +159,7 @@ fn what_is_not_ours_is_left() {
         let scene = Scene::new(kind);
         scene.change();
         let text = scene.text();
-        // Of another service, and of another file.
+        // A unit of another service, and one of another config file.
         let other = scene.room.file("other.toml", "name = 'other'\ncommand = ['/bin/true']\n");
         let start = |config: &Path| {
             let mut command = scene.room.forerun();
@@ -174,7 +174,7 @@ fn what_is_not_ours_is_left() {
             &mut start(&copy),
             &["is not updated: it is the unit of another service of this name, whose config file is"],
         );
-        // Of another supervisor; and where none started us.
+        // Another supervisor started us, or none did.
         let mut command = scene.start();
         scene.leaves(
             command.env_remove("INVOCATION_ID").env_remove("XPC_SERVICE_NAME").env("SUPERVISOR_ENABLED", "1"),
@@ -189,7 +189,7 @@ fn what_is_not_ours_is_left() {
             let mut command = scene.start();
             scene.leaves(command.env("SYSTEMD_EXEC_PID", "1"), &["it did not start this forerun"]);
         }
-        // Foreign, missing, a symlink, no file, too large.
+        // The file is foreign, missing, a symlink, not a regular file, or too large.
         fs::write(&scene.unit, "[Service]\nExecStart=/bin/true\n").expect("written");
         scene.leaves(&mut scene.start(), &["is not updated: forerun did not write it"]);
         fs::remove_file(&scene.unit).expect("removed");
@@ -214,7 +214,7 @@ fn a_unit_that_cannot_be_written_never_fails_a_start() {
         nix::unistd::chown(&scene.unit, Some(65534.into()), None).expect("given away");
         scene.leaves(&mut scene.start(), &["is not updated: it belongs to another user"]);
         nix::unistd::chown(&scene.unit, Some(0.into()), None).expect("taken back");
-        // A disk that is full, to whoever writes a file that large.
+        // The disk is full, as far as this process can tell.
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -f 0; exec \"$@\"", "sh"]).arg(env!("CARGO_BIN_EXE_forerun")).env_clear();
         command.env(if kind == "systemd" { "INVOCATION_ID" } else { "XPC_SERVICE_NAME" }, "x.y");

@@ -9,7 +9,7 @@ use crate::{config, skip_unless, unique};
 
 /// A private systemd, and a service.
 struct Scene {
-    // It ends before its folder does.
+    // Dropped before the folder.
     systemd: Supervisor,
     room: Room,
     name: String,
@@ -19,7 +19,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        // A unit that is hardened has its own /tmp.
+        // A hardened unit has its own /tmp.
         let room = Room::outside_tmp();
         let systemd = Supervisor::boot(Kind::Systemd, &room, &[]);
         let (name, port) = (unique("web"), free_port());
@@ -33,7 +33,7 @@ impl Scene {
 
     /// A start by hand.
     fn start(&self, words: &[&str]) -> Done {
-        // What comes in through nsenter is a container's to forerun, and no terminal.
+        // A process that comes in through nsenter seems to be in a container and has no terminal.
         let state = format!("FORERUN_STATE_DIR={}", self.room.state().display());
         let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         let all = [
@@ -93,11 +93,11 @@ fn it_is_installed_verified_killed_and_removed() {
         assert_eq!(answer(*port), Some(pid));
         assert_eq!(["UnitFileState", "NotifyAccess", "NRestarts"].map(|p| scene.property(p)), ["enabled", "all", "0"]);
         assert_eq!(scene.limit(), "8192");
-        // A /tmp of its own, where its files are elsewhere.
+        // A hardened unit has its own /tmp, so its files must be elsewhere.
         let elsewhere = !std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).starts_with("/tmp");
         assert_eq!(scene.file().contains("PrivateTmp=yes"), harden && elsewhere);
 
-        // Once more: nothing is written, nothing is restarted.
+        // The second time nothing is written or restarted.
         scene.unit(&words).expect_code(0);
         assert_eq!(systemd.pid(name), Some(pid));
 
@@ -131,15 +131,18 @@ fn a_unit_that_does_not_serve_is_never_reported_as_a_success() {
         scene.systemd.forerun(&scene.room, &[&["unit", "systemd", "--install", "--now", "--force"], words].concat())
     };
     let not = "is installed but does not serve under systemd: ";
-    // Nothing that checks it: it ends at once, is started again, and ends.
+    // The server has no check. It ends at once, is restarted, and ends again.
     let text = dead(&["--cwd", "/", "--name", "ends", "--config", "/dev/null", "--", "/bin/true"]).expect_code(1);
     text.expect_stderr(&[not, "journalctl -n 20 -u ends.service"]);
-    // Its command is not there: 78, which systemd does not try again.
+    // The command does not exist: exit code 78, after which systemd does not restart.
     let text = dead(&["--name", "absent", "--config", "/dev/null", "--", "/nonexistent/server"]).expect_code(1);
     text.expect_stderr(&["forerun: "]);
     eventually("it has failed", || scene.systemd.property("absent", "ActiveState") == "failed");
     assert_eq!(["NRestarts", "ExecMainStatus"].map(|p| scene.systemd.property("absent", p)), ["0", "78"]);
-    // Somebody has its port: it stands by, for ever where nothing waits for it.
+    let doctor = ["doctor", "--name", "absent", "--config", "/dev/null", "--", "/nonexistent/server"];
+    let doctor = scene.systemd.forerun(&scene.room, &doctor).expect_code(1).stdout;
+    assert!(doctor.contains("exit code 78, a mistake in the configuration"), "{doctor}");
+    // Another process holds the port. The server stands by, for ever if nothing waits for it.
     let holder = TcpListener::bind("127.0.0.1:0").expect("bound");
     let port = holder.local_addr().expect("an address").port().to_string();
     let text = dead(&[
@@ -157,7 +160,7 @@ fn a_unit_that_does_not_serve_is_never_reported_as_a_success() {
         &port,
     ]);
     text.expect_code(1).expect_stderr(&[not, "standby: port ", "stop it, or choose another port"]);
-    // Never healthy.
+    // The server never becomes healthy.
     scene.change("\n[health]\n", "\n[health]\nstatus = '204'\ntimeout = '1s'\n");
     scene.unit(&["--install", "--now"]).expect_code(1).expect_stderr(&[not, &scene.name]);
 }
@@ -176,11 +179,11 @@ fn a_mistake_in_the_configuration_does_not_loop() {
 }
 
 #[test]
-fn a_unit_heals_on_disk_and_counts_once_it_is_read() {
+fn a_unit_heals_on_disk_and_takes_effect_after_a_reload() {
     needs!(Kind::Systemd);
     let scene = Scene::new();
     let Scene { room, systemd, name, port, .. } = &scene;
-    // Whatever the service runs of this name is seen.
+    // Any unit of this name that runs is seen.
     let spy = room.path().join("spy");
     fs::create_dir(&spy).expect("a folder");
     let asked = room.path().join("asked");
@@ -212,21 +215,21 @@ fn a_unit_heals_on_disk_and_counts_once_it_is_read() {
     assert_ne!(before, healed);
     let line = "was out of date; forerun has updated the file; to make it take effect: systemctl daemon-reload";
     eventually("it is told", || scene.journal().contains(line));
-    // Nobody has told systemd from inside: it has the old text.
+    // forerun does not call systemd from inside, so systemd still has the old text.
     assert_eq!([scene.property("NeedDaemonReload"), scene.property("TimeoutStopUSec")], ["yes", "10s"]);
-    // What the file says of limits forerun has set itself, below the old hard one.
+    // forerun itself has set the limits of the file, below the old hard limit.
     assert_eq!(scene.limit(), "3000");
-    // A restart more changes nothing.
+    // Another restart changes nothing.
     systemd.systemctl(&["restart", name]);
     assert_eq!((scene.file(), scene.journal().matches(line).count()), (healed.clone(), 1));
     assert!(!asked.exists(), "systemctl was run from inside: {}", fs::read_to_string(asked).expect("a file"));
-    // From outside: now it counts.
+    // daemon-reload from outside makes the new text effective.
     systemd.systemctl(&["daemon-reload"]);
     systemd.systemctl(&["restart", name]);
     assert_eq!([scene.property("NeedDaemonReload"), scene.property("TimeoutStopUSec")], ["no", "21s"]);
     assert_eq!((scene.property("LimitNOFILE"), scene.limit()), ("4000".to_owned(), "3000".to_owned()));
     assert!(answer(*port).is_some());
-    // `--install --now` reads it, too, where only systemd has an older one.
+    // `--install --now` also reloads if only systemd has an older text.
     scene.change("'21s'", "'22s'");
     systemd.systemctl(&["restart", name]);
     assert_eq!(scene.property("TimeoutStopUSec"), "21s");
@@ -242,7 +245,7 @@ fn a_unit_that_runs_as_somebody_stays_theirs() {
     let scene = Scene::new();
     let Scene { room, systemd, name, .. } = &scene;
     let path = format!("/etc/systemd/system/{name}.service");
-    // Made as nobody, put in its place by root.
+    // The unit was made by nobody and put in place by root.
     let words =
         format!("{} unit systemd --system --config {} >{path}.new", env!("CARGO_BIN_EXE_forerun"), scene.config);
     let as_nobody = format!("setpriv --reuid=65534 --clear-groups {}", words);
@@ -294,12 +297,12 @@ fn a_start_by_hand_asks_the_unit_first() {
     needs!(Kind::Systemd);
     let scene = Scene::new();
     let Scene { room, systemd, name, port, .. } = &scene;
-    // Installed and not enabled: nobody else will start it.
+    // The unit is installed but not enabled: systemd will not start it.
     scene.unit(&["--install"]).expect_code(0);
     systemd.systemctl(&["daemon-reload"]);
     scene.start(&[]).expect_code(0);
     systemd.forerun(room, &["stop", name]).expect_code(0);
-    // Enabled.
+    // The unit is enabled.
     systemd.systemctl(&["enable", name]);
     let told = scene.start(&[]).expect_code(75);
     let start = format!("start it there: systemctl start {name}.service; or give --detach");
@@ -312,15 +315,15 @@ fn a_start_by_hand_asks_the_unit_first() {
     assert!(answer(*port).is_some());
     scene.start(&[]).expect_code(0);
     systemd.forerun(room, &["stop", name]).expect_code(0);
-    // It runs there.
+    // The unit runs.
     systemd.systemctl(&["start", name]);
     let running = scene.start(&[]).expect_code(0);
     assert!(running.stdout.contains(&format!("under systemd ({name}.service)")), "{}", running.stdout);
-    // It runs there, and this start spells the command differently.
+    // The unit runs, and this start spells the command differently.
     let restart = format!("restart it there: systemctl restart {name}.service; or give --detach");
     let other = scene.start(&["--", "/bin/sleep", "1000"]).expect_code(75);
     other.expect_stderr(&["already runs as pid ", " under systemd as the unit '", &restart]);
-    // In restart back-off, enabled or not: it will be back.
+    // The unit is between two restarts, enabled or not: it will be back.
     systemd.systemctl(&["disable", name]);
     systemd.inside(&["mkdir", "-p", &format!("/run/systemd/system/{name}.service.d")]);
     systemd.unit(&format!("{name}.service.d/slow.conf"), "[Service]\nRestartSec=1h\n");
@@ -329,7 +332,7 @@ fn a_start_by_hand_asks_the_unit_first() {
     systemd.kill(pid);
     eventually("it is in back-off", || scene.property("SubState") == "auto-restart");
     scene.start(&[]).expect_code(75).expect_stderr(&["is being started or stopped: activating (auto-restart)", &start]);
-    // That of another config file of this name is not the one of this service.
+    // A unit of another config file with this name is not the unit of this service.
     let text = fs::read_to_string(&scene.config).expect("a file");
     let elsewhere = Scene { config: room.file("copy.toml", &text).display().to_string(), ..scene };
     let other = elsewhere.start(&[]);
@@ -380,7 +383,7 @@ fn a_unit_of_a_user_needs_no_root_and_mentions_lingering() {
     assert_eq!(systemd.inside(&[&user[..], &["MainPID", name]].concat()), pid.to_string());
     systemd.kill(pid);
     eventually("it serves again", || answer(*port).is_some_and(|now| now != pid));
-    // By its own manager's words, too.
+    // The user's manager reports the same.
     let done = systemd.forerun(room, &["stop", name]).expect_code(75);
     assert!(done.stderr.contains(&format!("systemctl --user stop {name}.service")), "{}", done.stderr);
     unit(&["--uninstall"]).expect_code(0);
@@ -388,7 +391,7 @@ fn a_unit_of_a_user_needs_no_root_and_mentions_lingering() {
     assert_eq!(fs::read_dir(&dir).expect("a folder").count(), 0);
 }
 
-/// A restart, and the unit's file after it.
+/// Restarts the unit and returns its file.
 fn healed(scene: &Scene) -> String {
     let said = scene.journal().matches("forerun has updated the file").count();
     scene.systemd.systemctl(&["restart", &scene.name]);
@@ -405,13 +408,13 @@ fn a_unit_heals_with_its_own_flags_and_not_with_those_of_this_start() {
     let scene = Scene::new();
     let Scene { room, systemd, name, .. } = &scene;
     scene.unit(&["--install", "--now"]).expect_code(0);
-    // Somebody installs another one, and systemd starts the old text once more.
+    // Somebody installs a new text, and systemd starts the old one once more.
     scene.unit(&["--env", "NEW=1", "--install"]).expect_code(0);
     let new = scene.file();
     systemd.systemctl(&["restart", name]);
     assert!(new.contains("NEW=1"), "{new}");
     assert_eq!(scene.file(), new);
-    // What a drop-in says stays in it.
+    // The settings of a drop-in stay in the drop-in.
     let drop_in = format!("/etc/systemd/system/{name}.service.d");
     systemd.inside(&["mkdir", "-p", &drop_in]);
     let text = format!(
@@ -461,14 +464,14 @@ fn a_unit_that_is_linked_is_seen() {
     );
     scene.unit(&["--dir", &dir, "--uninstall"]).expect_code(0);
     assert_eq!(fs::read_dir(&dir).expect("a folder").count(), 0);
-    // Linked alone is not enabled.
+    // A unit that is only linked is not enabled.
     scene.unit(&["--dir", &dir, "--install"]).expect_code(0);
     systemd.systemctl(&["link", &format!("{dir}/{name}.service")]);
     scene.start(&[]).expect_code(0);
 }
 
 #[test]
-fn what_systemd_cannot_read_is_not_written_and_what_it_stands_by_is_told() {
+fn a_unit_that_systemd_cannot_read_is_not_written() {
     needs!(Kind::Systemd);
     let scene = Scene::new();
     let Scene { room, systemd, name, .. } = &scene;
@@ -479,7 +482,7 @@ fn what_systemd_cannot_read_is_not_written_and_what_it_stands_by_is_told() {
     let words = ["unit", "systemd", "--name", "long", "--install", "--", "sleep"];
     let many = [&words[..], &[&long[..]; 9]].concat();
     systemd.forerun(room, &many).expect_code(78).expect_line(&["long.service' would be larger than 1 MiB"]);
-    // A template that somebody has.
+    // A template that belongs to somebody else.
     systemd.unit("theirs@.service", "[Service]\nExecStart=/bin/true\n");
     named("theirs@1").expect_code(75).expect_line(&["theirs@.service' is already a unit of this name"]);
 
@@ -516,11 +519,11 @@ fn a_systemctl_that_does_not_answer_holds_up_no_start_for_good() {
 }
 
 #[test]
-fn what_is_asked_for_is_waited_for_and_nothing_else_is_taken_for_it() {
+fn the_requested_start_is_awaited_and_no_other_one_counts() {
     needs!(Kind::Systemd);
     let scene = Scene::new();
     let Scene { room, systemd, name, port, .. } = &scene;
-    // Behind a job of another unit, and no failure while that takes its time.
+    // A start that waits for a job of another unit is not a failure.
     let go = room.path().join("go");
     let slow =
         format!("[Service]\nType=oneshot\nExecStart=/bin/sh -c 'until [ -e {} ]; do sleep 0.1; done'\n", go.display());
@@ -530,7 +533,7 @@ fn what_is_asked_for_is_waited_for_and_nothing_else_is_taken_for_it() {
     let installed = std::thread::scope(|scope| {
         let install = scope.spawn(|| scene.unit(&["--install", "--now"]));
         eventually("it waits for its turn", || scene.property("Job").parse::<u32>().is_ok_and(|job| job > 0));
-        // Longer than a unit may be down that has no job.
+        // Longer than a unit without a job may be down.
         let down = std::time::Instant::now();
         eventually("it is patient", || down.elapsed().as_secs() >= 3);
         fs::write(&go, "").expect("written");
@@ -538,12 +541,12 @@ fn what_is_asked_for_is_waited_for_and_nothing_else_is_taken_for_it() {
     });
     installed.expect_code(0).expect_stderr(&["its job waits for another unit"]);
     let old = answer(*port).expect("it serves");
-    // One that is still starting with what forerun.toml said before is not the one.
+    // A server that still starts with an older forerun.toml does not count.
     let wait = room.path().join("wait");
     scene.change("[health]", &format!("[[wait]]\ncheck = 'file:{}'\n[health]", wait.display()));
     systemd.systemctl(&["restart", "--no-block", name]);
     eventually("it waits", || scene.property("StatusText").contains("waiting"));
-    // By the clock of processes, which has ticks of ten milliseconds, it was there before.
+    // The process clock has ticks of ten milliseconds, so the process seems older than it is.
     let since = std::time::Instant::now();
     eventually("ticks pass", || since.elapsed().as_millis() > 50);
     scene.change("'--answer-pid'", "'--body', 'new'");
@@ -553,7 +556,7 @@ fn what_is_asked_for_is_waited_for_and_nothing_else_is_taken_for_it() {
     let pid = systemd.pid(name).expect("a pid");
     let words = fs::read(systemd.proc(pid, "cmdline")).expect("a command line");
     assert!(String::from_utf8_lossy(&words).contains("new"), "{}", String::from_utf8_lossy(&words));
-    // In a pause before its next start it need not end that.
+    // A unit in its pause before the next start is started at once.
     systemd.unit(&format!("{name}.service.d/pause.conf"), "[Service]\nRestartSec=1h\n");
     systemd.systemctl(&["daemon-reload"]);
     systemd.kill(pid);

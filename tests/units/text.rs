@@ -1,14 +1,15 @@
-//! What units say, read back by the programs that read them.
+//! The text of units, read back by the programs that read units.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::{Killed, Room, done, eventually, free_port, has, witness};
 use crate::harness::{Kind, Supervisor, script};
 use crate::{KINDS, config, skip_unless, unique, unit, words_of};
 
-/// Words that break quoting, and random ones: the seed is in the message of a test that fails.
+/// Words that break quoting, and random ones. The message of a failed test contains the seed.
 fn hostile_words(text_only: bool) -> (u64, Vec<OsString>) {
     let mut seed = random();
     let shown = seed;
@@ -92,14 +93,14 @@ fn random() -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-/// The unit of a witness with these words.
+/// A unit that runs a witness with these words.
 fn unit_of_witness(room: &Room, kind: &str, name: &str, words: &[OsString]) -> String {
     let mut command = room.forerun();
     command.args(["unit", kind, "--name", name, "--"]).arg(witness()).arg(room.path().join("up")).args(words);
     done(&mut command).expect_code(0).stdout
 }
 
-/// What the witness has to have.
+/// What the witness must have received.
 #[track_caller]
 fn expect_words(seed: u64, found: &[OsString], words: &[OsString]) {
     assert_eq!(found.len(), words.len() + 2, "seed {seed}: {found:?}");
@@ -202,7 +203,7 @@ fn a_path_with_a_blank_and_a_percent_sign_comes_through() {
                 let supervisord = Supervisor::boot_with(&room, &text);
                 eventually("it runs", || room.path().join("up").exists());
                 let environ = words_of(&supervisord.proc(supervisord.pid(&name).expect("a pid"), "environ"));
-                // It does not show by what the keeper knows what else is to end.
+                // The unit does not show how the keeper knows what else must end.
                 supervisord.obey(&format!("supervisorctl stop {name}"));
                 environ
             }
@@ -235,7 +236,20 @@ fn systemd_analyze_has_nothing_to_say() {
     let room = Room::new();
     let file = config(&room, "web", free_port(), "[watch]\non-unhealthy = 'restart'");
     let plain = ["--name", "plain", "--", "/bin/sleep", "1000"];
+    // The machine's own units may be broken, and it would talk about those too.
+    let units = room.path().join("units");
+    std::fs::create_dir(&units).expect("a folder");
+    for target in ["sysinit", "basic", "shutdown"] {
+        std::fs::write(units.join(format!("{target}.target")), "[Unit]\nDefaultDependencies=no\n").expect("written");
+    }
+    let verify = |scope: &str, path: &Path| {
+        let mut verify = Command::new("systemd-analyze");
+        verify.arg("verify").args((scope == "--user").then_some("--user")).arg(path);
+        done(verify.env("XDG_RUNTIME_DIR", room.path()).env("SYSTEMD_UNIT_PATH", &units))
+    };
     for scope in ["--system", "--user"] {
+        let odd = room.file("odd.service", "[Service]\nExecStart=/bin/true\nOdd=1\n");
+        verify(scope, &odd).expect_stderr(&["odd.service:3: Unknown key 'Odd'"]);
         for words in [&["--config", &file][..], &plain[..]] {
             for harden in [false, true] {
                 let mut all = vec![scope];
@@ -243,9 +257,7 @@ fn systemd_analyze_has_nothing_to_say() {
                 all.extend(words);
                 let text = unit(&room, "systemd", &all);
                 let path = room.file(if words.len() > 2 { "plain.service" } else { "web.service" }, &text);
-                let mut verify = Command::new("systemd-analyze");
-                verify.arg("verify").args((scope == "--user").then_some("--user")).arg(&path);
-                let said = done(verify.env("XDG_RUNTIME_DIR", room.path())).expect_code(0);
+                let said = verify(scope, &path).expect_code(0);
                 assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("", ""), "{text}");
             }
         }
@@ -357,7 +369,7 @@ fn a_unit_says_why_each_line_is_there_and_what_stops_a_mistake_from_looping() {
     let lines: Vec<_> = hard.lines().collect();
     let from = lines.iter().position(|line| line.contains("--harden")).expect("hardening") + 1;
     let to = lines.iter().rposition(|line| *line == "[Install]").expect("an end") - 1;
-    // Its folder is in /tmp, of which it would have one of its own.
+    // The folder is in /tmp, which PrivateTmp= would replace.
     assert!(!hard.contains("PrivateTmp") && hard.contains("ProtectSystem=full"), "{hard}");
     for pair in lines[from..to].chunks(2) {
         assert!(pair[0].starts_with("# breaks: ") && pair[1].contains('='), "{pair:?}");
@@ -386,13 +398,13 @@ fn paths_are_absolute_and_symlinks_stay() {
 }
 
 #[test]
-fn what_no_unit_can_have_is_refused_in_one_line() {
+fn impossible_units_are_refused_in_one_line() {
     let room = Room::new();
     for (words, code, part) in [
         (&["--replace", "unit", "systemd", "--", "x"][..], 2, "'--replace' is an option of a start by hand"),
         (&["--detach", "unit", "systemd", "--", "x"], 2, "'--detach'"),
         (&["unit", "upstart", "--", "x"], 2, "'upstart'"),
-        (&["unit"], 2, "<KIND>"),
+        (&["unit"], 2, "no kind of unit was given"),
         (&["unit", "systemd", "--now", "--", "x"], 2, "--install"),
         (&["unit", "systemd", "--install", "--diff", "--", "x"], 2, "cannot be used with"),
         (&["unit", "systemd", "--user", "--system", "--", "x"], 2, "cannot be used with"),

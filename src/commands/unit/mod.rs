@@ -30,7 +30,7 @@ use install::Install;
 pub fn run(options: &Options, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
     let asked = &options.unit;
     let Some(kind) = asked.kind else {
-        return Err(Error::Usage("which KIND of unit?; see 'forerun unit --help'".to_owned()));
+        return Err(Error::Usage("no KIND of unit was given; see 'forerun unit --help'".to_owned()));
     };
     if asked.harden && kind != Kind::Systemd {
         return Err(Error::Usage(
