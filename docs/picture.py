@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import socket
@@ -92,7 +93,7 @@ def run(start, seconds, kills):
     service.mkdir(parents=True)
     (folder / "server.py").write_text(SERVER.format(port=port))
     for path, text in ((folder / "start.sh", start), (service / "run", RUN)):
-        path.write_text(text.format(port=port, folder=folder))
+        path.write_text(text.format(port=port, folder=shlex.quote(str(folder))))
         path.chmod(0o755)
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "FORERUN_STATE_DIR": str(folder / "state")}
     runit = subprocess.Popen(["runsvdir", str(folder / "services")], env=environment, cwd=folder,
@@ -221,7 +222,7 @@ def main():
         seen = json.loads(args.record.read_text())
     else:
         kills = [args.seconds * part for part in (0.4, 0.7)]
-        forerun = FORERUN.replace("{forerun}", str(pathlib.Path(args.forerun).resolve()))
+        forerun = FORERUN.replace("{forerun}", shlex.quote(str(pathlib.Path(args.forerun).resolve())))
         seen = {"seconds": args.seconds, "script": run(SCRIPT, args.seconds, kills),
                 "forerun": run(forerun, args.seconds, kills)}
         if args.record:

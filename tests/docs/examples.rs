@@ -1,6 +1,6 @@
 //! examples/: the server runs, and the units are what forerun writes.
 //!
-//! `FORERUN_BLESS=1 cargo test --test docs units_of_the_examples` writes the units anew.
+//! `FORERUN_TEST_BLESS=1 cargo test --test docs units_of_the_examples` writes the units anew.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -178,7 +178,7 @@ fn unit(room: &Room, kind: &str, words: &[&str], main: &str) -> Vec<File> {
                 *text = text.replace(&here, there);
             }
         }
-        for word in ["user=", "User=", "made by "] {
+        for word in ["user=", "User=", "The user "] {
             *text = text.replace(&format!("{word}{}", user.name), &format!("{word}{}", USER.0));
         }
     }
@@ -190,7 +190,7 @@ fn unit(room: &Room, kind: &str, words: &[&str], main: &str) -> Vec<File> {
 #[test]
 fn units_of_the_examples_are_what_forerun_writes() {
     let room = Room::new();
-    let blesses = std::env::var_os("FORERUN_BLESS").is_some();
+    let blesses = std::env::var_os("FORERUN_TEST_BLESS").is_some();
     for (kind, words, main) in UNITS {
         let folder = repository("examples").join(kind);
         let files = unit(&room, kind, words, main);
@@ -206,7 +206,7 @@ fn units_of_the_examples_are_what_forerun_writes() {
                 fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
             }
             let there = fs::read_to_string(&path).unwrap_or_default();
-            let how = "FORERUN_BLESS=1 cargo test --test docs units_of_the_examples";
+            let how = "FORERUN_TEST_BLESS=1 cargo test --test docs units_of_the_examples";
             assert_eq!(&there, text, "{} is not what forerun writes; write it anew: {how}", path.display());
         }
         let mut names: Vec<_> = files.iter().map(|(name, _)| name.clone()).collect();

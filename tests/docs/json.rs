@@ -33,7 +33,7 @@ fn the_reference_lists_the_fields_of_json() {
         let ended = done(room.forerun().args(words));
         serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{words:?}: {e}: {}", ended.stderr))
     };
-    let with = |first: &[&'static str]| [&first.to_vec()[..], &server].concat();
+    let with = |first: &[&'static str]| first.iter().copied().chain(server).collect::<Vec<&str>>();
     let expect = |row: &str, found: BTreeSet<String>| assert_eq!(listed(row), found, "{row}");
 
     expect("`--dry-run`", fields(&json(&with(&["--dry-run", "--json"]))));

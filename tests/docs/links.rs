@@ -92,3 +92,26 @@ fn the_reference_has_every_flag_and_no_page_one_that_is_not_there() {
         assert!(unknown.is_empty(), "{page}: forerun has no {unknown:?}");
     }
 }
+
+/// The keys of a table of forerun.toml, as src/service/file.rs has them.
+fn keys(table: &str) -> Vec<String> {
+    let source = text("src/service/file.rs");
+    let (_, behind) = source.split_once(&format!("struct {table} {{")).expect("the table");
+    let (fields, _) = behind.split_once("\n}").expect("its end");
+    let names = fields.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
+    names.map(|(name, _)| name.replace('_', "-")).collect()
+}
+
+#[test]
+fn the_reference_has_every_key_of_the_file() {
+    let reference = text("docs/reference.md");
+    let (_, section) = reference.split_once("\n## 4. forerun.toml\n").expect("the section");
+    let (section, _) = section.split_once("\n## 5. ").expect("its end");
+    let mut count = 0;
+    for key in ["File", "CheckTable", "Limits", "WatchTable"].into_iter().flat_map(keys) {
+        let forms = [format!("\n{key} ="), format!("\n{key}   ="), format!("`{key} ="), format!("[{key}]")];
+        assert!(forms.iter().any(|form| section.contains(form)), "'{key}' is not in section 4 of docs/reference.md");
+        count += 1;
+    }
+    assert!(count > 35, "{count}");
+}

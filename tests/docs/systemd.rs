@@ -22,10 +22,13 @@ fn the_unit_of_the_readme_runs_under_a_real_systemd() {
 
     let all = sections("README.md", &text("README.md"));
     let block = all.iter().flatten().find(|block| block.class == Class::Machine).expect("a block");
-    let block = here(&block.text);
-    let (typed, shown) = block.split_once('\n').expect("a line");
-    let words: Vec<_> = typed.strip_prefix("$ sudo forerun ").expect("forerun").split(' ').collect();
+    let (typed, shown) = block.text.split_once('\n').expect("a line");
+    // The folder may have a blank in its path.
+    let words = typed.strip_prefix("$ sudo forerun ").expect("forerun").split(' ').map(here);
+    let words: Vec<String> = words.collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let installed = systemd.forerun(&room, &words).expect_code(0);
+    let shown = &here(shown);
     let lines = |text: &str| text.lines().map(plain).collect::<Vec<_>>();
     let said = format!("{}{}", installed.stderr, installed.stdout);
     assert!(fits(&lines(shown), &lines(&said)), "expected:\n{shown}\nfound:\n{said}");
