@@ -136,8 +136,8 @@ impl Client {
         for (name, value) in &expect.headers {
             request = request.header(name, value);
         }
-        let first = || self.connection.as_ref().map(Connection::first).unwrap_or_default();
-        let mut response = request.call().map_err(|e| answer::reason(&e, url, &first()))?;
+        let first = || self.connection.as_ref().map(Connection::first);
+        let mut response = request.call().map_err(|e| answer::reason(&e, url, first().as_deref()))?;
         let status = response.status().as_u16();
         let wanted = match expect.statuses.as_slice() {
             [] => (200..=399).contains(&status),
@@ -159,7 +159,7 @@ impl Client {
         if body.windows(text.len()).any(|window| window == text.as_bytes()) {
             return Ok(());
         }
-        read.map_err(|e| answer::reason(&ureq::Error::from(e), url, &first()))?;
+        read.map_err(|e| answer::reason(&ureq::Error::from(e), url, first().as_deref()))?;
         Err(Reason::Text(format!("status {status}, and the body does not contain {}", quoted(text))))
     }
 }
