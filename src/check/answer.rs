@@ -9,6 +9,7 @@ use ureq::http::Uri;
 
 use super::net;
 use super::spec::port_of;
+use super::tls::SelfSigned;
 use crate::text::quoted;
 
 /// How to do without a certificate's verification, or with another authority.
@@ -167,11 +168,10 @@ fn certificate(error: &CertificateError) -> String {
         }
         CertificateError::NotValidForName => format!("the certificate is for another name; {INSECURE}"),
         CertificateError::UnknownIssuer => {
-            format!("the certificate is self-signed or of an unknown authority, so nobody vouches for it; {TRUST}")
+            format!("no authority that is trusted here has signed the certificate; {TRUST}")
         }
-        // Only its name reaches us: it is of a crate below rustls. It is what `openssl req -x509` makes.
-        CertificateError::Other(other) if other.0.to_string().contains("CaUsedAsEndEntity") => {
-            format!("the certificate is self-signed, so nobody vouches for it; {INSECURE}")
+        CertificateError::Other(other) if other.0.is::<SelfSigned>() => {
+            format!("the certificate is self-signed, so nobody vouches for it; {TRUST}")
         }
         // Also where an authority of the same name has another key.
         CertificateError::BadSignature => {
