@@ -626,22 +626,6 @@ fn http_does_not_read_a_body_without_end() {
 }
 
 #[test]
-fn http_that_is_not_http_is_no_answer() {
-    let room = Room::new();
-    for nonsense in ["220 mail.example ESMTP\r\n\r\n", "", "HTTP/1.1 abc\r\n\r\n", "\0\0\0\0\r\n\r\n"] {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let address = listener.local_addr().expect("an address");
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
-                let _ = std::io::Write::write_all(&mut stream, nonsense.as_bytes());
-            }
-        });
-        fails(&room, &format!("http://{address}/"), "");
-    }
-}
-
-#[test]
 fn http_sends_the_headers_and_userinfo_becomes_basic_auth() {
     let room = Room::new();
     let web = Web::new("200 OK", "");
@@ -677,36 +661,277 @@ fn attempts_on_loopback_never_go_through_a_proxy() {
     assert!(run("http://192.0.2.1/").expect_code(78).stdout.contains("refused"));
 }
 
-/// A server with a certificate that it has signed itself.
-fn tls_server(room: &Room) -> (Killed, u16) {
-    let (key, certificate) = (room.path().join("key.pem"), room.path().join("cert.pem"));
-    let mut request = Command::new("openssl");
-    request.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);
-    request.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
-    done(request.arg("-keyout").arg(&key).arg("-out").arg(&certificate)).expect_code(0);
+/// Runs openssl in the room.
+#[track_caller]
+fn openssl(room: &Room, words: &str) {
+    done(Command::new("openssl").args(words.split_whitespace()).current_dir(room.path())).expect_code(0);
+}
+
+/// An authority of the room's own, `ca.pem`, and what `openssl ca` needs for certificates with any dates.
+fn authority(room: &Room) {
+    openssl(room, "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=forerun-test-ca -keyout ca.key -out ca.pem");
+    room.file("index.txt", "");
+    room.file("serial", "01\n");
+    let sections = "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\nnew_certs_dir = .\nserial = serial\n\
+        default_md = sha256\npolicy = any\nunique_subject = no\n[any]\ncommonName = supplied\n";
+    let extensions = "basicConstraints = CA:FALSE\nsubjectAltName = ";
+    room.file(
+        "ca.cnf",
+        &format!(
+            "{sections}[here]\n{extensions}DNS:localhost,IP:127.0.0.1\n[there]\n{extensions}DNS:there.example,IP:192.0.2.1\n"
+        ),
+    );
+    openssl(room, "req -newkey rsa:2048 -nodes -subj /CN=forerun-test -keyout key.pem -out request.pem");
+}
+
+/// A certificate of the room's authority, valid between two years.
+#[track_caller]
+fn certificate(room: &Room, file: &str, extensions: &str, from: u16, to: u16) {
+    openssl(
+        room,
+        &format!(
+            "ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in request.pem -out {file} \
+            -extensions {extensions} -startdate {from}0101000000Z -enddate {to}0101000000Z"
+        ),
+    );
+}
+
+/// A certificate that is signed with its own key.
+#[track_caller]
+fn self_signed(room: &Room, constraints: &str) {
+    openssl(
+        room,
+        &format!(
+            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=forerun-test-self -keyout key.pem -out cert.pem \
+            -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -addext basicConstraints=critical,{constraints}"
+        ),
+    );
+}
+
+/// The command of a server with `key.pem` and a certificate of the room.
+fn tls_command(certificate: &str, port: u16) -> String {
+    format!("openssl s_server -quiet -www -accept {port} -key key.pem -cert {certificate}")
+}
+
+/// A running server.
+fn tls_server(room: &Room, certificate: &str) -> (Killed, u16) {
     let port = free_port();
+    let command = tls_command(certificate, port);
     let mut serve = Command::new("openssl");
-    serve
-        .args(["s_server", "-quiet", "-www", "-accept", &port.to_string(), "-key"])
-        .arg(&key)
-        .arg("-cert")
-        .arg(&certificate);
-    let child = serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("spawned");
-    let child = Killed(child);
+    serve.args(command.split(' ').skip(1)).current_dir(room.path());
+    serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = Killed(serve.spawn().expect("spawned"));
     eventually("openssl listens", || accepts(port));
     (child, port)
 }
 
+/// The reason why a requirement of the file does not hold.
+#[track_caller]
+fn reason(room: &Room, url: &str, keys: &str) -> String {
+    let out = start_with(room, &format!("[[require]]\ncheck = '{url}'\n{keys}\n")).expect_code(78);
+    let line = out.stderr.lines().next().unwrap_or_default();
+    assert_eq!(out.stderr.lines().count(), 1, "{}", out.stderr);
+    let (_, reason) = line.split_once(" does not hold: ").unwrap_or_else(|| panic!("{line}"));
+    reason.to_owned()
+}
+
+const INSECURE: &str = "accept any certificate with --insecure or 'insecure = true'";
+const TRUST: &str =
+    "give its authority with 'ca' in forerun.toml, or accept any certificate with --insecure or 'insecure = true'";
+
 #[test]
-fn a_certificate_that_nobody_vouches_for_needs_insecure() {
+fn a_self_signed_certificate_needs_insecure_or_its_own_file() {
+    skip_unless!(has("openssl"), "needs openssl");
+    // `openssl req -x509` makes the first one, which is an authority at the same time.
+    for constraints in ["CA:TRUE", "CA:FALSE"] {
+        let room = Room::new();
+        self_signed(&room, constraints);
+        let (_server, port) = tls_server(&room, "cert.pem");
+        let url = format!("https://localhost:{port}/");
+        let words = format!("the certificate is self-signed, so nobody vouches for it; {TRUST}");
+        assert_eq!(reason(&room, &url, ""), words, "{constraints}");
+        for keys in ["insecure = true", "ca = 'cert.pem'"] {
+            start_with(&room, &format!("[[require]]\ncheck = '{url}'\n{keys}\n")).expect_code(0);
+        }
+        fs::remove_file(room.path().join("forerun.toml")).expect("removed");
+        let port = free_port();
+        let (url, command) = (format!("https://localhost:{port}/"), tls_command("cert.pem", port));
+        let flags = ["--detach", "--health", &url, "--health-timeout", "2s", "--"];
+        let out = room.run(&[&flags[..], &command.split(' ').collect::<Vec<_>>()].concat()).expect_code(1);
+        out.expect_stderr(&["not ready after", &words]);
+    }
+}
+
+#[test]
+fn a_certificate_of_ones_own_authority_needs_it() {
     skip_unless!(has("openssl"), "needs openssl");
     let room = Room::new();
-    let (_server, port) = tls_server(&room);
+    authority(&room);
+    certificate(&room, "cert.pem", "here", 2020, 2048);
+    let (_server, port) = tls_server(&room, "cert.pem");
     let url = format!("https://localhost:{port}/");
-    let file = |insecure: bool| format!("[[require]]\ncheck = '{url}'\ninsecure = {insecure}\n");
-    let refused = start_with(&room, &file(false)).expect_code(78);
-    assert!(refused.stderr.to_ascii_lowercase().contains("certificate"), "{}", refused.stderr);
-    start_with(&room, &file(true)).expect_code(0);
+    let words = format!("no authority that is trusted here has signed the certificate; {TRUST}");
+    assert_eq!(reason(&room, &url, ""), words);
+    // The path is taken from the file's folder.
+    fs::create_dir(room.path().join("below")).expect("a folder");
+    room.file("forerun.toml", &format!("[[require]]\ncheck = '{url}'\nca = 'ca.pem'\n"));
+    let mut below = room.forerun();
+    let file = room.path().join("forerun.toml");
+    done(below.current_dir(room.path().join("below")).arg("check").arg("--config").arg(&file)).expect_code(0);
+    // Only this authority is trusted.
+    self_signed(&room, "CA:TRUE");
+    assert_eq!(reason(&room, &url, "ca = 'cert.pem'"), words);
+}
+
+#[test]
+fn a_sidecar_trusts_the_same_authority() {
+    skip_unless!(has("openssl"), "needs openssl");
+    let room = Room::new();
+    authority(&room);
+    certificate(&room, "cert.pem", "here", 2020, 2048);
+    let (manager, port) = (Manager::new(&room), free_port());
+    let health = format!("[health]\ncheck = 'https://localhost:{port}/'\nca = 'ca.pem'\n");
+    room.file("forerun.toml", &format!("notify = 'sidecar'\ncommand = '{}'\n{health}", tls_command("cert.pem", port)));
+    let mut command = room.forerun();
+    command.env("NOTIFY_SOCKET", &manager.path).stdout(Stdio::null()).stderr(Stdio::null());
+    let _server = Killed(command.spawn().expect("spawned"));
+    eventually("the service is ready", || {
+        manager.message(common::DEADLINE).is_some_and(|message| message.contains("READY=1"))
+    });
+}
+
+#[test]
+fn a_certificate_for_another_time_or_name_is_named() {
+    skip_unless!(has("openssl"), "needs openssl");
+    let room = Room::new();
+    authority(&room);
+    for (extensions, from, to, words) in [
+        ("here", 2020, 2021, "the certificate expired on 2021-01-01; renew it, or "),
+        ("here", 2047, 2048, "the certificate is not valid before 2047-01-01; look at the clock, or "),
+        (
+            "there",
+            2020,
+            2048,
+            "the certificate is not for 'localhost', but for 'there.example', '192.0.2.1'; ask for a name that it has, or ",
+        ),
+    ] {
+        certificate(&room, "cert.pem", extensions, from, to);
+        let (_server, port) = tls_server(&room, "cert.pem");
+        let url = format!("https://localhost:{port}/");
+        assert_eq!(reason(&room, &url, "ca = 'ca.pem'"), format!("{words}{INSECURE}"));
+        start_with(&room, &format!("[[require]]\ncheck = '{url}'\ninsecure = true\n")).expect_code(0);
+    }
+}
+
+#[test]
+fn an_authority_that_cannot_be_used_is_named_with_its_line() {
+    let room = Room::new();
+    room.file("empty.pem", "");
+    room.file("text.pem", "no certificate\n");
+    room.file("bad.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    for (check, ca, words) in [
+        ("https://localhost:1/", "nowhere.pem", "nowhere.pem' as 'ca': No such file or directory"),
+        ("https://localhost:1/", "empty.pem", "empty.pem' as 'ca': it has no certificate in PEM"),
+        ("https://localhost:1/", "text.pem", "text.pem' as 'ca': it has no certificate in PEM"),
+        ("https://localhost:1/", "bad.pem", "bad.pem' as 'ca': it has a certificate that cannot be read"),
+        ("http://localhost:1/", "empty.pem", "'ca' needs an https check"),
+        ("tcp:localhost:1", "empty.pem", "'ca' needs an https check"),
+    ] {
+        for table in ["[[require]]", "[[wait]]", "[health]"] {
+            let out = start_with(&room, &format!("{table}\ncheck = '{check}'\nca = '{ca}'\n")).expect_code(78);
+            out.expect_line(&["forerun.toml': line 3: ", words]);
+        }
+    }
+}
+
+#[test]
+fn tls_and_plain_http_are_told_apart() {
+    skip_unless!(has("openssl"), "needs openssl");
+    let room = Room::new();
+    let port = answers(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    fails(
+        &room,
+        &format!("https://u:s3cret@127.0.0.1:{port}/a?b"),
+        &format!("  it answers plain HTTP; write http://127.0.0.1:{port}/a?b\n"),
+    );
+    let asks = Web::new("400 Bad Request", "Client sent an HTTP request to an HTTPS server.\n");
+    fails(&room, &asks.url("/a"), &format!("  it speaks TLS; write https://127.0.0.1:{}/a\n", asks.port));
+    self_signed(&room, "CA:FALSE");
+    let (_server, port) = tls_server(&room, "cert.pem");
+    let words = "it closed the connection without an answer; if it speaks TLS, write https://localhost:";
+    fails(&room, &format!("http://localhost:{port}/"), words);
+}
+
+/// A server that reads what comes, answers each connection with the same bytes and closes it.
+fn answers(bytes: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let _ = std::io::Write::write_all(&mut stream, bytes);
+        }
+    });
+    port
+}
+
+#[test]
+fn what_a_server_speaks_in_the_place_of_http_is_named() {
+    let room = Room::new();
+    let not_valid = "its answer is not valid HTTP/1.1; use tcp:127.0.0.1:";
+    let closed = "it closed the connection without an answer; if it speaks TLS, write https://127.0.0.1:";
+    for (bytes, words) in [
+        // A SETTINGS frame of gRPC, and a GOAWAY.
+        (
+            &b"\0\0\x06\x04\0\0\0\0\0\0\x05\0\0\x40\0"[..],
+            "it speaks only HTTP/2, and this check is HTTP/1.1; use tcp:127.0.0.1:",
+        ),
+        (
+            b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01",
+            "it speaks only HTTP/2, and this check is HTTP/1.1; use tcp:127.0.0.1:",
+        ),
+        (b"\x15\x03\x01\0\x02\x02\x46", "it speaks TLS; write https://127.0.0.1:"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "it does not speak HTTP (it says 'SSH-2.0-OpenSSH_9.2'); use tcp:127.0.0.1:"),
+        (
+            b"220 mail.example ESMTP\r\n",
+            "it does not speak HTTP (it says '220 mail.example ESMTP'); use tcp:127.0.0.1:",
+        ),
+        (b"-ERR unknown command\r\n", "it does not speak HTTP (it says '-ERR unknown command'); use tcp:127.0.0.1:"),
+        (b"\x4a\0\0\0\x0a5.7", "it does not speak HTTP; use tcp:127.0.0.1:"),
+        (b"HTTP/1.1 abc\r\n\r\n", not_valid),
+        (b"", closed),
+    ] {
+        fails(&room, &format!("http://127.0.0.1:{}/", answers(bytes)), &format!("  {words}"));
+    }
+    for (bytes, words) in [
+        (&b"SSH-2.0-OpenSSH_9.2\r\n"[..], "it does not speak TLS; write http://127.0.0.1:"),
+        (b"", "it closed the connection in the TLS handshake; if it speaks plain HTTP, write http://127.0.0.1:"),
+        (b"\x15\x03\x01\0\x02\x02\x28", "it refused the TLS handshake; use tcp:127.0.0.1:"),
+    ] {
+        fails(&room, &format!("https://127.0.0.1:{}/", answers(bytes)), &format!("  {words}"));
+    }
+}
+
+#[test]
+fn a_proxy_is_named_without_its_password() {
+    let room = Room::new();
+    let port = free_port();
+    let forbids = Web::new("403 Forbidden", "").port;
+    for (variable, port, words) in [
+        ("http_proxy", port, "Connection refused by the proxy"),
+        ("HTTPS_PROXY", port, "Connection refused by the proxy"),
+        ("ALL_PROXY", port, "Connection refused by the proxy"),
+        ("http_proxy", forbids, "status 403, through the proxy"),
+    ] {
+        let mut command = room.forerun();
+        for other in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+            command.env_remove(other);
+        }
+        command.env(variable, format!("http://u:s3cret@127.0.0.1:{port}"));
+        let out = done(command.args(["check", "--require", "http://192.0.2.1/"])).expect_code(78);
+        let whole = format!("  {words} 127.0.0.1:{port} ({variable}); NO_PROXY leaves a host out\n");
+        assert!(out.stdout.ends_with(&whole), "{}", out.stdout);
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use ureq::http::Uri;
 
 use super::net;
 use super::spec::port_of;
+use super::tls::SelfSigned;
 use crate::text::quoted;
 
 /// How to do without a certificate's verification, or with another authority.
@@ -16,16 +17,20 @@ const TRUST: &str = "give its authority with 'ca' in forerun.toml, or accept any
     or 'insecure = true'";
 const INSECURE: &str = "accept any certificate with --insecure or 'insecure = true'";
 
-/// The words for an error. `first` has the first bytes that the server sent, as they came.
-pub fn reason(error: &ureq::Error, url: &Uri, first: &[u8]) -> String {
+/// The words for an error. `first` has the first bytes that the server sent; nothing where a proxy was between.
+pub fn reason(error: &ureq::Error, url: &Uri, first: Option<&[u8]>) -> String {
+    let by_proxy = first.is_none();
+    let first = first.unwrap_or_default();
     let is_tls = url.scheme_str() == Some("https");
     match error {
         ureq::Error::Rustls(error) => tls(error, url, first),
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>()) {
             Some(error) => tls(error, url, first),
+            None if by_proxy && is_disconnect(error) => "the connection was closed without an answer".to_owned(),
             None => disconnected(error, url, first).unwrap_or_else(|| net::reason(error)),
         },
         ureq::Error::Timeout(_) if first.is_empty() || is_tls || first.starts_with(b"HTTP/") => "no answer".to_owned(),
+        ureq::Error::Protocol(_) if by_proxy => "the answer is not valid HTTP/1.1".to_owned(),
         ureq::Error::Protocol(_) | ureq::Error::Timeout(_) if !is_tls => not_http(url, first),
         ureq::Error::Protocol(_) => format!("it does not speak HTTP/1.1; use {}", tcp(url)),
         ureq::Error::HostNotFound => "the name has no address".to_owned(),
@@ -88,14 +93,20 @@ fn not_http(url: &Uri, first: &[u8]) -> String {
     }
 }
 
+fn is_disconnect(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}
+
 /// The words for a connection that the server has ended.
 fn disconnected(error: &io::Error, url: &Uri, first: &[u8]) -> Option<String> {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    if !matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) {
+    if !is_disconnect(error) {
         return None;
     }
     Some(match (first.is_empty(), url.scheme_str() == Some("https")) {
-        (true, false) => "it closed the connection without an answer".to_owned(),
+        (true, false) => {
+            format!("it closed the connection without an answer; if it speaks TLS, write {}", with_scheme(url, "https"))
+        }
         (true, true) => format!(
             "it closed the connection in the TLS handshake; if it speaks plain HTTP, write {}",
             with_scheme(url, "http")
@@ -157,14 +168,14 @@ fn certificate(error: &CertificateError) -> String {
         }
         CertificateError::NotValidForName => format!("the certificate is for another name; {INSECURE}"),
         CertificateError::UnknownIssuer => {
-            format!("the certificate is self-signed or of an unknown authority, so nobody vouches for it; {TRUST}")
+            format!("no authority that is trusted here has signed the certificate; {TRUST}")
         }
-        // Only its name reaches us: it is of a crate below rustls. It is what `openssl req -x509` makes.
-        CertificateError::Other(other) if other.0.to_string().contains("CaUsedAsEndEntity") => {
-            format!("the certificate is self-signed, so nobody vouches for it; {INSECURE}")
+        CertificateError::Other(other) if other.0.is::<SelfSigned>() => {
+            format!("the certificate is self-signed, so nobody vouches for it; {TRUST}")
         }
+        // Also where an authority of the same name has another key.
         CertificateError::BadSignature => {
-            format!("the signature of the certificate is wrong, so it may be forged; {TRUST}")
+            format!("the certificate's signature is not the one of its authority; {TRUST}")
         }
         CertificateError::Revoked => "the certificate has been revoked; renew it".to_owned(),
         CertificateError::BadEncoding => format!("the certificate cannot be read; {INSECURE}"),

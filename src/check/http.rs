@@ -10,17 +10,20 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use ureq::config::Config;
 use ureq::http::header::AUTHORIZATION;
 use ureq::http::{HeaderName, HeaderValue, Uri};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, DefaultConnector, LazyBuffers, NextTimeout, RustlsConnector, Transport,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, LazyBuffers, NextTimeout, TcpConnector, Transport,
 };
-use ureq::{Agent, Proxy};
+use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::spec::{bare_host, port_of};
+use super::tls::{Tls, Trust};
 use super::{Probe, Reason, answer, net};
 use crate::text::quoted;
 
@@ -28,7 +31,7 @@ use crate::text::quoted;
 /// whole wait: an answer can be slow, and a request can be lost.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// ureq's own sizes of a connection's buffers, in bytes.
-const BUFFER: usize = 128 * 1024;
+pub const BUFFER: usize = 128 * 1024;
 /// How much of a body is searched.
 const BODY: u64 = 1 << 20;
 /// How many bytes of an answer tell which protocol it is.
@@ -52,14 +55,13 @@ pub struct Expectation {
 ///
 /// # Errors
 /// When the text has no certificate, or one that cannot be read.
-pub fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, &'static str> {
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, &'static str> {
     let mut certificates = Vec::new();
-    let mut roots = rustls::RootCertStore::empty();
-    for item in parse_pem(pem.as_bytes()) {
-        if let PemItem::Certificate(certificate) = item.map_err(|_| "it is not valid PEM")? {
-            roots.add(certificate.der().into()).map_err(|_| "it has a certificate that cannot be read")?;
-            certificates.push(certificate);
-        }
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|_| "it is not valid PEM")?;
+        roots.add(certificate.clone()).map_err(|_| "it has a certificate that cannot be read")?;
+        certificates.push(certificate);
     }
     if certificates.is_empty() { Err("it has no certificate in PEM") } else { Ok(certificates) }
 }
@@ -76,12 +78,12 @@ pub struct Client {
 impl Client {
     pub fn new(url: &Uri, probe: &Probe) -> Self {
         let proxy = Proxy::try_from_env().filter(|proxy| !proxy.is_no_proxy(url) && !is_local(url));
+        // ureq would pass by a SOCKS proxy too: it was built without them.
+        let proxy = proxy.filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https));
         let named = proxy.as_ref().map(named);
         let authorities = probe.expect.authorities.as_deref().and_then(|pem| certificates(pem).ok());
-        let tls = TlsConfig::builder()
-            .root_certs(authorities.map_or(RootCerts::PlatformVerifier, RootCerts::from))
-            .disable_verification(probe.expect.insecure)
-            .build();
+        let trust = (!probe.expect.insecure).then(|| authorities.map_or(Trust::Platform, Trust::Only));
+        let tls = Tls::new(trust);
         let connection = proxy.is_none().then(Connection::default);
         let config = Config::builder()
             .http_status_as_error(false)
@@ -90,14 +92,13 @@ impl Client {
             .proxy(proxy)
             .timeout_global(Some(probe.timeout.min(PATIENCE.max(probe.timeout / 3)).max(Duration::from_millis(1))))
             .user_agent(concat!("forerun/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls)
             .build();
         let agent = match &connection {
-            Some(connection) => {
-                let connector = connection.clone().chain(RustlsConnector::default());
-                Agent::with_parts(config, connector, connection.clone())
+            Some(connection) => Agent::with_parts(config, connection.clone().chain(tls), connection.clone()),
+            None => {
+                let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(tls);
+                Agent::with_parts(config, connector, DefaultResolver::default())
             }
-            None => Agent::with_parts(config, DefaultConnector::default(), DefaultResolver::default()),
         };
         Client { agent, connection, proxy: named }
     }
@@ -136,8 +137,8 @@ impl Client {
         for (name, value) in &expect.headers {
             request = request.header(name, value);
         }
-        let first = || self.connection.as_ref().map(Connection::first).unwrap_or_default();
-        let mut response = request.call().map_err(|e| answer::reason(&e, url, &first()))?;
+        let first = || self.connection.as_ref().map(Connection::first);
+        let mut response = request.call().map_err(|e| answer::reason(&e, url, first().as_deref()))?;
         let status = response.status().as_u16();
         let wanted = match expect.statuses.as_slice() {
             [] => (200..=399).contains(&status),
@@ -159,7 +160,7 @@ impl Client {
         if body.windows(text.len()).any(|window| window == text.as_bytes()) {
             return Ok(());
         }
-        read.map_err(|e| answer::reason(&ureq::Error::from(e), url, &first()))?;
+        read.map_err(|e| answer::reason(&ureq::Error::from(e), url, first().as_deref()))?;
         Err(Reason::Text(format!("status {status}, and the body does not contain {}", quoted(text))))
     }
 }

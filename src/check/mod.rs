@@ -11,6 +11,7 @@ mod net;
 pub mod port;
 pub mod run;
 pub mod spec;
+mod tls;
 
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
