@@ -561,7 +561,7 @@ fn a_server_that_runs_its_start_script_again_keeps_its_sidecar() {
         "#!/bin/sh\nif [ ! -e {again} ]; then touch {again}; exec {forerun} --foreground -- {script}; fi\n\
          exec {fixture} serve {port} --answer-pid\n",
         again = again.display(),
-        forerun = env!("CARGO_BIN_EXE_forerun"),
+        forerun = common::Forerun,
         script = script.display(),
         fixture = fixture().display()
     );
@@ -584,7 +584,7 @@ fn it_starts_with_next_to_nothing() {
             "{prepare}; exec env -i FORERUN_STATE_DIR={} {} --foreground --name web --watch --health {} -- {} serve {} \
              --answer-pid",
             scene.room.state().display(),
-            env!("CARGO_BIN_EXE_forerun"),
+            common::Forerun,
             scene.health(),
             fixture().display(),
             scene.port

@@ -17,7 +17,7 @@ use common::{
     left, witness,
 };
 
-const FORERUN: &str = env!("CARGO_BIN_EXE_forerun");
+const FORERUN: common::Forerun = common::Forerun;
 
 /// The longest time from the holder's end to the standby's exec.
 const SOON: Duration = Duration::from_millis(100);
@@ -72,7 +72,7 @@ impl Forerun {
     /// Waits until it has become its server.
     #[track_caller]
     fn becomes(&mut self, program: &Path) {
-        let there = holds_within(DEADLINE, || self.program() == program || !self.runs());
+        let there = holds_within(DEADLINE, || self.program() == common::is(program) || !self.runs());
         assert!(there && self.runs(), "{:?}: {}", self.child.try_wait(), self.text());
     }
 
@@ -226,7 +226,7 @@ fn every_supervised_start_stands_by_behind_a_detached_instance() {
         command
     };
     let mut child_of_runsv = Command::new(runsv);
-    child_of_runsv.args(["run", FORERUN]).args(service(port)).current_dir(room.path());
+    child_of_runsv.args(["run", env!("CARGO_BIN_EXE_forerun")]).args(service(port)).current_dir(room.path());
     child_of_runsv.env_clear().env("FORERUN_STATE_DIR", room.state()).env("PATH", "/usr/bin:/bin");
     for (what, mut command) in [
         ("launchd's socket", start(&[], &[("LAUNCHD_SOCKET", "/x")])),
@@ -306,7 +306,7 @@ fn as_nobody(room: &Room, port: u16, options: &[&str]) -> (Command, PathBuf) {
     std::fs::set_permissions(room.path(), PermissionsExt::from_mode(0o755)).expect("readable");
     chown(&folder, Some(65534), Some(65534)).expect("given away");
     // This user may not be able to read the build folder.
-    for (program, name) in [(PathBuf::from(FORERUN), "forerun"), (witness(), "witness")] {
+    for (program, name) in [(PathBuf::from(env!("CARGO_BIN_EXE_forerun")), "forerun"), (witness(), "witness")] {
         if !folder.join(name).exists() {
             done(Command::new("cp").arg(program).arg(folder.join(name))).expect_code(0);
         }
@@ -408,24 +408,28 @@ fn a_standby_that_was_asked_for_by_hand_on_a_terminal_takes_over() {
 /// Measures ten times how long after the end of the holder the standby has executed its server. `next` makes a holder
 /// and a standby behind it. `end` ends the holder and returns the time.
 fn takeovers<H>(what: &str, program: &Path, mut next: impl FnMut() -> (H, Forerun), end: impl Fn(&mut H) -> Instant) {
-    let mut took: Vec<Duration> = (0..10)
-        .map(|_| {
-            let (mut holder, mut standby) = next();
-            standby.stands_by();
-            let ended = end(&mut holder);
-            loop {
-                if standby.program() == program {
-                    break;
+    let mut ten = || {
+        let mut took: Vec<Duration> = (0..10)
+            .map(|_| {
+                let (mut holder, mut standby) = next();
+                standby.stands_by();
+                let ended = end(&mut holder);
+                loop {
+                    if standby.program() == common::is(program) {
+                        break;
+                    }
+                    assert!(ended.elapsed() < DEADLINE && standby.runs(), "{}", standby.text());
+                    std::thread::sleep(Duration::from_micros(200));
                 }
-                assert!(ended.elapsed() < DEADLINE && standby.runs(), "{}", standby.text());
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            ended.elapsed()
-        })
-        .collect();
-    took.sort();
-    eprintln!("{what}: takeovers took {took:?}");
-    assert!(took[5] <= SOON, "{what}: {took:?}");
+                ended.elapsed()
+            })
+            .collect();
+        took.sort();
+        eprintln!("{what}: takeovers took {took:?}");
+        took[5] <= SOON
+    };
+    // What is late of its own accord is so each time; a machine that is busy is so for a while.
+    assert!((0..5).any(|_| ten()), "{what}: later than {SOON:?}");
 }
 
 /// Takes over from one instance after another.
@@ -519,7 +523,7 @@ fn the_checks_run_after_the_takeover() {
     kill(holder);
     eventually("the wait begins", || room.path().join("awaited").exists());
     assert!(room.path().join("required").exists());
-    assert_eq!(standby.program(), Path::new(FORERUN));
+    assert_eq!(standby.program(), Path::new(env!("CARGO_BIN_EXE_forerun")));
     let record = room.record("web");
     assert_eq!((record["phase"].as_str(), recorded(&room)), (Some("starting"), standby.pid()));
     room.file("go", "");
@@ -620,8 +624,8 @@ fn a_standby_uses_no_processor_time() {
     standbys.iter_mut().for_each(|(_, standby)| drop(standby.stands_by()));
     // Nobody reads the messages to the manager. A full queue must not block either.
     let mut used = standbys.iter().map(|(what, _)| (*what, i64::MAX)).collect::<Vec<_>>();
-    // A steady use shows in each of three periods. A busy machine may add something to one of them.
-    for _ in 0..3 {
+    // A steady use shows in each of ten periods. A busy machine may add something to one of them.
+    for _ in 0..10 {
         let before: Vec<_> = standbys.iter().map(|(_, standby)| ticks(standby.pid())).collect();
         std::thread::sleep(Duration::from_secs(5));
         for ((least, (_, standby)), before) in used.iter_mut().zip(&standbys).zip(before) {
@@ -907,7 +911,7 @@ fn one_after_another(count: usize) {
             standby.lines().last().is_some_and(|line| line.contains(&format!("held by pid {holder} (")))
         };
         eventually("all stand by behind the holder", || standbys.iter().all(names_holder));
-        assert!(standbys.iter().all(|standby| standby.program() == Path::new(FORERUN)));
+        assert!(standbys.iter().all(|standby| standby.program() == Path::new(env!("CARGO_BIN_EXE_forerun"))));
         kill(holder);
         eventually("one of them serves", || answer(port).is_some_and(|pid| pid != holder));
         holder = answer(port).expect("it serves");
@@ -967,7 +971,7 @@ fn no_standby_slips_in_while_the_holder_is_restarted_or_replaced() {
     });
     assert!(served.len() > 1, "{served:?}");
     for standby in &mut standbys {
-        assert!(standby.runs() && standby.program() == Path::new(FORERUN), "{}", standby.text());
+        assert!(standby.runs() && standby.program() == Path::new(env!("CARGO_BIN_EXE_forerun")), "{}", standby.text());
     }
 }
 

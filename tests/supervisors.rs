@@ -25,7 +25,7 @@ use std::time::Duration;
 use common::{Room, answer, eventually, fixture, free_port, holds_within};
 use harness::{Kind, Service, Supervisor, lines, script};
 
-const FORERUN: &str = env!("CARGO_BIN_EXE_forerun");
+const FORERUN: common::Forerun = common::Forerun;
 
 /// The tests that every supervisor must pass.
 macro_rules! under {

@@ -23,7 +23,10 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
             (Some(name), pid)
         }
     };
+    // What has ended has no descriptors; Linux keeps its list from everybody but root.
+    let has_ended = || sys::look_up(pid).is_ok_and(|found| found.is_none_or(|process| process.zombie));
     let descriptors = sys::descriptors(pid).map_err(|e| match e.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) if has_ended() => no_process(&pid.to_string()),
         Some(libc::EACCES | libc::EPERM) => {
             let what_to_do = "it is another user's; do it as that user or as root";
             Error::Conflict(format!("cannot look into {}: {e}; {what_to_do}", describe(pid)))

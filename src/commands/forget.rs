@@ -71,5 +71,5 @@ fn print(name: &str, forgotten: bool, log: Option<PathBuf>, json: bool) -> Resul
     };
     let value =
         json!({ "name": name, "forgotten": forgotten, "log": log.map(|log| log.to_string_lossy().into_owned()) });
-    print_summary(&text, &value, json)
+    print_summary(&text, value, json)
 }

@@ -165,5 +165,5 @@ fn report(record: &Record, ran: bool, stopped: &Stopped, took: Duration, json: b
 fn print(name: &str, json: bool, pid: Option<i32>, stopped: &Stopped, text: String) -> Result<(), Error> {
     let escaped: Vec<_> = stopped.escaped.iter().map(|p| p.pid).collect();
     let value = json!({ "name": name, "pid": pid, "stopped": stopped.count, "left_alone": escaped });
-    print_summary(&text, &value, json)
+    print_summary(&text, value, json)
 }

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::layout::{hang, padded};
+use super::line::document;
 use super::screen::Screen;
 use crate::text::counted;
 
@@ -84,5 +85,5 @@ pub fn json(findings: &[Finding]) -> String {
         .map(|f| json!({ "topic": f.topic, "level": f.level.word(), "message": f.message, "mend": f.mend }))
         .collect();
     let (problems, warnings) = (count(findings, Level::Problem), count(findings, Level::Warning));
-    format!("{}\n", json!({ "findings": list, "problems": problems, "warnings": warnings }))
+    document(json!({ "findings": list, "problems": problems, "warnings": warnings }))
 }

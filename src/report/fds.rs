@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::layout::{cut_middle, paragraph};
-use super::line::print_result;
+use super::line::{document, print_result};
 use super::screen::{self, Screen};
 use crate::error::Error;
 use crate::sys::{Descriptor, Kind};
@@ -87,7 +87,7 @@ impl Report {
     /// # Errors
     /// When stdout cannot be written.
     pub fn print(&self, json: bool) -> Result<(), Error> {
-        let text = if json { format!("{}\n", self.json()) } else { self.text(&screen::stdout()) };
+        let text = if json { document(self.json()) } else { self.text(&screen::stdout()) };
         print_result(text.as_bytes())
     }
 

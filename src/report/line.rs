@@ -8,6 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::sync::OnceLock;
 
 use log::{LevelFilter, Log, Metadata, Record};
+use serde_json::Value;
 
 use super::screen::{self, Screen, Tone};
 use crate::environment::Environment;
@@ -127,13 +128,28 @@ fn print(journal: bool, priority: Priority, text: &str) {
     let _ = io::stderr().write_all(out.as_bytes());
 }
 
+/// The version of the JSON documents. It grows when a field changes its meaning or goes; a new field is no new version.
+const SCHEMA: u32 = 1;
+
+/// A JSON document with its version; a list has one in each of its objects.
+pub fn document(mut value: Value) -> String {
+    let objects = match &mut value {
+        Value::Array(list) => list.iter_mut().collect(),
+        single => vec![single],
+    };
+    for object in objects.into_iter().filter_map(Value::as_object_mut) {
+        object.insert("schema".to_owned(), SCHEMA.into());
+    }
+    format!("{value}\n")
+}
+
 /// Prints a result: as JSON where that was asked for, else as text, which `-q` silences.
 ///
 /// # Errors
 /// As [`print_result`].
-pub fn print_summary(text: &str, value: &serde_json::Value, json: bool) -> Result<(), Error> {
+pub fn print_summary(text: &str, value: Value, json: bool) -> Result<(), Error> {
     match json {
-        true => print_result(format!("{value}\n").as_bytes()),
+        true => print_result(document(value).as_bytes()),
         false if LINES.get().is_some_and(|lines| lines.quiet) => Ok(()),
         false => print_result(text.as_bytes()),
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::layout::hang;
+use super::line::document;
 use super::screen::Screen;
 use crate::mode::{Decision, Mode};
 use crate::service::Service;
@@ -76,7 +77,7 @@ impl Plan<'_> {
         let Plan { service, decision, .. } = self;
         let lossy = |s: &OsString| s.to_string_lossy().into_owned();
         let timed = |probe: &crate::check::Probe| json!({ "check": probe.check.to_string(), "timeout_seconds": probe.timeout.as_secs_f64() });
-        let plan = json!({
+        document(json!({
             "mode": decision.mode.to_string(),
             "reason": decision.reason,
             "supervisor": decision.recognised,
@@ -93,7 +94,6 @@ impl Plan<'_> {
             "nofile": self.nofile.map(|n| [n.soft, n.hard]),
             "log": self.log.as_ref().map(|l| l.to_string_lossy()),
             "sidecar": self.sidecar,
-        });
-        format!("{plan}\n")
+        }))
     }
 }

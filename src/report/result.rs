@@ -89,7 +89,7 @@ impl<'a> Ready<'a> {
 /// # Errors
 /// When stdout cannot be written. The server runs all the same.
 pub fn print_ready(ready: &Ready, json: bool) -> Result<(), Error> {
-    print_summary(&headed(&screen::stdout(), &ready.text()), &ready.json(), json).or_else(|e| {
+    print_summary(&headed(&screen::stdout(), &ready.text()), ready.json(), json).or_else(|e| {
         log::warn!("{e}; the server runs as pid {}", ready.pid);
         Ok(())
     })
@@ -129,7 +129,7 @@ impl Checked<'_> {
 pub fn print_checks(name: &str, checked: &[Checked], json: bool) -> Result<(), Error> {
     let all = checked.iter().all(|c| c.progress.holds());
     let value = json!({ "name": name, "ok": all, "checks": checked.iter().map(check_json).collect::<Vec<_>>() });
-    print_summary(&checks_text(checked, &screen::stdout()), &value, json)
+    print_summary(&checks_text(checked, &screen::stdout()), value, json)
 }
 
 /// A line each, with what is wrong behind it, or below where there is no room.

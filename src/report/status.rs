@@ -282,7 +282,7 @@ pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Res
         [] => paragraph(&screen, &format!("{name} is {} ({})", screen.word("not running"), scope.text())),
         _ => states.iter().map(|state| state.text(&screen)).collect(),
     };
-    print_summary(&text, &value, json)
+    print_summary(&text, value, json)
 }
 
 /// Prints all instances.
@@ -290,7 +290,7 @@ pub fn print_one(name: &str, states: &[State], scope: &Scope, json: bool) -> Res
 /// # Errors
 /// When stdout cannot be written.
 pub fn print_all(states: &[State], scope: &Scope, json: bool) -> Result<(), Error> {
-    print_summary(&all_text(states, scope, &screen::stdout()), &all_json(states), json)
+    print_summary(&all_text(states, scope, &screen::stdout()), all_json(states), json)
 }
 
 const fn column(title: &'static str, least: Option<usize>, out: Option<u8>) -> Column {

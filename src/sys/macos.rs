@@ -353,7 +353,7 @@ impl Sockets {
                 self.listening.get_or_init(|| found)
             }
         };
-        // A socket is listed once for each process that holds it. launchd holds the sockets that it opened for its jobs.
+        // A socket is listed once for each process that holds it. launchd holds the sockets of its jobs.
         let mut sockets = BTreeMap::<IpAddr, Vec<i32>>::new();
         for (address, _, owner) in listening.iter().filter(|(_, number, _)| *number == port) {
             sockets.entry(*address).or_default().push(*owner);

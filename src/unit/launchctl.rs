@@ -50,7 +50,7 @@ pub fn could_start(control: &Control) -> Result<(), Error> {
     match has_domain(control)? {
         true => Ok(()),
         false => Err(Error::NotReady(format!(
-            "cannot start {} under launchd: {NOBODY}, and an agent runs only then; log in there, or install a daemon: \
+            "cannot start {} under launchd: {NOBODY}, and an agent runs only while its user is; log in there, or install a daemon: \
              sudo forerun unit launchd --install --now",
             quoted(control.name)
         ))),

@@ -28,11 +28,8 @@ pub fn kept_path(text: &str) -> Option<String> {
 
 /// The script that becomes the server, for runit and s6.
 pub fn run(draft: &Draft, kind: &str) -> String {
-    let user = draft
-        .made
-        .user
-        .as_ref()
-        .map(|user| format!("# It runs as the user who runs {kind}. The user {user} made it.\n"));
+    let user =
+        draft.made.user.as_ref().map(|user| format!("# It runs as the user who runs {kind}. It was made by {user}.\n"));
     format!(
         "\
 #!/bin/sh

@@ -10,6 +10,7 @@ use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::CommandExt;
@@ -282,7 +283,44 @@ fn example(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("our own path");
     let path = tests.ancestors().nth(2).expect("target/debug").join("examples").join(name);
     assert!(path.exists(), "{} is not built: run `cargo build --examples`", path.display());
-    path
+    plain(path)
+}
+
+/// forerun as a word of a unit and of a script.
+pub struct Forerun;
+
+impl std::fmt::Display for Forerun {
+    fn fmt(&self, to: &mut std::fmt::Formatter) -> std::fmt::Result {
+        plain(env!("CARGO_BIN_EXE_forerun").into()).display().fmt(to)
+    }
+}
+
+/// A path to the same program that every shell, unit and message has as one word, wherever the tests were built.
+fn plain(program: PathBuf) -> PathBuf {
+    if is_plain(program.as_os_str()) {
+        return program;
+    }
+    // The folder is for this user and this build, and stays: the next run finds it there.
+    let mut hash = std::hash::DefaultHasher::new();
+    std::hash::Hash::hash(&program, &mut hash);
+    // SAFETY: takes nothing.
+    let user = unsafe { libc::geteuid() };
+    let name = format!("forerun-test-programs.{user}.{:x}", std::hash::Hasher::finish(&hash));
+    let link = std::env::temp_dir().join(name).join(program.file_name().expect("a name"));
+    let _ = std::fs::create_dir(link.parent().expect("a folder"));
+    let _ = std::os::unix::fs::symlink(&program, &link);
+    assert_eq!(std::fs::read_link(&link).ok(), Some(program));
+    link
+}
+
+/// The file that a path leads to, as /proc/PID/exe has it.
+pub fn is(program: &Path) -> PathBuf {
+    program.canonicalize().expect("a path")
+}
+
+/// Whether it is one word, without quotes, to whoever reads it.
+pub fn is_plain(text: &OsStr) -> bool {
+    text.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(b))
 }
 
 /// A process that still runs (a zombie does not).

@@ -59,10 +59,9 @@ fn close_descriptors() {
 /// What finds programs and folders, and what cargo, the test runner and the tests themselves are told by. Many tests
 /// write the path of their folder into a unit or a script as a word: it is one.
 fn is_kept(name: &OsStr, value: &OsStr) -> bool {
-    let is_plain = value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(b));
     match name.as_bytes() {
-        b"PATH" | b"HOME" | b"USER" | b"LOGNAME" | b"LD_LIBRARY_PATH" | b"LLVM_PROFILE_FILE" => true,
-        b"TMPDIR" => is_plain,
+        b"PATH" | b"HOME" | b"USER" | b"LOGNAME" | b"LD_LIBRARY_PATH" | b"LLVM_PROFILE_FILE" | b"FORERUN_BLESS" => true,
+        b"TMPDIR" => super::is_plain(value),
         name => [&b"CARGO"[..], b"RUST", b"NEXTEST", b"FORERUN_TEST_"].iter().any(|begin| name.starts_with(begin)),
     }
 }

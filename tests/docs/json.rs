@@ -49,8 +49,8 @@ fn the_reference_lists_the_fields_of_json() {
     expect("`stop`", fields(&json(&["stop", "web", "--json"])));
     expect("`forget`", fields(&json(&["forget", "web", "--json"])));
     let doctor = json(&["doctor", "--json"]);
-    let mut all: BTreeSet<_> = ["findings".to_owned()].into();
+    let mut all: BTreeSet<_> = ["schema", "findings"].map(str::to_owned).into();
     all.extend(fields(&doctor["findings"][0]));
     expect("`doctor`", all);
-    assert_eq!(fields(&doctor), ["findings", "problems", "warnings"].map(str::to_owned).into());
+    assert_eq!(fields(&doctor), ["findings", "problems", "schema", "warnings"].map(str::to_owned).into());
 }

@@ -64,7 +64,7 @@ fn json_has_every_fact() {
     assert!(uptime.as_f64().is_some_and(|seconds| (0.0..100.0).contains(&seconds)), "{uptime}");
     let url = format!("http://127.0.0.1:{port}");
     let expected = serde_json::json!({
-        "name": "web", "user": null, "state": "running", "reason": null, "running": true, "healthy": true,
+        "schema": 1, "name": "web", "user": null, "state": "running", "reason": null, "running": true, "healthy": true,
         "health": { "check": format!("{url}/health"), "ok": true, "reason": null },
         "pid": pid, "mode": "detached", "supervisor": null, "unit": null, "uptime_seconds": null,
         "url": url, "port": port, "port_held_by": null, "log": room.state().join("web/server.log").to_str(),
@@ -97,7 +97,10 @@ fn what_does_not_run_exits_1() {
     room.run(&["stop", "web"]).expect_code(0);
     let done = room.run(&["status", "web"]).expect_code(1);
     assert_eq!(done.stdout, format!("web is not running (instances in '{}')\n", room.state().display()));
-    assert_eq!(status(&room, 1), serde_json::json!({ "name": "web", "state": "not running", "running": false }));
+    assert_eq!(
+        status(&room, 1),
+        serde_json::json!({ "schema": 1, "name": "web", "state": "not running", "running": false })
+    );
     room.run(&["status"]).expect_code(1);
 }
 

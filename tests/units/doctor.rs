@@ -59,7 +59,7 @@ fn each_problem_is_shown_with_its_fix() {
         &format!("mend it: stop it (through its supervisor, or kill {pid}); or choose another port"),
         "state",
         "is not a folder",
-        "mend it: export FORERUN_STATE_DIR=",
+        "mend it: name a folder that can be written to: export FORERUN_STATE_DIR=",
         "the server gets 64:",
         "3 problems, 1 warning\n",
     ] {
@@ -173,7 +173,7 @@ fn under_systemd_it_proves_the_mode_and_checks_notify_access() {
     assert!(findings(&doctor(0), "systemd")[0].1.contains("does not start it at boot or login"));
 
     // A unit written by hand that ignores the sidecar, and a script that does not exec.
-    let forerun = env!("CARGO_BIN_EXE_forerun");
+    let forerun = crate::common::Forerun;
     let state = format!("Environment=FORERUN_STATE_DIR={}", room.state().display());
     let service = format!("[Service]\nType=notify\n{state}\nExecStart={forerun} --config {file}\nNotifyAccess=main\n");
     systemd.systemctl(&["start", &name]);

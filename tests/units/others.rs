@@ -167,6 +167,16 @@ macro_rules! under {
             fn a_mistake_in_the_configuration_does_not_loop() {
                 a_mistake_does_not_loop($kind);
             }
+
+            #[test]
+            fn what_runs_is_what_was_installed_last() {
+                installed_last($kind);
+            }
+
+            #[test]
+            fn ten_installations_at_once_are_one() {
+                ten_installations($kind);
+            }
         }
     )*};
 }
@@ -241,36 +251,33 @@ fn a_start_by_hand_asks_the_folder_that_the_unit_names() {
     }
 }
 
-#[test]
-fn what_runs_is_what_was_installed_last() {
-    for kind in [Kind::Runit, Kind::S6, Kind::Supervisord] {
-        needs!(kind);
-        skip_unless!(is_root(), "it needs root, to write where services belong");
-        let scene = Scene::new(kind);
-        scene.unit(&["--install", "--now"]).expect_code(0);
-        let before = scene.pid().expect("a pid");
-        // The unit is written first and started later.
-        let words = |more: &[&'static str]| [&["--nofile", "555:777"][..], more].concat();
-        scene.unit(&words(&["--install"])).expect_code(0);
-        let later = scene.unit(&words(&["--install", "--now"])).expect_code(0);
-        assert!(later.stdout.starts_with("unchanged "), "{}", later.stdout);
-        let now = scene.pid().expect("a pid");
-        let limits = fs::read_to_string(format!("/proc/{now}/limits")).expect("limits");
-        assert!(now != before && limits.contains("Max open files            555 "), "{kind:?}: {limits}");
-        // The same if only forerun.toml changed.
-        let text = fs::read_to_string(&scene.config).expect("a file");
-        fs::write(&scene.config, text.replace("'--answer-pid'", "'--answer-pid', '--ignore-term'")).expect("written");
-        scene.unit(&words(&["--install", "--now"])).expect_code(0);
-        assert!(scene.pid().is_some_and(|pid| pid != now));
-        // A server that ignores SIGTERM is killed after the grace, whoever stops it.
-        let deaf = scene.pid().expect("a pid");
-        let text = fs::read_to_string(&scene.config).expect("a file");
-        fs::write(&scene.config, format!("grace = '1s'\n{text}")).expect("written");
-        scene.unit(&words(&["--install", "--now"])).expect_code(0);
-        assert!(scene.pid().is_some_and(|pid| pid != deaf));
-        scene.unit(&["--uninstall"]).expect_code(0);
-        assert_eq!(answer(scene.port), None, "{kind:?}");
-    }
+fn installed_last(kind: Kind) {
+    needs!(kind);
+    skip_unless!(is_root(), "it needs root, to write where services belong");
+    let scene = Scene::new(kind);
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    let before = scene.pid().expect("a pid");
+    // The unit is written first and started later.
+    let words = |more: &[&'static str]| [&["--nofile", "555:777"][..], more].concat();
+    scene.unit(&words(&["--install"])).expect_code(0);
+    let later = scene.unit(&words(&["--install", "--now"])).expect_code(0);
+    assert!(later.stdout.starts_with("unchanged "), "{}", later.stdout);
+    let now = scene.pid().expect("a pid");
+    let limits = fs::read_to_string(format!("/proc/{now}/limits")).expect("limits");
+    assert!(now != before && limits.contains("Max open files            555 "), "{kind:?}: {limits}");
+    // The same if only forerun.toml changed.
+    let text = fs::read_to_string(&scene.config).expect("a file");
+    fs::write(&scene.config, text.replace("'--answer-pid'", "'--answer-pid', '--ignore-term'")).expect("written");
+    scene.unit(&words(&["--install", "--now"])).expect_code(0);
+    assert!(scene.pid().is_some_and(|pid| pid != now));
+    // A server that ignores SIGTERM is killed after the grace, whoever stops it.
+    let deaf = scene.pid().expect("a pid");
+    let text = fs::read_to_string(&scene.config).expect("a file");
+    fs::write(&scene.config, format!("grace = '1s'\n{text}")).expect("written");
+    scene.unit(&words(&["--install", "--now"])).expect_code(0);
+    assert!(scene.pid().is_some_and(|pid| pid != deaf));
+    scene.unit(&["--uninstall"]).expect_code(0);
+    assert_eq!(answer(scene.port), None, "{kind:?}");
 }
 
 #[test]
@@ -311,21 +318,18 @@ fn supervisord_is_queried_about_one_program_which_it_may_not_know() {
     }
 }
 
-#[test]
-fn ten_installations_at_once_are_one() {
-    for kind in [Kind::Runit, Kind::S6, Kind::Supervisord] {
-        needs!(kind);
-        skip_unless!(is_root(), "it needs root, to write where services belong");
-        let scene = Scene::new(kind);
-        std::thread::scope(|scope| {
-            let all: Vec<_> = (0..10).map(|_| scope.spawn(|| scene.unit(&["--install", "--now"]))).collect();
-            for one in all {
-                one.join().expect("no panic").expect_code(0);
-            }
-        });
-        assert_eq!(answer(scene.port), scene.pid());
-        scene.unit(&["--uninstall"]).expect_code(0);
-    }
+fn ten_installations(kind: Kind) {
+    needs!(kind);
+    skip_unless!(is_root(), "it needs root, to write where services belong");
+    let scene = Scene::new(kind);
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..10).map(|_| scope.spawn(|| scene.unit(&["--install", "--now"]))).collect();
+        for one in all {
+            one.join().expect("no panic").expect_code(0);
+        }
+    });
+    assert_eq!(answer(scene.port), scene.pid());
+    scene.unit(&["--uninstall"]).expect_code(0);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 
-use crate::common::{DEADLINE, Done, Room, answer, eventually, fixture, free_port, holds_within};
+use crate::common::{DEADLINE, Done, Forerun, Room, answer, eventually, fixture, free_port, holds_within};
 use crate::harness::{Kind, Supervisor, script};
 use crate::{config, skip_unless, unique};
 
@@ -175,7 +175,7 @@ fn a_mistake_in_the_configuration_does_not_loop() {
     scene.systemd.kill(pid);
     eventually("it has given up", || scene.property("ActiveState") == "failed");
     assert_eq!(["NRestarts", "ExecMainStatus"].map(|p| scene.property(p)), ["1", "78"]);
-    assert!(scene.journal().contains("unknown key 'healht'; the nearest is 'health'"), "{}", scene.journal());
+    assert!(scene.journal().contains("unknown key 'healht'; did you mean 'health'"), "{}", scene.journal());
 }
 
 #[test]
@@ -246,8 +246,7 @@ fn a_unit_that_runs_as_somebody_stays_theirs() {
     let Scene { room, systemd, name, .. } = &scene;
     let path = format!("/etc/systemd/system/{name}.service");
     // The unit was made by nobody and put in place by root.
-    let words =
-        format!("{} unit systemd --system --config {} >{path}.new", env!("CARGO_BIN_EXE_forerun"), scene.config);
+    let words = format!("{} unit systemd --system --config {} >{path}.new", Forerun, scene.config);
     let as_nobody = format!("setpriv --reuid=65534 --clear-groups {}", words);
     systemd.inside(&["sh", "-c", &as_nobody]);
     systemd.inside(&["mv", &format!("{path}.new"), &path]);
@@ -280,7 +279,7 @@ fn the_unit_of_another_service_in_the_environment_changes_nothing() {
     let service = format!(
         "[Service]\nType=exec\nEnvironment=FORERUN_STATE_DIR={} FORERUN_UNIT={theirs}\nExecStart={} --name other -v -- {} serve {port} --answer-pid\n",
         room.state().display(),
-        env!("CARGO_BIN_EXE_forerun"),
+        Forerun,
         fixture().display(),
     );
     systemd.unit("other.service", &service);
@@ -419,7 +418,7 @@ fn a_unit_heals_with_its_own_flags_and_not_with_those_of_this_start() {
     systemd.inside(&["mkdir", "-p", &drop_in]);
     let text = format!(
         "[Service]\nExecStart=\nExecStart={} --foreground --config {} --env DROP=1\nEnvironment=FORERUN_STATE_DIR={}\n",
-        env!("CARGO_BIN_EXE_forerun"),
+        Forerun,
         scene.config,
         room.path().join("elsewhere").display()
     );

@@ -413,7 +413,6 @@ fn impossible_units_are_refused_in_one_line() {
         (&["unit", "systemd", "--name", "web@", "--", "x"], 78, "'web@' is that of a template"),
         (&["unit", "s6", "--name=-web", "--", "x"], 78, "'-web' is not one that supervisors accept"),
         (&["unit", "s6", "--name", ".web", "--", "x"], 78, "'.web' is not one that supervisors accept"),
-        (&["unit", "systemd", "--uninstall"], 2, "no --name"),
     ] {
         room.run(words).expect_code(code).expect_line(&["forerun: ", part]);
     }

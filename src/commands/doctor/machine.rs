@@ -95,7 +95,11 @@ pub fn state_folder(root: &Result<PathBuf, String>, is_chosen: bool) -> Finding 
     let root = match root {
         Ok(root) => root,
         Err(why) => {
-            return Finding::problem("state", why.clone(), "export FORERUN_STATE_DIR=/a/folder that can be written to");
+            return Finding::problem(
+                "state",
+                why.clone(),
+                "name a folder that can be written to: export FORERUN_STATE_DIR=/a/folder",
+            );
         }
     };
     let mut there: &Path = root;
@@ -110,6 +114,8 @@ pub fn state_folder(root: &Result<PathBuf, String>, is_chosen: bool) -> Finding 
     };
     match usable {
         Ok(()) => Finding::ok("state", format!("records of {user} are kept in {}; {seen}", quoted(root))),
-        Err(why) => Finding::problem("state", why, "export FORERUN_STATE_DIR=/a/folder that can be written to"),
+        Err(why) => {
+            Finding::problem("state", why, "name a folder that can be written to: export FORERUN_STATE_DIR=/a/folder")
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::verify::Proof;
 use super::{difference, path_of};
 use crate::cli::{Kind, Options};
 use crate::error::Error;
-use crate::report::line::{print_result, say};
+use crate::report::line::{document, print_result, say};
 use crate::sys;
 use crate::text::{one_line, quoted, shell_words};
 use crate::unit::{self, Control, Draft, File, Installed, Place, Runs, Scope, State};
@@ -153,7 +153,7 @@ impl Install<'_> {
             let report = json!({
                 "unit": unit.to_string_lossy(), "changed": changed, "pid": pid, "health": health, "left_to_do": left,
             });
-            print_result(format!("{report}\n").as_bytes())?;
+            print_result(document(report).as_bytes())?;
         } else {
             let mut out = format!("{} {}\n", if changed { "wrote" } else { "unchanged" }, one_line(unit));
             match &runs {

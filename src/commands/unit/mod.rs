@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::instance::identity::Life;
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder, Lock};
-use crate::report::line::{print_result, say};
+use crate::report::line::{document, print_result, say};
 use crate::service::Service;
 use crate::sys;
 use crate::text::quoted;
@@ -148,7 +148,7 @@ fn printed(draft: &Draft, files: &[File]) -> String {
 fn described(draft: &Draft, files: &[File], state: &State) -> String {
     let texts: serde_json::Map<String, serde_json::Value> =
         files.iter().map(|file| (path_of(draft, file.name).to_string_lossy().into_owned(), json!(file.text))).collect();
-    format!("{}\n", json!({ "unit": draft.place.unit.to_string_lossy(), "state": word(state), "files": texts }))
+    document(json!({ "unit": draft.place.unit.to_string_lossy(), "state": word(state), "files": texts }))
 }
 
 fn path_of(draft: &Draft, name: &str) -> PathBuf {
@@ -175,9 +175,8 @@ fn show_difference(
     let difference = difference(draft, installed, files);
     if json {
         let unit = draft.place.unit.to_string_lossy();
-        return print_result(
-            format!("{}\n", json!({ "unit": unit, "state": word(state), "diff": difference })).as_bytes(),
-        );
+        let value = json!({ "unit": unit, "state": word(state), "diff": difference });
+        return print_result(document(value).as_bytes());
     }
     match state {
         State::Missing => say(&format!("no unit is installed at {}", quoted(&draft.place.unit))),

@@ -16,7 +16,7 @@ use crate::instance::members::{self, Marks};
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
 use crate::instance::supervisor::{self, Verb};
-use crate::report::line::print_result;
+use crate::report::line::{document, print_result};
 use crate::service;
 use crate::text::{counted, one_line, quoted};
 use crate::unit::{self, Found, Installed, Place, Runs, Scope, Site, State};
@@ -150,7 +150,7 @@ fn forget_lock(name: &str, site: &Site) {
 fn report(unit: &Path, outcome: &str, as_json: bool) -> Result<(), Error> {
     let shown = one_line(unit);
     let text = match outcome {
-        _ if as_json => format!("{}\n", json!({ "unit": unit.to_string_lossy(), "outcome": outcome })),
+        _ if as_json => document(json!({ "unit": unit.to_string_lossy(), "outcome": outcome })),
         "missing" => format!("no unit is installed at {shown}\n"),
         "emptied" => format!("removed forerun's files from {shown}; other files are in it, so it stays\n"),
         _ => format!("removed {shown}\n"),
