@@ -95,6 +95,9 @@ def run(start, seconds, kills):
     for path, text in ((folder / "start.sh", start), (service / "run", RUN)):
         path.write_text(text.format(port=port, folder=shlex.quote(str(folder))))
         path.chmod(0o755)
+    # runsvdir takes no notice of a folder that has just been changed.
+    hour_ago = time.time() - 3600
+    os.utime(folder / "services", (hour_ago, hour_ago))
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "FORERUN_STATE_DIR": str(folder / "state")}
     runit = subprocess.Popen(["runsvdir", str(folder / "services")], env=environment, cwd=folder,
                              stderr=subprocess.DEVNULL)
