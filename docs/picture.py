@@ -95,6 +95,9 @@ def run(start, seconds, kills):
     for path, text in ((folder / "start.sh", start), (service / "run", RUN)):
         path.write_text(text.format(port=port, folder=shlex.quote(str(folder))))
         path.chmod(0o755)
+    # runsvdir takes no notice of a folder that has just been changed.
+    hour_ago = time.time() - 3600
+    os.utime(folder / "services", (hour_ago, hour_ago))
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "FORERUN_STATE_DIR": str(folder / "state")}
     runit = subprocess.Popen(["runsvdir", str(folder / "services")], env=environment, cwd=folder,
                              stderr=subprocess.DEVNULL)
@@ -121,6 +124,14 @@ def run(start, seconds, kills):
                 os.kill(pid, signal.SIGKILL)
                 killed.append([pid, time.monotonic() - begun])
         time.sleep(max(0, begun + seconds - time.monotonic()))
+        # A busy machine may need longer until something has been started twice.
+        while len(watched.all) < 2 or not serves.all:
+            if time.monotonic() > begun + seconds + 60:
+                raise SystemExit("nothing was started twice")
+            if not killed and (pid := serving(port)):
+                os.kill(pid, signal.SIGKILL)
+                killed.append([pid, time.monotonic() - begun])
+            time.sleep(0.05)
     finally:
         stop.set()
         for thread in looks:
@@ -134,6 +145,7 @@ def run(start, seconds, kills):
     log = (folder / "log").read_text(errors="replace")
     shutil.rmtree(folder, ignore_errors=True)
     return {
+        "seconds": max([seconds] + [span[2] for span in watched.all + serves.all]),
         "watched": watched.all,
         "serves": serves.all,
         "killed": killed,
@@ -223,11 +235,12 @@ def main():
     else:
         kills = [args.seconds * part for part in (0.4, 0.7)]
         forerun = FORERUN.replace("{forerun}", shlex.quote(str(pathlib.Path(args.forerun).resolve())))
-        seen = {"seconds": args.seconds, "script": run(SCRIPT, args.seconds, kills),
+        seen = {"script": run(SCRIPT, args.seconds, kills),
                 "forerun": run(forerun, args.seconds, kills)}
         if args.record:
             args.record.write_text(json.dumps(seen))
-    args.out.write_text(draw(seen["seconds"], seen["script"], seen["forerun"]))
+    longest = max(seen["script"]["seconds"], seen["forerun"]["seconds"])
+    args.out.write_text(draw(longest, seen["script"], seen["forerun"]))
 
 
 if __name__ == "__main__":
