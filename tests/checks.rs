@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -158,6 +158,9 @@ fn unix_holds_where_a_stream_socket_accepts() {
     let listener = UnixListener::bind(room.path().join("socket")).expect("bound");
     holds(&room, "unix:socket");
     drop(listener);
+    // What another test starts has a copy of it until it is executed.
+    let socket = room.path().join("socket");
+    eventually("we listen no more", || UnixStream::connect(&socket).is_err());
     fails(&room, "unix:socket", "Connection refused");
     fails(&room, "unix:nowhere", "No such file or directory");
     fails(&room, &format!("unix:/{}", "x".repeat(200)), "");
@@ -232,6 +235,8 @@ fn free_never_listens() {
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("spawned");
     eventually("an attempt", || room.path().join("tried").exists());
     drop(listener);
+    // What another test starts has a copy of it until it is executed.
+    eventually("we listen no more", || !accepts(port));
     // Wherever forerun is in its attempts, nobody who connects is answered.
     for _ in 0..200 {
         assert!(!accepts(port));

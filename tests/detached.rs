@@ -944,7 +944,9 @@ fn a_server_whose_forerun_was_killed_while_it_waited_is_found_again() {
     let server = recorded(&room, &first.0);
     // Recorded a moment before it executes: killed between the two, forerun leaves nothing.
     let executable = PathBuf::from(format!("/proc/{server}/exe"));
-    eventually("the server executes", || std::fs::read_link(&executable).is_ok_and(|exe| exe == fixture()));
+    eventually("the server executes", || {
+        std::fs::read_link(&executable).is_ok_and(|exe| exe == common::is(&fixture()))
+    });
     first.0.kill().expect("killed");
     room.file("go", "");
     let again = json(&done(&mut serving(&room, port, &["--json"], &args)).expect_code(0));

@@ -244,3 +244,42 @@ fn a_file_that_cannot_be_opened_for_want_of_descriptors_is_tried_again_by_a_supe
         common::done(command.env("FORERUN_STATE_DIR", room.state())).expect_code(code).expect_line(&["cannot read '"]);
     }
 }
+
+/// What a program sees that a test starts.
+const SEEN: &str =
+    "grep -E '^(SigIgn|SigBlk)' /proc/self/status; umask; ls -x /proc/self/fd; env | grep -c -E 'COLOR|LANG'";
+
+#[test]
+fn what_a_test_starts_begins_plainly() {
+    let mut shell = std::process::Command::new("sh");
+    let seen = common::done(shell.args(["-c", SEEN]).stdin(std::process::Stdio::null())).stdout;
+    let words: Vec<_> = seen.split_whitespace().collect();
+    // The last of the descriptors is the folder that is listed.
+    assert_eq!(words[4..], ["0022", "0", "1", "2", "3", "0"], "{seen}");
+    for mask in [words[1], words[3]] {
+        // Those from 32 on are the C library's business.
+        assert_eq!(u64::from_str_radix(mask, 16).expect("a mask") & 0x7fff_ffff, 0, "{seen}");
+    }
+}
+
+#[test]
+fn it_does_so_whoever_runs_the_tests() {
+    let mut tests = std::process::Command::new(std::env::current_exe().expect("our own path"));
+    tests.args(["--exact", "what_a_test_starts_begins_plainly"]).env("NO_COLOR", "1").env("LANG", "de_DE.UTF-8");
+    let null = std::fs::File::open("/dev/null").expect("a device");
+    process::with_copies(&mut tests, &null, &[3, 4, 5, 6, 7, 8, 9]);
+    prepared(&mut tests, || {
+        // SAFETY: integers, and a disposition that is valid.
+        unsafe {
+            libc::umask(0o077);
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGCHLD, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_IGN);
+            }
+            let mut set = std::mem::zeroed();
+            libc::sigfillset(&mut set);
+            libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+        }
+    });
+    let done = common::done(&mut tests).expect_code(0);
+    assert!(done.stdout.contains("1 passed"), "{}", done.stdout);
+}

@@ -215,9 +215,18 @@ pub fn free_port() -> u16 {
     let mut mine = MINE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     loop {
         while let Some(port) = mine.as_mut().and_then(|ports| ports.range.next()) {
-            // Not every machine has IPv6.
-            let in_use = |host| TcpListener::bind((host, port)).is_err_and(|e| e.kind() == ErrorKind::AddrInUse);
-            if !in_use("127.0.0.1") && !in_use("::") {
+            // std's listeners would take one with connections in TIME_WAIT, which not every server does. Not every
+            // machine has IPv6.
+            let in_use = |address: std::net::IpAddr| {
+                let socket = socket2::Socket::new(
+                    socket2::Domain::for_address((address, port).into()),
+                    socket2::Type::STREAM,
+                    None,
+                );
+                let bound = socket.and_then(|socket| socket.bind(&std::net::SocketAddr::from((address, port)).into()));
+                bound.is_err_and(|e| e.kind() == ErrorKind::AddrInUse)
+            };
+            if !in_use(std::net::Ipv4Addr::UNSPECIFIED.into()) && !in_use(std::net::Ipv6Addr::UNSPECIFIED.into()) {
                 return port;
             }
         }

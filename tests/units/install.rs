@@ -234,11 +234,11 @@ fn a_service_folder_is_written_as_a_whole() {
 #[test]
 fn json_says_what_was_done() {
     let scene = Scene::new();
-    let wrote = scene.run("systemd", &["--install", "--json"]).expect_code(0);
+    let wrote = scene.run("systemd", &["--system", "--install", "--json"]).expect_code(0);
     let wrote: serde_json::Value = serde_json::from_str(&wrote.stdout).expect("JSON");
     assert_eq!((&wrote["changed"], &wrote["pid"]), (&true.into(), &serde_json::Value::Null));
     assert_eq!(wrote["left_to_do"][0], "systemctl daemon-reload");
-    let same = scene.run("systemd", &["--diff", "--json"]).expect_code(0);
+    let same = scene.run("systemd", &["--system", "--diff", "--json"]).expect_code(0);
     let same: serde_json::Value = serde_json::from_str(&same.stdout).expect("JSON");
     assert_eq!((&same["state"], &same["diff"]), (&"current".into(), &"".into()));
 }

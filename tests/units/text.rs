@@ -363,9 +363,9 @@ fn a_unit_says_why_each_line_is_there_and_what_stops_a_mistake_from_looping() {
         }
     }
     let room = Room::new();
-    let exec = unit(&room, "systemd", &["--name", "plain", "--", "sleep", "1"]);
+    let exec = unit(&room, "systemd", &["--system", "--name", "plain", "--", "sleep", "1"]);
     assert!(exec.contains("Type=exec\n") && !exec.contains("Protect"), "{exec}");
-    let hard = unit(&room, "systemd", &["--harden", "--name", "plain", "--", "sleep", "1"]);
+    let hard = unit(&room, "systemd", &["--system", "--harden", "--name", "plain", "--", "sleep", "1"]);
     let lines: Vec<_> = hard.lines().collect();
     let from = lines.iter().position(|line| line.contains("--harden")).expect("hardening") + 1;
     let to = lines.iter().rposition(|line| *line == "[Install]").expect("an end") - 1;
