@@ -1,5 +1,5 @@
 //! What a person sees: each report on a terminal of 40, 80 and 120 columns, with colors and without, and what TAB
-//! offers. The texts are in tests/screen; FORERUN_BLESS=1 writes them anew: look at them before they are committed.
+//! offers. The texts are in tests/screen; FORERUN_TEST_BLESS=1 writes them anew: look at them before they are committed.
 
 mod common;
 
@@ -196,11 +196,14 @@ fn plain(text: &str) -> String {
 #[track_caller]
 fn compare(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/screen").join(name).with_extension("txt");
-    if std::env::var_os("FORERUN_BLESS").is_some() {
+    if std::env::var_os("FORERUN_TEST_BLESS").is_some() {
         std::fs::write(&path, text).expect("written");
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == text, "{name} is shown otherwise; was:\n{kept}\nis:\n{text}\nif it is better: FORERUN_BLESS=1");
+    assert!(
+        kept == text,
+        "{name} is shown otherwise; was:\n{kept}\nis:\n{text}\nif it is better: FORERUN_TEST_BLESS=1"
+    );
 }
 
 #[test]

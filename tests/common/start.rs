@@ -60,7 +60,7 @@ fn close_descriptors() {
 /// write the path of their folder into a unit or a script as a word: it is one.
 fn is_kept(name: &OsStr, value: &OsStr) -> bool {
     match name.as_bytes() {
-        b"PATH" | b"HOME" | b"USER" | b"LOGNAME" | b"LD_LIBRARY_PATH" | b"LLVM_PROFILE_FILE" | b"FORERUN_BLESS" => true,
+        b"PATH" | b"HOME" | b"USER" | b"LOGNAME" | b"LD_LIBRARY_PATH" | b"LLVM_PROFILE_FILE" => true,
         b"TMPDIR" => super::is_plain(value),
         name => [&b"CARGO"[..], b"RUST", b"NEXTEST", b"FORERUN_TEST_"].iter().any(|begin| name.starts_with(begin)),
     }
