@@ -1,23 +1,23 @@
 #![forbid(unsafe_code)]
-//! What ends a run early, and the exit code that says so.
+//! The errors that end a run, and their exit codes (docs/reference.md, section 6).
 
 use std::fmt;
 
-/// Why forerun gives up. Each carries its message, complete but for the prefix `forerun: `; several lines
-/// where several things failed at once.
+/// Why forerun gives up. Each carries its whole message without the prefix `forerun: `. If several things failed at
+/// once, it has several lines.
 #[derive(Debug)]
 pub enum Error {
-    /// The command line makes no sense.
+    /// The command line is wrong.
     Usage(String),
-    /// The file, or a value in it or in the environment, makes no sense.
+    /// The file is wrong, or a value in it or in the environment.
     Config(String),
     /// Requirements that do not hold.
     Unmet(String),
     /// Waits that timed out.
     TimedOut(String),
-    /// The state folder or the log cannot be had.
+    /// The state folder or the log cannot be created, read or written.
     State(String),
-    /// The port or the name is held by something that is not ours to stop.
+    /// The port or the name is held by something that forerun must not stop.
     Conflict(String),
     /// The command cannot be executed.
     CannotExecute(String),
@@ -27,15 +27,15 @@ pub enum Error {
     NotReady(String),
     /// A signal ended the wait.
     Interrupted(i32),
-    /// The system has no thread, process or descriptor left for us.
+    /// The system has no thread, process or descriptor left.
     Exhausted(String),
-    /// Everything has been said already.
+    /// The messages are out already; only the exit code is left.
     Said(u8),
 }
 
 impl Error {
-    /// The exit code. `recognised`: a supervisor started us, whose unit can name only one code that a restart
-    /// cannot help against.
+    /// The exit code. `recognised`: a supervisor started us. Its unit can name only one code that must not be
+    /// restarted, so all permanent failures become that one.
     pub fn exit_code(&self, recognised: bool) -> u8 {
         let code = match self {
             Error::Usage(_) => 2,

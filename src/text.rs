@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! How operands look in messages: quoted, on one line, whatever bytes they have.
+//! Makes operands of any bytes safe for messages: quoted, and on one line.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The longest operand that a message shows, in bytes.
 const LONGEST: usize = 300;
-/// Ten years. Longer ones cannot be added to every clock.
+/// Ten years. A longer duration cannot be added to every clock.
 const LONGEST_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
 /// An operand in single quotes.
@@ -16,15 +16,15 @@ pub fn quoted(operand: &(impl AsRef<OsStr> + ?Sized)) -> String {
     format!("'{}'", one_line(operand))
 }
 
-/// Text of unknown origin, safe to print: control characters and bytes that are not UTF-8 are escaped, URLs
-/// lose their userinfo, and what is too long ends in `...`.
+/// Makes any text safe to print: escapes control characters and bytes that are not UTF-8, drops the userinfo of URLs,
+/// and cuts a long text with `...`.
 pub fn one_line(text: &(impl AsRef<OsStr> + ?Sized)) -> String {
     let bytes = without_userinfo(text.as_ref().as_bytes());
     let shown = escaped(&bytes[..bytes.len().min(LONGEST)]);
     if bytes.len() > LONGEST { shown + "..." } else { shown }
 }
 
-/// Text without the userinfo of the URLs in it, which may be a password.
+/// Drops the userinfo of the URLs in a text: it may be a password.
 fn without_userinfo(text: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -55,7 +55,7 @@ fn escaped(bytes: &[u8]) -> String {
     line
 }
 
-/// Words as a shell would take them, for one line; nothing is left out.
+/// Words quoted for a shell, on one line. Nothing is left out.
 pub fn shell_words<S: AsRef<OsStr>>(words: &[S]) -> String {
     let quote = |word: &S| match shlex::bytes::try_quote(word.as_ref().as_bytes()) {
         Ok(Cow::Borrowed(bytes)) => escaped(bytes),
@@ -70,7 +70,7 @@ pub fn shell_words<S: AsRef<OsStr>>(words: &[S]) -> String {
 /// # Errors
 /// What is wrong with it, without the text itself.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    // What humantime says of a text may have a line break in it, and says less than an example.
+    // An example says more than the errors of humantime, which may contain a line break.
     let duration =
         humantime::parse_duration(text).map_err(|_| "not a duration; write 500ms, 2s or 1m30s".to_owned())?;
     if duration > LONGEST_DURATION { Err("too long; a duration is at most ten years".to_owned()) } else { Ok(duration) }
@@ -86,7 +86,7 @@ pub fn port(text: &str) -> Result<u16, String> {
     number.ok_or_else(|| "not a port; a port is a number from 1 to 65535".to_owned())
 }
 
-/// A duration to three digits, as people say it: `300ms`, `1.25s`, `2m 3s`.
+/// A duration with three digits: `300ms`, `1.25s`, `2m 3s`.
 pub fn elapsed(duration: Duration) -> String {
     match duration.as_secs_f64() {
         s if s < 1.0 => format!("{}ms", duration.as_millis()),
@@ -106,7 +106,7 @@ pub fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// The name in `known` that `name` is a misspelling of; nothing where none is near.
+/// The name in `known` that `name` is a misspelling of, or `None` if none is near.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
     let (distance, known) = scored.min_by_key(|(distance, _)| *distance)?;

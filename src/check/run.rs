@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
-//! Many checks at once, each to its own deadline.
+//! Runs many checks at once, each to its own deadline.
 //!
-//! Every check has a thread. The main thread waits for them, for signals, and for one descriptor of the
-//! caller's, and gives up a check whose thread hangs (a name server, a dead NFS mount) at its deadline. Where
-//! all hold, all threads have been joined; where not, forerun ends, and only commands are waited for.
+//! Every check has a thread. The main thread waits for them, for signals, and for one descriptor of the caller. At its
+//! deadline it gives up a check whose thread hangs (a name server, a dead NFS mount). If all checks hold, all threads
+//! have been joined. If not, forerun ends, and waits only for commands.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,13 +19,13 @@ use crate::sys::{self, Cancel, Caught, Wake, Woken};
 const STACK: usize = 512 * 1024;
 /// How long one attempt may take at first.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How much later than its deadline a check is given up that does not come back by itself.
+/// A check that does not return is given up this long after its deadline.
 const SLACK: Duration = Duration::from_millis(10);
 
-/// One thing to do.
+/// One check or command to run.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// What it is called in messages.
+    /// Its name in messages.
     pub label: String,
     pub work: Work,
     pub deadline: Duration,
@@ -37,7 +37,7 @@ pub enum Work {
     Once(Probe),
     /// Attempts until one holds.
     Until(Probe),
-    /// A command that mends something.
+    /// The fix of a requirement.
     Fix(OsString),
 }
 
@@ -53,15 +53,15 @@ impl Job {
     }
 }
 
-/// How far a job is.
+/// The progress of a job.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// When the first attempt began: on a busy machine that can be later than a short deadline.
+    /// When the first attempt began. On a busy machine that can be after a short deadline.
     pub begun: Option<Duration>,
     pub attempts: u32,
-    /// What the last attempt saw.
+    /// The reason that the last attempt gave.
     pub reason: String,
-    /// Whether it held, and when that was known.
+    /// Whether it held, and how long that took.
     pub outcome: Option<(bool, Duration)>,
 }
 
@@ -76,30 +76,30 @@ impl Progress {
     }
 }
 
-/// Who is told how it goes.
+/// Watches the progress of jobs.
 pub trait Observer {
-    /// Called whenever something has ended, and at least this often.
+    /// The longest time between two calls of `look`, which is also called whenever a job ends.
     fn interval(&self) -> Duration;
     fn look(&mut self, jobs: &[Job], progress: &[Progress], waited: Duration);
 }
 
-/// Why [`Run::wait`] came back.
+/// Why [`Run::wait`] returned.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Ended {
     /// Every job is done.
     All,
-    /// The caller's descriptor has something.
+    /// The caller's descriptor is readable.
     Other,
 }
 
-/// Where signals come in, and threads that are done.
+/// What a wait listens to: the self-pipe, caught signals, the observer.
 pub struct Desk<'a> {
     pub wake: &'a Arc<Wake>,
     pub signals: &'a Caught,
     pub observer: &'a mut dyn Observer,
 }
 
-/// Jobs that are being done.
+/// Running jobs.
 pub struct Run {
     jobs: Vec<Job>,
     progress: Arc<Mutex<Vec<Progress>>>,
@@ -136,7 +136,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Waits until every job is done, until a signal, or until `other` has something.
+    /// Waits until every job is done, a signal arrives, or `other` is readable.
     ///
     /// # Errors
     /// [`Error::Interrupted`].
@@ -156,16 +156,16 @@ impl Run {
         }
     }
 
-    /// How far all jobs are.
+    /// The progress of all jobs.
     pub fn progress(&self) -> Vec<Progress> {
         lock(&self.progress).clone()
     }
 
-    /// Gives up what is late and hangs; how long until the next one is, or nothing where all is done.
+    /// Gives up jobs that are late and hang. Returns the time until the next one is late, or `None` if all are done.
     fn give_up_late(&self, waited: Duration) -> Option<Duration> {
         let mut next = None;
         for (job, progress) in self.jobs.iter().zip(lock(&self.progress).iter_mut()) {
-            // Commands end by themselves at their deadline, and must be seen to have ended.
+            // A command ends at its deadline by itself, and must be reaped.
             if progress.outcome.is_some() {
                 continue;
             }
@@ -186,7 +186,7 @@ impl Run {
 }
 
 impl Drop for Run {
-    /// No thread is left where all jobs held, and no child in any case.
+    /// No thread is left if all jobs held, and no child in any case.
     fn drop(&mut self) {
         self.cancel = None;
         let progress = self.progress();
@@ -207,7 +207,7 @@ impl Job {
     }
 }
 
-/// One thread's part.
+/// The work of one thread.
 struct Worker {
     job: Job,
     context: Arc<Context>,
@@ -237,7 +237,7 @@ impl Worker {
         let deadline = self.job.deadline;
         let mut attempter = Attempter::new(probe);
         let mut last: Option<Reason> = None;
-        // A command is given its time: nothing of it is lost on the way, as a packet can be.
+        // A command gets all of its time: unlike a packet, it cannot get lost.
         let patience = if self.job.has_children() { EXEC_TIMEOUT } else { PATIENCE };
         loop {
             let limit = attempt_limit(self.started.elapsed(), deadline, patience);
@@ -263,18 +263,17 @@ impl Worker {
     }
 }
 
-/// How long until the next attempt: what comes up fast is seen at once, what takes long costs nothing.
+/// The pause before the next attempt: what comes up fast is seen at once, and what takes long costs little.
 fn gap(waited: Duration) -> Duration {
     (waited / 50).clamp(Duration::from_millis(1), Duration::from_millis(100))
 }
 
-/// How long one attempt may take: a packet that was lost is sent again soon, an answer that takes long is
-/// waited for in the end.
+/// The time for one attempt. It grows: a lost packet is sent again soon, and a slow answer is waited for in the end.
 fn attempt_limit(waited: Duration, deadline: Duration, patience: Duration) -> Duration {
     (waited / 2).max(patience).min(deadline.saturating_sub(waited)).max(Duration::from_millis(1))
 }
 
-/// Where a thread says how far it is.
+/// The place where a thread reports its progress.
 struct Slot {
     index: usize,
     all: Arc<Mutex<Vec<Progress>>>,
@@ -286,8 +285,7 @@ impl Slot {
         lock(&self.all)[self.index].begun = Some(waited);
     }
 
-    /// Notes an attempt, which failed for the same reason as the last one where none is given. True when there is
-    /// nothing more to do.
+    /// Notes an attempt. Without a reason it failed as the last one did. Returns true if nothing is left to do.
     fn tried(&self, result: Result<(), Option<String>>, started: Instant, last: bool) -> bool {
         let holds = result.is_ok();
         {
@@ -313,7 +311,7 @@ impl Slot {
     }
 }
 
-/// The list is whole at every moment, also when a thread has panicked.
+/// The list is complete at every moment, even after a thread has panicked.
 fn lock(all: &Mutex<Vec<Progress>>) -> MutexGuard<'_, Vec<Progress>> {
     all.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

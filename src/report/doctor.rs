@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What `forerun doctor` found.
+//! Shows the findings of `forerun doctor`.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::text::counted;
 /// Below this width each message is under its topic.
 const NARROW: usize = 60;
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Level {
     Ok,
@@ -29,13 +29,13 @@ impl Level {
     }
 }
 
-/// One thing that was looked at.
+/// The result of one look.
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub topic: &'static str,
     pub level: Level,
     pub message: String,
-    /// What mends it: a command where there is one.
+    /// How to mend it, with a command if there is one.
     pub mend: Option<String>,
 }
 
@@ -57,7 +57,7 @@ fn count(findings: &[Finding], level: Level) -> usize {
     findings.iter().filter(|finding| finding.level == level).count()
 }
 
-/// For people: one line each, what mends it below, and the sum.
+/// The text: a line for each finding, how to mend it below, and the sum.
 pub fn text(findings: &[Finding], screen: &Screen) -> String {
     let width = findings.iter().map(|finding| finding.topic.len()).max().unwrap_or_default();
     let is_narrow = screen.width.is_some_and(|columns| columns < NARROW);

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What the descriptors of a server are: by kind and by path, as a table, as JSON, and in a few words.
+//! Shows file descriptors by kind and by path: as a table, as JSON, or in a few words.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use crate::error::Error;
 use crate::sys::{Descriptor, Kind};
 use crate::text::one_line;
 
-/// How many paths a person is shown.
+/// The number of paths that are shown.
 const PATHS: usize = 10;
-/// Where they begin on their lines.
+/// The column where a path begins.
 const INDENT: usize = 11;
-/// A path that is open this often is worth its name.
+/// A path that is open this often is named.
 const NOTEWORTHY: u64 = 4;
 
-/// Descriptors, counted. Both lists have the most first.
+/// Counted descriptors. Both lists are sorted, the most first.
 pub struct Breakdown {
     open: u64,
     kinds: Vec<(Kind, u64)>,
@@ -45,7 +45,7 @@ impl Breakdown {
         Breakdown { open: descriptors.len() as u64, kinds, paths }
     }
 
-    /// The largest groups, at most so many: files by their name where one is open often, the rest by its kind.
+    /// The `most` largest groups in a few words. A file that is open often is named, the rest is counted by kind.
     pub fn top(&self, most: usize) -> String {
         let has_name = |kind: &Kind| matches!(kind, Kind::File | Kind::Device | Kind::Memfd | Kind::Fifo);
         let named = self.paths.iter().filter(|(_, kind, count)| *count >= NOTEWORTHY && has_name(kind));
@@ -58,7 +58,7 @@ impl Breakdown {
             let name = Path::new(path).file_name().unwrap_or(path);
             groups.push((*count, one_line(name)));
         }
-        // In few words a socket is a socket, whoever is at its other end.
+        // In few words all sockets are one kind.
         let sockets = [Kind::Listening, Kind::Connected].iter().filter_map(|kind| kinds.remove(kind)).sum::<u64>();
         *kinds.entry(Kind::Socket).or_default() += sockets;
         groups.extend(kinds.iter().filter(|(_, n)| **n > 0).map(|(kind, n)| (*n, kind.counted(*n).to_owned())));
@@ -71,18 +71,18 @@ impl Breakdown {
 
 /// The descriptors of one process.
 pub struct Report {
-    /// The instance, where it is one.
+    /// The name of the instance, if it is one.
     pub name: Option<String>,
     pub pid: i32,
-    /// What it runs, for people.
+    /// Its pid and command, as a text.
     pub command: String,
-    /// Its soft limit, where the system tells.
+    /// Its soft limit, if the system tells.
     pub limit: Option<u64>,
     pub breakdown: Breakdown,
 }
 
 impl Report {
-    /// Prints it.
+    /// Prints the report.
     ///
     /// # Errors
     /// When stdout cannot be written.

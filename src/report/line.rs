@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Lines on stderr. Each begins with `forerun: `, under journald with its priority before it.
+//! Writes lines to stderr. Each begins with `forerun: `; under journald its priority comes first.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -31,13 +31,13 @@ struct Lines {
     verbose: u8,
     quiet: bool,
     level: LevelFilter,
-    /// FORERUN_LOG, where it is set.
+    /// The filter of FORERUN_LOG, if it is set.
     filter: Option<env_logger::Logger>,
 }
 
 static LINES: OnceLock<Lines> = OnceLock::new();
 
-/// Sets up what is said: `verbose` is the number of `-v`.
+/// Sets up the output. `verbose` is the number of `-v`.
 pub fn init(environment: &Environment, verbose: u8, quiet: bool) {
     let journal = environment.filled("JOURNAL_STREAM").is_some_and(sys::stderr_is_journal);
     let filter = environment
@@ -63,7 +63,7 @@ pub fn loudness() -> (u8, bool) {
 
 impl Log for Lines {
     fn enabled(&self, metadata: &Metadata) -> bool {
-        // Only our own words: ureq's and rustls' have URLs and headers in them, which may be secrets.
+        // Only forerun's own lines: those of ureq and rustls have URLs and headers in them, which may be secrets.
         metadata.target().starts_with("forerun")
     }
 
@@ -84,7 +84,7 @@ impl Log for Lines {
     fn flush(&self) {}
 }
 
-/// Says what happens, unless `-q` was given.
+/// Prints a line about what happens, unless `-q` was given.
 pub fn say(text: &str) {
     let lines = LINES.get();
     if !lines.is_some_and(|l| l.quiet) {
@@ -92,7 +92,7 @@ pub fn say(text: &str) {
     }
 }
 
-/// Says why forerun gives up.
+/// Prints the error that ends forerun.
 pub fn fail(error: &Error) {
     let text = error.to_string();
     if !text.is_empty() {
@@ -100,7 +100,7 @@ pub fn fail(error: &Error) {
     }
 }
 
-/// What a line begins with, in color where it is no mere information.
+/// The beginning of a line. Warnings and errors have a color.
 fn prefix(priority: Priority, screen: &Screen) -> String {
     match priority {
         Priority::Error => format!("{} ", screen.paint(Tone::Bad, "forerun:")),
@@ -108,7 +108,7 @@ fn prefix(priority: Priority, screen: &Screen) -> String {
     }
 }
 
-/// Indented lines belong to the one before them. Nothing can be done where stderr cannot be written.
+/// Prints lines. An indented line belongs to the one before it. A failure is ignored: there is no place to report it.
 fn print(journal: bool, priority: Priority, text: &str) {
     let screen = screen::stderr();
     let mut out = String::new();
@@ -128,10 +128,10 @@ fn print(journal: bool, priority: Priority, text: &str) {
     let _ = io::stderr().write_all(out.as_bytes());
 }
 
-/// The version of the JSON documents. It grows when a field changes its meaning or goes; a new field is no new version.
+/// The version of the JSON documents. It grows when a field changes its meaning or goes, not for a new field.
 const SCHEMA: u32 = 1;
 
-/// A JSON document with its version; a list has one in each of its objects.
+/// A JSON document with its version. In a list each object has it.
 pub fn document(mut value: Value) -> String {
     let objects = match &mut value {
         Value::Array(list) => list.iter_mut().collect(),
@@ -143,7 +143,7 @@ pub fn document(mut value: Value) -> String {
     format!("{value}\n")
 }
 
-/// Prints a result: as JSON where that was asked for, else as text, which `-q` silences.
+/// Prints a result as JSON if asked for, else as text. `-q` silences the text.
 ///
 /// # Errors
 /// As [`print_result`].
@@ -155,10 +155,10 @@ pub fn print_summary(text: &str, value: Value, json: bool) -> Result<(), Error> 
     }
 }
 
-/// Writes a result to stdout, all of it or an error.
+/// Writes a result to stdout.
 ///
 /// # Errors
-/// [`Error::State`] when stdout cannot be written; a reader that has gone is none, and nor is a terminal.
+/// [`Error::State`] when stdout cannot be written. A reader or a terminal that has gone is no error.
 pub fn print_result(text: &[u8]) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
@@ -169,7 +169,7 @@ pub fn print_result(text: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// What a terminal answers once nobody has its other end: a server's, when forerun has stopped that server.
+/// Whether the error comes from a terminal that nobody holds any more: forerun may have stopped the server that had it.
 fn is_hung_up(e: &io::Error) -> bool {
     let is_device = || {
         let copy = io::stdout().as_fd().try_clone_to_owned();

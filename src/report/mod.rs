@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Everything that a person sees.
+//! Everything that a person sees. It gets values and looks nothing up.
 
 pub mod doctor;
 pub mod fds;

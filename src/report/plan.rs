@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! `--dry-run`: what a start would do.
+//! Shows `--dry-run`: what a start would do.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,11 +17,11 @@ use crate::text::{elapsed, one_line, shell_words};
 pub struct Plan<'a> {
     pub service: &'a Service,
     pub decision: &'a Decision,
-    /// Where the command was found, or why not.
+    /// The path of the command, or why it was not found.
     pub executable: Result<PathBuf, String>,
     pub nofile: Option<crate::sys::Nofile>,
     pub log: Option<PathBuf>,
-    /// What the sidecar would do.
+    /// The tasks of the sidecar.
     pub sidecar: Vec<&'static str>,
 }
 

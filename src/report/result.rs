@@ -17,16 +17,16 @@ use crate::service::Service;
 use crate::sys;
 use crate::text::{elapsed, one_line};
 
-/// A server that is ready.
+/// The ready lines: a server that was started or runs already.
 pub struct Ready<'a> {
     pub service: &'a Service,
     pub pid: i32,
-    /// Where it runs, when it ran before.
+    /// Where it runs, if it ran before.
     pub already: Option<String>,
-    /// What to type to stop it, where that is known.
+    /// The command that stops it, if it is known.
     pub stop: Option<String>,
     pub took: Duration,
-    /// Whether health or the port was waited for. Nothing else says "ready".
+    /// Whether health or the port was checked. Only then it is "ready".
     pub checked: bool,
     pub log: Option<PathBuf>,
 }
@@ -63,7 +63,7 @@ impl<'a> Ready<'a> {
         lines
     }
 
-    /// The service whose control group a detached server shares.
+    /// The unit of another service, if the server lives in its control group.
     fn foreign_unit(&self) -> Option<String> {
         let unit = || sys::cgroup().and_then(|path| unit_of_cgroup(&path).map(one_line));
         if self.already.is_none() { unit() } else { None }
@@ -104,14 +104,14 @@ pub struct Checked<'a> {
     pub has_fix: bool,
 }
 
-/// Where the checks begin on their lines, and how much is behind them for the time.
+/// The column where a check begins, and the width of the time behind it.
 const KINDS: usize = 17;
 const TOOK: usize = 8;
-/// A check that is cut to less says nothing.
+/// The least width of a check; cut further it would say nothing.
 const LEAST_CHECK: usize = 40;
 
 impl Checked<'_> {
-    /// Why it does not hold, and what to do.
+    /// The reason why it does not hold, and what to do.
     fn failure(&self) -> String {
         if self.progress.holds() {
             return String::new();
@@ -132,7 +132,7 @@ pub fn print_checks(name: &str, checked: &[Checked], json: bool) -> Result<(), E
     print_summary(&checks_text(checked, &screen::stdout()), value, json)
 }
 
-/// A line each, with what is wrong behind it, or below where there is no room.
+/// A line for each check. The reason stands behind it, or below it if there is no room.
 fn checks_text(checked: &[Checked], screen: &Screen) -> String {
     if checked.is_empty() {
         return "nothing to check\n".to_owned();

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What `forerun status` prints: an instance line by line, all of them as a table, either as JSON.
+//! Prints `forerun status`: one instance as lines, all of them as a table, or either as JSON.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,25 +13,25 @@ use super::table::{Column, table};
 use crate::error::Error;
 use crate::text::{counted, elapsed, one_line, quoted};
 
-/// Whether it runs.
+/// The state of an instance.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Condition {
     NotRunning,
     Starting,
     Running,
     Stopping,
-    /// Nobody can tell, and why.
+    /// It cannot be told. The text says why.
     Unknown(String),
 }
 
-/// How its health is now.
+/// The health of an instance.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Health {
-    /// Nobody asked.
+    /// It was not checked.
     Unchecked,
-    /// This check is under way.
+    /// The check that is running.
     Asked(String),
-    /// There is no check, and it runs.
+    /// The server runs, and there is no check.
     Runs,
     Holds {
         check: String,
@@ -40,21 +40,21 @@ pub enum Health {
         check: String,
         reason: String,
     },
-    /// The check is not known any more, and why.
+    /// The check is not known any more. The text says why.
     Unknown(String),
 }
 
-/// An instance, as it is now.
+/// Everything that `status` shows of an instance.
 #[derive(Debug)]
 pub struct State {
     pub name: String,
-    /// Whose it is, where it is not ours.
+    /// Its user, if that is somebody else.
     pub user: Option<String>,
     pub condition: Condition,
     /// It ended by itself and is not expected back.
     pub is_history: bool,
     pub health: Health,
-    /// How long it may take to get healthy, where it is asked.
+    /// Its health timeout, if its health was checked.
     pub health_timeout: Option<Duration>,
     pub pid: i32,
     pub mode: String,
@@ -64,21 +64,21 @@ pub struct State {
     pub url: Option<String>,
     pub port: Option<u16>,
     pub log: Option<PathBuf>,
-    /// How many are open, and the soft limit.
+    /// The number of open descriptors, and the soft limit.
     pub descriptors: Option<(u64, Option<u64>)>,
-    /// Its processes but the main one.
+    /// The number of its processes without the main process.
     pub workers: usize,
-    /// The process that watches it.
+    /// The pid of its sidecar.
     pub sidecar: Option<i32>,
-    /// What left into a session of its own.
+    /// Processes that left for a session of their own.
     pub escaped: Vec<String>,
     /// Who else listens on its port.
     pub stranger: Option<String>,
-    /// What to type to stop it.
+    /// The command that stops it.
     pub stop: Option<String>,
 }
 
-/// Whose instances were looked at.
+/// Whose instances were listed.
 pub enum Scope {
     /// Those of FORERUN_STATE_DIR.
     Folder(PathBuf),
@@ -98,7 +98,7 @@ impl Scope {
 }
 
 impl State {
-    /// One of which nothing is known, but why.
+    /// An instance whose state cannot be told.
     pub fn broken(name: &str, user: Option<String>, why: String) -> Self {
         State {
             name: name.to_owned(),
@@ -124,12 +124,12 @@ impl State {
         }
     }
 
-    /// It runs, and nothing says that it is not healthy.
+    /// Whether it runs and no check fails.
     pub fn is_good(&self) -> bool {
         self.condition == Condition::Running && !matches!(self.health, Health::Fails { .. } | Health::Unknown(_))
     }
 
-    /// Its process is there.
+    /// Whether its process exists.
     fn runs(&self) -> bool {
         !matches!(self.condition, Condition::NotRunning | Condition::Unknown(_))
     }
@@ -267,7 +267,7 @@ fn all_json(states: &[State]) -> Value {
     states.iter().map(State::json).collect()
 }
 
-/// Prints one instance; as root several, where several users have one of that name.
+/// Prints one instance. root may get several: other users may have an instance of that name.
 ///
 /// # Errors
 /// When stdout cannot be written.
@@ -342,7 +342,7 @@ fn row(state: &State) -> Vec<String> {
     row.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned())).collect()
 }
 
-/// To the second.
+/// A duration, to the second.
 fn uptime(duration: Duration) -> String {
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }

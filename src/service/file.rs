@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! forerun.toml: what its keys are, and where in the file something is wrong.
+//! Reads forerun.toml, and names the line of a mistake.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,10 +22,10 @@ use crate::sys;
 use crate::text::{self, duration, elapsed, one_line, quoted};
 
 const LARGEST: u64 = 1 << 20;
-/// How long a file that is a pipe may say nothing.
+/// How long a file that is a pipe may stay silent.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// The file, as written.
+/// The keys of the file, as written.
 #[derive(serde::Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct File {
@@ -94,7 +94,7 @@ pub struct WatchTable {
     pub on_leak: Option<Action>,
 }
 
-/// What is wrong with a file, and in which line.
+/// A mistake in a file. `at` is its offset in bytes.
 pub struct Wrong {
     pub at: usize,
     pub message: String,
@@ -105,17 +105,17 @@ impl Wrong {
         Wrong { at: value.span().start, message: message.into() }
     }
 
-    /// The whole message.
+    /// The message with the file and the line.
     pub fn in_file(&self, path: &Path, text: &str) -> String {
         let line = text.as_bytes()[..self.at.min(text.len())].iter().filter(|&&b| b == b'\n').count() + 1;
         format!("cannot use {}: line {line}: {}", quoted(path), one_line(&self.message))
     }
 }
 
-/// Reads a file's text. `Ok(None)`: it is not there.
+/// Reads the text of a file. `Ok(None)` if there is no such file.
 ///
 /// # Errors
-/// [`Error::Config`], with a message that names the file; [`Error::Exhausted`] where another try can help.
+/// [`Error::Config`] with a message that names the file; [`Error::Exhausted`] if another try can help.
 pub fn read(path: &Path) -> Result<Option<String>, Error> {
     let failed = |e: &dyn fmt::Display| format!("cannot read {}: {e}", quoted(path));
     match bytes(path) {
@@ -128,10 +128,10 @@ pub fn read(path: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-/// Reads a file that may be a pipe (`<(...)` of a shell), of which nobody need ever write to the other end.
+/// Reads a file that may be a pipe (`<(...)` of a shell). Nobody need ever write to the other end.
 ///
 /// # Errors
-/// Those of the file; when it is too large, or says nothing for too long.
+/// Those of the file, and one for a file that is too large or silent for too long.
 pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let mut file = fs::File::options().read(true).custom_flags(flags).open(path)?;
@@ -152,7 +152,7 @@ pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
 /// Parses the text of a file.
 ///
 /// # Errors
-/// What is wrong and where, in the words of the file.
+/// The first mistake and its place, in the words of the file.
 pub fn parse(text: &str) -> Result<File, Wrong> {
     let wrong = |e: toml::de::Error| Wrong {
         at: e.span().map_or(0, |span| span.start),
@@ -164,7 +164,7 @@ pub fn parse(text: &str) -> Result<File, Wrong> {
     File::deserialize(toml::de::Deserializer::from(document)).map_err(wrong)
 }
 
-/// A command: a list of words, or a string that is split into words as a shell would, without one.
+/// A command: a list of words, or a string that is split as a shell would split it. No shell runs.
 pub struct Words(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for Words {
@@ -190,11 +190,11 @@ impl<'de> Deserialize<'de> for Words {
     }
 }
 
-/// A value that is written as text, or as a number where that is the same.
+/// A value that is written as text or as a number.
 #[derive(Clone)]
 pub struct Text<T>(pub T);
 
-/// What can be read from text.
+/// A type that can be read from text.
 pub trait FromText: Sized {
     /// # Errors
     /// A message that quotes the text.

@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! The service: command line, forerun.toml and environment, resolved and validated before anything is tried.
+//! The service: merges the command line, forerun.toml and the environment, and validates all of it before anything
+//! is tried.
 
 mod file;
 mod keys;
@@ -30,7 +31,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What to do when the place is held.
+/// What a start does when its name or port is held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnConflict {
@@ -38,17 +39,17 @@ pub enum OnConflict {
     Fail,
 }
 
-/// Which running instance a detached start stops first.
+/// Which running instance a detached start may stop first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Replace {
     No,
-    /// One of the same service.
+    /// An instance of the same service.
     Same,
-    /// One of the same name, also where forerun.toml says another command by now: a restart.
+    /// Any instance of the name, even if forerun.toml names another command by now: a restart.
     Any,
 }
 
-/// A limit of open descriptors that was asked for.
+/// A limit of open descriptors, as asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NofileWish {
     pub soft: u64,
@@ -62,13 +63,13 @@ pub struct Service {
     pub config: Option<PathBuf>,
     /// Empty only for `forerun check` and `forerun doctor`.
     pub command: Vec<OsString>,
-    /// Where the server runs.
+    /// The folder that the server runs in.
     pub directory: PathBuf,
     pub variables: Variables,
     pub asked_mode: Option<(Mode, &'static str)>,
-    /// The port to guard.
+    /// The port that is guarded: it must be free before the start, and the server's own after it.
     pub port: Option<u16>,
-    /// The host that the port is guarded on, where the health check names a loopback one.
+    /// The host that the port is guarded on, if the health check names a loopback host.
     pub host: Option<String>,
     pub url: Option<String>,
     pub requirements: Vec<Requirement>,
@@ -90,11 +91,11 @@ pub struct Service {
     /// Whether `[watch]` or `--watch` was given.
     pub watches: bool,
     pub watch: Watch,
-    /// Keys that have no effect as things are, and why.
+    /// A warning for each key that has no effect here.
     pub without_effect: Vec<&'static str>,
 }
 
-/// The name of a service, and what says it.
+/// The name of a service, and where it comes from.
 pub enum Named {
     /// The command line.
     Asked(String),
@@ -111,7 +112,7 @@ impl Named {
         }
     }
 
-    /// The forerun.toml that says the name.
+    /// The forerun.toml that the name comes from.
     pub fn config(&self) -> Option<&Path> {
         match self {
             Named::File(_, path) => Some(path),
@@ -120,8 +121,8 @@ impl Named {
     }
 }
 
-/// The name that a subcommand is about: the one that was given, else the one that a start in the folder `here`
-/// would take.
+/// The name that a subcommand works on: the one that was given, else the one that a start in the folder `here` would
+/// take.
 ///
 /// # Errors
 /// [`Error::Usage`] for a name that is not one, [`Error::Config`] for a bad file.
@@ -139,7 +140,7 @@ pub fn named(options: &Options, here: &Path) -> Result<Named, Error> {
     name.map_err(|fault| fault.in_file(&path, &text)).map(|name| Named::File(name, path))
 }
 
-/// forerun.toml: its absolute path, its text and what it says, where there is one.
+/// Reads forerun.toml. Returns its absolute path, its text and the parsed file, or `None` if there is none.
 fn read_file(options: &Options, here: &Path) -> Result<Option<(PathBuf, String, File)>, Error> {
     let path = here.join(options.config.as_deref().unwrap_or(Path::new("forerun.toml")));
     let Some(text) = file::read(&path)? else {
@@ -159,7 +160,7 @@ impl Service {
     /// Resolves the service, as seen from the folder `here`.
     ///
     /// # Errors
-    /// [`Error::Usage`] for what the command line says wrongly, [`Error::Config`] for files.
+    /// [`Error::Usage`] for mistakes on the command line, [`Error::Config`] for mistakes in files.
     pub fn resolve(options: &Options, here: &Path) -> Result<Service, Error> {
         match read_file(options, here)? {
             None => Self::build(options, File::default(), None, here).map_err(Fault::plain),
@@ -250,7 +251,7 @@ impl Service {
                 (_, false) => Replace::No,
             },
             log: options.log.as_ref().map(from_caller).or(file.log.as_ref().map(in_file)),
-            // A restart has its browser already.
+            // After a restart the browser is open already.
             open: (options.open || file.open == Some(true)) && options.task != Task::Restart,
             grace: options.grace.or(file.grace.as_ref().map(|t| t.0)).unwrap_or(GRACE),
             notify,
@@ -264,7 +265,7 @@ impl Service {
         })
     }
 
-    /// The limits that the server will have, and whether they are less than was asked for.
+    /// The descriptor limits that the server will have, and whether they are lower than asked for.
     pub fn server_nofile(&self) -> (Nofile, bool) {
         let now = sys::nofile();
         let Some(wish) = self.nofile else { return (now, false) };
@@ -274,12 +275,12 @@ impl Service {
     }
 }
 
-/// Whether two paths name the same file or folder, and be it through symlinks.
+/// Whether two paths lead to the same file or folder, symlinks included.
 pub fn is_same_file(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// What is wrong, and where: on the command line, or in a file.
+/// A mistake, by its place: the command line, or a file.
 enum Fault {
     Usage(String),
     Config(String),
@@ -323,7 +324,7 @@ impl FromText for NofileWish {
     }
 }
 
-/// The command: the command line's, else the file's, which makes sense also where it is not used.
+/// The command of the command line, else of the file. The file's is validated even if it is not used.
 fn command(options: &Options, file: &File) -> Result<Vec<OsString>, Fault> {
     let mut words = options.command.clone();
     if let Some(list) = &file.command {
@@ -369,7 +370,7 @@ fn notify(options: &Options, file: &File) -> Speaker {
     }
 }
 
-/// Not one of the three that everybody has: what else is written there would be taken for the word.
+/// The descriptor of `--ready-fd`. Descriptors 0 to 2 are refused: other output there would be taken for the newline.
 fn ready_fd(options: &Options, file: &File) -> Result<Option<i32>, Fault> {
     let wrong = |number: i32| format!("{number} is no descriptor for readiness: they are from 3 on");
     match (options.ready_fd, &file.ready_fd) {
@@ -379,7 +380,7 @@ fn ready_fd(options: &Options, file: &File) -> Result<Option<i32>, Fault> {
     }
 }
 
-/// Scheme, host and port of the health URL, else the guarded port on this machine.
+/// The URL to print: scheme, host and port of the health URL, else the guarded port on this machine.
 fn url(health: Option<&Awaited>, port: Option<u16>) -> Option<String> {
     if let Some(Check::Http(uri)) = health.map(|h| &h.probe.check) {
         let host = uri.authority()?.as_str().rsplit('@').next()?;

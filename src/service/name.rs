@@ -18,7 +18,7 @@ pub fn asked(name: &OsStr) -> Result<String, Fault> {
     valid.map(str::to_owned).ok_or_else(|| Fault::Usage(format!("invalid name {}: {EXPECTED}", quoted(name))))
 }
 
-/// The name: asked for, or the folder's, or the command's where the folder has none (`/`, a unit's default).
+/// The name that was asked for, else the folder's, else the command's: `/`, a unit's default folder, has no name.
 pub fn resolve(options: &Options, file: &File, directory: &Path, command: &[OsString]) -> Result<String, Fault> {
     if let Some(name) = &options.name {
         return asked(name);
@@ -39,7 +39,7 @@ pub fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
 }
 
-/// A file's name as a service's: other bytes become `-`.
+/// Makes a service's name of a file's: bytes that a name cannot have become `-`.
 fn as_name(file_name: &OsStr) -> Option<String> {
     let bytes = file_name.as_bytes().iter().take(64);
     let name: String =

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The checks of a service: requirements, waits and health, from the command line and the file.
+//! Makes the requirements, waits and health check of a service from the command line and the file.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::text::quoted;
 
 const FIX_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A requirement, with what mends it.
+/// A requirement and its fix.
 #[derive(Debug)]
 pub struct Requirement {
     pub probe: Probe,
@@ -68,7 +68,7 @@ fn expectation(table: &CheckTable, is_http: bool) -> Result<Expectation, Wrong> 
     let mut headers = Vec::new();
     if let Some(table) = &table.headers {
         for (name, value) in table.get_ref() {
-            // The value may be a secret: only the name is ever shown.
+            // The value may be a secret, so a message shows only the name.
             let wrong = || Wrong::at(table, format!("the header '{name}' has a character that no header may have"));
             let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
             value.set_sensitive(true);
@@ -123,8 +123,7 @@ pub fn awaited(table: &CheckTable, folder: &Path, default: Duration) -> Result<A
     Ok(Awaited { probe: probe(table, folder, timeout)?, hint: table.hint.clone() })
 }
 
-/// The health check. A `--health` stands in the place of the whole `[health]`: headers that were meant for one
-/// host are not sent to another.
+/// The health check. `--health` replaces all of `[health]`, so that headers for one host are not sent to another.
 pub fn health(
     options: &Options,
     table: Option<&CheckTable>,

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What a service adds to the environment.
+//! The variables that a service adds to the environment.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -11,19 +11,19 @@ use crate::cli::Options;
 use crate::environment::Environment;
 use crate::text::quoted;
 
-/// What the service adds to an environment.
+/// The variables that a service adds to an environment.
 #[derive(Debug, Default)]
 pub struct Variables {
-    /// From the env-file: what is there already wins.
+    /// From the env-file. A variable that is there already wins.
     defaults: Vec<(String, String)>,
     /// From `[env]` and `--env`, in the order in which they are set.
     settings: Vec<(OsString, OsString)>,
-    /// The env-file.
+    /// The path of the env-file.
     pub file: Option<PathBuf>,
 }
 
 impl Variables {
-    /// `base` with them.
+    /// Adds them to `base`.
     pub fn added_to(&self, mut base: Environment) -> Environment {
         for (name, value) in &self.defaults {
             if base.get(name).is_none() {
@@ -34,7 +34,7 @@ impl Variables {
         base
     }
 
-    /// The names, for people.
+    /// The names of all of them.
     pub fn names(&self) -> impl Iterator<Item = &OsStr> {
         self.defaults
             .iter()
@@ -43,7 +43,7 @@ impl Variables {
     }
 }
 
-/// What the service adds: `--env` beats `[env]`, which beats what came in, which beats the env-file.
+/// Collects the variables: `--env` beats `[env]`, which beats the environment, which beats the env-file.
 pub fn resolve(options: &Options, file: &File, folder: &Path, here: &Path) -> Result<Variables, Fault> {
     let mut variables = Variables::default();
     let path = options.env_file.as_ref().map(|p| here.join(p)).or(file.env_file.as_ref().map(|p| folder.join(p)));
@@ -67,14 +67,14 @@ pub fn resolve(options: &Options, file: &File, folder: &Path, here: &Path) -> Re
                 let part = |bytes| OsStr::from_bytes(bytes).to_owned();
                 variables.settings.push((part(&bytes[..at]), part(&bytes[at + 1..])));
             }
-            // What it is may be a secret that lost its name.
+            // It may be a secret without its name, so it is not shown.
             _ => return Err(Fault::Usage("invalid '--env': expected NAME=VALUE".to_owned())),
         }
     }
     Ok(variables)
 }
 
-/// Parses an env-file. Its lines may be secrets: a message has at most a name.
+/// Parses an env-file. Its lines may be secrets, so a message shows a name at most.
 fn env_file(path: &Path) -> Result<Vec<(String, String)>, String> {
     let failed = |reason: String| format!("cannot use the env-file {}: {reason}", quoted(path));
     let bytes = file::bytes(path).map_err(|e| failed(e.to_string()))?;

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What the sidecar watches, and who speaks to the service manager.
+//! `[watch]`: what the sidecar watches; and who sends notifications to the service manager.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use toml::Spanned;
 use super::Fault;
 use super::file::{FromText, WatchTable, Wrong};
 
-/// Shorter ones would be spent in looking.
+/// The shortest interval: a shorter one would leave no time between looks.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Who answers to NOTIFY_SOCKET and WATCHDOG_USEC.
+/// Who uses NOTIFY_SOCKET and WATCHDOG_USEC.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Speaker {
-    /// The sidecar where there is a health check, else the server.
+    /// The sidecar if there is a health check, else the server.
     #[default]
     Auto,
     Sidecar,
     Server,
 }
 
-/// What is done about a server that is not well.
+/// What the sidecar does about a server that is not healthy or leaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// It is ended, for its supervisor to start it again.
+    /// End the server, so that its supervisor starts it again.
     Restart,
     Warn,
 }
 
-/// A limit: a count, or a percentage of what there is at most.
+/// A limit: a count, or a percentage of the maximum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Share {
     Count(u64),
@@ -40,7 +40,7 @@ pub enum Share {
 }
 
 impl Share {
-    /// Whether `count` is beyond the limit, where there are at most `most`.
+    /// Whether `count` crosses the limit. `most` is the maximum, if it is known.
     pub fn is_crossed(self, count: u64, most: Option<u64>) -> bool {
         match (self, most) {
             (Share::Count(limit), _) => count > limit,
@@ -65,14 +65,14 @@ impl FromText for Share {
 /// `[watch]`, with its defaults.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Watch {
-    /// How often it is looked; the watchdog's period says it where nothing else does.
+    /// The time between looks. Without it the watchdog's period decides.
     pub interval: Option<Duration>,
-    /// How many attempts in a row have to fail.
+    /// How many attempts in a row must fail.
     pub unhealthy_after: u32,
-    /// How long something has to last before it is acted on.
+    /// How long a problem must last before the sidecar acts.
     pub grace: Duration,
     pub on_unhealthy: Action,
-    /// Of the server's soft limit.
+    /// A share of the server's soft limit.
     pub max_fds: Share,
     pub max_ptys: u64,
     pub max_processes: u64,
@@ -94,7 +94,7 @@ impl Default for Watch {
     }
 }
 
-/// `[watch]` as it is meant.
+/// Resolves `[watch]` with its defaults.
 pub fn resolve(table: &WatchTable) -> Result<Watch, Fault> {
     let default = Watch::default();
     let interval = table.interval.as_ref().map(|i| (i, i.get_ref().0));
