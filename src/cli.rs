@@ -13,7 +13,7 @@ use clap::builder::{
     NonEmptyStringValueParser, OsStringValueParser, PathBufValueParser, PossibleValuesParser, TypedValueParser,
 };
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// What the command line asks for: a start, or a subcommand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -236,7 +236,7 @@ pub fn without_server() -> Command {
     let logs = subcommand("logs", "Show the last lines of an instance's log")
         .after_help("Example:\n  forerun logs webui -n 100 -f")
         .defer(|c| {
-            let lines = Arg::new("lines").short('n').value_name("N").value_parser(value_parser!(usize));
+            let lines = Arg::new("lines").short('n').value_name("N").value_parser(crate::text::whole_number::<usize>);
             let follow = Arg::new("follow").short('f').action(ArgAction::SetTrue);
             c.args(instance_args())
                 .arg(lines.help("Show N lines [default: 50]"))
@@ -461,7 +461,7 @@ fn sidecar_args() -> [Arg; 3] {
             .value_parser(["auto", "sidecar", "server"])
             .hide_possible_values(true),
         option("ready-fd", "N", "Write a newline to descriptor N once the server is healthy (s6, dinit)")
-            .value_parser(value_parser!(i32)),
+            .value_parser(crate::text::whole_number::<i32>),
         flag("watch", "Watch the server's health, descriptors, terminals and processes"),
     ]
     .map(|a| a.help_heading("Sidecar"))

@@ -86,6 +86,19 @@ pub fn port(text: &str) -> Result<u16, String> {
     number.ok_or_else(|| "not a port; a port is a number from 1 to 65535".to_owned())
 }
 
+/// Reads a whole number that is not negative.
+///
+/// # Errors
+/// What is wrong with it, without the text itself.
+pub fn whole_number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match (digits, text.parse()) {
+        (true, Ok(number)) => Ok(number),
+        (true, Err(_)) => Err("the number is too large".to_owned()),
+        (false, _) => Err("not a whole number".to_owned()),
+    }
+}
+
 /// A duration with three digits: `300ms`, `1.25s`, `2m 3s`.
 pub fn elapsed(duration: Duration) -> String {
     match duration.as_secs_f64() {

@@ -92,6 +92,10 @@ fn a_command_line_without_sense_exits_2_with_one_line() {
         (&["--", ""], "the command's name is empty"),
         (&["true"], "type: forerun -- true"),
         (&["--wait"], "'--wait <CHECK>'"),
+        (&["--port", "[x]", "--", "true"], "'[x]' for '--port <N>': not a port; a port is a number"),
+        (&["--ready-fd", "x", "--", "true"], "not a whole number"),
+        (&["logs", "-n", "99999999999999999999999"], "the number is too large"),
+        (&["completions", "zz"], "; it is one of bash, zsh, fish"),
         (&["--insecure", "--", "true"], "'--insecure' needs a health URL"),
         (&["--health", "tcp:localhost:1", "--health-body", "x", "--", "true"], "'--health-body' needs a health URL"),
     ] {

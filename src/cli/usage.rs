@@ -139,7 +139,7 @@ fn unknown_word(word: &str, args: &[OsString], place: &Place) -> String {
 
 /// The command line with `--` before the first word of the server's command.
 fn with_dashes(word: &str, args: &[OsString]) -> String {
-    let at = args.iter().skip(1).position(|arg| arg == word).map_or(args.len(), |at| at + 1);
+    let at = args.iter().skip(1).position(|arg| arg.to_string_lossy() == word).map_or(args.len(), |at| at + 1);
     let (before, command) = args.split_at(at);
     let words = before.iter().skip(1).map(OsString::as_os_str);
     let command = command.iter().map(OsString::as_os_str).filter(|word| *word != "--");
@@ -162,7 +162,12 @@ fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default();
     let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.strip_prefix("error: ").unwrap_or(&line).replace("[possible values: ", "(one of ").replace(']', ")")
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    // A list of what is possible ends the line.
+    match line.rsplit_once(" [possible values: ") {
+        Some((what, values)) => format!("{what}; it is one of {}", values.trim_end_matches(']')),
+        None => line.to_owned(),
+    }
 }
 
 fn text_of(error: &clap::Error, kind: ContextKind) -> Option<String> {

@@ -17,7 +17,7 @@ use crate::instance::record::Record;
 use crate::launch::{LockDesk, place, unseen};
 use crate::report::line::print_summary;
 use crate::sys;
-use crate::text::{counted, quoted};
+use crate::text::{counted, one_line, quoted};
 
 /// Drops the record. The log stays.
 ///
@@ -31,7 +31,8 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let wake = new_wake()?;
     let signals = sys::catch_signals(wake.bell());
     let _lock = LockDesk { wake: &wake, signals: &signals }.take(folder, &target.name, |_| {})?;
-    let Some(record) = Record::read(folder, name).map_err(Error::State)? else {
+    // A record that cannot be trusted says nothing about what runs, so it is not dropped.
+    let Some(record) = target.record()? else {
         return print(name, false, None, options.json);
     };
     match record.process.life(&here) {
@@ -65,7 +66,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
 fn print(name: &str, forgotten: bool, log: Option<PathBuf>, json: bool) -> Result<(), Error> {
     let log = log.filter(|log| log.exists());
     let text = match (forgotten, &log) {
-        (true, Some(log)) => format!("forgot {name}; its log stays: {}\n", log.display()),
+        (true, Some(log)) => format!("forgot {name}; its log stays: {}\n", one_line(log)),
         (true, None) => format!("forgot {name}\n"),
         (false, _) => format!("{name} has no record; nothing to forget\n"),
     };

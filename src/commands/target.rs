@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::instance::identity::Identity;
 use crate::instance::record::{Record, Unreadable};
 use crate::instance::state::{self, Folder};
+use crate::launch::unseen;
 use crate::service::{self, Named};
 use crate::sys::{self, Account, Process};
 use crate::text::{nearest, one_line, quoted};
@@ -107,13 +108,25 @@ pub fn pid(name: &str) -> Option<i32> {
 ///
 /// # Errors
 /// [`Error::Conflict`] where the process is another one of an instance: what was meant is asked, not guessed.
+/// [`Error::State`] and [`Error::Exhausted`] where it cannot be told.
 pub fn instance_of(root: &Path, us: Uid, pid: i32) -> Result<Option<String>, Error> {
-    let Some(process) = sys::process(pid) else { return Ok(None) };
+    let process = sys::look_up(pid).map_err(unseen)?.filter(|process| !process.zombie);
+    let Some(process) = process else { return Ok(None) };
     let lineage = lineage(process);
     let is_in = |identity: &Identity| lineage.iter().any(|p| (p.pid, p.start) == (identity.pid, identity.start));
-    for name in state::names(root).unwrap_or_default() {
-        let folder = Folder::existing(root, &name, us.as_raw()).ok().flatten();
-        let Some(Ok(Some(record))) = folder.map(|folder| Record::look(&folder, &name)) else { continue };
+    let names =
+        state::names(root).map_err(|e| Error::State(format!("cannot read the state folder {}: {e}", quoted(root))))?;
+    let mut unreadable = None;
+    for name in names {
+        let Ok(Some(folder)) = Folder::existing(root, &name, us.as_raw()) else { continue };
+        let record = match Record::look(&folder, &name) {
+            Ok(Some(record)) => record,
+            Ok(None) => continue,
+            Err(e) => {
+                unreadable = Some(e.message(&folder));
+                continue;
+            }
+        };
         if record.process.pid == pid && record.process.start == process.start {
             return Ok(Some(name));
         }
@@ -126,7 +139,10 @@ pub fn instance_of(root: &Path, us: Uid, pid: i32) -> Result<Option<String>, Err
             return Err(Error::Conflict(message));
         }
     }
-    Ok(None)
+    match unreadable {
+        Some(why) => Err(Error::State(format!("cannot tell whose process pid {pid} is: {why}"))),
+        None => Err(Error::NotReady(format!("pid {pid} is not of an instance; see 'forerun status --all'"))),
+    }
 }
 
 /// A process and its ancestors.

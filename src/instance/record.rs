@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::cookie;
 use super::identity::Identity;
 use super::state::Folder;
-use crate::text::{one_line, quoted};
+use crate::text::quoted;
 
 const FILE: &str = "record.json";
 const VERSION: u32 = 1;
@@ -193,7 +193,8 @@ impl Record {
                 }
                 Ok(record) if !record.is_printable() => untrusted("it contains control characters".to_owned()),
                 Ok(record) => Ok(Some(record)),
-                Err(e) => untrusted(one_line(&e.to_string())),
+                // serde's words name types and fields; the place is enough.
+                Err(e) => untrusted(format!("it is damaged at line {}, column {}", e.line(), e.column())),
             },
         }
     }

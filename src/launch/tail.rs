@@ -4,20 +4,23 @@
 
 use std::collections::HashMap;
 
-use console::AnsiCodeIterator;
+use console::{AnsiCodeIterator, strip_ansi_codes};
 
 use crate::text::one_line;
 
 /// How many lines are shown.
 const LINES: usize = 20;
 /// Lines about requests are shown once from this many requests on.
-const ALIKE: usize = 3;
+const ALIKE: usize = 5;
 
 /// What to show of a log, safe to print. `path`: that of the health URL, which says which lines are about our own
 /// requests. `color`: whether the log's own colors are shown.
 pub fn of(log: &[u8], path: Option<&str>, color: bool) -> Vec<String> {
     let log = String::from_utf8_lossy(log);
-    let lines: Vec<_> = log.trim_end().lines().map(|line| (line, shape(line, path))).collect();
+    // A progress bar writes over its line again and again: what it wrote last counts.
+    let last = |line: &'_ str| -> usize { line.trim_end_matches('\r').rfind('\r').map_or(0, |at| at + 1) };
+    let lines = log.trim_end().lines().map(|line| &line[last(line)..]);
+    let lines: Vec<_> = lines.map(|line| (line, shape(line, path))).collect();
     let mut seen = HashMap::<&Shape, (usize, usize)>::new();
     for (at, (_, shape)) in lines.iter().enumerate() {
         let (count, last) = seen.entry(shape).or_default();
@@ -32,7 +35,9 @@ pub fn of(log: &[u8], path: Option<&str>, color: bool) -> Vec<String> {
         }
         _ => Some(printable(line, color)),
     };
-    let shown: Vec<_> = lines.iter().enumerate().filter_map(show).collect();
+    // A line of nothing but codes is empty once they are gone.
+    let is_text = |line: &String| !strip_ansi_codes(line).trim().is_empty();
+    let shown: Vec<_> = lines.iter().enumerate().filter_map(show).filter(is_text).collect();
     shown[shown.len().saturating_sub(LINES)..].to_vec()
 }
 
@@ -41,21 +46,27 @@ pub fn of(log: &[u8], path: Option<&str>, color: bool) -> Vec<String> {
 enum Shape {
     /// A line about a request of ours.
     Request,
-    /// The words but those with a digit, which are times, pids and numbers of requests.
-    Words(String),
+    /// The line without its numbers, which are times, pids and counts of requests.
+    Line(String),
 }
 
 fn shape(line: &str, path: Option<&str>) -> Shape {
     let goes_on = |c: char| c.is_alphanumeric() || "/-_.".contains(c);
     let has = |word: &str| line.split(word).skip(1).any(|rest| !rest.starts_with(goes_on));
-    // The path alone tells in a log that is JSON; `/` alone does not.
-    let asks = |path: &str| has(&format!("GET {path}")) || (path.len() > 1 && has(path));
+    // In a log that is JSON the path is a text of its own. What a server says about the path is no request.
+    let asks = |path: &str| has(&format!("GET {path}")) || line.contains(&format!("\"{path}\""));
     if line.contains(concat!("forerun/", env!("CARGO_PKG_VERSION"))) || path.is_some_and(asks) {
         return Shape::Request;
     }
-    let word = |word: &str| if word.contains(|c: char| c.is_ascii_digit()) { "#".to_owned() } else { word.to_owned() };
-    let is_end = |c: char| !(c.is_alphanumeric() || c == '-' || c == '_');
-    Shape::Words(line.split_inclusive(is_end).map(word).collect())
+    let mut without_numbers = String::new();
+    for c in line.chars() {
+        match c.is_ascii_digit() {
+            true if without_numbers.ends_with('#') => {}
+            true => without_numbers.push('#'),
+            false => without_numbers.push(c),
+        }
+    }
+    Shape::Line(without_numbers)
 }
 
 /// A line without what a terminal would take for a command; its colors stay where they are shown.
@@ -111,6 +122,8 @@ mod tests {
             ("GET /health/db", "/health", false),
             ("GET / HTTP/1.1", "/", true),
             ("GET /a", "/", false),
+            ("FATAL: /health: cannot open the database", "/health", false),
+            ("ERROR handler of /health failed", "/health", false),
             ("{\"path\":\"/health\",\"status\":500}", "/health", true),
             ("x GET /other forerun/", "/health", false),
         ] {
@@ -125,6 +138,11 @@ mod tests {
         assert_eq!((shown.len(), shown[0].as_str(), shown[19].as_str()), (20, "g", "z"));
         let numbered: String = (1..=30).map(|number| format!("line {number}\n")).collect();
         assert_eq!(of(numbered.as_bytes(), Some("/"), false).len(), 20);
+        let bar: String = (0..100).map(|percent| format!("\rloading {percent}%")).collect();
+        assert_eq!(of(format!("{bar}\rERROR: disk full\r\n").as_bytes(), None, false), ["ERROR: disk full"]);
+        let codes = format!("FATAL: no config\n{}", "\u{1b}[0m\n".repeat(30));
+        assert_eq!(of(codes.as_bytes(), None, false), ["FATAL: no config"]);
+        assert_eq!(of(codes.as_bytes(), None, true), ["FATAL: no config"]);
         assert!(of(b"", None, false).is_empty() && of(b"\n\n", None, false).is_empty());
     }
 

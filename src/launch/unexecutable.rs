@@ -55,7 +55,7 @@ fn interpreter_hint(path: &Path) -> String {
             "; its first line ends with a carriage return (CRLF, as Windows writes), so {} is not found; convert the \
              line ends: sed -i 's/\\r$//' {}",
             quoted(&interpreter),
-            shell_words(&[path])
+            one_line(&shell_words(&[path]))
         ),
         Some(interpreter) => {
             format!("; its first line names the interpreter {}, which is not there", quoted(&interpreter))
@@ -67,7 +67,9 @@ fn interpreter_hint(path: &Path) -> String {
 fn permission_hint(name: &OsStr, error: &io::Error, directory: &Path) -> String {
     let is_plain_file = || name.as_bytes().contains(&b'/') && directory.join(name).is_file();
     match error.raw_os_error() {
-        Some(libc::EACCES) if is_plain_file() => format!("; make it executable: chmod +x {}", shell_words(&[name])),
+        Some(libc::EACCES) if is_plain_file() => {
+            format!("; make it executable: chmod +x {}", one_line(&shell_words(&[name])))
+        }
         _ => String::new(),
     }
 }
@@ -75,12 +77,12 @@ fn permission_hint(name: &OsStr, error: &io::Error, directory: &Path) -> String 
 /// What was meant, where a command's name is none that is there.
 fn hint(command: &[OsString], directory: &Path) -> Option<String> {
     let name = command[0].to_str()?;
-    let whole = shell_words(&[name]);
+    let whole = one_line(&shell_words(&[name]));
     if name.contains(char::is_whitespace) && command.len() == 1 {
         return Some(format!("the command is one word: leave its quotes away, or write sh -c {whole}"));
     }
     if name.split_once('=').is_some_and(|(variable, _)| is_variable(variable)) {
-        let rest = shell_words(&command[1..]);
+        let rest = one_line(&shell_words(&command[1..]));
         return Some(format!("a variable is given with --env: forerun --env {whole} -- {rest}"));
     }
     if OF_THE_SHELL.contains(&name) {
@@ -114,11 +116,14 @@ mod tests {
             (&["server.py"], Some("write ./server.py")),
             (&["1=2"], None),
             (&["nothing"], None),
+            (&["curl http://me:S3CRET@h/"], Some("sh -c 'curl http://h/'")),
+            (&["A=http://me:S3CRET@h/", "x"], Some("--env 'A=http://h/' -- x")),
         ] {
             let command: Vec<OsString> = words.iter().map(OsString::from).collect();
             let said = hint(&command, room.path());
             assert_eq!(said.is_some(), part.is_some(), "{words:?}: {said:?}");
-            assert!(said.unwrap_or_default().contains(part.unwrap_or_default()), "{words:?}");
+            let said = said.unwrap_or_default();
+            assert!(said.contains(part.unwrap_or_default()) && !said.contains("S3CRET"), "{words:?}: {said}");
         }
     }
 }

@@ -81,8 +81,14 @@ fn env_file(path: &Path) -> Result<Vec<(String, String)>, String> {
     let pairs: Result<Vec<_>, _> = dotenvy::from_read_iter(bytes.as_slice()).collect();
     let pairs = pairs.map_err(|e| match e {
         dotenvy::Error::LineParse(line, at) => {
-            let name: String = line.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            failed(format!("the line of '{name}' cannot be parsed at byte {at}"))
+            let line = line.trim_start();
+            let end = line.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(line.len());
+            let (name, rest) = line.split_at(end);
+            // Without a '=' behind it, the word may be a part of a value.
+            match rest.trim_start().starts_with('=') && !name.is_empty() {
+                true => failed(format!("the line of '{name}' cannot be parsed at byte {at}; quote its value")),
+                false => failed("a line is not NAME=VALUE; quote a value that has several lines".to_owned()),
+            }
         }
         dotenvy::Error::Io(e) => failed(e.to_string()),
         _ => failed("it cannot be parsed".to_owned()),

@@ -292,7 +292,13 @@ pub fn pids() -> io::Result<Vec<i32>> {
 /// # Errors
 /// When the process table cannot be read: a process that is not in it may still exist.
 pub fn processes() -> io::Result<Vec<Process>> {
-    pids()?.into_iter().filter_map(|pid| look_up(pid).transpose()).collect()
+    let all: Vec<Process> =
+        pids()?.into_iter().filter_map(|pid| look_up(pid).transpose()).collect::<io::Result<_>>()?;
+    // A table without this very process is not the table: nothing may be concluded from who is not in it.
+    match all.iter().any(|process| process.pid == std::process::id() as i32) {
+        true => Ok(all),
+        false => Err(io::Error::other("/proc does not list this process")),
+    }
 }
 
 /// Watches a process for its end, and signals exactly that process, by a pidfd. Without pidfds (before Linux 5.3, or

@@ -28,6 +28,9 @@ fn assert_one_server(room: &Room, port: u16) {
 fn starts_restarts_and_stops_at_once_leave_one_server_or_none() {
     let room = Room::new();
     let port = free_port();
+    // From here on the name is known, so that a stop before the first start finds it.
+    serve(&room, port, &[], &[]);
+    room.run(&["stop", "web"]).expect_code(0);
     for _ in 0..3 {
         let command = |at: usize| -> Child {
             match at % 3 {

@@ -106,6 +106,24 @@ fn what_does_not_run_is_forgotten_and_its_log_stays() {
 }
 
 #[test]
+fn a_record_that_cannot_be_trusted_is_not_forgotten() {
+    let room = Room::new();
+    let server = serve(&room, free_port(), &[], &[]);
+    let record = room.state().join("web/record.json");
+    let text = std::fs::read(&record).expect("read");
+    std::fs::write(&record, &text[..100]).expect("damaged");
+    room.run(&["forget", "web"])
+        .expect_code(73)
+        .expect_line(&["cannot be trusted: it is damaged at line 1", "remove it"]);
+    // Whose process it is cannot be told.
+    room.run(&["stop", &server.to_string()]).expect_code(73).expect_line(&["cannot tell whose process", "damaged"]);
+    assert!(record.exists() && alive(server));
+    std::fs::write(&record, text).expect("mended");
+    room.run(&["forget", &std::process::id().to_string()]).expect_code(1).expect_line(&["is not of an instance"]);
+    room.run(&["stop", "web"]).expect_code(0);
+}
+
+#[test]
 fn what_is_left_of_an_instance_is_not_forgotten() {
     let room = Room::new();
     let server = serve(&room, free_port(), &[], &["--workers", "2"]);
