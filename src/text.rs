@@ -102,6 +102,7 @@ pub fn whole_number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 /// A duration with three digits: `300ms`, `1.25s`, `2m 3s`.
 pub fn elapsed(duration: Duration) -> String {
     match duration.as_secs_f64() {
+        s if s > 0.0 && s < 60.0 && duration.subsec_nanos() == 0 => format!("{s}s"),
         s if s < 1.0 => format!("{}ms", duration.as_millis()),
         s if s < 10.0 => format!("{s:.2}s"),
         s if s < 60.0 => format!("{s:.1}s"),
@@ -160,7 +161,9 @@ mod tests {
 
     #[test]
     fn durations_read_like_speech() {
-        for (millis, text) in [(0, "0ms"), (999, "999ms"), (1250, "1.25s"), (12_340, "12.3s"), (123_000, "2m 3s")] {
+        for (millis, text) in
+            [(0, "0ms"), (999, "999ms"), (1250, "1.25s"), (30_000, "30s"), (12_340, "12.3s"), (123_000, "2m 3s")]
+        {
             assert_eq!(elapsed(Duration::from_millis(millis)), text);
         }
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use http::{Expectation, certificates};
 pub use local::{Lookup, find};
-pub use net::is_loopback_name;
+pub use net::{is_loopback_name, is_unspecified};
 pub use spec::Check;
 
 use crate::environment::Environment;

@@ -116,6 +116,11 @@ pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if addresses.is_empty() { Err(io::Error::other("the name has no address")) } else { Ok(addresses) }
 }
 
+/// Whether a host is the address that stands for all of this machine's: `0.0.0.0` or `::`.
+pub fn is_unspecified(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
+}
+
 /// Whether a name is a loopback host by itself, without asking a resolver.
 pub fn is_loopback_name(host: &str) -> bool {
     host.parse::<IpAddr>().map_or_else(|_| is_localhost(host), |ip| is_loopback(&ip))

@@ -11,6 +11,14 @@ use crate::text::{nearest, one_line, quoted, shell_words};
 /// Words that other tools have for a start. forerun has none: it starts when no subcommand is given.
 const STARTS: [&str; 8] = ["start", "run", "exec", "up", "launch", "daemon", "serve", "wait"];
 
+/// Words that other tools have for commands of forerun.
+const OF_OTHERS: [(&[&str], &str); 4] = [
+    (&["ps", "ls", "list", "info", "show"], "status"),
+    (&["kill", "down", "end", "quit"], "stop"),
+    (&["reload", "bounce"], "restart"),
+    (&["log", "tail", "journal"], "logs"),
+];
+
 /// The message for `error`, which parsing `args` (the program's name first) gave.
 pub fn explain(error: &clap::Error, args: &[OsString]) -> String {
     let mut definition = super::command();
@@ -80,13 +88,20 @@ fn option_of<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
 /// A word that nothing on the command line is called.
 fn unknown(word: &str, args: &[OsString], place: &Place) -> String {
     match word.starts_with('-') {
-        true => unknown_option(word, place),
+        true => unknown_option(word, args, place),
         false => unknown_word(word, args, place),
     }
 }
 
-fn unknown_option(word: &str, place: &Place) -> String {
+fn unknown_option(word: &str, args: &[OsString], place: &Place) -> String {
     let shown = quoted(word.split('=').next().unwrap_or_default());
+    // `-name` is `-n` to clap.
+    let whole =
+        args.iter().map(|arg| arg.to_string_lossy()).find(|arg| !arg.starts_with("--") && arg.starts_with(word));
+    let long = whole.as_ref().and_then(|arg| arg.strip_prefix('-')).filter(|name| name.len() > 1);
+    if let Some(known) = long.filter(|name| place.command().get_arguments().any(|arg| arg.get_long() == Some(*name))) {
+        return format!("unknown option '-{known}'; did you mean '--{known}'?");
+    }
     let name = word.split('=').next().unwrap_or_default().trim_start_matches('-');
     let what = match place.subcommand {
         Some((_, command)) => format!("'forerun {}' has no option {shown}", command.get_name()),
@@ -130,9 +145,17 @@ fn unknown_word(word: &str, args: &[OsString], place: &Place) -> String {
             );
         }
         let known = place.definition.get_subcommands().map(Command::get_name);
-        if let Some(near) = nearest(word, known) {
+        let other = OF_OTHERS.iter().find(|(words, _)| words.contains(&word)).map(|(_, known)| *known);
+        if let Some(near) = other.or_else(|| nearest(word, known)) {
             return format!("{shown} is not a command of forerun; did you mean 'forerun {near}'?");
         }
+        if word.ends_with(".toml") {
+            return format!("a file is given with --config; type: forerun --config {}", shell_words(&[word]));
+        }
+    }
+    // A dash that a word processor made longer.
+    if let Some(name) = word.strip_prefix(['\u{2013}', '\u{2014}']) {
+        return format!("{shown} begins with a long dash; type --{}", name.trim_start_matches('-'));
     }
     format!("the server's command comes after '--'; type: {}", with_dashes(word, args))
 }
@@ -201,6 +224,11 @@ mod tests {
             ("version", "type 'forerun --version'"),
             ("stauts", "did you mean 'forerun status'?"),
             ("lgos", "did you mean 'forerun logs'?"),
+            ("ps", "did you mean 'forerun status'?"),
+            ("kill", "did you mean 'forerun stop'?"),
+            ("examples/forerun.toml", "type: forerun --config examples/forerun.toml"),
+            ("-name web -- true", "unknown option '-name'; did you mean '--name'?"),
+            ("\u{2014}name web", "begins with a long dash; type --name"),
             ("--heath http://a/ -- true", "unknown option '--heath'; did you mean '--health'?"),
             ("--xyzzy -- true", "unknown option '--xyzzy'; see 'forerun --help'"),
             ("--install -- true", "it is an option of 'forerun unit'"),

@@ -122,10 +122,11 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
         }),
         Holder::Other(record, what) => Some(Conflict {
             message: format!(
-                "the name {name} is held by another service with another {what}: {} runs as {}, this is {}; give one of them another --name",
+                "the name {name} is held by another service with another {what}: {} runs as {}, this is {}; 'forerun restart {}' starts it as it is now, or give one of them another --name",
                 quoted(&shell_words(&os_strings(&record.command))),
                 whereabouts(record),
                 quoted(&shell_words(&service.command)),
+                service.name,
             ),
             kind: Kind::OtherService,
             awaited: None,

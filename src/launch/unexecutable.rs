@@ -78,6 +78,9 @@ fn permission_hint(name: &OsStr, error: &io::Error, directory: &Path) -> String 
 fn hint(command: &[OsString], directory: &Path) -> Option<String> {
     let name = command[0].to_str()?;
     let whole = one_line(&shell_words(&[name]));
+    if name.starts_with('-') {
+        return Some("options of forerun come before '--', and the command behind it".to_owned());
+    }
     if name.contains(char::is_whitespace) && command.len() == 1 {
         return Some(format!("the command is one word: leave its quotes away, or write sh -c {whole}"));
     }
@@ -115,6 +118,7 @@ mod tests {
             (&["FOO=1", "cmd", "a b"], Some("forerun --env 'FOO=1' -- cmd 'a b'")),
             (&["server.py"], Some("write ./server.py")),
             (&["1=2"], None),
+            (&["--port", "8080", "server"], Some("come before '--'")),
             (&["nothing"], None),
             (&["curl http://me:S3CRET@h/"], Some("sh -c 'curl http://h/'")),
             (&["A=http://me:S3CRET@h/", "x"], Some("--env 'A=http://h/' -- x")),

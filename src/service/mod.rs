@@ -195,14 +195,16 @@ impl Service {
         let health_timeout =
             health.as_ref().map(|h| h.probe.timeout).or(options.health_timeout).unwrap_or(HEALTH_TIMEOUT);
 
-        let loopback =
-            health.as_ref().and_then(|h| h.probe.check.address()).filter(|(host, _)| check::is_loopback_name(host));
+        // An address that stands for all of this machine's is copied from the line where a server binds it.
+        let is_ours = |host: &str| check::is_loopback_name(host) || check::is_unspecified(host);
+        let here_checked = health.as_ref().and_then(|h| h.probe.check.address()).filter(|(host, _)| is_ours(host));
         let port = options
             .port
             .or(file.port.as_ref().map(|port| port.0))
-            .or(loopback.map(|(_, port)| port))
+            .or(here_checked.map(|(_, port)| port))
             .filter(|&port| port != 0);
-        let host = loopback.filter(|(_, p)| Some(*p) == port).map(|(host, _)| host.to_owned());
+        let host = here_checked.filter(|(host, p)| Some(*p) == port && !check::is_unspecified(host));
+        let host = host.map(|(host, _)| host.to_owned());
         let url = file.url.clone().or_else(|| url(health.as_ref(), port));
         let name = name::resolve(options, &file, &directory, &command)?;
         let variables = variables::resolve(options, &file, folder, here)?;
@@ -384,7 +386,11 @@ fn ready_fd(options: &Options, file: &File) -> Result<Option<i32>, Fault> {
 fn url(health: Option<&Awaited>, port: Option<u16>) -> Option<String> {
     if let Some(Check::Http(uri)) = health.map(|h| &h.probe.check) {
         let host = uri.authority()?.as_str().rsplit('@').next()?;
-        return Some(format!("{}://{host}", uri.scheme_str()?));
+        let (scheme, check) = (uri.scheme_str()?, &health?.probe.check);
+        return Some(match check.address() {
+            Some((host, port)) if check::is_unspecified(host) => format!("{scheme}://localhost:{port}"),
+            _ => format!("{scheme}://{host}"),
+        });
     }
     port.map(|port| format!("http://localhost:{port}"))
 }

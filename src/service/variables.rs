@@ -80,15 +80,8 @@ fn env_file(path: &Path) -> Result<Vec<(String, String)>, String> {
     let bytes = file::bytes(path).map_err(|e| failed(e.to_string()))?;
     let pairs: Result<Vec<_>, _> = dotenvy::from_read_iter(bytes.as_slice()).collect();
     let pairs = pairs.map_err(|e| match e {
-        dotenvy::Error::LineParse(line, at) => {
-            let line = line.trim_start();
-            let end = line.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(line.len());
-            let (name, rest) = line.split_at(end);
-            // Without a '=' behind it, the word may be a part of a value.
-            match rest.trim_start().starts_with('=') && !name.is_empty() {
-                true => failed(format!("the line of '{name}' cannot be parsed at byte {at}; quote its value")),
-                false => failed("a line is not NAME=VALUE; quote a value that has several lines".to_owned()),
-            }
+        dotenvy::Error::LineParse(..) => {
+            failed(format!("{}it is not NAME=VALUE, or its value needs quotes", place(&bytes)))
         }
         dotenvy::Error::Io(e) => failed(e.to_string()),
         _ => failed("it cannot be parsed".to_owned()),
@@ -97,4 +90,13 @@ fn env_file(path: &Path) -> Result<Vec<(String, String)>, String> {
         Some((name, _)) => Err(failed(format!("the value of '{name}' has a NUL byte"))),
         None => Ok(pairs),
     }
+}
+
+/// Names the line that cannot be parsed, where one alone cannot. Nothing of it is shown: a word of it may be a part of
+/// a value.
+fn place(bytes: &[u8]) -> String {
+    let cannot =
+        |line: &[u8]| dotenvy::from_read_iter(line).any(|pair| matches!(pair, Err(dotenvy::Error::LineParse(..))));
+    let line = bytes.split(|&b| b == b'\n').position(cannot);
+    line.map(|line| format!("line {}: ", line + 1)).unwrap_or_default()
 }

@@ -99,6 +99,7 @@ impl Place {
         });
         let place = Place { room, ports: ports.into(), _dependencies: dependencies };
         place.write("server.py", &place.ours(SERVER));
+        place.write(".env", "GREETING=hello\n");
         for folder in ["examples", "srv/hello"] {
             for name in ["hello.rs", "start.sh", "forerun.toml"] {
                 place.write(&format!("{folder}/{name}"), &place.ours(&text(&format!("examples/{name}"))));
