@@ -413,7 +413,7 @@ fn recovery_within_the_grace_cancels_and_time_asleep_does_not_count() {
     let mut child = scene.serve(&mut scene.command(&[], &["--leak", &scene.leak_option()]));
     let sidecar = scene.sidecar();
     scene.leak(&format!("files 40 {file}"));
-    scene.says(&["forerun ends it in 3.00s unless that recovers"]);
+    scene.says(&["forerun ends it in 3s unless that recovers"]);
     // The machine seems to sleep: the sidecar cannot observe the leak for the whole grace.
     send(sidecar, libc::SIGSTOP);
     let begun = Instant::now();

@@ -1007,7 +1007,7 @@ fn another_service_of_the_same_name_is_78_at_once_below_a_supervisor() {
     let both = [
         "forerun: the name 'web' is held by another service with another command: ",
         &format!("{} serve {port} --answer-pid' runs as pid {holder} (detached)", fixture().display()),
-        "this is 'sleep 1000'; give one of them another --name",
+        "this is 'sleep 1000'; 'forerun restart web' starts it as it is now, or give one of them another --name",
     ];
     for options in [&[][..], &["--on-conflict", "standby"]] {
         done(other_command(options).env("INVOCATION_ID", "0123")).expect_code(78).expect_line(&both);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::process::prepared;
+use crate::common::process::{self, prepared};
 use crate::common::{Done, Room, alive, done, eventually, fixture, free_port, has, is_root};
 use crate::skip_unless;
 use crate::{
@@ -34,11 +34,19 @@ fn descriptors(pid: i32) -> (u64, u64) {
     (open, line.split_whitespace().nth(3).and_then(|n| n.parse().ok()).expect("a number"))
 }
 
+/// Waits until the server has closed the connection of the check that it was started with.
+fn is_at_rest(pid: i32) {
+    let sockets =
+        || process::descriptors(pid).values().filter(|link| link.to_string_lossy().starts_with("socket:")).count();
+    eventually("only the listening socket is open", || sockets() == 1);
+}
+
 #[test]
 fn every_fact_has_its_line() {
     let room = Room::new();
     let port = free_port();
     let pid = serve(&room, port, &["--nofile", "200:300"], &["--workers", "2"]);
+    is_at_rest(pid);
     let done = room.run(&["status", "web"]).expect_code(0);
     assert_eq!(done.stderr, "");
     assert_eq!(done.stdout.lines().next(), Some("web is running, healthy"));
@@ -59,6 +67,7 @@ fn json_has_every_fact() {
     let room = Room::new();
     let port = free_port();
     let pid = serve(&room, port, &["--nofile", "200:300"], &["--workers", "2"]);
+    is_at_rest(pid);
     let mut is = status(&room, 0);
     let uptime = is["uptime_seconds"].take();
     assert!(uptime.as_f64().is_some_and(|seconds| (0.0..100.0).contains(&seconds)), "{uptime}");
