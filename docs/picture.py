@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import pathlib
+import random
 import shlex
 import shutil
 import signal
@@ -47,9 +48,15 @@ RUN = "#!/bin/sh\ncd {folder} || exit 1\nexec 2>>{folder}/log\nexec {folder}/sta
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that no client gets by chance: those are above 32768."""
+    while True:
+        port = random.randrange(10000, 30000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def serving(port):
@@ -85,10 +92,9 @@ class Spans:
             self.all.append([pid, now, now])
 
 
-def run(start, seconds, kills):
+def run(start, port, seconds, kills):
     """Runs the server under runit, kills it at the given times, and says what was seen."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="forerun-picture."))
-    port = free_port()
     service = folder / "services/web"
     service.mkdir(parents=True)
     (folder / "server.py").write_text(SERVER.format(port=port))
@@ -127,7 +133,8 @@ def run(start, seconds, kills):
         # A busy machine may need longer until something has been started twice.
         while len(watched.all) < 2 or not serves.all:
             if time.monotonic() > begun + seconds + 180:
-                raise SystemExit("nothing was started twice")
+                log = (folder / "log").read_text(errors="replace")
+                raise SystemExit(f"nothing was started twice: {watched.all} {serves.all} {log[-1000:]}")
             if not killed and (pid := serving(port)):
                 os.kill(pid, signal.SIGKILL)
                 killed.append([pid, time.monotonic() - begun])
@@ -229,14 +236,15 @@ def main():
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parent / "loop.svg")
     parser.add_argument("--record", type=pathlib.Path)
+    parser.add_argument("--ports", type=int, nargs=2, default=(free_port(), free_port()))
     args = parser.parse_args()
     if args.record and args.record.exists():
         seen = json.loads(args.record.read_text())
     else:
         kills = [args.seconds * part for part in (0.4, 0.7)]
         forerun = FORERUN.replace("{forerun}", shlex.quote(str(pathlib.Path(args.forerun).resolve())))
-        seen = {"script": run(SCRIPT, args.seconds, kills),
-                "forerun": run(forerun, args.seconds, kills)}
+        seen = {"script": run(SCRIPT, args.ports[0], args.seconds, kills),
+                "forerun": run(forerun, args.ports[1], args.seconds, kills)}
         if args.record:
             args.record.write_text(json.dumps(seen))
     longest = max(seen["script"]["seconds"], seen["forerun"]["seconds"])

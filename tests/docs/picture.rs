@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::common::{Room, done, has};
+use crate::common::{Room, done, free_port, has};
 use crate::{repository, skip_unless, text};
 
 #[test]
@@ -13,6 +13,7 @@ fn the_picture_is_made_from_a_real_run() {
     let (picture, record) = (room.path().join("loop.svg"), room.path().join("record.json"));
     let mut make = Command::new("python3");
     make.arg(repository("docs/picture.py")).arg(env!("CARGO_BIN_EXE_forerun")).args(["--seconds", "5"]);
+    make.args(["--ports", &free_port().to_string(), &free_port().to_string()]);
     // Its own deadline is longer than that of a test: a busy machine takes its time.
     let made = make.arg("--out").arg(&picture).arg("--record").arg(&record).output().expect("spawned");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
