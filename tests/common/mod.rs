@@ -288,7 +288,8 @@ pub fn witness() -> PathBuf {
     example("witness")
 }
 
-fn example(name: &str) -> PathBuf {
+/// A program of examples/ or of the tests, as cargo built it.
+pub fn example(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("our own path");
     let path = tests.ancestors().nth(2).expect("target/debug").join("examples").join(name);
     assert!(path.exists(), "{} is not built: run `cargo build --examples`", path.display());

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::common::{Room, Web, done, fixture, free_port, has};
+use crate::common::{Room, Web, done, example, fixture, free_port, has};
 use crate::{repository, text};
 
 /// The ports of our pages that something has to serve before the service is started. Others are the service's.
@@ -111,7 +111,7 @@ impl Place {
             place.program(name, &stand_in);
         }
         if !rustc_works() {
-            let hello = fixture().with_file_name("hello");
+            let hello = example("hello");
             place.program("rustc", &RUSTC.replace("HELLO", hello.to_str().expect("a path")));
         }
         if !has("nginx") {
