@@ -76,6 +76,21 @@ def supervised(service):
         return None
 
 
+def end_all(folder):
+    """Kills what still runs in the folder: servers that the script left, and the script that waits for one."""
+    found = True
+    while found:
+        found = False
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if (process / "cwd").readlink() == folder and int(process.name) != os.getpid():
+                    os.kill(int(process.name), signal.SIGKILL)
+                    found = True
+            except OSError:
+                continue
+        time.sleep(0.02)
+
+
 class Spans:
     """Who was there, and when: a list of [pid, from, to]."""
 
@@ -94,7 +109,7 @@ class Spans:
 
 def run(start, port, seconds, kills):
     """Runs the server under runit, kills it at the given times, and says what was seen."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="forerun-picture."))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="forerun-picture.")).resolve()
     service = folder / "services/web"
     service.mkdir(parents=True)
     (folder / "server.py").write_text(SERVER.format(port=port))
@@ -106,7 +121,7 @@ def run(start, port, seconds, kills):
     os.utime(folder / "services", (hour_ago, hour_ago))
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "FORERUN_STATE_DIR": str(folder / "state")}
     runit = subprocess.Popen(["runsvdir", str(folder / "services")], env=environment, cwd=folder,
-                             stderr=subprocess.DEVNULL)
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     watched, serves, killed = Spans(), Spans(), []
     begun = time.monotonic()
     stop = threading.Event()
@@ -146,9 +161,7 @@ def run(start, port, seconds, kills):
         subprocess.run(["sv", "force-stop", str(service)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         runit.send_signal(signal.SIGHUP)
         runit.wait()
-        last = serving(port)
-        if last:
-            os.kill(last, signal.SIGKILL)
+        end_all(folder)
     log = (folder / "log").read_text(errors="replace")
     shutil.rmtree(folder, ignore_errors=True)
     return {
