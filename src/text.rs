@@ -81,9 +81,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// What is wrong with it, without the text itself.
 pub fn port(text: &str) -> Result<u16, String> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let number = text.parse().ok().filter(|_| digits);
-    number.ok_or_else(|| "not a port; a port is a number from 1 to 65535".to_owned())
+    whole_number(text).map_err(|_| "not a port; a port is a number from 1 to 65535".to_owned())
 }
 
 /// Reads a whole number that is not negative.

@@ -4,7 +4,7 @@
 use std::net::Ipv6Addr;
 use std::path::Path;
 
-use super::spec::{Check, KINDS};
+use super::spec::{Check, KINDS, number};
 use crate::text::nearest;
 
 /// URLs of servers that have no kind of check of their own, with their default ports.
@@ -186,5 +186,5 @@ fn is_host(text: &str) -> bool {
 }
 
 fn port(text: &str) -> Option<u16> {
-    text.parse().ok().filter(|&port| port > 0 && text.bytes().all(|b| b.is_ascii_digit()))
+    number(text).ok()
 }

@@ -81,7 +81,8 @@ impl Client {
         // ureq would pass by a SOCKS proxy too: it was built without them.
         let proxy = proxy.filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https));
         let named = proxy.as_ref().map(named);
-        let authorities = probe.expect.authorities.as_deref().and_then(|pem| certificates(pem).ok());
+        // They were read once already. If they cannot be read now, nobody is trusted.
+        let authorities = probe.expect.authorities.as_deref().map(|pem| certificates(pem).unwrap_or_default());
         let trust = (!probe.expect.insecure).then(|| authorities.map_or(Trust::Platform, Trust::Only));
         let tls = Tls::new(trust);
         let connection = proxy.is_none().then(Connection::default);

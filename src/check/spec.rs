@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use ureq::http::Uri;
 
 use super::hint;
-use crate::text::{one_line, quoted};
+use crate::text::{one_line, quoted, whole_number};
 
 pub const KINDS: [&str; 12] =
     ["cmd", "file", "dir", "env", "tcp", "unix", "http", "https", "exec", "free", "fds", "ptys"];
@@ -204,8 +204,8 @@ fn url(scheme: &str, operand: &str) -> Result<Uri, String> {
 }
 
 /// The port that a text is.
-fn number(text: &str) -> Result<u16, String> {
-    let port = text.parse::<u16>().ok().filter(|&p| p > 0 && text.bytes().all(|b| b.is_ascii_digit()));
+pub fn number(text: &str) -> Result<u16, String> {
+    let port = whole_number(text).ok().filter(|&port| port > 0);
     port.ok_or_else(|| format!("{} is not a port; a port is a number from 1 to 65535", quoted(text)))
 }
 
@@ -243,9 +243,7 @@ fn host_and_port(kind: &str, text: &str) -> Result<(Option<String>, u16), String
 }
 
 fn count(kind: &str, text: &str) -> Result<u64, String> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    let count = text.parse().ok().filter(|_| digits);
-    count.ok_or_else(|| format!("{} is not a whole number; write {}", quoted(text), hint::form(kind)))
+    whole_number(text).map_err(|_| format!("{} is not a whole number; write {}", quoted(text), hint::form(kind)))
 }
 
 #[cfg(test)]

@@ -208,9 +208,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
         match &self.inner {
-            Some(_) => rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms),
+            Some(inner) => inner.verify_tls12_signature(message, certificate, signature),
             None => Ok(HandshakeSignatureValid::assertion()),
         }
     }
@@ -221,9 +220,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
         match &self.inner {
-            Some(_) => rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms),
+            Some(inner) => inner.verify_tls13_signature(message, certificate, signature),
             None => Ok(HandshakeSignatureValid::assertion()),
         }
     }

@@ -36,18 +36,18 @@ pub fn explain(error: &clap::Error, args: &[OsString]) -> String {
 /// The part of the command line that an error is about.
 struct Place<'a> {
     definition: &'a Command,
-    /// Its subcommand and where that stands in the arguments, where there is one.
-    subcommand: Option<(usize, &'a Command)>,
+    /// Its subcommand, where there is one.
+    subcommand: Option<&'a Command>,
 }
 
 impl<'a> Place<'a> {
     /// Looks for the subcommand as clap does: the first word that is neither an option nor an option's value.
     fn find(args: &[OsString], definition: &'a Command) -> Self {
-        let mut rest = args.iter().enumerate().skip(1);
-        while let Some((at, word)) = rest.next() {
+        let mut rest = args.iter().skip(1);
+        while let Some(word) = rest.next() {
             let word = word.to_string_lossy();
             if let Some(subcommand) = definition.find_subcommand(word.as_ref()) {
-                return Place { definition, subcommand: Some((at, subcommand)) };
+                return Place { definition, subcommand: Some(subcommand) };
             }
             if word == "--" || !word.starts_with('-') {
                 break;
@@ -60,14 +60,19 @@ impl<'a> Place<'a> {
     }
 
     fn command(&self) -> &'a Command {
-        self.subcommand.map_or(self.definition, |(_, command)| command)
+        self.subcommand.unwrap_or(self.definition)
     }
 
     fn help(&self) -> String {
         match self.subcommand {
-            Some((_, command)) if command.get_name() != "help" => format!("forerun {} --help", command.get_name()),
+            Some(command) if command.get_name() != "help" => format!("forerun {} --help", command.get_name()),
             _ => "forerun --help".to_owned(),
         }
+    }
+
+    /// The subcommand that a word is a misspelling of.
+    fn nearest_command(&self, word: &str) -> Option<&'a str> {
+        nearest(word, self.definition.get_subcommands().map(Command::get_name))
     }
 }
 
@@ -94,31 +99,28 @@ fn unknown(word: &str, args: &[OsString], place: &Place) -> String {
 }
 
 fn unknown_option(word: &str, args: &[OsString], place: &Place) -> String {
-    let shown = quoted(word.split('=').next().unwrap_or_default());
+    let option = word.split('=').next().unwrap_or_default();
+    let (shown, name) = (quoted(option), option.trim_start_matches('-'));
+    let has = |command: &Command, name: &str| command.get_arguments().any(|arg| arg.get_long() == Some(name));
     // `-name` is `-n` to clap.
     let whole =
         args.iter().map(|arg| arg.to_string_lossy()).find(|arg| !arg.starts_with("--") && arg.starts_with(word));
     let long = whole.as_ref().and_then(|arg| arg.strip_prefix('-')).filter(|name| name.len() > 1);
-    if let Some(known) = long.filter(|name| place.command().get_arguments().any(|arg| arg.get_long() == Some(*name))) {
+    if let Some(known) = long.filter(|name| has(place.command(), name)) {
         return format!("unknown option '-{known}'; did you mean '--{known}'?");
     }
-    let name = word.split('=').next().unwrap_or_default().trim_start_matches('-');
     let what = match place.subcommand {
-        Some((_, command)) => format!("'forerun {}' has no option {shown}", command.get_name()),
+        Some(command) => format!("'forerun {}' has no option {shown}", command.get_name()),
         None => format!("unknown option {shown}"),
     };
     let known = place.command().get_arguments().filter_map(Arg::get_long);
     if let Some(near) = nearest(name, known) {
         return format!("{what}; did you mean '--{near}'?");
     }
-    let has_it = |command: &&Command| command.get_arguments().any(|arg| arg.get_long() == Some(name));
-    match place.definition.get_subcommands().find(has_it) {
-        Some(other) if place.subcommand.is_none() => {
-            format!("{what}; it is an option of 'forerun {}'", other.get_name())
-        }
-        _ if place.subcommand.is_some() && place.definition.get_arguments().any(|arg| arg.get_long() == Some(name)) => {
-            format!("{what}; it is an option of a start")
-        }
+    let other = place.definition.get_subcommands().find(|command| has(command, name));
+    match (place.subcommand, other) {
+        (None, Some(other)) => format!("{what}; it is an option of 'forerun {}'", other.get_name()),
+        (Some(_), _) if has(place.definition, name) => format!("{what}; it is an option of a start"),
         _ => what,
     }
 }
@@ -126,8 +128,7 @@ fn unknown_option(word: &str, args: &[OsString], place: &Place) -> String {
 fn unknown_word(word: &str, args: &[OsString], place: &Place) -> String {
     let shown = quoted(word);
     if place.command().get_name() == "help" {
-        let known = place.definition.get_subcommands().map(Command::get_name);
-        let near = nearest(word, known).map(|near| format!("; did you mean 'forerun {near}'?"));
+        let near = place.nearest_command(word).map(|near| format!("; did you mean 'forerun {near}'?"));
         return format!("{shown} is not a command of forerun{}", near.unwrap_or_default());
     }
     let takes_command = place.command().get_arguments().any(|arg| arg.get_id() == "command");
@@ -144,9 +145,8 @@ fn unknown_word(word: &str, args: &[OsString], place: &Place) -> String {
                  or only 'forerun' where forerun.toml says the command"
             );
         }
-        let known = place.definition.get_subcommands().map(Command::get_name);
         let other = OF_OTHERS.iter().find(|(words, _)| words.contains(&word)).map(|(_, known)| *known);
-        if let Some(near) = other.or_else(|| nearest(word, known)) {
+        if let Some(near) = other.or_else(|| place.nearest_command(word)) {
             return format!("{shown} is not a command of forerun; did you mean 'forerun {near}'?");
         }
         if word.ends_with(".toml") {

@@ -25,7 +25,6 @@ use crate::mode::Mode;
 use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
 use crate::service::{self, Named, Service, is_name};
 use crate::sys::{self, Account, Host, Process, Sockets, Wake};
-use crate::text::quoted;
 
 /// How long a health check may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,8 +45,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     for (root, account) in &roots {
         let names = match &asked {
             Some(name) => vec![name.clone()],
-            None => state::names(root)
-                .map_err(|e| Error::State(format!("cannot read the state folder {}: {e}", quoted(root))))?,
+            None => target::names(root)?,
         };
         for name in names.iter().filter(|name| is_name(name)) {
             instances.extend(view.instance(root, name, account)?);
@@ -94,10 +92,7 @@ fn asked(options: &Options, own: &(PathBuf, Account), here: &Path) -> Result<Opt
     Ok(match service::named(options, here)? {
         Named::Folder(name) => Some(name).filter(|name| is_recorded(name)),
         Named::File(name, _) => Some(name),
-        Named::Asked(name) => match target::pid(&name).filter(|_| folder(&name).is_none()) {
-            Some(pid) => Some(target::instance_of(root, geteuid(), pid)?.unwrap_or(name)),
-            None => Some(name),
-        },
+        Named::Asked(name) => Some(target::by_pid(name, root, geteuid())?),
     })
 }
 

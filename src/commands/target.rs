@@ -15,7 +15,7 @@ use crate::instance::state::{self, Folder};
 use crate::launch::unseen;
 use crate::service::{self, Named};
 use crate::sys::{self, Account, Process};
-use crate::text::{nearest, one_line, quoted};
+use crate::text::{nearest, one_line, quoted, whole_number};
 
 /// The service that a subcommand is about.
 pub struct Target {
@@ -37,14 +37,12 @@ impl Target {
         let named = service::named(options, &here)?;
         let root = state::root(environment, &here).map_err(Error::State)?;
         let us = geteuid();
-        let mut name = named.name().to_owned();
-        let mut folder = Folder::existing(&root, &name, us.as_raw()).map_err(Error::State)?;
-        if let (None, Named::Asked(_), Some(pid)) = (&folder, &named, pid(&name)) {
-            if let Some(found) = instance_of(&root, us, pid)? {
-                folder = Folder::existing(&root, &found, us.as_raw()).map_err(Error::State)?;
-                name = found;
-            }
-        }
+        let comes_from_file = matches!(named, Named::File(..));
+        let name = match named {
+            Named::Asked(name) => by_pid(name, &root, us)?,
+            Named::File(name, _) | Named::Folder(name) => name,
+        };
+        let folder = Folder::existing(&root, &name, us.as_raw()).map_err(Error::State)?;
         if folder.is_none() && us.is_root() && state::chosen_root(environment, &here).is_none() {
             if let Some(user) = whose(&name) {
                 let what_to_do = format!("do it as that user: sudo -u {} forerun", one_line(&user));
@@ -55,7 +53,7 @@ impl Target {
                 )));
             }
         }
-        match folder.is_some() || is_in_file(&name, options, &here) {
+        match folder.is_some() || comes_from_file || is_in_file(&name, options, &here) {
             true => Ok(Target { name, root, folder }),
             false => Err(unknown(&name, &root, options.name.is_some())),
         }
@@ -101,7 +99,27 @@ pub fn unknown(name: &str, root: &Path, asked: bool) -> Error {
 
 /// The number that a name may be.
 pub fn pid(name: &str) -> Option<i32> {
-    name.parse().ok().filter(|&pid: &i32| pid > 0 && name.bytes().all(|b| b.is_ascii_digit()))
+    whole_number(name).ok().filter(|&pid: &i32| pid > 0)
+}
+
+/// The name that was asked for. A number that no service is called stands for the instance whose main process has that
+/// pid.
+///
+/// # Errors
+/// As [`instance_of`].
+pub fn by_pid(name: String, root: &Path, us: Uid) -> Result<String, Error> {
+    match (pid(&name), Folder::existing(root, &name, us.as_raw())) {
+        (Some(pid), Ok(None)) => Ok(instance_of(root, us, pid)?.unwrap_or(name)),
+        _ => Ok(name),
+    }
+}
+
+/// The names of all services that have a folder in `root`.
+///
+/// # Errors
+/// [`Error::State`] where the state folder cannot be read.
+pub fn names(root: &Path) -> Result<Vec<String>, Error> {
+    state::names(root).map_err(|e| Error::State(format!("cannot read the state folder {}: {e}", quoted(root))))
 }
 
 /// The instance whose main process has this pid.
@@ -109,7 +127,7 @@ pub fn pid(name: &str) -> Option<i32> {
 /// # Errors
 /// [`Error::Conflict`] where the process is another one of an instance: what was meant is asked, not guessed.
 /// [`Error::State`] and [`Error::Exhausted`] where it cannot be told.
-pub fn instance_of(root: &Path, us: Uid, pid: i32) -> Result<Option<String>, Error> {
+fn instance_of(root: &Path, us: Uid, pid: i32) -> Result<Option<String>, Error> {
     let process = sys::look_up(pid).map_err(unseen)?.filter(|process| !process.zombie);
     let Some(process) = process else { return Ok(None) };
     let lineage = lineage(process);

@@ -100,12 +100,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         log::warn!("{e}; continuing");
     }
     drop(lock);
-    let ready = Ready {
-        took: begun.elapsed(),
-        checked: readiness(service).is_some(),
-        log: Some(log.path),
-        ..Ready::new(service, server.process.pid)
-    };
+    let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, server.process.pid) };
     result::print_ready(&ready, launch.json)?;
     service.ready_fd.into_iter().for_each(say_ready);
     if service.open {
@@ -359,7 +354,6 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
     let log = record.log.as_ref().map(|log| std::ffi::OsString::from(log).into());
     let ready = Ready {
         already: Some(where_it_runs),
-        checked: readiness(service).is_some(),
         log,
         stop: place::stop_command(record),
         ..Ready::new(service, record.process.pid)

@@ -55,7 +55,7 @@ fn interpreter_hint(path: &Path) -> String {
             "; its first line ends with a carriage return (CRLF, as Windows writes), so {} is not found; convert the \
              line ends: sed -i 's/\\r$//' {}",
             quoted(&interpreter),
-            one_line(&shell_words(&[path]))
+            typed(&[path])
         ),
         Some(interpreter) => {
             format!("; its first line names the interpreter {}, which is not there", quoted(&interpreter))
@@ -68,7 +68,7 @@ fn permission_hint(name: &OsStr, error: &io::Error, directory: &Path) -> String 
     let is_plain_file = || name.as_bytes().contains(&b'/') && directory.join(name).is_file();
     match error.raw_os_error() {
         Some(libc::EACCES) if is_plain_file() => {
-            format!("; make it executable: chmod +x {}", one_line(&shell_words(&[name])))
+            format!("; make it executable: chmod +x {}", typed(&[name]))
         }
         _ => String::new(),
     }
@@ -77,7 +77,7 @@ fn permission_hint(name: &OsStr, error: &io::Error, directory: &Path) -> String 
 /// What was meant, where a command's name is none that is there.
 fn hint(command: &[OsString], directory: &Path) -> Option<String> {
     let name = command[0].to_str()?;
-    let whole = one_line(&shell_words(&[name]));
+    let whole = typed(&[name]);
     if name.starts_with('-') {
         return Some("options of forerun come before '--', and the command behind it".to_owned());
     }
@@ -85,7 +85,7 @@ fn hint(command: &[OsString], directory: &Path) -> Option<String> {
         return Some(format!("the command is one word: leave its quotes away, or write sh -c {whole}"));
     }
     if name.split_once('=').is_some_and(|(variable, _)| is_variable(variable)) {
-        let rest = one_line(&shell_words(&command[1..]));
+        let rest = typed(&command[1..]);
         return Some(format!("a variable is given with --env: forerun --env {whole} -- {rest}"));
     }
     if OF_THE_SHELL.contains(&name) {
@@ -96,6 +96,11 @@ fn hint(command: &[OsString], directory: &Path) -> Option<String> {
         return Some(format!("the file is here: write ./{}", one_line(name)));
     }
     None
+}
+
+/// Words to type, without what may be a password.
+fn typed<S: AsRef<OsStr>>(words: &[S]) -> String {
+    one_line(&shell_words(words))
 }
 
 fn is_variable(name: &str) -> bool {

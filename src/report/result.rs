@@ -26,15 +26,13 @@ pub struct Ready<'a> {
     /// The command that stops it, if it is known.
     pub stop: Option<String>,
     pub took: Duration,
-    /// Whether health or the port was checked. Only then it is "ready".
-    pub checked: bool,
     pub log: Option<PathBuf>,
 }
 
 impl<'a> Ready<'a> {
     pub fn new(service: &'a Service, pid: i32) -> Self {
         let stop = Some(format!("forerun stop {}", service.name));
-        Ready { service, pid, already: None, stop, took: Duration::ZERO, checked: true, log: None }
+        Ready { service, pid, already: None, stop, took: Duration::ZERO, log: None }
     }
 
     fn text(&self) -> String {
@@ -42,7 +40,7 @@ impl<'a> Ready<'a> {
         let url = self.service.url.as_ref().map(|url| format!(" at {}", one_line(url))).unwrap_or_default();
         let mut lines = match &self.already {
             Some(place) => format!("{name} is already running{url}\n  as    {place}\n"),
-            None if self.checked => {
+            None if self.is_checked() => {
                 format!("{name} is ready{url}\n  pid   {}, after {}\n", self.pid, elapsed(self.took))
             }
             None => format!(
@@ -63,6 +61,11 @@ impl<'a> Ready<'a> {
         lines
     }
 
+    /// Whether health or the port was checked. Only then it is "ready".
+    fn is_checked(&self) -> bool {
+        self.service.health.is_some() || self.service.port.is_some()
+    }
+
     /// The unit of another service, if the server lives in its control group.
     fn foreign_unit(&self) -> Option<String> {
         let unit = || sys::cgroup().and_then(|path| unit_of_cgroup(&path).map(one_line));
@@ -75,7 +78,7 @@ impl<'a> Ready<'a> {
             "url": self.service.url.as_ref().map(one_line),
             "pid": self.pid,
             "already_running": self.already.is_some(),
-            "checked": self.checked,
+            "checked": self.is_checked(),
             "seconds": self.already.is_none().then_some(self.took.as_secs_f64()),
             "log": self.log.as_ref().map(|log| log.to_string_lossy()),
             "stop": self.stop,

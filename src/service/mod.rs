@@ -23,7 +23,7 @@ use crate::cli::{Options, Task};
 use crate::error::Error;
 use crate::mode::Mode;
 use crate::sys::{self, Nofile};
-use crate::text::quoted;
+use crate::text::{quoted, whole_number};
 
 use file::{File, FromText, Wrong};
 
@@ -314,7 +314,7 @@ impl From<Wrong> for Fault {
 
 impl FromText for NofileWish {
     fn from_text(text: &str) -> Result<Self, String> {
-        let number = |t: &str| t.parse::<u64>().ok().filter(|&n| n > 0 && t.bytes().all(|b| b.is_ascii_digit()));
+        let number = |text: &str| whole_number::<u64>(text).ok().filter(|&number| number > 0);
         let (soft, hard) = match text.split_once(':') {
             Some((soft, hard)) => (number(soft), number(hard).map(Some)),
             None => (number(text), Some(None)),

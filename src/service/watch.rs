@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::Fault;
 use super::file::{FromText, WatchTable, Wrong};
+use crate::text::whole_number;
 
 /// The shortest interval: a shorter one would leave no time between looks.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -53,7 +54,7 @@ impl Share {
 impl FromText for Share {
     fn from_text(text: &str) -> Result<Self, String> {
         let digits = text.strip_suffix('%').unwrap_or(text);
-        let number = digits.parse::<u32>().ok().filter(|&n| n > 0 && digits.bytes().all(|b| b.is_ascii_digit()));
+        let number = whole_number::<u32>(digits).ok().filter(|&number| number > 0);
         match number.map(u64::from) {
             Some(number) if !text.ends_with('%') => Ok(Share::Count(number)),
             Some(number) if number <= 100 => Ok(Share::Percent(number)),
