@@ -15,8 +15,8 @@ use crate::check::run::{Desk, Ended, Job, Progress, Run};
 use crate::environment::COOKIE;
 use crate::error::Error;
 use crate::instance::cookie;
+use crate::instance::family::{self, Origin};
 use crate::instance::identity::{Identity, Life};
-use crate::instance::members::{self, Marks};
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::Folder;
 use crate::instance::stop::Signalled;
@@ -27,7 +27,7 @@ use crate::report::result::{self, Ready};
 use crate::report::screen;
 use crate::service::{Replace, Service};
 use crate::sidecar::{self, Role};
-use crate::sys::{self, Detached, ExitWatch, Process, Waited};
+use crate::sys::{self, Detached, ExitWatch, Process, Seen, Waited};
 use crate::text::{elapsed, quoted};
 use crate::unit;
 
@@ -45,7 +45,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let begun = Instant::now();
     let folder = launch.state.clone().and_then(|root| Folder::open(&root, &service.name)).map_err(Error::State)?;
     let lock = launch.lock(&folder)?;
-    let mut holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
+    let mut holder = place::holder(service, &folder, &launch.host, false).map_err(Error::State)?;
     if let Holder::Instance(record) = &holder {
         if was_abandoned(record, &launch) && service.replace == Replace::No {
             match adopt(&mut launch, &folder, record) {
@@ -83,7 +83,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         _ => {}
     }
     // The holder has been stopped, or is in the way.
-    let holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
+    let holder = place::holder(service, &folder, &launch.host, false).map_err(Error::State)?;
     if let Some(conflict) = launch.conflict(&holder, Some(&folder))? {
         return Err(conflict.into_error(launch.decision.supervised));
     }
@@ -166,7 +166,10 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     let role = Role::detached(service, launch.decision);
     if role.is_needed() {
         let state = launch.state.as_deref().ok();
-        let sidecar = sidecar::start(&role, &process, cookie, &launch.context, state, log.file.as_fd());
+        let sidecar = {
+            let origin = origin(launch, &process, cookie);
+            sidecar::start(&role, origin, &launch.context, state, log.file.as_fd())
+        };
         launch.sidecar =
             sidecar.map_err(|why| log::warn!("cannot start the sidecar: {why}; continuing without it")).ok();
     }
@@ -180,8 +183,8 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
             if let Error::Interrupted(_) = error {
                 say(&format!("interrupted; stopping {}", quoted(&service.name)));
             }
-            let marks = marks(launch, &server, cookie);
-            if let Err(e) = launch.stop(&marks, Signalled::EndsTheGrace, None) {
+            let origin = origin(launch, &server.process, cookie);
+            if let Err(e) = launch.stop(&origin, None, Signalled::EndsTheGrace, None) {
                 log::warn!("{e}");
             }
             // The log is read after the stop: its last lines often say why.
@@ -227,7 +230,7 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
     match sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0)) {
         // It has ended; its exit status comes in a moment.
         Waited::Running if ended == Ended::Other => Err(died(lives_on(launch, server, Instant::now() + LIVED)?)),
-        Waited::Running => match place::stranger(service, &marks(launch, server, cookie)) {
+        Waited::Running => match place::stranger(service, &origin(launch, &server.process, cookie)) {
             Some(who) => Err(Error::Conflict(format!(
                 "port {} is held by {who}, not by the server {name}, which was stopped; its log is {}",
                 quoted(&service.port.unwrap_or_default().to_string()),
@@ -258,10 +261,16 @@ fn lives_on(launch: &Launch, server: &Server, until: Instant) -> Result<Waited, 
     }
 }
 
-fn marks(launch: &Launch, server: &Server, cookie: &str) -> Marks {
-    let (main, port) = (server.process, launch.service.port);
-    let executable = sys::executable(main.pid);
-    Marks { main, cookie: cookie.to_owned(), former: Vec::new(), executable, port }
+/// What proves that a process is of the server that we start.
+fn origin(launch: &Launch, main: &Process, cookie: &str) -> Origin {
+    Origin {
+        main: main.into(),
+        session: main.session,
+        launched: main.start,
+        cookie: cookie.to_owned(),
+        sidecar: launch.sidecar.as_ref().map(|sidecar| Seen { pid: sidecar.pid, start: sidecar.start }),
+        ..Origin::default()
+    }
 }
 
 fn unhealthy(launch: &Launch, server: &Server, cookie: &str, label: &str, progress: &Progress) -> Error {
@@ -276,8 +285,8 @@ fn unhealthy(launch: &Launch, server: &Server, cookie: &str, label: &str, progre
 fn elsewhere(launch: &Launch, server: &Server, cookie: &str) -> Option<String> {
     let probe = readiness(launch.service)?;
     let (host, port) = probe.check.address()?;
-    let found = members::look(&marks(launch, server, cookie)).ok()?;
-    let pids: Vec<i32> = found.members.iter().map(|member| member.pid).collect();
+    let family = family::look(&origin(launch, &server.process, cookie)).ok()?;
+    let pids: Vec<i32> = family.all().map(|member| member.pid).collect();
     let mut addresses = sys::listens_on(&pids);
     addresses.sort();
     addresses.dedup();
@@ -344,7 +353,7 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
             )));
         }
     }
-    if let Some(who) = place::stranger(service, &Marks::of(record)) {
+    if let Some(who) = place::stranger(service, &Origin::of(record)) {
         return Err(Error::NotReady(format!(
             "{} is already running as {where_it_runs}, but port {} is held by {who}",
             quoted(&service.name),
@@ -390,14 +399,14 @@ fn end(launch: &Launch, folder: &Folder, record: &Record) -> Holder {
     if let Err(e) = record.told_to_end().write(folder) {
         log::warn!("{}; continuing", unwritten(folder, &e));
     }
-    place::holder(launch.service, folder, &launch.host).unwrap_or(Holder::Nobody)
+    place::holder(launch.service, folder, &launch.host, false).unwrap_or(Holder::Nobody)
 }
 
 /// Stops the running instance for `--replace`.
 fn replace(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<(), Error> {
     let begun = Instant::now();
     end(launch, folder, record);
-    let stopped = launch.stop(&Marks::of(record), Signalled::EndsTheWait, None)?;
+    let stopped = launch.stop(&Origin::of(record), None, Signalled::EndsTheWait, None)?;
     place::tell_escaped(&record.name, &stopped.escaped);
     say(&format!("stopped pid {} after {}", record.process.pid, elapsed(begun.elapsed())));
     Ok(())
@@ -412,7 +421,7 @@ fn write(
     log: &Log,
 ) -> Result<(), Error> {
     let executable = if phase == Phase::Running { sys::executable(process.pid) } else { None };
-    let record = launch.record(Work { phase, process, cookie, executable, log: Some(&log.path) });
+    let record = launch.record(Work { phase, process, cookie, executable, log: Some(&log.path), ready: None });
     record.write(folder).map_err(|e| Error::State(unwritten(folder, &e)))
 }
 
