@@ -33,6 +33,8 @@ pub struct Marks {
     /// The executable of main, if it is known.
     pub executable: Option<PathBuf>,
     pub port: Option<u16>,
+    /// The launcher, as long as it lives. Whatever is its child descends from main.
+    pub launcher: Option<i32>,
 }
 
 impl Marks {
@@ -51,6 +53,7 @@ impl Marks {
             former: record.former.clone(),
             executable: record.executable.as_ref().map(|path| OsString::from(path).into()),
             port: record.port,
+            launcher: None,
         }
     }
 
@@ -164,11 +167,11 @@ pub fn look(marks: &Marks) -> io::Result<Found> {
 /// Like [`look`], with a process table that was read already and what was seen of its processes so far.
 pub fn look_at(marks: &Marks, table: &[Process], sight: &Sight) -> Found {
     let us = std::process::id() as i32;
-    find(marks, table, us, &spared(table, us, &marks.main), sight)
+    find(marks, table, &spared(table, us, &marks.main), sight)
 }
 
-/// Finds the processes of an instance in `table`. `us` is forerun's pid; `spared` are forerun and its ancestors.
-pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, look: &impl Look) -> Found {
+/// Finds the processes of an instance in `table`. `spared` are forerun and its ancestors.
+pub fn find(marks: &Marks, table: &[Process], spared: &HashSet<i32>, look: &impl Look) -> Found {
     let main = &marks.main;
     let now = table.iter().find(|p| p.pid == main.pid);
     let lives = now.is_some_and(|p| p.start == main.start && !p.zombie);
@@ -182,14 +185,7 @@ pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, lo
     // Main's number may have belonged to another process since, which is gone too and left a session behind.
     let may_be_its = |p: &Process| look.environment(p, marks) != Says::NotOurs;
     let same_program = |p: &Process| marks.executable.is_some() && look.executable(p.pid) == marks.executable;
-    let session_of_us = table.iter().find(|p| p.pid == us).map(|p| p.session);
-    // If forerun is a subreaper, what a server left behind is reparented to us. A child that our caller had before it
-    // executed us is not the server's. Such a child is older than the server, or is in our session, where no process of
-    // the server can be.
-    let came_to_us = |p: &Process| {
-        let is_child = main.parent == us && p.parent == us && p.start >= main.start;
-        is_child && Some(p.session) != session_of_us && may_be_its(p)
-    };
+    let came_to_launcher = |p: &Process| marks.launcher == Some(p.parent);
     let stayed_with_cookie = |p: &Process| p.session == main.session && look.environment(p, marks) == Says::Ours;
     // Under a supervisor that shares its session (runit), main leads no session or group. A worker that overwrote its
     // environment shows no cookie. So an orphan of the same program that listens on our port counts as a worker.
@@ -207,7 +203,7 @@ pub fn find(marks: &Marks, table: &[Process], us: i32, spared: &HashSet<i32>, lo
         // A process that a shell put into our group (`forerun ... | tee log`) is not the server's.
         let is_neighbour = !marks.leads_session() && look.environment(p, marks) == Says::NotOurs;
         let by_number = !recycled && led(p) && !is_neighbour && (lives || (same_program(p) && may_be_its(p)));
-        (lives && p.pid == main.pid) || by_number || is_orphan(p) || came_to_us(p) || stayed_with_cookie(p)
+        (lives && p.pid == main.pid) || by_number || is_orphan(p) || came_to_launcher(p) || stayed_with_cookie(p)
     };
     // A descendant counts even if the path to it runs through forerun's own ancestors.
     let family: HashSet<i32> = table.iter().filter(may_be).filter(is_root).map(|p| p.pid).collect();
@@ -290,12 +286,12 @@ mod tests {
 
     fn marks(main: Process) -> Marks {
         let executable = Some("/server".into());
-        Marks { main, cookie: "web/1".into(), former: vec![], executable, port: Some(80) }
+        Marks { main, cookie: "web/1".into(), former: vec![], executable, port: Some(80), launcher: None }
     }
 
     fn found(marks: &Marks, table: &[Process], us: i32, look: &Fake) -> (Vec<i32>, Vec<i32>) {
         let pids = |list: Vec<Process>| list.iter().map(|p| p.pid).collect();
-        let found = find(marks, table, us, &spared(table, us, &marks.main), look);
+        let found = find(marks, table, &spared(table, us, &marks.main), look);
         (pids(found.members), pids(found.escaped))
     }
 
@@ -305,19 +301,20 @@ mod tests {
             process(1, 0, 1, 1),
             process(50, 1, 40, 4),  // us
             process(51, 50, 40, 3), // a child that our caller had before
-            process(52, 50, 40, 9), // what that one left behind
-            process(53, 50, 53, 3), // another, in a session of its own
-            process(60, 50, 60, 5), // main
+            process(52, 1, 52, 9),  // what that one left behind
+            process(55, 50, 40, 5), // the launcher
+            process(60, 55, 60, 5), // main
             process(61, 60, 60, 6), // worker
             process(62, 61, 62, 7), // worker's child in a session of its own
             process(63, 1, 60, 8),  // orphan in main's session
-            process(64, 50, 64, 8), // orphan that came to us
+            process(64, 55, 64, 8), // orphan that came to the launcher
             process(70, 1, 70, 9),  // a stranger
         ];
         let look = Fake::default();
-        assert_eq!(found(&marks(table[5]), &table, 50, &look).0, [60, 61, 62, 63, 64]);
+        let launched = Marks { launcher: Some(55), ..marks(table[5]) };
+        assert_eq!(found(&launched, &table, 50, &look).0, [60, 61, 62, 63, 64]);
         // Another forerun started it.
-        assert_eq!(found(&marks(Process { parent: 1, ..table[5] }), &table, 50, &look).0, [60, 61, 62, 63]);
+        assert_eq!(found(&marks(table[5]), &table, 50, &look).0, [60, 61, 62, 63]);
     }
 
     #[test]

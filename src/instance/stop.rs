@@ -67,7 +67,7 @@ impl Stop<'_> {
         loop {
             let _ = sys::wait_for(self.marks.main.pid);
             let table = sys::processes()?;
-            let mut found = find(self.marks, &table, us, &spared, &sight);
+            let mut found = find(self.marks, &table, &spared, &sight);
             if self.all {
                 found.members.append(&mut found.escaped);
             }

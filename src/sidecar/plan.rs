@@ -126,6 +126,7 @@ impl Plan {
 
     /// What identifies the processes of the instance.
     pub fn marks(&self, executable: Option<std::path::PathBuf>) -> Marks {
-        Marks { main: self.main, cookie: self.cookie.clone(), former: Vec::new(), executable, port: self.port }
+        let (main, cookie, port) = (self.main, self.cookie.clone(), self.port);
+        Marks { main, cookie, former: Vec::new(), executable, port, launcher: None }
     }
 }
