@@ -32,7 +32,7 @@ impl From<Option<Waited>> for End {
         match how {
             Some(Waited::Exited(0)) => End::Good,
             Some(Waited::Exited(_) | Waited::Killed { .. }) => End::Bad,
-            Some(Waited::Running) | None => End::Unknown,
+            Some(Waited::Running | Waited::Unseen) | None => End::Unknown,
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::report::result::{self, Ready};
 use crate::report::screen;
 use crate::service::{Replace, Service};
 use crate::sidecar::{self, Role};
-use crate::sys::{self, Detached, ExitWatch, Process, Seen, Waited};
+use crate::sys::{self, Detached, ExitWatch, Launched, Process, Seen, Waited};
 use crate::text::{elapsed, quoted};
 use crate::unit;
 
@@ -99,8 +99,11 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     if let Err(e) = write(&launch, &folder, Phase::Running, &server.process, &cookie, &log) {
         log::warn!("{e}; continuing");
     }
+    let pid = server.process.pid;
+    // Before anybody is told: nginx takes no USR2 as long as the parent that it was started by is its parent.
+    server.launched.dismiss();
     drop(lock);
-    let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, server.process.pid) };
+    let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, pid) };
     result::print_ready(&ready, launch.json)?;
     service.ready_fd.into_iter().for_each(say_ready);
     if service.open {
@@ -132,10 +135,10 @@ fn give_up(launch: &Launch, folder: &Folder) {
     }
 }
 
-/// A started server, which is our child.
+/// A started server, below the launcher.
 struct Server {
     process: Process,
-    watch: ExitWatch,
+    launched: Launched,
     started: Instant,
 }
 
@@ -146,7 +149,6 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     let mut environment = service.variables.added_to(launch.inherited.for_detached());
     environment.set(COOKIE.as_ref(), cookie.as_ref());
     let path = launch.find_command(&environment)?;
-    sys::set_subreaper();
     let failed = |e| exec_error(&service.command, &path, &e);
     let held = sys::hold_detached(&Detached {
         path: &path,
@@ -174,8 +176,8 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
             sidecar.map_err(|why| log::warn!("cannot start the sidecar: {why}; continuing without it")).ok();
     }
     write(launch, folder, Phase::Starting, &process, cookie, log)?;
-    held.let_go().map_err(failed)?;
-    let server = Server { process, watch: ExitWatch::new(pid), started: Instant::now() };
+    let launched = held.let_go().map_err(failed)?;
+    let server = Server { process, launched, started: Instant::now() };
     let ready = wait_until_ready(launch, &server, cookie, log);
     match ready {
         Ok(()) => Ok(server),
@@ -222,14 +224,18 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
     let label = probe.check.to_string();
     let mut run = Run::start(vec![Job::wait(probe)], context, wake)?;
     let mut desk = Desk { wake, signals, observer: teller };
-    let ended = run.wait(server.watch.descriptor(), &mut desk);
+    let ended = loop {
+        let ended = run.wait(server.launched.descriptor(), &mut desk);
+        // If somebody killed the launcher, the server runs on, and another descriptor shows its end.
+        if !matches!(ended, Ok(Ended::Other)) || server.launched.wait() != Waited::Running {
+            break ended;
+        }
+    };
     teller.end();
-    let ended = ended?;
+    ended?;
     let progress = run.progress().remove(0);
     drop(run);
-    match sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0)) {
-        // It has ended; its exit status comes in a moment.
-        Waited::Running if ended == Ended::Other => Err(died(lives_on(launch, server, Instant::now() + LIVED)?)),
+    match server.launched.wait() {
         Waited::Running => match place::stranger(service, &origin(launch, &server.process, cookie)) {
             Some(who) => Err(Error::Conflict(format!(
                 "port {} is held by {who}, not by the server {name}, which was stopped; its log is {}",
@@ -249,7 +255,7 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
 /// Waits for the server's end, at most until `until`. Returns how it ended, or that it runs.
 fn lives_on(launch: &Launch, server: &Server, until: Instant) -> Result<Waited, Error> {
     loop {
-        let status = sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0));
+        let status = server.launched.wait();
         let left = until.saturating_duration_since(Instant::now());
         if status != Waited::Running || left.is_zero() {
             return Ok(status);
@@ -257,7 +263,7 @@ fn lives_on(launch: &Launch, server: &Server, until: Instant) -> Result<Waited, 
         if let Some(signal) = launch.signals.signal() {
             return Err(Error::Interrupted(signal));
         }
-        launch.wake.wait(server.watch.descriptor(), left);
+        launch.wake.wait(server.launched.descriptor(), left);
     }
 }
 

@@ -412,6 +412,12 @@ pub fn close_range_on_exec(first: i32) -> bool {
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == 0 }
 }
 
+/// Closes a range of descriptors. False before Linux 5.9.
+pub fn close_range(first: i32, last: i32) -> bool {
+    // SAFETY: close_range takes three integers; the caller uses none of these descriptors again.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) == 0 }
+}
+
 /// The number of descriptors that the kernel allows for any process, whatever its limits are.
 pub fn most_descriptors() -> Option<u64> {
     number("/proc/sys/fs/nr_open").ok()
@@ -425,11 +431,10 @@ pub fn ptys() -> io::Result<(u64, u64)> {
     Ok((number("/proc/sys/kernel/pty/nr")?, number("/proc/sys/kernel/pty/max")?))
 }
 
-/// Makes this process the parent of orphans among its descendants. A server that puts itself into the background while
-/// we wait is then still found. Children do not inherit this. False if refused.
-pub fn set_subreaper() -> bool {
+/// Makes this process the parent of orphans among its descendants. Children do not inherit this.
+pub fn set_subreaper() {
     // SAFETY: prctl with this option takes one integer and changes only this process's attribute.
-    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 }
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
 }
 
 /// Makes the kernel tell this child to end when we end.

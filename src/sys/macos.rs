@@ -490,6 +490,11 @@ pub fn close_range_on_exec(_first: i32) -> bool {
     false
 }
 
+/// macOS cannot close a range of descriptors.
+pub fn close_range(_first: i32, _last: i32) -> bool {
+    false
+}
+
 /// The number of descriptors that a process can have open. The kernel clamps a higher soft limit.
 pub fn most_descriptors() -> Option<u64> {
     number(c"kern.maxfilesperproc")
@@ -511,9 +516,7 @@ pub fn ptys() -> io::Result<(u64, u64)> {
 }
 
 /// macOS gives every orphan to launchd.
-pub fn set_subreaper() -> bool {
-    false
-}
+pub fn set_subreaper() {}
 
 /// macOS cannot tell a child that its parent ended. The child ends when its work is done.
 pub fn end_with_parent() {}

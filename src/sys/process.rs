@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use super::os;
@@ -88,11 +88,16 @@ pub fn most_ptys() -> Option<(i32, u64)> {
 pub enum Waited {
     Running,
     Exited(i32),
-    Killed { signal: i32, core: bool },
+    Killed {
+        signal: i32,
+        core: bool,
+    },
+    /// It has ended, and nobody saw how.
+    Unseen,
 }
 
 impl Waited {
-    /// The end that a wait status tells of (wait(2)).
+    /// What a status of waitpid(2) says of a child that has ended. (The type of nix knows no real-time signals.)
     pub fn of(status: i32) -> Self {
         match libc::WIFSIGNALED(status) {
             true => Waited::Killed { signal: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) },
@@ -105,6 +110,7 @@ impl std::fmt::Display for Waited {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match *self {
             Waited::Running => f.write_str("is still running"),
+            Waited::Unseen => f.write_str("ended"),
             Waited::Exited(status) => write!(f, "exited with status {status}"),
             Waited::Killed { signal, core } => {
                 match Signal::try_from(signal) {
@@ -122,10 +128,12 @@ impl std::fmt::Display for Waited {
 /// # Errors
 /// `ECHILD` when the process is not our child, or was reaped already.
 pub fn wait_for(child: i32) -> io::Result<Waited> {
-    match waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG))? {
-        WaitStatus::Exited(_, status) => Ok(Waited::Exited(status)),
-        WaitStatus::Signaled(_, signal, core) => Ok(Waited::Killed { signal: signal as i32, core }),
-        _ => Ok(Waited::Running),
+    let mut status = 0;
+    // SAFETY: `status` is ours and outlives the call.
+    match unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Waited::Running),
+        _ => Ok(Waited::of(status)),
     }
 }
 
