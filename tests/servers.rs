@@ -247,7 +247,7 @@ fn nginx_that_puts_itself_into_the_background_is_followed_with_a_hint() {
         let done = done(&mut server.forerun(&["--detach"])).expect_code(0);
         done.expect_stderr(&["put itself into the background", "daemon off"]);
         assert!(!server.processes().is_empty());
-        server.room.run(&["stop", "web"]).expect_code(0);
+        server.room.run(&["stop", "server"]).expect_code(0);
         assert_eq!(server.processes(), Vec::<i32>::new());
     }
 }
