@@ -14,27 +14,29 @@ mod unexecutable;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::check::{self, Check, Context, Expectation, Probe, port};
-use crate::environment::Environment;
+use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
 use crate::instance::identity::Identity;
 use crate::instance::members::{self, Marks, shows_cookie};
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::{Folder, Lock};
-use crate::instance::stop::{Signalled, Stop, Stopped};
+use crate::instance::stop::{Mark, Signalled, Stop, Stopped};
 use crate::mode::{Decision, Mode};
 use crate::report::line::say;
 use crate::report::progress::Teller;
-use crate::service::Service;
+use crate::service::{OnConflict, Service};
 use crate::sys::{self, Caught, Dispositions, Host, Nofile, Process, Wake};
 use crate::text::quoted;
 
-use place::{Conflict, Holder};
+use place::{Conflict, Holder, Kind};
 
 /// How long to wait for a lock before a line is printed.
 const NOTEWORTHY: Duration = Duration::from_secs(1);
+/// How long connections that are closing keep a port at most: TIME_WAIT is 60 seconds on Linux.
+const CLOSING: Duration = Duration::from_secs(65);
 
 /// Everything one start needs; built once, by commands::start.
 pub struct Launch<'a> {
@@ -61,6 +63,8 @@ pub struct Launch<'a> {
     pub unit_is_ours: bool,
     /// The record of the instance that had the name before, or of the one that we are.
     pub before: Option<Box<Record>>,
+    /// Requirements and waits were tried before the running server was stopped.
+    pub checked: bool,
     /// The sidecar, once it has started.
     pub sidecar: Option<Identity>,
 }
@@ -79,8 +83,8 @@ impl Launch<'_> {
 
     /// The parts that the checks need.
     fn room(&mut self) -> checks::Room<'_> {
-        let Launch { context, wake, signals, teller, .. } = self;
-        checks::Room { context, wake, signals, teller }
+        let Launch { context, wake, signals, teller, checked, .. } = self;
+        checks::Room { context, wake, signals, teller, checked: *checked }
     }
 
     /// Takes the service's lock. Waits while another forerun starts or stops the service.
@@ -99,13 +103,13 @@ impl Launch<'_> {
         if let Some(conflict) = place::name_conflict(self.service, holder, folder) {
             return Ok(Some(conflict));
         }
-        let Holder::Remains(record) = holder else { return Ok(self.port_conflict(holder)) };
+        let Holder::Remains(record) = holder else { return self.port_conflict(holder) };
         let marks = Marks::of(record);
         let told_to_end = record.phase == Phase::Stopping && record.process.verified().is_some();
         if told_to_end || marks.may_have_remains() {
-            self.clear(&marks)?;
+            self.clear(&marks, record)?;
         }
-        let conflict = self.port_conflict(holder);
+        let conflict = self.port_conflict(holder)?;
         let holds = conflict.as_ref().and_then(|conflict| conflict.awaited.as_ref());
         let is_its = |process: &Identity| {
             shows_cookie(process.pid, &marks.cookie)
@@ -115,16 +119,44 @@ impl Launch<'_> {
             return Ok(conflict);
         }
         // A process that left the session belongs to a person, unless it holds the port.
-        self.clear(&marks)?;
-        Ok(self.port_conflict(holder))
+        self.clear(&marks, record)?;
+        self.port_conflict(holder)
     }
 
-    fn port_conflict(&self, holder: &Holder) -> Option<Conflict> {
-        place::port_conflict(self.service, holder, &self.host)
+    /// Whether a conflict is waited for, without the lock.
+    fn stands_by(&self) -> bool {
+        let by_default = self.decision.supervised;
+        self.decision.mode == Mode::Foreground
+            && self.service.on_conflict.map_or(by_default, |asked| asked == OnConflict::Standby)
+    }
+
+    /// The conflict over the port. Connections that are still closing are waited for.
+    fn port_conflict(&mut self, holder: &Holder) -> Result<Option<Conflict>, Error> {
+        let begun = Instant::now();
+        let mut said = false;
+        loop {
+            let conflict = place::port_conflict(self.service, holder, &self.host);
+            let closes = conflict.as_ref().is_some_and(|conflict| conflict.kind == Kind::Closing);
+            if !closes || self.stands_by() || begun.elapsed() > CLOSING {
+                return Ok(conflict);
+            }
+            if let Some(signal) = self.signals.signal() {
+                return Err(Error::Interrupted(signal));
+            }
+            let status = format!(
+                "waiting for port {}: connections of the server before are closing, which takes up to a minute",
+                quoted(&self.service.port.unwrap_or_default().to_string())
+            );
+            if !std::mem::replace(&mut said, true) {
+                say(&status);
+            }
+            self.teller.status(&status);
+            self.wake.wait(None, CLOSING / 600);
+        }
     }
 
     /// Stops what is left of an instance.
-    fn clear(&mut self, marks: &Marks) -> Result<(), Error> {
+    fn clear(&mut self, marks: &Marks, record: &Record) -> Result<(), Error> {
         let found = members::look(marks).map_err(unseen)?;
         let Some(first) = found.members.first() else { return Ok(()) };
         let what = match found.members.len() {
@@ -133,16 +165,34 @@ impl Launch<'_> {
         };
         let message = format!("stopping what pid {} left behind: {what}", marks.main.pid);
         say(&message);
-        self.stop(marks, Signalled::EndsTheWait, Some(&message)).map(drop)
+        let how = How { signal: record.ending.signal, signalled: Signalled::EndsTheWait, mark: None, before: None };
+        self.stop_so(marks, how, Some(&message)).map(drop)
     }
 
-    /// Stops all of an instance. If a process is left, that is an error.
+    /// Stops all of an instance of the service as it is now. If a process is left, that is an error.
     fn stop(&mut self, marks: &Marks, signalled: Signalled, status: Option<&str>) -> Result<Stopped, Error> {
+        let how = How { signal: self.service.ending.signal, signalled, mark: None, before: None };
+        self.stop_so(marks, how, status)
+    }
+
+    fn stop_so(&mut self, marks: &Marks, how: How, status: Option<&str>) -> Result<Stopped, Error> {
+        let How { signal, signalled, mark, before } = how;
         let grace = match signalled {
             Signalled::EndsTheGrace => self.service.grace,
             Signalled::EndsTheWait => self.stop_grace,
         };
-        let stop = Stop { marks, grace, all: false, signalled, wake: &self.wake, signals: &self.signals };
+        let (wake, signals) = (&self.wake, &self.signals);
+        let context = &self.context;
+        let prepare = || {
+            if let Some((record, script)) = before.and_then(|record| Some((record, record.ending.before.as_ref()?))) {
+                let environment = context.environment.without(&[COOKIE]);
+                let directory = OsString::from(&record.cwd).into();
+                let context = Context { environment, directory, nofile: context.nofile };
+                let limit = record.ending.before_timeout;
+                check::before_stop(&record.name, &OsString::from(script), limit, &context, wake, signals);
+            }
+        };
+        let stop = Stop { marks, signal, grace, all: false, signalled, mark, before: Some(&prepare), wake, signals };
         let teller = &mut self.teller;
         let stopped = stop.run(|| {
             if let Some(status) = status {
@@ -162,6 +212,16 @@ impl Launch<'_> {
         let name = &self.service.command[0];
         check::find(name, environment, &self.context.directory)
             .map_err(|e| unexecutable::not_found(&self.service.command, e, &self.context.directory))
+    }
+
+    /// The file of the command of a detached server.
+    fn find_server(&self) -> Result<PathBuf, Error> {
+        self.find_command(&self.service.variables.added_to(self.inherited.for_detached()))
+    }
+
+    /// The error of a start that stopped nothing yet.
+    fn goes_on(&self, record: &Record, error: Error) -> Error {
+        place::goes_on(record, &self.host, error)
     }
 
     /// The record of this start.
@@ -190,12 +250,25 @@ impl Launch<'_> {
             port: service.port,
             url: service.url.clone(),
             log: work.log.map(|l| Text::from(l.as_os_str())),
+            pid_file: service.pid_file.as_ref().map(|path| Text::from(path.as_os_str())),
+            ending: service.ending.clone(),
+            stopper: None,
             grace: service.grace,
             arguments: texts(self.arguments),
             called_in: Text::from(self.called_in.as_os_str()),
             environment: texts(self.inherited.entries()),
         }
     }
+}
+
+/// How an instance is stopped by a start.
+struct How<'a> {
+    /// What main gets first.
+    signal: i32,
+    signalled: Signalled,
+    mark: Option<Mark<'a>>,
+    /// The instance whose `[stop] before` runs first.
+    before: Option<&'a Record>,
 }
 
 /// How far a start has come.

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::mem::offset_of;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use socket2::{SockAddr, Socket};
 
 use super::descriptor::{Descriptor, Kind};
-use super::process::{Host, Listener, Process, process};
+use super::process::{Host, Listener, Process, Reaction, process};
 
 /// The folder that lists the descriptors of this process.
 pub const DESCRIPTORS: &str = "/dev/fd";
@@ -390,6 +391,22 @@ pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
 /// As [`listeners`].
 pub fn is_listened_on(port: u16) -> io::Result<bool> {
     listeners(port, &[]).map(|all| !all.is_empty())
+}
+
+/// macOS has no real-time signals.
+pub fn realtime_signals() -> RangeInclusive<i32> {
+    1..=0
+}
+
+/// What a process does with a signal. macOS does not tell.
+pub fn reaction(_: i32, _: i32) -> Option<Reaction> {
+    None
+}
+
+/// Whether connections that are still closing keep others from binding a TCP port. With SO_REUSEADDR they never do on
+/// BSD systems.
+pub fn is_closing(_: u16) -> bool {
+    false
 }
 
 /// Watches a process for its end (kqueue), and signals it.

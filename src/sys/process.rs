@@ -54,6 +54,27 @@ pub fn process(pid: i32) -> Option<Process> {
     os::look_up(pid).ok().flatten()
 }
 
+/// What a process does when it gets a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reaction {
+    Handles,
+    Ignores,
+    /// What the system does by default, which for most signals is to end it.
+    Default,
+}
+
+/// Sends a signal by number. The caller must have looked at the process just before: the number may be another's.
+///
+/// # Errors
+/// Those of kill(2).
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: takes two integers; the pid is positive: never a group, never everybody.
+    match unsafe { libc::kill(pid.max(1), signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The pids in a session or a process group. Does not look into each process, so it is cheap.
 ///
 /// # Errors
