@@ -254,6 +254,14 @@ pub fn how_to(record: &Record, verb: Verb) -> String {
     }
 }
 
+/// The command that restarts an instance, or what to do where it is not known.
+pub fn how_to_restart(record: &Record) -> String {
+    match supervisor::of(record) {
+        Some(supervised) => supervised.command(Verb::Restart).unwrap_or_else(|| supervised.advice(Verb::Restart)),
+        None => format!("forerun restart {}", record.name),
+    }
+}
+
 /// The command that stops an instance, if it is known.
 pub fn stop_command(record: &Record) -> Option<String> {
     match supervisor::of(record) {

@@ -51,7 +51,7 @@ fn every_link_leads_somewhere() {
 }
 
 const SUBCOMMANDS: [&str; 11] =
-    ["check", "status", "stop", "restart", "logs", "fds", "unit", "doctor", "man", "completions", "forget"];
+    ["check", "status", "stop", "restart", "reload", "logs", "fds", "unit", "doctor", "man", "completions", "forget"];
 
 /// The long flags in a text.
 fn flags(text: &str) -> BTreeSet<String> {
