@@ -76,17 +76,17 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
 fn tell(record: &Record, not_running: impl Fn() -> Error) -> Result<(), Error> {
     let (name, signal) = (quoted(&record.name), record.ending.reload_signal);
     let main = record.process.verified().filter(|p| !p.zombie).ok_or_else(not_running)?;
-    let refused = |what: &str| {
-        Err(Error::Config(format!(
-            "cannot reload {name}: the server {what} {}; set reload-signal in [stop], or run: {}",
-            signal_name(signal),
-            place::how_to_restart(record)
-        )))
+    let signal_is = signal_name(signal);
+    let why = match sys::reaction(main.pid, signal) {
+        Some(Reaction::Default) => Some(format!("it does not handle {signal_is}, which would end it")),
+        Some(Reaction::Ignores) => Some(format!("it ignores {signal_is}")),
+        Some(Reaction::Handles) | None => None,
     };
-    match sys::reaction(main.pid, signal) {
-        Some(Reaction::Default) => return refused("does not handle, and would end of,"),
-        Some(Reaction::Ignores) => return refused("ignores"),
-        Some(Reaction::Handles) | None => {}
+    if let Some(why) = why {
+        let instead = place::how_to_restart(record);
+        return Err(Error::Config(format!(
+            "cannot reload {name}: {why}; set reload-signal in [stop], or restart it: {instead}"
+        )));
     }
     send(main, signal).map_err(|e| {
         let who = crate::check::port::describe(main.pid);

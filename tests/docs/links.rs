@@ -50,7 +50,7 @@ fn every_link_leads_somewhere() {
     assert!(count > 20, "{count}");
 }
 
-const SUBCOMMANDS: [&str; 11] =
+const SUBCOMMANDS: [&str; 12] =
     ["check", "status", "stop", "restart", "reload", "logs", "fds", "unit", "doctor", "man", "completions", "forget"];
 
 /// The long flags in a text.
