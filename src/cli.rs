@@ -24,6 +24,7 @@ pub enum Task {
     Status,
     Stop,
     Restart,
+    Reload,
     Logs,
     Fds,
     Forget,
@@ -155,6 +156,7 @@ pub fn parse(args: Vec<OsString>) -> Result<Options, clap::Error> {
         "status" => Task::Status,
         "stop" => Task::Stop,
         "restart" => Task::Restart,
+        "reload" => Task::Reload,
         "fds" => Task::Fds,
         "forget" => Task::Forget,
         "unit" => Task::Unit,
@@ -223,7 +225,7 @@ pub fn without_server() -> Command {
                 let all = flag("all", "List all instances, even in the folder of a service").conflicts_with("name");
                 c.args(instance_args()).arg(all).args(output_args_without(&["no-progress"]))
             });
-    let stop = subcommand("stop", "Stop an instance: SIGTERM, and SIGKILL after the grace")
+    let stop = subcommand("stop", "Stop an instance: the stop signal, and SIGKILL after the grace")
         .after_help("Example:\n  forerun stop webui --grace 30s")
         .defer(|c| {
             let all = flag("all", "Also stop processes that left for a session of their own, such as a tmux server");
@@ -233,6 +235,9 @@ pub fn without_server() -> Command {
         subcommand("restart", "Stop an instance and start it again with the same flags, folder and environment")
             .after_help("Example:\n  forerun restart webui")
             .defer(|c| c.args(instance_args()).arg(grace_arg()).args(output_args()));
+    let reload = subcommand("reload", "Send the reload signal of an instance, SIGHUP, and wait until it is healthy")
+        .after_help("Example:\n  forerun reload webui")
+        .defer(|c| c.args(instance_args()).args(output_args()));
     let logs = subcommand("logs", "Show the last lines of an instance's log")
         .after_help("Example:\n  forerun logs webui -n 100 -f")
         .defer(|c| {
@@ -309,7 +314,7 @@ pub fn without_server() -> Command {
         .args(sidecar_args())
         .args(output_args())
         .arg(color_arg())
-        .subcommands([check, status, stop, restart, logs, fds, forget, unit, doctor, man, completions])
+        .subcommands([check, status, stop, restart, reload, logs, fds, forget, unit, doctor, man, completions])
 }
 
 fn subcommand(name: &'static str, about: &'static str) -> Command {
@@ -318,7 +323,7 @@ fn subcommand(name: &'static str, about: &'static str) -> Command {
 
 pub const USAGE: &str = "\
 forerun [OPTIONS] [-- COMMAND [ARG]...]
-       forerun status|stop|restart|logs|fds|forget [NAME|PID]
+       forerun status|stop|restart|reload|logs|fds|forget [NAME|PID]
        forerun check|unit|doctor|man|completions|help [OPTIONS]";
 
 pub const AFTER_HELP: &str = "\

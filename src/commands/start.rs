@@ -14,7 +14,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
-use crate::launch::{Launch, checks, log_file, unseen};
+use crate::launch::{Launch, checks, log_file, place, unseen};
 use crate::mode::{Decision, Mode};
 use crate::report::line::{print_result, say};
 use crate::report::notify::Manager;
@@ -52,6 +52,7 @@ pub fn run(
         arguments,
         dispositions,
         stop_grace: None,
+        restarted: None,
         called_in,
         state,
     })
@@ -68,10 +69,22 @@ pub struct Start<'a> {
     pub dispositions: Dispositions,
     /// The grace of the instance that is replaced, where it differs from the new one's.
     pub stop_grace: Option<Duration>,
+    /// The instance that is restarted.
+    pub restarted: Option<&'a Record>,
     /// The current directory.
     pub called_in: PathBuf,
     /// The state folder, which has a folder for each service.
     pub state: Result<PathBuf, String>,
+}
+
+impl Start<'_> {
+    /// The error of a restart that stopped nothing yet.
+    fn goes_on(&self, error: Error) -> Error {
+        match (self.restarted, sys::host()) {
+            (Some(record), Ok(here)) => place::goes_on(record, &here, error),
+            _ => error,
+        }
+    }
 }
 
 /// Starts in the current directory.
@@ -79,8 +92,8 @@ pub struct Start<'a> {
 /// # Errors
 /// As [`run`].
 pub fn start(start: &Start) -> Result<(), Error> {
-    let service = Service::resolve(start.options, &start.called_in)?;
-    let decision = situation::decide(start.options, start.caller, service.asked_mode)?;
+    let service = Service::resolve(start.options, &start.called_in).map_err(|e| start.goes_on(e))?;
+    let decision = situation::decide(start.options, start.caller, service.asked_mode).map_err(|e| start.goes_on(e))?;
     log::info!("{} mode: {}", decision.mode, decision.reason);
     for why in &service.without_effect {
         log::warn!("{why}; continuing");
@@ -115,7 +128,8 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
     let (limits, clamped) = service.server_nofile();
     if service.directory != start.called_in {
         std::env::set_current_dir(&service.directory).map_err(|e| {
-            Error::Config(format!("cannot change to the directory {}: {e}", quoted(&service.directory)))
+            let message = format!("cannot change to the directory {}: {e}", quoted(&service.directory));
+            start.goes_on(Error::Config(message))
         })?;
     }
     let wake = new_wake()?;
@@ -130,7 +144,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
     if options.task == Task::Check {
         return run_checks(
             service,
-            checks::Room { context: &context, wake: &wake, signals: &signals, teller: &mut { teller } },
+            checks::Room { context: &context, wake: &wake, signals: &signals, teller: &mut { teller }, checked: false },
             options.json,
         );
     }
@@ -166,6 +180,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         children: sys::children().map_err(unseen)?.iter().map(Seen::from).collect(),
         left: Vec::new(),
         before: None,
+        checked: false,
         sidecar: None,
     }
     .start()

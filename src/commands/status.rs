@@ -194,7 +194,7 @@ impl View {
             Life::Dead => Condition::NotRunning,
             Life::Unknown(why) => Condition::Unknown(why.to_owned()),
             Life::Alive if record.phase == Phase::Starting && starts => Condition::Starting,
-            Life::Alive if record.phase == Phase::Stopping => Condition::Stopping,
+            Life::Alive if record.is_stopping(&self.host) => Condition::Stopping,
             Life::Alive => Condition::Running,
         };
         let origin = Origin::of(record);
@@ -277,7 +277,7 @@ impl View {
 }
 
 /// The service with the flags of its start and today's forerun.toml.
-fn service_of(record: &Record) -> Result<Service, String> {
+pub fn service_of(record: &Record) -> Result<Service, String> {
     let here = PathBuf::from(OsString::from(&record.called_in));
     let options =
         cli::parse(os_strings(&record.arguments)).map_err(|_| "the recorded flags make no sense".to_owned())?;

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
 use procfs::process::{FDTarget, Stat};
 use socket2::{SockAddr, Socket};
 
-use super::process::{Host, Listener, Process, Waited};
+use super::process::{Host, Listener, Process, Reaction, Waited};
 
 #[path = "descriptors.rs"]
 mod descriptors;
@@ -186,6 +187,12 @@ pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
     let soft = limits.lines().find_map(|l| l.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
     Some((open, soft))
+}
+
+/// The user that a process runs as.
+pub fn user_of(pid: i32) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(format!("/proc/{pid}")).ok().map(|folder| folder.uid())
 }
 
 /// The path of our control group, as systemd names it.
@@ -435,6 +442,38 @@ pub fn ptys() -> io::Result<(u64, u64)> {
 pub fn set_subreaper() {
     // SAFETY: prctl with this option takes one integer and changes only this process's attribute.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+}
+
+/// The numbers of the real-time signals that programs may use.
+pub fn realtime_signals() -> RangeInclusive<i32> {
+    libc::SIGRTMIN()..=libc::SIGRTMAX()
+}
+
+/// What a process does with a signal. `None` if that cannot be seen.
+pub fn reaction(pid: i32, signal: i32) -> Option<Reaction> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let has = |key: &str| {
+        let mask = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        Some(u64::from_str_radix(mask.trim(), 16).ok()? >> (signal - 1) & 1 == 1)
+    };
+    Some(match (has("SigIgn")?, has("SigCgt")? || has("SigBlk")?) {
+        (true, _) => Reaction::Ignores,
+        // A signal that is blocked is waited for (sigwait(3), signalfd(2)).
+        (false, true) => Reaction::Handles,
+        (false, false) => Reaction::Default,
+    })
+}
+
+/// Whether connections of ended programs on a local TCP port are still closing (TIME_WAIT and what comes before it),
+/// and keep others from binding it.
+pub fn is_closing(port: u16) -> bool {
+    use TcpState::{Closing, FinWait1, FinWait2, LastAck, TimeWait};
+    let closing = [Closing, FinWait1, FinWait2, LastAck, TimeWait];
+    let mut entries = tcp().unwrap_or_default();
+    entries.extend(tcp6().unwrap_or_default());
+    // A socket that nobody holds any more has no inode.
+    let is_its = |e: &TcpNetEntry| e.local_address.port() == port && e.inode == 0 && closing.contains(&e.state);
+    entries.iter().any(is_its)
 }
 
 /// Makes the kernel tell this child to end when we end.

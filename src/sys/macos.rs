@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::mem::offset_of;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use socket2::{SockAddr, Socket};
 
 use super::descriptor::{Descriptor, Kind};
-use super::process::{Host, Listener, Process, Waited, process};
+use super::process::{Host, Listener, Process, Reaction, Waited, process};
 
 /// The folder that lists the descriptors of this process.
 pub const DESCRIPTORS: &str = "/dev/fd";
@@ -51,7 +52,9 @@ struct KinfoProc {
     flags: i32,
     status: i8,
     pid: i32,
-    _process: [u8; 516],
+    _process: [u8; 376],
+    user: u32,
+    _groups: [u8; 136],
     parent: i32,
     group: i32,
     _jobs: i32,
@@ -71,6 +74,7 @@ const _: () = assert!(
         && offset_of!(KinfoProc, parent) == 560
         && offset_of!(KinfoProc, group) == 564
         && offset_of!(KinfoProc, flags) == 32
+        && offset_of!(KinfoProc, user) == 420
         && offset_of!(KinfoProc, terminal) == 572
 );
 
@@ -106,6 +110,11 @@ pub fn look_up(pid: i32) -> io::Result<Option<Process>> {
         return Ok(None);
     }
     Ok(kernel_processes(libc::KERN_PROC_PID, pid, 1)?.first().map(KinfoProc::process))
+}
+
+/// The user that a process runs as.
+pub fn user_of(pid: i32) -> Option<u32> {
+    kernel_processes(libc::KERN_PROC_PID, pid.max(1), 1).ok()?.first().map(|process| process.user)
 }
 
 /// All processes.
@@ -418,6 +427,22 @@ pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
 /// As [`listeners`].
 pub fn is_listened_on(port: u16) -> io::Result<bool> {
     listeners(port, &[]).map(|all| !all.is_empty())
+}
+
+/// macOS has no real-time signals.
+pub fn realtime_signals() -> RangeInclusive<i32> {
+    1..=0
+}
+
+/// What a process does with a signal. macOS does not tell.
+pub fn reaction(_: i32, _: i32) -> Option<Reaction> {
+    None
+}
+
+/// Whether connections that are still closing keep others from binding a TCP port. With SO_REUSEADDR they never do on
+/// BSD systems.
+pub fn is_closing(_: u16) -> bool {
+    false
 }
 
 /// Watches a process for its end (kqueue), and signals it.

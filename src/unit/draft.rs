@@ -151,6 +151,21 @@ impl<'a> Draft<'a> {
         [vec![program], words::base(self.service.config.as_deref()), defaults, self.made.flags.clone()].concat()
     }
 
+    /// What `[stop]` says and this supervisor does not do, a line each.
+    pub fn undone(&self) -> Vec<String> {
+        let (ending, kind) = (&self.service.ending, place::kind_word(self.kind));
+        let signal = sys::signal_name(ending.signal);
+        let is_sent = match self.kind {
+            Kind::Systemd | Kind::S6 => true,
+            Kind::Supervisord => supervisord::stop_signal(ending.signal).is_some(),
+            Kind::Launchd | Kind::Runit => ending.signal == libc::SIGTERM,
+        };
+        let signal = (!is_sent).then(|| format!("[stop] signal is {signal}, but {kind} sends SIGTERM."));
+        let runs = self.kind == Kind::Systemd || ending.before.is_none();
+        let before = (!runs).then(|| format!("[stop] before is not run: {kind} has no place for it."));
+        signal.into_iter().chain(before).collect()
+    }
+
     /// The files of the unit. The one with the marker comes first.
     pub fn files(&self) -> Vec<File> {
         let mut files = match self.kind {

@@ -39,7 +39,7 @@ pub fn run(draft: &Draft, kind: &str) -> String {
 # {name}, started by forerun. Written by 'forerun unit {kind}'. To change it, edit forerun.toml or write it again
 # with other flags: {install}
 # {marker}
-{user}\
+{user}{undone}\
 # Send stderr to where stdout goes: to the logger, if there is one.
 exec 2>&1
 # PATH of the shell that created this unit, without temporary folders.
@@ -52,6 +52,7 @@ exec {command}
         install = draft.install_command(),
         marker = draft.marker(),
         user = user.unwrap_or_default(),
+        undone = draft.undone().iter().map(|line| format!("# {line}\n")).collect::<String>(),
         path = sh_word(&draft.path),
         state = draft.made.state.as_ref().map_or(String::new(), |state| {
             format!("# State folder of the shell that created this unit, so that both find the same record.\nexport FORERUN_STATE_DIR={}\n", sh_word(state))
