@@ -309,9 +309,9 @@ fn what_can_be_known_is_tried_before_anything_is_stopped() {
             let refused = room.run(words).expect_code(code);
             assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
             assert!(refused.stderr.contains(what), "{words:?}: {}", refused.stderr);
-            // With --replace a file that makes no sense names nobody.
             let says = refused.stderr.ends_with(&format!("; 'web' goes on as before, pid {before}\n"));
-            assert!(says || (words.len() > 1 && matches!(code, 78)), "{words:?}: {}", refused.stderr);
+            assert!(says, "{words:?}: {}", refused.stderr);
+            file(&room, port, "");
             assert!(alive(before) && accepts(port));
             assert!(room.run(&["status"]).expect_code(0).stdout.starts_with("web is running, healthy"));
         }
