@@ -34,13 +34,13 @@ pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use os::{
     ExitWatch, Listening, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, command_line, connect, descriptor_count,
     descriptors, environment_of, exchange, executable, file_of, has_entry, host, is_closing, is_listened_on, listeners,
-    listens, listens_on, look_up, own_executable, process_name, processes, pty_masters, ptys, reaction, set_name,
-    set_subreaper, working_directory,
+    listens, listens_on, look_up, own_executable, process_name, processes, pty_masters, ptys, set_name, set_subreaper,
+    working_directory,
 };
 pub use pipe::{Cancel, Wake, Woken, blocking_pipe, wait_readable};
 pub use process::{
-    Host, Listener, Process, Reaction, Waited, in_session_or_group, kill, kill_group, most_ptys, process, reap_group,
-    wait_for,
+    Host, Listener, Process, Reaction, Waited, in_session_or_group, kill, kill_group, most_ptys, process, reaction,
+    reap_group, wait_for,
 };
 pub use signal::{Caught, Dispositions, catch_signals, die_of, signal_name, signal_number};
 pub use spawn::{Beside, Errand, take_stdin};

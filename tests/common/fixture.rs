@@ -100,10 +100,11 @@ fn serve(words: &[String]) {
             unsafe { libc::signal(libc::SIGTERM, on_term as *const () as libc::sighandler_t) };
         }
         // SAFETY: there is one thread.
-        if place != "worker" {
-            std::thread::spawn(move || run_script(&script, &place));
-        } else if unsafe { libc::fork() } == 0 {
+        let is_worker = place == "worker" && unsafe { libc::fork() } == 0;
+        if is_worker {
             run_script(&script, "here");
+        } else if place != "worker" {
+            std::thread::spawn(move || run_script(&script, &place));
         }
     }
     if let Some(file) = value("--leak").map(PathBuf::from) {
