@@ -58,7 +58,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         }
     }
     let watch = ExitWatch::new(record.process.pid);
-    tell(&record, &not_running)?;
+    tell(&record, not_running)?;
     drop(lock);
     let begun = Instant::now();
     let reloaded = Reloaded { record: &record, watch: &watch, wake: &wake, signals: &signals, here: &here };

@@ -22,7 +22,7 @@ use crate::report::plan::Plan;
 use crate::report::progress::Teller;
 use crate::report::result::{Checked, print_checks};
 use crate::report::screen;
-use crate::service::{Replace, Service};
+use crate::service::{self, Replace, Service};
 use crate::sidecar::Role;
 use crate::situation;
 use crate::sys::{self, Dispositions, Seen};
@@ -78,12 +78,19 @@ pub struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// The error of a restart that stopped nothing yet.
+    /// The error of a restart or a replacing start that stopped nothing yet.
     fn goes_on(&self, error: Error) -> Error {
-        match (self.restarted, sys::host()) {
-            (Some(record), Ok(here)) => place::goes_on(record, &here, error),
+        let record = self.restarted.cloned().or_else(|| self.replaced());
+        match (record, sys::host()) {
+            (Some(record), Ok(here)) => place::goes_on(&record, &here, error),
             _ => error,
         }
+    }
+
+    /// The instance that `--replace` is about, if the name can be told.
+    fn replaced(&self) -> Option<Record> {
+        let name = service::named(self.options, &self.called_in).ok().filter(|_| self.options.replace)?;
+        recorded(name.name(), self).filter(|record| record.supervisor.is_none())
     }
 }
 
@@ -114,12 +121,16 @@ pub fn start(start: &Start) -> Result<(), Error> {
 
 /// Leaves the instance that is to be replaced: stopping it would end us too.
 fn leave_instance(name: &str, start: &Start) -> Result<(), Error> {
-    let Ok(root) = &start.state else { return Ok(()) };
-    let folder = Folder::existing(root, name, nix::unistd::geteuid().as_raw());
-    match folder.ok().flatten().map(|folder| Record::look(&folder, name)) {
-        Some(Ok(Some(record))) if record.supervisor.is_none() => outside::go(&record, start.caller),
+    match recorded(name, start) {
+        Some(record) if record.supervisor.is_none() => outside::go(&record, start.caller),
         _ => Ok(()),
     }
+}
+
+/// The record of a service, if there is one that can be read.
+fn recorded(name: &str, start: &Start) -> Option<Record> {
+    let folder = Folder::existing(start.state.as_ref().ok()?, name, nix::unistd::geteuid().as_raw()).ok()??;
+    Record::look(&folder, name).ok().flatten()
 }
 
 /// Runs the checks. Starts the server, unless only the checks were asked for.

@@ -23,7 +23,7 @@ use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
 use procfs::process::{FDTarget, Stat};
 use socket2::{SockAddr, Socket};
 
-use super::process::{Host, Listener, Process, Reaction, Waited};
+use super::process::{Host, Listener, Process, Waited};
 
 #[path = "descriptors.rs"]
 mod descriptors;
@@ -449,19 +449,15 @@ pub fn realtime_signals() -> RangeInclusive<i32> {
     libc::SIGRTMIN()..=libc::SIGRTMAX()
 }
 
-/// What a process does with a signal. `None` if that cannot be seen.
-pub fn reaction(pid: i32, signal: i32) -> Option<Reaction> {
+/// The signals that a process ignores, and those that it handles, with bit 0 for signal 1. One that is blocked is waited
+/// for (sigwait(3), signalfd(2)).
+pub fn signal_masks(pid: i32) -> Option<(u64, u64)> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let has = |key: &str| {
+    let mask = |key: &str| {
         let mask = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-        Some(u64::from_str_radix(mask.trim(), 16).ok()? >> (signal - 1) & 1 == 1)
+        u64::from_str_radix(mask.trim(), 16).ok()
     };
-    Some(match (has("SigIgn")?, has("SigCgt")? || has("SigBlk")?) {
-        (true, _) => Reaction::Ignores,
-        // A signal that is blocked is waited for (sigwait(3), signalfd(2)).
-        (false, true) => Reaction::Handles,
-        (false, false) => Reaction::Default,
-    })
+    Some((mask("SigIgn")?, mask("SigCgt")? | mask("SigBlk")?))
 }
 
 /// Whether connections of ended programs on a local TCP port are still closing (TIME_WAIT and what comes before it),

@@ -18,7 +18,7 @@ use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use socket2::{SockAddr, Socket};
 
 use super::descriptor::{Descriptor, Kind};
-use super::process::{Host, Listener, Process, Reaction, Waited, process};
+use super::process::{Host, Listener, Process, Waited, process};
 
 /// The folder that lists the descriptors of this process.
 pub const DESCRIPTORS: &str = "/dev/fd";
@@ -431,11 +431,11 @@ pub fn is_listened_on(port: u16) -> io::Result<bool> {
 
 /// macOS has no real-time signals.
 pub fn realtime_signals() -> RangeInclusive<i32> {
-    1..=0
+    RangeInclusive::new(1, 0)
 }
 
-/// What a process does with a signal. macOS does not tell.
-pub fn reaction(_: i32, _: i32) -> Option<Reaction> {
+/// The signals that a process ignores, and those that it handles. macOS does not tell.
+pub fn signal_masks(_: i32) -> Option<(u64, u64)> {
     None
 }
 

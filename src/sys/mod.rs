@@ -37,11 +37,11 @@ pub use os::{
     ExitWatch, Listening, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, cgroup_of, children, command_line, connect,
     descriptor_count, descriptors, end_of, environment_of, exchange, executable, file_of, has_random_stack, host,
     is_closing, is_listened_on, listeners, listens_on, look_up, own_executable, process_name, processes, pty_masters,
-    ptys, reaction, set_name, start_now, user_of, working_directory,
+    ptys, set_name, start_now, user_of, working_directory,
 };
 pub use pipe::{Cancel, Wake, Woken, blocking_pipe, wait_readable};
 pub use process::{
-    Host, Listener, Process, Reaction, Seen, Waited, kill, kill_group, most_ptys, process, reap_group, wait_for,
+    Host, Listener, Process, Reaction, Seen, Waited, kill, kill_group, most_ptys, process, reaction, reap_group, wait_for,
 };
 pub use signal::{Caught, Dispositions, catch_signals, die_of, signal_name, signal_number};
 pub use spawn::{Beside, Errand, take_stdin};

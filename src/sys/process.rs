@@ -86,6 +86,17 @@ pub enum Reaction {
     Default,
 }
 
+/// What a process does with a signal. `None` if that cannot be seen.
+pub fn reaction(pid: i32, signal: i32) -> Option<Reaction> {
+    let (ignored, handled) = os::signal_masks(pid)?;
+    let has = |mask: u64| mask >> (signal - 1) & 1 == 1;
+    Some(match (has(ignored), has(handled)) {
+        (true, _) => Reaction::Ignores,
+        (false, true) => Reaction::Handles,
+        (false, false) => Reaction::Default,
+    })
+}
+
 /// Sends a signal by number. The caller must have looked at the process just before: the number may be another's.
 ///
 /// # Errors
