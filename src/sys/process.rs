@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, getpgid, getsid};
+use nix::unistd::Pid;
 
 use super::os;
 
 /// An entry of the process table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Process {
     pub pid: i32,
     pub parent: i32,
@@ -21,6 +21,29 @@ pub struct Process {
     pub start: u64,
     /// The process has ended, but its parent has not reaped it yet.
     pub zombie: bool,
+    /// It was forked and has executed no program since (PF_FORKNOEXEC; P_EXEC on macOS). Everybody may see this.
+    #[serde(default)]
+    pub forked: bool,
+    /// It has a controlling terminal.
+    #[serde(default)]
+    pub terminal: bool,
+    /// Where its stack begins (Linux): the same for all forks of one executed program, and another for each execution.
+    /// 0 where we may not see it.
+    #[serde(default)]
+    pub stack: u64,
+}
+
+/// One process, which no other can be taken for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Seen {
+    pub pid: i32,
+    pub start: u64,
+}
+
+impl From<&Process> for Seen {
+    fn from(process: &Process) -> Self {
+        Seen { pid: process.pid, start: process.start }
+    }
 }
 
 /// The scope in which a pid identifies a process.
@@ -54,19 +77,6 @@ pub fn process(pid: i32) -> Option<Process> {
     os::look_up(pid).ok().flatten()
 }
 
-/// The pids in a session or a process group. Does not look into each process, so it is cheap.
-///
-/// # Errors
-/// As [`processes`].
-pub fn in_session_or_group(session: i32, group: Option<i32>) -> io::Result<Vec<i32>> {
-    let is_in = |&pid: &i32| {
-        let number = Some(Pid::from_raw(pid));
-        getsid(number).is_ok_and(|s| s.as_raw() == session)
-            || (group.is_some() && getpgid(number).is_ok_and(|g| Some(g.as_raw()) == group))
-    };
-    Ok(os::pids()?.into_iter().filter(is_in).collect())
-}
-
 /// The process that holds the most pseudo-terminals, among those that we may look into, and how many it holds.
 pub fn most_ptys() -> Option<(i32, u64)> {
     let held = |pid: i32| os::pty_masters(pid).ok().filter(|&count| count > 0).map(|count| (pid, count));
@@ -74,7 +84,7 @@ pub fn most_ptys() -> Option<(i32, u64)> {
 }
 
 /// The state of a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Waited {
     Running,
     Exited(i32),
@@ -139,5 +149,17 @@ pub fn reap_group(group: i32) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_status_is_read_as_wait_does() {
+        assert_eq!(Waited::of(0x700), Waited::Exited(7));
+        assert_eq!(Waited::of(9), Waited::Killed { signal: 9, core: false });
+        assert_eq!(Waited::of(0x8b), Waited::Killed { signal: 11, core: true });
     }
 }
