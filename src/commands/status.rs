@@ -198,7 +198,7 @@ impl View {
             Life::Alive => Condition::Running,
         };
         let origin = Origin::of(record);
-        let family = match record.process.host == self.host {
+        let family = match record.process.host.is_same_as(&self.host) {
             true => look_at(&origin, &self.eyes.table, &self.eyes.sight),
             false => Family::default(),
         };

@@ -49,7 +49,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         )));
     }
     let origin = Origin::of(&record);
-    if record.process.host != here {
+    if !record.process.host.is_same_as(&here) {
         forget(folder, &record, &Stopped::default());
         return not_running(&target.name, options.json);
     }

@@ -61,7 +61,7 @@ pub enum Now {
 
 /// Looks what has become of an instance. `supervised`: a supervisor starts the service now.
 pub fn now(record: &Record, here: &Host, eyes: &Eyes, supervised: bool) -> Now {
-    if record.process.life(here) != Life::Dead || record.process.host != *here {
+    if record.process.life(here) != Life::Dead || !record.process.host.is_same_as(here) {
         return Now::Same;
     }
     let after = After::look(record, &eyes.table, &eyes.sight, supervised, |family| eyes.listening(record, family));

@@ -200,20 +200,8 @@ fn holder(launch: &Launch, folder: Option<&Folder>, warnings: &mut Warnings) -> 
             warnings.warn(format!("{message}; continuing without it"));
             Holder::Nobody
         }
-        // A restarted container finds its own last record, from a pid namespace that is gone. If that instance counted
-        // as alive, the container would stand by for ever.
-        Ok(Holder::Unknown(record, why)) if is_of_a_container_before(&record, launch) => {
-            let who = place::whereabouts(&record);
-            warnings.warn(format!("cannot tell whether {who} runs: {why}; continuing"));
-            Holder::Nobody
-        }
         Ok(holder) => holder,
     }
-}
-
-fn is_of_a_container_before(record: &Record, launch: &Launch) -> bool {
-    let (theirs, ours) = (&record.process.host, &launch.host);
-    theirs.machine == ours.machine && theirs.is_container() && ours.is_container()
 }
 
 /// Writes the record before the exec, which keeps pid and start time. If it cannot be written, the start goes on.

@@ -42,7 +42,7 @@ pub enum Holder {
 pub fn holder(service: &Service, folder: &Folder, here: &Host, supervised: bool) -> Result<Holder, String> {
     let Some(mut record) = Record::read(folder, &service.name)? else { return Ok(Holder::Nobody) };
     let mut after = After::default();
-    if record.process.life(here) == Life::Dead && record.process.host == *here {
+    if record.process.life(here) == Life::Dead && record.process.host.is_same_as(here) {
         let eyes = Eyes::open().map_err(|e| format!("cannot look at the system's processes: {e}"))?;
         match follow::now(&record, here, &eyes, supervised) {
             Now::Same => {}
@@ -56,7 +56,7 @@ pub fn holder(service: &Service, folder: &Folder, here: &Host, supervised: bool)
     }
     let life = record.process.life(here);
     let is_us = life == Life::Alive && record.process.pid == std::process::id() as i32;
-    let same_boot = record.process.host == *here;
+    let same_boot = record.process.host.is_same_as(here);
     Ok(judge(service, Box::new(record), Box::new(after), life, is_us, same_boot))
 }
 

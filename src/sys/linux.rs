@@ -25,12 +25,15 @@ use socket2::{SockAddr, Socket};
 
 use super::process::{Host, Listener, Process, Waited};
 
+#[path = "container.rs"]
+mod container;
 #[path = "descriptors.rs"]
 mod descriptors;
 #[path = "ending.rs"]
 mod ending;
 #[path = "listening.rs"]
 mod listening;
+pub use container::is_unique as is_unique_container;
 pub use descriptors::{descriptors, pty_masters};
 pub use ending::end_of;
 pub use listening::Listening;
@@ -38,17 +41,31 @@ pub use listening::Listening;
 /// The folder that lists the descriptors of this process.
 pub const DESCRIPTORS: &str = "/proc/self/fd";
 
-/// Identifies this boot of this machine and our pid namespace. A value that does not exist is empty.
+/// Identifies this boot of this machine, our namespaces and our container. A value that does not exist is empty.
 ///
 /// # Errors
 /// When a value cannot be read this time. If it were empty now, a record would seem to come from another machine later.
 pub fn host() -> io::Result<Host> {
-    let line = |path| lasting(read(path)).map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-    Ok(Host {
+    let text = |path| lasting(read(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let line = |path| text(path).map(|text| text.trim().to_owned());
+    let namespace = |path| lasting(fs::read_link(path)).map(|link: PathBuf| link.to_string_lossy().into_owned());
+    let mut host = Host {
         machine: line("/etc/machine-id")?,
         boot: line("/proc/sys/kernel/random/boot_id")?,
-        pid_namespace: lasting(fs::read_link("/proc/self/ns/pid"))?.to_string_lossy().into_owned(),
-    })
+        pid_namespace: namespace("/proc/self/ns/pid")?,
+        time_namespace: namespace("/proc/self/ns/time")?,
+        container: String::new(),
+    };
+    if host.is_container() {
+        host.container = container::name(&text("/proc/self/mountinfo")?, &line("/proc/sys/kernel/hostname")?);
+    }
+    Ok(host)
+}
+
+/// Whether a process that we see is in this pid namespace. Processes that we may not look into are left out.
+pub fn is_pid_namespace_in_use(namespace: &str) -> bool {
+    let is_in = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|link| link.as_os_str() == namespace);
+    pids().unwrap_or_default().into_iter().any(is_in)
 }
 
 /// Missing or unreadable files count as empty, because that answer is stable. Other errors are returned.

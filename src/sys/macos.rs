@@ -23,13 +23,24 @@ use super::process::{Host, Listener, Process, Waited, process};
 /// The folder that lists the descriptors of this process.
 pub const DESCRIPTORS: &str = "/dev/fd";
 
-/// Identifies this boot of this machine. macOS has no pid namespaces. A value that cannot be read is empty.
+/// Identifies this boot of this machine. macOS has no namespaces and no containers. A value that cannot be read is empty.
 pub fn host() -> io::Result<Host> {
     let text = |name: &CStr| {
         let bytes = sysctl(name).unwrap_or_default();
         String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(&bytes)).into_owned()
     };
-    Ok(Host { machine: machine(), boot: text(c"kern.bootsessionuuid"), pid_namespace: String::new() })
+    let [pid_namespace, time_namespace, container] = Default::default();
+    Ok(Host { machine: machine(), boot: text(c"kern.bootsessionuuid"), pid_namespace, time_namespace, container })
+}
+
+/// There are none.
+pub fn is_pid_namespace_in_use(_namespace: &str) -> bool {
+    false
+}
+
+/// There are none.
+pub fn is_unique_container(_name: &str) -> bool {
+    false
 }
 
 /// Identifies this machine. (`kern.uuid` identifies the kernel: all machines with the same version have the same one.)

@@ -80,7 +80,7 @@ impl<'a> Instance<'a> {
             }
             Life::Dead => {
                 let origin = Origin::of(record);
-                let here = record.process.host == self.host;
+                let here = record.process.host.is_same_as(&self.host);
                 let left = if here { family::look(&origin).unwrap_or_default().members } else { Vec::new() };
                 let pid = record.process.pid;
                 match left.first() {
