@@ -5,6 +5,7 @@ pub mod checks;
 mod detached;
 mod foreground;
 pub mod log_file;
+mod log_path;
 pub mod place;
 mod program;
 mod standby;

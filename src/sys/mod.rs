@@ -8,6 +8,7 @@ mod entry;
 mod exec;
 mod fd;
 mod limits;
+mod link;
 mod pipe;
 mod process;
 mod signal;
@@ -32,8 +33,8 @@ pub use fd::{
 };
 pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use os::{
-    ExitWatch, Listening, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, command_line, connect, descriptor_count,
-    descriptors, environment_of, exchange, executable, file_of, has_entry, host, is_listened_on, listeners, listens,
+    ExitWatch, FOLDER, Listening, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, command_line, connect, descriptor_count,
+    descriptors, environment_of, exchange, executable, file_of, has_entry, host, has_users_of_its_own, is_listened_on, link_at, listeners, listens,
     listens_on, look_up, own_executable, process_name, processes, pty_masters, ptys, set_name, set_subreaper,
     working_directory,
 };
@@ -43,4 +44,6 @@ pub use process::{
 };
 pub use signal::{Caught, Dispositions, catch_signals, die_of};
 pub use spawn::{Beside, Errand, take_stdin};
-pub use terminal::{Account, accounts, has_controlling_terminal, home_directory};
+pub use terminal::{
+    Account, accounts, has_controlling_terminal, home_directory, members_of_group, user_name,
+};
