@@ -112,7 +112,10 @@ fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Accoun
     let us = geteuid();
     let name = User::from_uid(us).ok().flatten().map_or_else(|| us.to_string(), |user| user.name);
     let own = state::root(environment, here).map_err(Error::State)?;
-    let mut roots = vec![(own.clone(), Account { uid: us.as_raw(), gid: getegid().as_raw(), name: name.clone(), home: PathBuf::new() })];
+    let mut roots = vec![(
+        own.clone(),
+        Account { uid: us.as_raw(), gid: getegid().as_raw(), name: name.clone(), home: PathBuf::new() },
+    )];
     if state::chosen_root(environment, here).is_some() {
         return Ok((roots, Scope::Folder(own)));
     }

@@ -155,10 +155,9 @@ fn refusal(what: &str, path: &Path, step: &Step, why: &Why) -> Doubt {
     };
     let change = |who: &str| shell_words(&["chmod".as_ref(), who.as_ref(), place.as_os_str()]);
     let (reason, mend) = match why {
-        Why::Anybody => (
-            format!("anybody can write {it} (mode {mode:04o})"),
-            change(if step.is_shared { "go-w" } else { "o-w" }),
-        ),
+        Why::Anybody => {
+            (format!("anybody can write {it} (mode {mode:04o})"), change(if step.is_shared { "go-w" } else { "o-w" }))
+        }
         Why::Group => (format!("its group can write {it} (mode {mode:04o})"), change("g-w")),
         Why::Planted { folder, mode: open } => (
             format!(

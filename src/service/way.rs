@@ -81,7 +81,6 @@ fn step(path: &Path) -> Option<Step> {
         _ => Kind::Other,
     };
     let is_open = mode & 0o020 != 0 && matches!(kind, Kind::Folder | Kind::File);
-    let is_shared =
-        is_open && sys::members_of_group(status.gid()).iter().any(|&member| member != 0 && member != uid);
+    let is_shared = is_open && sys::members_of_group(status.gid()).iter().any(|&member| member != 0 && member != uid);
     Some(Step { path: path.to_owned(), kind, uid, mode, is_shared })
 }

@@ -33,10 +33,10 @@ pub use fd::{
 };
 pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use os::{
-    ExitWatch, FOLDER, Listening, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, command_line, connect, descriptor_count,
-    descriptors, environment_of, exchange, executable, file_of, has_entry, host, has_users_of_its_own, is_listened_on, link_at, listeners, listens,
-    listens_on, look_up, own_executable, process_name, processes, pty_masters, ptys, set_name, set_subreaper,
-    working_directory,
+    ExitWatch, FOLDER, Listening, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, command_line, connect,
+    descriptor_count, descriptors, environment_of, exchange, executable, file_of, has_entry, has_users_of_its_own,
+    host, is_listened_on, link_at, listeners, listens, listens_on, look_up, own_executable, process_name, processes,
+    pty_masters, ptys, set_name, set_subreaper, working_directory,
 };
 pub use pipe::{Cancel, Wake, Woken, blocking_pipe, wait_readable};
 pub use process::{
@@ -44,6 +44,4 @@ pub use process::{
 };
 pub use signal::{Caught, Dispositions, catch_signals, die_of};
 pub use spawn::{Beside, Errand, take_stdin};
-pub use terminal::{
-    Account, accounts, has_controlling_terminal, home_directory, members_of_group, user_name,
-};
+pub use terminal::{Account, accounts, has_controlling_terminal, home_directory, members_of_group, user_name};
