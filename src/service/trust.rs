@@ -103,10 +103,14 @@ impl Trust {
         if !geteuid().is_root() {
             return trust;
         }
-        let mut owners = Vec::new();
+        // Each place and each owner is told of once, however many files depend on them.
+        let (mut places, mut owners) = (Vec::new(), Vec::new());
         for (what, path, is_written) in files(service, log) {
             let verdict = judge(&way::to(&path), trusted, is_written);
-            trust.refused.extend(verdict.refused.map(|(step, why)| refusal(what, &path, &step, &why)));
+            if let Some((step, why)) = verdict.refused.filter(|(step, _)| !places.contains(&step.path)) {
+                trust.refused.push(refusal(what, &path, &step, &why));
+                places.push(step.path);
+            }
             let foreign = verdict.foreign.filter(|_| !is_among_others_users());
             if let Some(step) = foreign.filter(|step| !owners.contains(&step.uid)) {
                 owners.push(step.uid);
