@@ -129,6 +129,8 @@ pub struct UnitOptions {
     pub system: bool,
     pub dir: Option<PathBuf>,
     pub harden: bool,
+    /// `--as USER`.
+    pub run_as: Option<String>,
     pub install: bool,
     pub now: bool,
     pub uninstall: bool,
@@ -444,7 +446,7 @@ fn kind_arg() -> Arg {
     kind.hide_possible_values(true).help("systemd, launchd, supervisord, runit or s6")
 }
 
-fn unit_args() -> [Arg; 9] {
+fn unit_args() -> [Arg; 10] {
     [
         flag("install", "Write the unit where KIND reads it, and print what is left to do")
             .conflicts_with_all(["uninstall", "diff"]),
@@ -454,6 +456,9 @@ fn unit_args() -> [Arg; 9] {
         flag("force", "Replace or remove a unit that was edited or is not forerun's").conflicts_with("diff"),
         flag("user", "Use this user's own manager").conflicts_with("system"),
         flag("system", "Use the system's manager [default for root]"),
+        option("as", "USER", "Run the service as USER [default: who makes the unit, or calls sudo; FILE's owner]")
+            .value_parser(NonEmptyStringValueParser::new())
+            .conflicts_with("user"),
         path("dir", "DIR", "Put the unit into DIR [default: where KIND reads units]"),
         flag("harden", "systemd: add sandboxing; each line says what it may break"),
     ]
@@ -554,6 +559,7 @@ impl Options {
         self.unit.system |= has(m, "system");
         one(m, "dir", &mut self.unit.dir);
         self.unit.harden |= has(m, "harden");
+        one(m, "as", &mut self.unit.run_as);
         self.unit.install |= has(m, "install");
         self.unit.now |= has(m, "now");
         self.unit.uninstall |= has(m, "uninstall");

@@ -22,6 +22,7 @@ use crate::report::plan::Plan;
 use crate::report::progress::Teller;
 use crate::report::result::{Checked, print_checks};
 use crate::report::screen;
+use crate::service::trust::Trust;
 use crate::service::{self, Replace, Service};
 use crate::sidecar::Role;
 use crate::situation;
@@ -105,9 +106,11 @@ pub fn start(start: &Start) -> Result<(), Error> {
     for why in &service.without_effect {
         log::warn!("{why}; continuing");
     }
+    let trust = Trust::of_start(&service, decision.mode);
     if start.options.dry_run {
-        return dry_run(&service, &decision, start);
+        return dry_run(&service, &decision, start, &trust);
     }
+    trust.ensure()?;
     if service.replace == Replace::Same && decision.mode == Mode::Detached {
         leave_instance(&service.name, start)?;
     }
@@ -220,7 +223,7 @@ fn manager(decision: &Decision, start: &Start) -> Option<Manager> {
     Manager::of(start.caller).filter(|_| speaks)
 }
 
-fn dry_run(service: &Service, decision: &Decision, start: &Start) -> Result<(), Error> {
+fn dry_run(service: &Service, decision: &Decision, start: &Start, trust: &Trust) -> Result<(), Error> {
     let environment = service.variables.added_to(start.inherited.clone());
     let executable = check::find(&service.command[0], &environment, &service.directory).map_err(|e| match e {
         Lookup::NotFound(reason) => reason,
@@ -233,7 +236,7 @@ fn dry_run(service: &Service, decision: &Decision, start: &Start) -> Result<(), 
         Mode::Foreground => Role::in_foreground(service, decision, manager.as_ref(), false),
         Mode::Detached => Role::detached(service, decision),
     };
-    let plan = Plan { service, decision, executable, nofile, log, sidecar: role.tasks() };
+    let plan = Plan { service, decision, trust, executable, nofile, log, sidecar: role.tasks() };
     print_result(if start.options.json { plan.json() } else { plan.text(&screen::stdout()) }.as_bytes())
 }
 

@@ -23,7 +23,7 @@ use crate::instance::supervisor::Verb;
 use crate::mode::Mode;
 use crate::report::line::say;
 use crate::report::result::{self, Ready};
-use crate::service::{Replace, Service};
+use crate::service::{Replace, Service, trust};
 use crate::sidecar::{self, Role};
 use crate::sys::{self, Detached, ExitWatch, Process};
 use crate::text::{elapsed, quoted};
@@ -236,7 +236,12 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
     let age = sys::age(record.process.start).unwrap_or(service.health_timeout);
     let left = service.health_timeout.saturating_sub(age).max(STILL_HEALTHY.min(service.health_timeout));
     let where_it_runs = place::whereabouts(record);
-    if let Some(mut probe) = readiness(service) {
+    let probe = readiness(service);
+    let untried = probe.as_ref().and_then(|probe| trust::untried(service, &probe.check));
+    if let Some(why) = &untried {
+        say(&format!("the health of {} was {why}", quoted(&service.name)));
+    }
+    if let Some(mut probe) = probe.filter(|_| untried.is_none()) {
         let age_is_over = age >= service.health_timeout;
         probe.timeout = left;
         let job = if age_is_over { Job::require(probe) } else { Job::wait(probe) };
@@ -269,6 +274,7 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
     let log = record.log.as_ref().map(|log| std::ffi::OsString::from(log).into());
     let ready = Ready {
         already: Some(where_it_runs),
+        is_untried: untried.is_some(),
         log,
         stop: place::stop_command(record),
         ..Ready::new(service, record.process.pid)

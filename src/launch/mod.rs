@@ -6,6 +6,7 @@ mod detached;
 pub mod follow;
 mod foreground;
 pub mod log_file;
+mod log_path;
 pub mod place;
 mod program;
 mod server;

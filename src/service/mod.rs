@@ -7,13 +7,16 @@ mod keys;
 mod name;
 mod probes;
 mod stop;
+pub mod trust;
 mod variables;
 mod watch;
+mod way;
 
 pub use name::is_name;
 pub use probes::{Awaited, Fix, Requirement};
 pub use variables::Variables;
 pub use watch::{Action, Share, Speaker, Watch};
+pub use way::components;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use procfs::FromRead;
@@ -23,6 +24,7 @@ use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
 use procfs::process::{FDTarget, Stat};
 use socket2::{SockAddr, Socket};
 
+use super::link::Link;
 use super::process::{Host, Listener, Process, Waited};
 
 #[path = "container.rs"]
@@ -66,6 +68,31 @@ pub fn host() -> io::Result<Host> {
 pub fn is_pid_namespace_in_use(namespace: &str) -> bool {
     let is_in = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|link| link.as_os_str() == namespace);
     pids().unwrap_or_default().into_iter().any(is_in)
+}
+
+/// Whether this is a user namespace below the machine's own, where most users of the machine are "nobody".
+pub fn has_users_of_its_own() -> bool {
+    /// The inode of the machine's own user namespace (PROC_USER_INIT_INO of include/linux/proc_ns.h).
+    const OUTERMOST: &str = "user:[4026531837]";
+    fs::read_link("/proc/self/ns/user").is_ok_and(|namespace| namespace != Path::new(OUTERMOST))
+}
+
+/// How to open a folder only to go through it: it need not be readable.
+pub const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// Looks at a symlink in a folder. Owner and target are those of the same link, whoever replaces it meanwhile.
+///
+/// # Errors
+/// Those of the file system; also if it is no symlink any more.
+pub fn link_at(folder: BorrowedFd, name: &OsStr) -> io::Result<Link> {
+    let link = openat(folder, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    let status = fstat(&link)?;
+    if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFLNK {
+        return Err(io::Error::other("it was replaced meanwhile"));
+    }
+    let is_text = fstatfs(&link)?.filesystem_type() != PROC_SUPER_MAGIC;
+    let target = is_text.then(|| readlinkat(&link, "")).transpose()?;
+    Ok(Link { owner: status.st_uid, target })
 }
 
 /// Missing or unreadable files count as empty, because that answer is stable. Other errors are returned.

@@ -14,10 +14,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, readlinkat};
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
+use nix::sys::stat::{FileStat, fstatat};
 use socket2::{SockAddr, Socket};
 
 use super::descriptor::{Descriptor, Kind};
+use super::link::Link;
 use super::process::{Host, Listener, Process, Waited, process};
 
 /// The folder that lists the descriptors of this process.
@@ -372,6 +375,29 @@ fn descriptor(pid: i32, fd: FdInfo) -> Descriptor {
         _ => (Kind::Other, None),
     };
     Descriptor { number: fd.number, kind, what }
+}
+
+/// macOS has no namespaces.
+pub fn has_users_of_its_own() -> bool {
+    false
+}
+
+/// How to open a folder only to go through it: it need not be readable.
+pub const FOLDER: OFlag = OFlag::from_bits_retain(libc::O_SEARCH).union(OFlag::O_CLOEXEC);
+
+/// Looks at a symlink in a folder. Before macOS 13 no descriptor of a link can be read, so the link is looked at before
+/// and after: a rename changes its ctime.
+///
+/// # Errors
+/// Those of the file system; also if it is no symlink any more.
+pub fn link_at(folder: BorrowedFd, name: &OsStr) -> io::Result<Link> {
+    let look = || fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+    let (before, target, after) = (look()?, readlinkat(folder, name)?, look()?);
+    let identity = |status: &FileStat| (status.st_dev, status.st_ino, status.st_ctime, status.st_ctime_nsec);
+    if identity(&before) != identity(&after) {
+        return Err(io::Error::other("it was replaced meanwhile"));
+    }
+    Ok(Link { owner: before.st_uid, target: Some(target) })
 }
 
 /// macOS has no control groups.

@@ -19,7 +19,7 @@ pub fn kept_path(text: &str) -> Option<String> {
 
 fn text(draft: &Draft) -> String {
     let name = &draft.service.name;
-    let user = |user| format!("; Not root: this unit was made by this user, or for this user.\nuser={user}\n");
+    let user = |user| format!("; {}\nuser={user}\n", draft.why_user());
     let user = draft.made.user.as_ref().map(user).unwrap_or_default();
     format!(
         "\

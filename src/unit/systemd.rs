@@ -80,11 +80,11 @@ fn text(draft: &Draft) -> String {
         out.set(why, "WatchdogSec", "30s");
     }
     match (&draft.made.user, scope) {
-        (Some(user), _) => out.set("Not root: this unit was made by this user, or for this user.", "User", user),
-        (None, Scope::System) => out.say(&format!(
-            "Runs as root. To run it as another user, make it as that user (forerun unit systemd --system), or set\n\
-             User= in a drop-in: systemctl edit {name}"
-        )),
+        (Some(user), _) => out.set(draft.why_user(), "User", user),
+        (None, Scope::System) => out.say(
+            "Runs as root. To run it as another user, make it as that user, or write it again with --as USER:\n\
+             forerun unit systemd --install --as USER",
+        ),
         (None, Scope::User) => {}
     }
     let why =
