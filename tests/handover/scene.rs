@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::client::Asks;
 use crate::common::process::{pids, send};
-use crate::common::{Done, Room, alive, done, eventually, fixture, free_port, holds_within, is};
+use crate::common::{Done, Room, alive, done, fixture, free_port, holds_within, is};
 use crate::harness::{Kind, Service, Supervisor, script};
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -86,8 +86,10 @@ impl Scene {
                 scene.supervisor = Some(supervisor);
             }
         }
-        eventually("it serves", || scene.serves() && scene.status().code == Some(0));
-        eventually("the strangers are there", || scene.strangers().len() == STRANGERS);
+        let up = || scene.serves() && scene.status().code == Some(0) && scene.strangers().len() == STRANGERS;
+        let log = || std::fs::read_to_string(scene.path("log")).unwrap_or_default();
+        let is_up = holds_within(2 * SOON, up);
+        assert!(is_up, "it is not up: {}\nthe log: {}", scene.status().stdout, log());
         scene
     }
 
