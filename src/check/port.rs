@@ -7,8 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use socket2::{Domain, Socket, Type};
 
 use super::net;
-use crate::sys::{self, Listener, Process, Sockets};
+use crate::sys::{self, Listener, Seen, Sockets};
 use crate::text::{one_line, shell_words};
+
+/// The programs of container runtimes that listen for a server in a container.
+const PROXIES: [&str; 5] = ["docker-proxy", "rootlessport", "pasta", "pasta.avx2", "slirp4netns"];
 
 /// What is known of a port.
 #[derive(PartialEq, Eq, Debug)]
@@ -95,14 +98,9 @@ fn holder(port: u16) -> Port {
     Port::Held { who, pid }
 }
 
-/// Who listens on a port on which `main` and its family (`is_ours`) should: somebody else who was there before it. A
-/// younger owner is none: a container runtime's proxy listens for the server. Without a `main`, anybody.
-pub fn stranger(
-    host: Option<&str>,
-    port: u16,
-    main: Option<&Process>,
-    is_ours: impl FnMut(i32) -> bool,
-) -> Option<String> {
+/// Who listens on a port on which `main` and its family (`is_ours`) should: somebody else who can be seen. A container
+/// runtime's proxy that is younger than main is none: it listens for the server.
+pub fn stranger(host: Option<&str>, port: u16, main: Option<Seen>, is_ours: impl FnMut(i32) -> bool) -> Option<String> {
     stranger_of(&Sockets::default(), host, port, main, is_ours)
 }
 
@@ -111,10 +109,12 @@ pub fn stranger_of(
     sockets: &Sockets,
     host: Option<&str>,
     port: u16,
-    main: Option<&Process>,
+    main: Option<Seen>,
     mut is_ours: impl FnMut(i32) -> bool,
 ) -> Option<String> {
-    let is_in_the_way = |pid: &i32| main.is_none_or(|main| sys::process(*pid).is_some_and(|p| p.start < main.start));
+    let is_younger = |pid: i32| main.is_some_and(|main| sys::process(pid).is_some_and(|p| p.start >= main.start));
+    let is_proxy = |pid: i32| sys::process_name(pid).is_some_and(|name| PROXIES.contains(&name.as_str()));
+    let is_in_the_way = |pid: &i32| !(is_younger(*pid) && is_proxy(*pid));
     let likely = main.map(|main| main.pid);
     let listeners = sockets.listeners(port, likely.as_slice()).ok()?;
     for Listener { owners, .. } in listeners.iter().filter(|l| answers(host, l.address)) {
@@ -125,6 +125,13 @@ pub fn stranger_of(
         }
     }
     None
+}
+
+/// Who of all processes holds a socket that listens on a port of `host`. Those of `likely` are tried first.
+pub fn holders(sockets: &Sockets, host: Option<&str>, port: u16, likely: &[i32]) -> Vec<i32> {
+    let listeners = sockets.listeners(port, likely).unwrap_or_default();
+    let answering = listeners.into_iter().filter(|l| answers(host, l.address));
+    answering.flat_map(|l| l.owners).collect()
 }
 
 /// A process for a message: its pid and its command.

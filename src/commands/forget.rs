@@ -11,8 +11,8 @@ use super::target::Target;
 use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::family::{self, Origin};
 use crate::instance::identity::Life;
-use crate::instance::members::{self, Marks};
 use crate::instance::record::Record;
 use crate::launch::{LockDesk, place, unseen};
 use crate::report::line::print_summary;
@@ -50,7 +50,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         }
     }
     if record.process.host == here {
-        let left = members::look(&Marks::of(&record)).map_err(unseen)?.members.len();
+        let left = family::look(&Origin::of(&record)).map_err(unseen)?.members.len();
         if left > 0 {
             let left = counted(left, "process of it is", "processes of it are");
             return Err(Error::Conflict(format!(

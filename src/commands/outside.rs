@@ -51,7 +51,7 @@ fn wait_for(child: i32) -> std::io::Result<u8> {
         match sys::wait_for(child)? {
             Waited::Exited(code) => return Ok(code as u8),
             Waited::Killed { signal, .. } => return Ok(128u8.saturating_add(signal as u8)),
-            Waited::Running => {}
+            Waited::Running | Waited::Unseen => {}
         }
         if let Some(signal) = signals.signal().filter(|signal| KEYS.contains(signal) && !handed_on) {
             let _ = watch.signal(signal);

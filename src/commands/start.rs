@@ -25,7 +25,7 @@ use crate::report::screen;
 use crate::service::{Replace, Service};
 use crate::sidecar::Role;
 use crate::situation;
-use crate::sys::{self, Dispositions};
+use crate::sys::{self, Dispositions, Seen};
 use crate::text::quoted;
 use crate::unit::{Site, refresh};
 
@@ -162,6 +162,9 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         teller,
         json: options.json,
         unit_is_ours,
+        launched: sys::start_now().unwrap_or_default(),
+        children: sys::children().map_err(unseen)?.iter().map(Seen::from).collect(),
+        left: Vec::new(),
         before: None,
         sidecar: None,
     }

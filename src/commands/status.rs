@@ -15,16 +15,19 @@ use crate::check::{Context, port};
 use crate::cli::{self, Options};
 use crate::environment::{Environment, UNIT_FILE};
 use crate::error::Error;
+use crate::instance::after::After;
+use crate::instance::family::{Family, Origin, look_at};
 use crate::instance::identity::{Identity, Life};
-use crate::instance::members::{self, Found, Marks, Sight};
 use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{self, Folder};
+use crate::instance::succession::Kind;
 use crate::instance::supervisor;
+use crate::launch::follow::{self, Eyes};
 use crate::launch::{place, readiness, unseen};
 use crate::mode::Mode;
 use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
 use crate::service::{self, Named, Service, is_name};
-use crate::sys::{self, Account, Host, Process, Sockets, Wake};
+use crate::sys::{self, Account, Host, Wake};
 
 /// How long a health check may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,13 +37,8 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let (roots, scope) = roots(environment, &here)?;
     let asked = asked(options, &roots[0], &here)?;
     let wake = new_wake()?;
-    let view = View {
-        host: sys::host().map_err(unseen)?,
-        table: sys::processes().map_err(unseen)?,
-        sight: Sight::default(),
-        sockets: Sockets::default(),
-        wake: Arc::clone(&wake),
-    };
+    let view =
+        View { host: sys::host().map_err(unseen)?, eyes: Eyes::open().map_err(unseen)?, wake: Arc::clone(&wake) };
     let mut instances = Vec::new();
     for (root, account) in &roots {
         let names = match &asked {
@@ -53,13 +51,14 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     }
     let signals = sys::catch_signals(wake.bell());
     let mut states = Vec::with_capacity(instances.len());
-    for (mut state, run) in instances {
+    for Looked { mut state, run, record } in instances {
         if let Some(mut run) = run {
             let mut desk = Desk { wake: &wake, signals: &signals, observer: &mut Nobody };
             run.wait(None, &mut desk)?;
             state.health = health(run.progress().remove(0), &state);
             state.condition = condition(&state);
         }
+        record.into_iter().for_each(|(folder, record)| view.note(&state, &folder, &record));
         states.push(state);
     }
     let is_heard_of =
@@ -127,21 +126,34 @@ fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Accoun
     Ok((roots, Scope::Everybody))
 }
 
+/// An instance that was looked at.
+struct Looked {
+    state: State,
+    /// Its health check, which is running.
+    run: Option<Run>,
+    /// Its record, if it is ours to write.
+    record: Option<(Folder, Record)>,
+}
+
+impl From<State> for Looked {
+    fn from(state: State) -> Self {
+        Looked { state, run: None, record: None }
+    }
+}
+
 /// What all instances are looked at with: each process is looked into once, however many instances there are.
 struct View {
     host: Host,
-    table: Vec<Process>,
-    sight: Sight,
-    sockets: Sockets,
+    eyes: Eyes,
     wake: Arc<Wake>,
 }
 
 impl View {
     /// The state of an instance and its running health check. `None` where nothing is recorded.
-    fn instance(&self, root: &Path, name: &str, account: &Account) -> Result<Option<(State, Option<Run>)>, Error> {
+    fn instance(&self, root: &Path, name: &str, account: &Account) -> Result<Option<Looked>, Error> {
         let own = account.uid == geteuid().as_raw();
         let user = (!own).then(|| account.name.clone());
-        let broken = |why: String| Ok(Some((State::broken(name, user.clone(), why), None)));
+        let broken = |why: String| Ok(Some(State::broken(name, user.clone(), why).into()));
         let folder = match Folder::existing(root, name, account.uid) {
             Ok(Some(folder)) => folder,
             Ok(None) => return Ok(None),
@@ -153,16 +165,29 @@ impl View {
             Err(e) => return broken(e.message(&folder)),
         };
         // Files and checks of another user are never opened or run with our rights.
+        let (record, after) = match own {
+            true => follow::current(record, &folder, &self.host, &self.eyes),
+            false => follow::seen(record, &self.host, &self.eyes),
+        };
         let service = own.then(|| service_of(&record));
-        let mut state = self.look(&record, user, service.as_ref());
+        let mut state = self.look(&record, &after, user);
         let run = match service {
             Some(service) if state.condition == Condition::Running => self.check(&record, service, &mut state)?,
             _ => None,
         };
-        Ok(Some((state, run)))
+        Ok(Some(Looked { state, run, record: own.then_some((folder, record)) }))
     }
 
-    fn look(&self, record: &Record, user: Option<String>, service: Option<&Result<Service, String>>) -> State {
+    /// Keeps what the first look sees of a server that serves, if nobody saw it become ready.
+    fn note(&self, state: &State, folder: &Folder, record: &Record) {
+        let serves = state.is_good() && record.phase == Phase::Running && !matches!(state.health, Health::Unchecked);
+        if serves && record.ready.is_none() {
+            let ready = Some(self.eyes.ready(record));
+            follow::keep(record, &Record { ready, ..record.clone() }, folder);
+        }
+    }
+
+    fn look(&self, record: &Record, after: &After, user: Option<String>) -> State {
         let life = record.process.life(&self.host);
         let starts = record.starter.as_ref().is_some_and(|s| s.life(&self.host) == Life::Alive);
         let condition = match life {
@@ -172,18 +197,20 @@ impl View {
             Life::Alive if record.phase == Phase::Stopping => Condition::Stopping,
             Life::Alive => Condition::Running,
         };
-        let marks = Marks::of(record);
-        let found = match record.process.host == self.host {
-            true => members::look_at(&marks, &self.table, &self.sight),
-            false => Found::default(),
+        let origin = Origin::of(record);
+        let family = match record.process.host == self.host {
+            true => look_at(&origin, &self.eyes.table, &self.eyes.sight),
+            false => Family::default(),
         };
         let alive = life == Life::Alive;
         let pid = record.process.pid;
         let supervised = supervisor::of(record);
-        let is_ours = |pid| found.members.iter().any(|p| p.pid == pid);
-        let main = alive.then_some(&marks.main);
-        let host = service.as_ref().and_then(|service| service.as_ref().ok()?.host.as_deref());
-        let stranger = record.port.and_then(|number| port::stranger_of(&self.sockets, host, number, main, is_ours));
+        let main = alive.then_some(origin.main);
+        let host = record.host.as_deref();
+        let is_ours = |pid| family.has(pid);
+        let of = |kind| after.kinds.iter().filter(move |(_, is)| *is == kind).map(|(p, _)| port::describe(p.pid));
+        let stranger =
+            record.port.and_then(|number| port::stranger_of(&self.eyes.sockets, host, number, main, is_ours));
         State {
             name: record.name.clone(),
             user,
@@ -201,9 +228,18 @@ impl View {
             port: record.port,
             log: record.log.as_ref().map(|log| OsString::from(log).into()),
             descriptors: if alive { sys::descriptor_count(pid) } else { None },
-            workers: found.members.iter().filter(|p| p.pid != pid).count(),
+            workers: family.members.iter().chain(&family.callers).filter(|p| p.pid != pid).count(),
+            was: record.was,
+            ended: after.how.filter(|_| !alive).map(|how| how.to_string()),
+            serving: of(Kind::Unclear).collect(),
+            background: of(Kind::Background).collect(),
             sidecar: record.sidecar.as_ref().and_then(Identity::verified).filter(|p| !p.zombie).map(|p| p.pid),
-            escaped: found.escaped.iter().map(|p| port::describe(p.pid)).collect(),
+            escaped: family
+                .left
+                .iter()
+                .map(|p| port::describe(p.pid))
+                .filter(|who| !of(Kind::Background).any(|b| b == *who))
+                .collect(),
             stranger,
         }
     }

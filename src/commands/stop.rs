@@ -11,8 +11,8 @@ use crate::check::port;
 use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::family::Origin;
 use crate::instance::identity::Life;
-use crate::instance::members::Marks;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Signalled, Stop, Stopped, send};
@@ -46,7 +46,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
             quoted(&Record::path(folder))
         )));
     }
-    let marks = Marks::of(&record);
+    let origin = Origin::of(&record);
     if record.process.host != here {
         forget(folder, &record, &Stopped::default());
         return not_running(&target.name, options.json);
@@ -56,7 +56,8 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     }
     let begun = Instant::now();
     let stop = Stop {
-        marks: &marks,
+        origin: &origin,
+        only: None,
         grace: options.grace.unwrap_or(record.grace),
         all: options.all,
         signalled: Signalled::EndsTheWait,

@@ -70,7 +70,9 @@ mod tests {
     fn a_process_is_dead_only_if_it_is_certainly_gone() {
         let here = Host { machine: "m".into(), boot: "b".into(), pid_namespace: "p".into() };
         let identity = Identity { pid: 9, start: 5, host: here.clone() };
-        let process = |start, zombie| Some(Process { pid: 9, parent: 1, group: 9, session: 9, start, zombie });
+        let process = |start, zombie| {
+            Some(Process { pid: 9, parent: 1, group: 9, session: 9, start, zombie, ..Process::default() })
+        };
         assert_eq!(identity.judge(&here, process(5, false)), Life::Alive);
         assert_eq!(identity.judge(&here, process(5, true)), Life::Dead);
         assert_eq!(identity.judge(&here, process(6, false)), Life::Dead);

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::cookie;
 use super::identity::Identity;
+use super::ready::Ready;
 use super::state::Folder;
+use super::succession::Ended;
+use crate::sys::Seen;
 use crate::text::quoted;
 
 const FILE: &str = "record.json";
@@ -71,6 +74,30 @@ pub struct Record {
     /// The sidecar, if there is one.
     #[serde(default)]
     pub sidecar: Option<Identity>,
+    /// The pid of the main process before this one, if the server handed over.
+    #[serde(default)]
+    pub was: Option<i32>,
+    /// The start time of the launch. It is later than that of the process where that executed forerun.
+    #[serde(default)]
+    pub launched: u64,
+    /// The children that the process had before the launch.
+    #[serde(default)]
+    pub before: Vec<Seen>,
+    /// What was seen when the server became ready.
+    #[serde(default)]
+    pub ready: Option<Ready>,
+    /// By this the system finds how the process ended, or 0.
+    #[serde(default)]
+    pub trace: u64,
+    /// How the process ended, once that is known.
+    #[serde(default)]
+    pub ended: Option<Ended>,
+    /// The control group that forerun made for the instance.
+    #[serde(default)]
+    pub own_group: Option<String>,
+    /// The host on which the port is guarded.
+    #[serde(default)]
+    pub host: Option<String>,
     pub session: i32,
     pub group: i32,
     pub cookie: String,

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::members::{Marks, Sight, find, spared};
+use super::family::{Origin, Sight, find, lineage};
 use crate::sys::{self, Caught, ExitWatch, Process, Wake};
 
 /// How often the process table is read while the processes end.
@@ -25,7 +25,9 @@ pub enum Signalled {
 
 /// The parameters of a stop.
 pub struct Stop<'a> {
-    pub marks: &'a Marks,
+    pub origin: &'a Origin,
+    /// Only these processes and what descends from them. Everything of the instance, if there are none.
+    pub only: Option<Vec<Process>>,
     pub grace: Duration,
     /// Also stop processes that left into a session of their own.
     pub all: bool,
@@ -62,14 +64,21 @@ impl Stop<'_> {
         let mut known = HashSet::new();
         // For the same reason, an ancestor of ours stays one.
         let us = std::process::id() as i32;
-        let spared = spared(&sys::processes()?, us, &self.marks.main);
+        let callers = lineage(&sys::processes()?, us);
         let (mut kill_from, mut refused) = (None, None);
         loop {
-            let _ = sys::wait_for(self.marks.main.pid);
+            let _ = sys::wait_for(self.origin.main.pid);
             let table = sys::processes()?;
-            let mut found = find(self.marks, &table, us, &spared, &sight);
+            let mut found = find(self.origin, &table, &callers, &sight);
             if self.all {
-                found.members.append(&mut found.escaped);
+                found.members.append(&mut found.left);
+            }
+            if let Some(only) = &self.only {
+                found.members.append(&mut found.left);
+                found.members.retain(|p| {
+                    let is_one = |q: &Process| (q.pid, q.start) == (p.pid, p.start) || q.pid == p.parent;
+                    only.iter().any(is_one) || known.iter().any(|(pid, _)| *pid == p.parent)
+                });
             }
             known.extend(found.members.iter().map(|p| (p.pid, p.start)));
             let left: Vec<_> = table.into_iter().filter(|p| !p.zombie && known.contains(&(p.pid, p.start))).collect();
@@ -86,7 +95,7 @@ impl Stop<'_> {
             let given_up = kill_from.is_some_and(|at: Instant| at.elapsed() > AFTER_KILL);
             let leave = interrupted && !terminated.is_empty();
             if left.is_empty() || given_up || leave {
-                return Ok(Stopped { count: known.len(), left, refused, escaped: found.escaped });
+                return Ok(Stopped { count: known.len(), left, refused, escaped: found.left });
             }
             if kill_from.is_none() && !terminated.is_empty() && (hurried || started.elapsed() >= self.grace) {
                 kill_from = Some(Instant::now());

@@ -78,6 +78,12 @@ pub fn unit_of_cgroup(path: &str) -> Option<&str> {
 }
 
 impl Supervised {
+    /// Its unit, where systemd runs it.
+    pub fn systemd_unit(&self) -> Option<&OsStr> {
+        let is_systemd = matches!(self.kind.as_str(), "systemd" | "a service manager");
+        self.unit.as_deref().filter(|_| is_systemd)
+    }
+
     /// Tells the user what to do, with the supervisor's own command if it is known.
     pub fn advice(&self, verb: Verb) -> String {
         let word = verb.word();

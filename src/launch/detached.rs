@@ -15,8 +15,8 @@ use crate::check::run::{Desk, Ended, Job, Progress, Run};
 use crate::environment::COOKIE;
 use crate::error::Error;
 use crate::instance::cookie;
+use crate::instance::family::{self, Origin};
 use crate::instance::identity::{Identity, Life};
-use crate::instance::members::{self, Marks};
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::Folder;
 use crate::instance::stop::Signalled;
@@ -27,7 +27,7 @@ use crate::report::result::{self, Ready};
 use crate::report::screen;
 use crate::service::{Replace, Service};
 use crate::sidecar::{self, Role};
-use crate::sys::{self, Detached, ExitWatch, Process, Waited};
+use crate::sys::{self, Detached, ExitWatch, Launched, Process, Seen, Waited};
 use crate::text::{elapsed, quoted};
 use crate::unit;
 
@@ -45,7 +45,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let begun = Instant::now();
     let folder = launch.state.clone().and_then(|root| Folder::open(&root, &service.name)).map_err(Error::State)?;
     let lock = launch.lock(&folder)?;
-    let mut holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
+    let mut holder = place::holder(service, &folder, &launch.host, false).map_err(Error::State)?;
     if let Holder::Instance(record) = &holder {
         if was_abandoned(record, &launch) && service.replace == Replace::No {
             match adopt(&mut launch, &folder, record) {
@@ -83,7 +83,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         _ => {}
     }
     // The holder has been stopped, or is in the way.
-    let holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
+    let holder = place::holder(service, &folder, &launch.host, false).map_err(Error::State)?;
     if let Some(conflict) = launch.conflict(&holder, Some(&folder))? {
         return Err(conflict.into_error(launch.decision.supervised));
     }
@@ -99,8 +99,11 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     if let Err(e) = write(&launch, &folder, Phase::Running, &server.process, &cookie, &log) {
         log::warn!("{e}; continuing");
     }
+    let pid = server.process.pid;
+    // Before anybody is told: nginx takes no USR2 as long as the parent that it was started by is its parent.
+    server.launched.dismiss();
     drop(lock);
-    let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, server.process.pid) };
+    let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, pid) };
     result::print_ready(&ready, launch.json)?;
     service.ready_fd.into_iter().for_each(say_ready);
     if service.open {
@@ -132,10 +135,10 @@ fn give_up(launch: &Launch, folder: &Folder) {
     }
 }
 
-/// A started server, which is our child.
+/// A started server, below the launcher.
 struct Server {
     process: Process,
-    watch: ExitWatch,
+    launched: Launched,
     started: Instant,
 }
 
@@ -146,7 +149,6 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     let mut environment = service.variables.added_to(launch.inherited.for_detached());
     environment.set(COOKIE.as_ref(), cookie.as_ref());
     let path = launch.find_command(&environment)?;
-    sys::set_subreaper();
     let failed = |e| exec_error(&service.command, &path, &e);
     let held = sys::hold_detached(&Detached {
         path: &path,
@@ -166,13 +168,16 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     let role = Role::detached(service, launch.decision);
     if role.is_needed() {
         let state = launch.state.as_deref().ok();
-        let sidecar = sidecar::start(&role, &process, cookie, &launch.context, state, log.file.as_fd());
+        let sidecar = {
+            let origin = origin(launch, &process, cookie);
+            sidecar::start(&role, origin, &launch.context, state, log.file.as_fd())
+        };
         launch.sidecar =
             sidecar.map_err(|why| log::warn!("cannot start the sidecar: {why}; continuing without it")).ok();
     }
     write(launch, folder, Phase::Starting, &process, cookie, log)?;
-    held.let_go().map_err(failed)?;
-    let server = Server { process, watch: ExitWatch::new(pid), started: Instant::now() };
+    let launched = held.let_go().map_err(failed)?;
+    let server = Server { process, launched, started: Instant::now() };
     let ready = wait_until_ready(launch, &server, cookie, log);
     match ready {
         Ok(()) => Ok(server),
@@ -180,8 +185,8 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
             if let Error::Interrupted(_) = error {
                 say(&format!("interrupted; stopping {}", quoted(&service.name)));
             }
-            let marks = marks(launch, &server, cookie);
-            if let Err(e) = launch.stop(&marks, Signalled::EndsTheGrace, None) {
+            let origin = origin(launch, &server.process, cookie);
+            if let Err(e) = launch.stop(&origin, None, Signalled::EndsTheGrace, None) {
                 log::warn!("{e}");
             }
             // The log is read after the stop: its last lines often say why.
@@ -219,15 +224,19 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
     let label = probe.check.to_string();
     let mut run = Run::start(vec![Job::wait(probe)], context, wake)?;
     let mut desk = Desk { wake, signals, observer: teller };
-    let ended = run.wait(server.watch.descriptor(), &mut desk);
+    let ended = loop {
+        let ended = run.wait(server.launched.descriptor(), &mut desk);
+        // If somebody killed the launcher, the server runs on, and another descriptor shows its end.
+        if !matches!(ended, Ok(Ended::Other)) || server.launched.wait() != Waited::Running {
+            break ended;
+        }
+    };
     teller.end();
-    let ended = ended?;
+    ended?;
     let progress = run.progress().remove(0);
     drop(run);
-    match sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0)) {
-        // It has ended; its exit status comes in a moment.
-        Waited::Running if ended == Ended::Other => Err(died(lives_on(launch, server, Instant::now() + LIVED)?)),
-        Waited::Running => match place::stranger(service, &marks(launch, server, cookie)) {
+    match server.launched.wait() {
+        Waited::Running => match place::stranger(service, &origin(launch, &server.process, cookie)) {
             Some(who) => Err(Error::Conflict(format!(
                 "port {} is held by {who}, not by the server {name}, which was stopped; its log is {}",
                 quoted(&service.port.unwrap_or_default().to_string()),
@@ -246,7 +255,7 @@ fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Lo
 /// Waits for the server's end, at most until `until`. Returns how it ended, or that it runs.
 fn lives_on(launch: &Launch, server: &Server, until: Instant) -> Result<Waited, Error> {
     loop {
-        let status = sys::wait_for(server.process.pid).unwrap_or(Waited::Exited(0));
+        let status = server.launched.wait();
         let left = until.saturating_duration_since(Instant::now());
         if status != Waited::Running || left.is_zero() {
             return Ok(status);
@@ -254,14 +263,20 @@ fn lives_on(launch: &Launch, server: &Server, until: Instant) -> Result<Waited, 
         if let Some(signal) = launch.signals.signal() {
             return Err(Error::Interrupted(signal));
         }
-        launch.wake.wait(server.watch.descriptor(), left);
+        launch.wake.wait(server.launched.descriptor(), left);
     }
 }
 
-fn marks(launch: &Launch, server: &Server, cookie: &str) -> Marks {
-    let (main, port) = (server.process, launch.service.port);
-    let executable = sys::executable(main.pid);
-    Marks { main, cookie: cookie.to_owned(), former: Vec::new(), executable, port }
+/// What proves that a process is of the server that we start.
+fn origin(launch: &Launch, main: &Process, cookie: &str) -> Origin {
+    Origin {
+        main: main.into(),
+        session: main.session,
+        launched: main.start,
+        cookie: cookie.to_owned(),
+        sidecar: launch.sidecar.as_ref().map(|sidecar| Seen { pid: sidecar.pid, start: sidecar.start }),
+        ..Origin::default()
+    }
 }
 
 fn unhealthy(launch: &Launch, server: &Server, cookie: &str, label: &str, progress: &Progress) -> Error {
@@ -276,8 +291,8 @@ fn unhealthy(launch: &Launch, server: &Server, cookie: &str, label: &str, progre
 fn elsewhere(launch: &Launch, server: &Server, cookie: &str) -> Option<String> {
     let probe = readiness(launch.service)?;
     let (host, port) = probe.check.address()?;
-    let found = members::look(&marks(launch, server, cookie)).ok()?;
-    let pids: Vec<i32> = found.members.iter().map(|member| member.pid).collect();
+    let family = family::look(&origin(launch, &server.process, cookie)).ok()?;
+    let pids: Vec<i32> = family.all().map(|member| member.pid).collect();
     let mut addresses = sys::listens_on(&pids);
     addresses.sort();
     addresses.dedup();
@@ -344,7 +359,7 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
             )));
         }
     }
-    if let Some(who) = place::stranger(service, &Marks::of(record)) {
+    if let Some(who) = place::stranger(service, &Origin::of(record)) {
         return Err(Error::NotReady(format!(
             "{} is already running as {where_it_runs}, but port {} is held by {who}",
             quoted(&service.name),
@@ -390,14 +405,14 @@ fn end(launch: &Launch, folder: &Folder, record: &Record) -> Holder {
     if let Err(e) = record.told_to_end().write(folder) {
         log::warn!("{}; continuing", unwritten(folder, &e));
     }
-    place::holder(launch.service, folder, &launch.host).unwrap_or(Holder::Nobody)
+    place::holder(launch.service, folder, &launch.host, false).unwrap_or(Holder::Nobody)
 }
 
 /// Stops the running instance for `--replace`.
 fn replace(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<(), Error> {
     let begun = Instant::now();
     end(launch, folder, record);
-    let stopped = launch.stop(&Marks::of(record), Signalled::EndsTheWait, None)?;
+    let stopped = launch.stop(&Origin::of(record), None, Signalled::EndsTheWait, None)?;
     place::tell_escaped(&record.name, &stopped.escaped);
     say(&format!("stopped pid {} after {}", record.process.pid, elapsed(begun.elapsed())));
     Ok(())
@@ -412,7 +427,7 @@ fn write(
     log: &Log,
 ) -> Result<(), Error> {
     let executable = if phase == Phase::Running { sys::executable(process.pid) } else { None };
-    let record = launch.record(Work { phase, process, cookie, executable, log: Some(&log.path) });
+    let record = launch.record(Work { phase, process, cookie, executable, log: Some(&log.path), ready: None });
     record.write(folder).map_err(|e| Error::State(unwritten(folder, &e)))
 }
 

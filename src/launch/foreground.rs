@@ -14,6 +14,7 @@ use super::{Launch, Work, checks, ourselves};
 use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
 use crate::instance::cookie;
+use crate::instance::family::Origin;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::{Folder, Lock};
 use crate::report::notify::NotifyState;
@@ -99,7 +100,15 @@ fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environmen
     }
     let main = ourselves().ok_or_else(|| "its own start time cannot be read".to_owned());
     let (stderr, state) = (std::io::stderr(), launch.state.as_deref().ok());
-    match main.and_then(|main| sidecar::start(&role, &main, cookie, &launch.context, state, stderr.as_fd())) {
+    let origin = main.map(|main| Origin {
+        main: (&main).into(),
+        session: main.session,
+        launched: before.map_or(launch.launched, |before| before.launched),
+        before: before.map_or_else(|| launch.children.clone(), |before| before.before.clone()),
+        cookie: cookie.to_owned(),
+        ..Origin::default()
+    });
+    match origin.and_then(|origin| sidecar::start(&role, origin, &launch.context, state, stderr.as_fd())) {
         Ok(sidecar) => {
             if role.manager.is_some() {
                 *environment = environment.for_silent_server();
@@ -190,7 +199,7 @@ impl Warnings {
 /// Who holds the name. A record that cannot be read does not prevent a start.
 fn holder(launch: &Launch, folder: Option<&Folder>, warnings: &mut Warnings) -> Holder {
     let Some(folder) = folder else { return Holder::Nobody };
-    match place::holder(launch.service, folder, &launch.host) {
+    match place::holder(launch.service, folder, &launch.host, launch.decision.supervised) {
         Err(message) => {
             warnings.warn(format!("{message}; continuing without it"));
             Holder::Nobody
@@ -215,7 +224,7 @@ fn is_of_a_container_before(record: &Record, launch: &Launch) -> bool {
 fn write_record(launch: &Launch, folder: Option<&Folder>, phase: Phase, cookie: &str, runs: Option<PathBuf>) {
     let (Some(folder), Some(process)) = (folder, ourselves()) else { return };
     let log = sys::file_of(std::io::stderr().as_fd());
-    let work = Work { phase, process: &process, cookie, executable: runs, log: log.as_deref() };
+    let work = Work { phase, process: &process, cookie, executable: runs, log: log.as_deref(), ready: None };
     if let Err(e) = launch.record(work).write(folder) {
         log::warn!("cannot write the record in {}: {e}; continuing without a record", quoted(&folder.path));
     }

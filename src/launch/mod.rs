@@ -3,6 +3,7 @@
 
 pub mod checks;
 mod detached;
+pub mod follow;
 mod foreground;
 pub mod log_file;
 pub mod place;
@@ -16,11 +17,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::check::run::Job;
 use crate::check::{self, Check, Context, Expectation, Probe, port};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::after::After;
+use crate::instance::family::{self, Origin};
 use crate::instance::identity::Identity;
-use crate::instance::members::{self, Marks, shows_cookie};
+use crate::instance::ready::Ready;
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Signalled, Stop, Stopped};
@@ -28,7 +32,7 @@ use crate::mode::{Decision, Mode};
 use crate::report::line::say;
 use crate::report::progress::Teller;
 use crate::service::Service;
-use crate::sys::{self, Caught, Dispositions, Host, Nofile, Process, Wake};
+use crate::sys::{self, Caught, Dispositions, ExitWatch, Host, Nofile, Process, Seen, Wake};
 use crate::text::quoted;
 
 use place::{Conflict, Holder};
@@ -59,6 +63,11 @@ pub struct Launch<'a> {
     pub json: bool,
     /// forerun wrote the unit that started us, and nobody edited it.
     pub unit_is_ours: bool,
+    /// The start time of this launch, and the children that this process had before it.
+    pub launched: u64,
+    pub children: Vec<Seen>,
+    /// What was named as left alone.
+    pub left: Vec<Seen>,
     /// The record of the instance that had the name before, or of the one that we are.
     pub before: Option<Box<Record>>,
     /// The sidecar, once it has started.
@@ -90,59 +99,94 @@ impl Launch<'_> {
         desk.take(folder, &self.service.name, |_| teller.status("waiting for another start or stop of this service"))
     }
 
-    /// What prevents this start. Stops what an ended instance left behind first.
+    /// What prevents this start. Ends what an ended instance left in the way first.
     fn conflict(&mut self, holder: &Holder, folder: Option<&Folder>) -> Result<Option<Conflict>, Error> {
         self.before = match holder {
-            Holder::Remains(record) | Holder::Ourselves(record) => Some(record.clone()),
+            Holder::Remains(record, _) | Holder::Ourselves(record) => Some(record.clone()),
             _ => None,
         };
         if let Some(conflict) = place::name_conflict(self.service, holder, folder) {
             return Ok(Some(conflict));
         }
-        let Holder::Remains(record) = holder else { return Ok(self.port_conflict(holder)) };
-        let marks = Marks::of(record);
-        let told_to_end = record.phase == Phase::Stopping && record.process.verified().is_some();
-        if told_to_end || marks.may_have_remains() {
-            self.clear(&marks)?;
+        if let Holder::Remains(record, after) = holder {
+            let told_to_end = record.phase == Phase::Stopping && record.process.verified().is_some();
+            let origin = Origin::of(record);
+            match told_to_end {
+                true => self.clear(&origin, None)?,
+                false => self.clear(&origin, Some(after.in_the_way()))?,
+            }
+            if let Some(conflict) = self.unclear(record, after)? {
+                return Ok(Some(conflict));
+            }
+            after.background().iter().for_each(|process| self.leaves(record, process));
         }
-        let conflict = self.port_conflict(holder);
-        let holds = conflict.as_ref().and_then(|conflict| conflict.awaited.as_ref());
-        let is_its = |process: &Identity| {
-            shows_cookie(process.pid, &marks.cookie)
-                || members::look(&marks).is_ok_and(|found| found.members.iter().any(|p| p.pid == process.pid))
-        };
-        if holds.is_none_or(|process| !is_its(process)) {
-            return Ok(conflict);
-        }
-        // A process that left the session belongs to a person, unless it holds the port.
-        self.clear(&marks)?;
         Ok(self.port_conflict(holder))
+    }
+
+    /// Names what goes on without the server, once for each process.
+    fn leaves(&mut self, record: &Record, process: &Process) {
+        if !self.left.contains(&process.into()) {
+            self.left.push(process.into());
+            let (pid, name) = (record.process.pid, &self.service.name);
+            say(&format!(
+                "left alone: {}, which pid {pid} left running; 'forerun stop {name}' before a start ends it",
+                port::describe(process.pid)
+            ));
+        }
     }
 
     fn port_conflict(&self, holder: &Holder) -> Option<Conflict> {
         place::port_conflict(self.service, holder, &self.host)
     }
 
-    /// Stops what is left of an instance.
-    fn clear(&mut self, marks: &Marks) -> Result<(), Error> {
-        let found = members::look(marks).map_err(unseen)?;
-        let Some(first) = found.members.first() else { return Ok(()) };
-        let what = match found.members.len() {
+    /// What has the port and may be the server of an instance whose main process has ended. It is left alone while it
+    /// is healthy. Where it is not, and stayed in main's session, it is ended.
+    fn unclear(&mut self, record: &Record, after: &After) -> Result<Option<Conflict>, Error> {
+        let unclear = after.unclear();
+        let Some(first) = unclear.first().copied() else { return Ok(None) };
+        let conflict = place::unclear_conflict(self.service, record, &first, &self.host);
+        if first.session != record.session || self.is_healthy()? {
+            return Ok(Some(conflict));
+        }
+        self.clear(&Origin::of(record), Some(unclear))?;
+        Ok(None)
+    }
+
+    /// Whether what answers is healthy, before the wait for it would be over.
+    fn is_healthy(&mut self) -> Result<bool, Error> {
+        let Some(probe) = readiness(self.service) else { return Ok(true) };
+        Ok(self.room().run_until(vec![Job::wait(probe)], None)?.remove(0).holds())
+    }
+
+    /// Ends what is left of an instance: these processes, or all.
+    fn clear(&mut self, origin: &Origin, only: Option<Vec<Process>>) -> Result<(), Error> {
+        let left = match &only {
+            Some(only) => only.clone(),
+            None => family::look(origin).map_err(unseen)?.members,
+        };
+        let Some(first) = left.first() else { return Ok(()) };
+        let what = match left.len() {
             1 => port::describe(first.pid),
             count => format!("{count} processes, the first is {}", port::describe(first.pid)),
         };
-        let message = format!("stopping what pid {} left behind: {what}", marks.main.pid);
+        let message = format!("stopping what pid {} left behind: {what}", origin.main.pid);
         say(&message);
-        self.stop(marks, Signalled::EndsTheWait, Some(&message)).map(drop)
+        self.stop(origin, only, Signalled::EndsTheWait, Some(&message)).map(drop)
     }
 
-    /// Stops all of an instance. If a process is left, that is an error.
-    fn stop(&mut self, marks: &Marks, signalled: Signalled, status: Option<&str>) -> Result<Stopped, Error> {
+    /// Stops all of an instance, or only these processes. If a process is left, that is an error.
+    fn stop(
+        &mut self,
+        origin: &Origin,
+        only: Option<Vec<Process>>,
+        signalled: Signalled,
+        status: Option<&str>,
+    ) -> Result<Stopped, Error> {
         let grace = match signalled {
             Signalled::EndsTheGrace => self.service.grace,
             Signalled::EndsTheWait => self.stop_grace,
         };
-        let stop = Stop { marks, grace, all: false, signalled, wake: &self.wake, signals: &self.signals };
+        let stop = Stop { origin, only, grace, all: false, signalled, wake: &self.wake, signals: &self.signals };
         let teller = &mut self.teller;
         let stopped = stop.run(|| {
             if let Some(status) = status {
@@ -169,6 +213,8 @@ impl Launch<'_> {
         let texts = |list: &[OsString]| list.iter().map(|s| Text::from(s.as_os_str())).collect();
         let (service, process) = (self.service, work.process);
         let starter = if work.phase == Phase::Starting { ourselves() } else { None };
+        // A server that executes its start script again has the children that it had.
+        let kept = self.before.as_ref().filter(|before| before.cookie == work.cookie);
         Record {
             version: Record::VERSION,
             name: service.name.clone(),
@@ -178,6 +224,14 @@ impl Launch<'_> {
             process: Identity::new(process, &self.host),
             starter: starter.map(|us| Identity::new(&us, &self.host)),
             sidecar: self.sidecar.clone(),
+            was: None,
+            launched: kept.map_or(self.launched, |kept| kept.launched),
+            before: kept.map_or_else(|| self.children.clone(), |kept| kept.before.clone()),
+            ready: work.ready,
+            trace: ExitWatch::new(process.pid).trace(),
+            ended: None,
+            own_group: None,
+            host: service.host.clone(),
             cookie: work.cookie.to_owned(),
             former: self.before.as_ref().map(|before| before.cookies_but(work.cookie)).unwrap_or_default(),
             mode: self.decision.mode.to_string(),
@@ -207,6 +261,8 @@ struct Work<'a> {
     /// The server's executable, once it is known.
     executable: Option<PathBuf>,
     log: Option<&'a Path>,
+    /// What was seen when it became ready.
+    ready: Option<Ready>,
 }
 
 /// What a wait for a lock listens to.

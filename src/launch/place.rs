@@ -4,10 +4,12 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::follow::{self, Eyes, Now};
 use crate::check::port::{self, Port};
 use crate::error::Error;
+use crate::instance::after::After;
+use crate::instance::family::{self, Origin};
 use crate::instance::identity::{Identity, Life};
-use crate::instance::members::{self, Marks};
 use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::Folder;
 use crate::instance::stop::Stopped;
@@ -29,29 +31,49 @@ pub enum Holder {
     Other(Box<Record>, &'static str),
     /// Whether its process still runs cannot be told.
     Unknown(Box<Record>, &'static str),
-    /// An instance whose main process has ended or was told to end. Some of its processes may be left.
-    Remains(Box<Record>),
+    /// An instance whose main process has ended or was told to end, and what it left.
+    Remains(Box<Record>, Box<After>),
 }
 
 /// Looks up who holds the service's name.
 ///
 /// # Errors
 /// A message, when the record cannot be read.
-pub fn holder(service: &Service, folder: &Folder, here: &Host) -> Result<Holder, String> {
-    let Some(record) = Record::read(folder, &service.name)? else { return Ok(Holder::Nobody) };
+pub fn holder(service: &Service, folder: &Folder, here: &Host, supervised: bool) -> Result<Holder, String> {
+    let Some(mut record) = Record::read(folder, &service.name)? else { return Ok(Holder::Nobody) };
+    let mut after = After::default();
+    if record.process.life(here) == Life::Dead && record.process.host == *here {
+        let eyes = Eyes::open().map_err(|e| format!("cannot look at the system's processes: {e}"))?;
+        match follow::now(&record, here, &eyes, supervised) {
+            Now::Same => {}
+            Now::Ended(left) => after = left,
+            Now::HandedOver(new) => {
+                let failed = |e| format!("cannot write the record in {}: {e}", quoted(&folder.path));
+                new.write(folder).map_err(failed)?;
+                record = *new;
+            }
+        }
+    }
     let life = record.process.life(here);
     let is_us = life == Life::Alive && record.process.pid == std::process::id() as i32;
     let same_boot = record.process.host == *here;
-    Ok(judge(service, Box::new(record), life, is_us, same_boot))
+    Ok(judge(service, Box::new(record), Box::new(after), life, is_us, same_boot))
 }
 
-fn judge(service: &Service, record: Box<Record>, life: Life, is_us: bool, same_boot: bool) -> Holder {
+fn judge(
+    service: &Service,
+    record: Box<Record>,
+    after: Box<After>,
+    life: Life,
+    is_us: bool,
+    same_boot: bool,
+) -> Holder {
     match life {
-        Life::Dead if same_boot => Holder::Remains(record),
+        Life::Dead if same_boot => Holder::Remains(record, after),
         Life::Dead => Holder::Nobody,
         Life::Unknown(why) => Holder::Unknown(record, why),
         Life::Alive if is_us => Holder::Ourselves(record),
-        Life::Alive if record.phase == Phase::Stopping => Holder::Remains(record),
+        Life::Alive if record.phase == Phase::Stopping => Holder::Remains(record, after),
         Life::Alive => match difference(service, &record) {
             Some(what) => Holder::Other(record, what),
             None => Holder::Instance(record),
@@ -114,7 +136,7 @@ impl Conflict {
 pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>) -> Option<Conflict> {
     let name = quoted(&service.name);
     match holder {
-        Holder::Nobody | Holder::Ourselves(_) | Holder::Remains(_) => None,
+        Holder::Nobody | Holder::Ourselves(_) | Holder::Remains(..) => None,
         Holder::Instance(record) => Some(Conflict {
             message: format!("the name {name} is held by {}; {}", describe(record), how_to(record, Verb::Stop)),
             kind: Kind::Instance(record.clone()),
@@ -143,6 +165,27 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
                 awaited: None,
             })
         }
+    }
+}
+
+/// The conflict with a process of an instance whose main process has ended: it has the port, and may be the server.
+pub fn unclear_conflict(service: &Service, record: &Record, process: &Process, here: &Host) -> Conflict {
+    let (name, who) = (quoted(&service.name), port::describe(process.pid));
+    let came = match process.session == record.session {
+        true => format!("{who}, which pid {} of {name} left when it ended", record.process.pid),
+        false => format!("{who}, which was started from {name} and left it for a session of its own"),
+    };
+    let what_to_do = match (process.session == record.session, supervisor::of(record)) {
+        (true, None) => format!("'forerun restart {}' takes its place", service.name),
+        _ => format!("stop it, or 'forerun stop {} --all'", service.name),
+    };
+    Conflict {
+        message: format!(
+            "port {} is held by {came}; {what_to_do}",
+            quoted(&service.port.unwrap_or_default().to_string())
+        ),
+        kind: Kind::Stranger,
+        awaited: Some(Identity::new(process, here)),
     }
 }
 
@@ -175,17 +218,17 @@ pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<
 }
 
 /// Describes the process that listens on the port of a running instance, if it does not belong to the instance.
-pub fn stranger(service: &Service, marks: &Marks) -> Option<String> {
+pub fn stranger(service: &Service, origin: &Origin) -> Option<String> {
     let mut members = None;
-    port::stranger(service.host.as_deref(), service.port?, Some(&marks.main), |pid| {
-        members.get_or_insert_with(|| members::look(marks).unwrap_or_default().members).iter().any(|p| p.pid == pid)
+    port::stranger(service.host.as_deref(), service.port?, Some(origin.main), |pid| {
+        members.get_or_insert_with(|| family::look(origin).unwrap_or_default()).has(pid)
     })
 }
 
 /// Whether a process belongs to our own instance: a worker of a server that executes itself again.
 fn is_of_us(holder: &Holder, pid: i32) -> bool {
     let Holder::Ourselves(record) = holder else { return false };
-    members::look(&Marks::of(record)).is_ok_and(|found| found.members.iter().any(|p| p.pid == pid))
+    family::look(&Origin::of(record)).is_ok_and(|family| family.has(pid))
 }
 
 /// Where an instance runs, in a few words.

@@ -9,8 +9,8 @@ use super::place::{self, Conflict, Kind};
 use super::{Launch, readiness};
 use crate::check::run::{Desk, Ended, Job, Observer, Progress, Run};
 use crate::error::Error;
+use crate::instance::family::Origin;
 use crate::instance::identity::Identity;
-use crate::instance::members::Marks;
 use crate::instance::record::Record;
 use crate::report::line::say;
 use crate::report::progress::Teller;
@@ -146,7 +146,7 @@ fn is_healthy(
     let mut observer = Repeats { teller: &mut launch.teller, status };
     let mut desk = Desk { wake: &launch.wake, signals: &launch.signals, observer: &mut observer };
     Ok(match run.wait(ends, &mut desk)? {
-        Ended::All => Some(run.progress()[0].holds() && place::stranger(launch.service, &Marks::of(record)).is_none()),
+        Ended::All => Some(run.progress()[0].holds() && place::stranger(launch.service, &Origin::of(record)).is_none()),
         Ended::Other => None,
     })
 }

@@ -68,6 +68,14 @@ pub struct State {
     pub descriptors: Option<(u64, Option<u64>)>,
     /// The number of its processes without the main process.
     pub workers: usize,
+    /// The pid of its main process before it handed over.
+    pub was: Option<i32>,
+    /// How its main process ended.
+    pub ended: Option<String>,
+    /// Processes of it that have the port, though its main process has ended.
+    pub serving: Vec<String>,
+    /// Processes of it that go on without its main process and have nothing to do with the port.
+    pub background: Vec<String>,
     /// The pid of its sidecar.
     pub sidecar: Option<i32>,
     /// Processes that left for a session of their own.
@@ -117,6 +125,10 @@ impl State {
             log: None,
             descriptors: None,
             workers: 0,
+            was: None,
+            ended: None,
+            serving: Vec::new(),
+            background: Vec::new(),
             sidecar: None,
             escaped: Vec::new(),
             stranger: None,
@@ -199,14 +211,22 @@ impl State {
         line("user", self.user.as_ref().map(one_line));
         if runs {
             line("url", self.url.as_ref().map(one_line));
-            line("pid", Some(format!("{}{workers}", self.pid)));
+            let was = self.was.map(|was| format!(" (was {was})")).unwrap_or_default();
+            line("pid", Some(format!("{}{was}{workers}", self.pid)));
             line("mode", Some(self.mode.clone()));
             line("under", self.supervisor.as_ref().map(|_| self.place()));
             line("uptime", self.uptime.map(uptime));
             line("fds", self.fds());
             line("watched", self.sidecar.map(|pid| format!("by the sidecar, pid {pid}")));
         } else if self.pid > 0 {
-            line("was", Some(format!("pid {}, {}", self.pid, self.place())));
+            let ended = self.ended.as_ref().map(|how| format!(", which {how}")).unwrap_or_default();
+            line("was", Some(format!("pid {}, {}{ended}", self.pid, self.place())));
+            for who in &self.serving {
+                line("serves", Some(format!("{who}, of this instance; its main process is gone")));
+            }
+            for who in &self.background {
+                line("left", Some(format!("{who}, which goes on without the server")));
+            }
             let left = counted(self.workers, "process", "processes");
             let left = format!("{left} of it; to stop it: forerun stop {}", self.name);
             line("left", (self.workers > 0).then_some(left));
@@ -256,6 +276,10 @@ impl State {
             "log": self.log.as_ref().map(|log| log.to_string_lossy()),
             "fds": self.descriptors.map(|(open, limit)| json!({ "open": open, "limit": limit })),
             "workers": self.workers,
+            "was_pid": self.was,
+            "ended": self.ended,
+            "served_by": self.serving,
+            "goes_on": self.background,
             "sidecar": self.sidecar,
             "left_alone": self.escaped,
             "stop": self.stop.as_ref().filter(|_| self.user.is_none()),

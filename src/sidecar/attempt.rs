@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::check::run::{Desk, Job, Observer, Progress, Run};
 use crate::check::{Context, Probe, port};
 use crate::error::Error;
-use crate::instance::members::{self, Marks};
+use crate::instance::family::{self, Origin};
 use crate::sys::{self, Errand, Wake};
 use crate::text::elapsed;
 
@@ -40,7 +40,8 @@ pub struct Attempter {
     /// The descriptor limits for commands that checks run.
     pub nofile: sys::Nofile,
     /// The server. Nobody else may answer on its host and port.
-    pub marks: Marks,
+    pub origin: Origin,
+    pub port: Option<u16>,
     pub host: Option<String>,
 }
 
@@ -84,9 +85,8 @@ impl Attempter {
     /// Describes the process that listens on the server's port, if that process was there before the server.
     fn stranger(&self) -> Option<String> {
         let mut members = None;
-        port::stranger(self.host.as_deref(), self.marks.port?, Some(&self.marks.main), |pid| {
-            let look = || members::look(&self.marks).unwrap_or_default().members;
-            members.get_or_insert_with(look).iter().any(|p| p.pid == pid)
+        port::stranger(self.host.as_deref(), self.port?, Some(self.origin.main), |pid| {
+            members.get_or_insert_with(|| family::look(&self.origin).unwrap_or_default()).has(pid)
         })
     }
 }

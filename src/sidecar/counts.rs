@@ -2,13 +2,13 @@
 //! Counts what a server can leak: descriptors, pseudo-terminals and processes. It also counts how much of the system's
 //! pool of pseudo-terminals is in use.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::leaks::{Gauge, Turn};
 use super::plan::Plan;
 use crate::check::port::describe;
-use crate::instance::members::descendants;
+use crate::instance::family::{Sight, look_at};
 use crate::report::fds::Breakdown;
 use crate::service::Share;
 use crate::sys;
@@ -54,7 +54,7 @@ impl Counts {
     }
 
     fn descriptors(&mut self, plan: &Plan, now: Duration) -> Option<Line> {
-        let pid = plan.main.pid;
+        let pid = plan.origin.main.pid;
         let Some((open, soft)) = sys::descriptor_count(pid) else {
             let told = std::mem::replace(&mut self.blind, true);
             let why = "this user may not count its descriptors; they are not watched";
@@ -69,7 +69,7 @@ impl Counts {
     }
 
     fn ptys(&mut self, plan: &Plan, now: Duration) -> Option<Line> {
-        let (count, most) = (sys::pty_masters(plan.main.pid).ok()?, plan.watch.max_ptys);
+        let (count, most) = (sys::pty_masters(plan.origin.main.pid).ok()?, plan.watch.max_ptys);
         let turn = self.ptys.look(count, Share::Count(most).is_crossed(count, None), now);
         let what = format!("{} (limit {most})", counted(count as usize, "pseudo-terminal", "pseudo-terminals"));
         line(turn, &what, self.ptys.growth(count), String::new)
@@ -77,16 +77,16 @@ impl Counts {
 
     fn processes(&mut self, plan: &Plan, now: Duration) -> Option<Line> {
         let table = sys::processes().ok()?;
-        let main = plan.main;
-        let led = |p: &&sys::Process| p.session == main.pid || p.group == main.pid;
-        let roots: HashSet<i32> = table.iter().filter(led).map(|p| p.pid).chain([main.pid]).collect();
-        let family = descendants(&table, roots);
-        let (count, most) = (family.len() as u64 - 1, plan.watch.max_processes);
+        let main = plan.origin.main.pid;
+        let family = look_at(&plan.origin, &table, &Sight::default());
+        let its_zombies = table.iter().filter(|p| p.zombie && family.has(p.parent));
+        let others: Vec<_> = family.all().chain(its_zombies).filter(|p| p.pid != main).collect();
+        let (count, most) = (others.len() as u64, plan.watch.max_processes);
         let turn = self.processes.look(count, Share::Count(most).is_crossed(count, None), now);
         let what = format!("{} (limit {most})", counted(count as usize, "process", "processes"));
         line(turn, &what, self.processes.growth(count), || {
             let mut names = BTreeMap::<String, usize>::new();
-            for process in table.iter().filter(|p| p.pid != main.pid && family.contains(&p.pid)) {
+            for process in others {
                 let name = match process.zombie {
                     true => "not reaped".to_owned(),
                     false => {

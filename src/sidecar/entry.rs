@@ -42,7 +42,7 @@ pub fn run(environment: &Environment) -> Result<(), Error> {
     // silenced.
     line::init(environment, plan.verbose, false);
     sys::set_name(c"forerun");
-    let watch = ExitWatch::new(plan.main.pid);
+    let watch = ExitWatch::new(plan.origin.main.pid);
     let wake = Wake::new().map(Arc::new);
     let identity = identity(&plan);
     let probe = plan.health.take().map(Health::probe).transpose();
@@ -65,12 +65,12 @@ pub fn run(environment: &Environment) -> Result<(), Error> {
 /// Our own identity as JSON. An error if the server is not the process that the plan names, or is our parent.
 fn identity(plan: &Plan) -> Result<String, String> {
     let us = sys::process(std::process::id() as i32).ok_or("its own start time cannot be read")?;
-    if us.parent == plan.main.pid {
+    if us.parent == plan.origin.main.pid {
         return Err(
             "the server would become its parent, because the server adopts orphans (it is a subreaper)".to_owned()
         );
     }
-    if sys::process(plan.main.pid).is_none_or(|main| main.start != plan.main.start) {
+    if sys::process(plan.origin.main.pid).is_none_or(|main| main.start != plan.origin.main.start) {
         return Err("the server has ended already".to_owned());
     }
     let host = sys::host().map_err(|e| e.to_string())?;

@@ -10,20 +10,19 @@ use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderName, HeaderValue};
 
 use crate::check::{Check, Expectation, Probe};
-use crate::instance::members::Marks;
+use crate::instance::family::Origin;
 use crate::instance::record::Text;
 use crate::report::notify::Manager;
 use crate::service::Watch;
-use crate::sys::{Nofile, Process};
+use crate::sys::Nofile;
 
 /// Everything that a sidecar needs. The plan is sent through a socket, never on a command line, because headers may be
 /// secrets.
 #[derive(Serialize, Deserialize)]
 pub struct Plan {
     pub name: String,
-    /// The server process, as it is before the exec.
-    pub main: Process,
-    pub cookie: String,
+    /// What proves that a process is of the instance.
+    pub origin: Origin,
     /// The folder that holds the state folders of all services.
     pub state: Option<Text>,
     pub port: Option<u16>,
@@ -122,10 +121,5 @@ impl Plan {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes)?;
         Ok(serde_json::from_slice(&bytes)?)
-    }
-
-    /// What identifies the processes of the instance.
-    pub fn marks(&self, executable: Option<std::path::PathBuf>) -> Marks {
-        Marks { main: self.main, cookie: self.cookie.clone(), former: Vec::new(), executable, port: self.port }
     }
 }

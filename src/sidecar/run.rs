@@ -59,8 +59,6 @@ pub struct Sidecar {
     counts: Option<Counts>,
     next_look: Duration,
     access: Option<Question>,
-    /// The server's executable. It identifies processes that the server leaves behind.
-    executable: Option<PathBuf>,
 }
 
 impl Sidecar {
@@ -94,7 +92,8 @@ impl Sidecar {
                 probe,
                 context,
                 nofile: plan.checks_nofile,
-                marks: plan.marks(None),
+                origin: plan.origin.clone(),
+                port: plan.port,
                 host: plan.host.clone(),
             }),
             judge: Judge::new(plan.watch.unhealthy_after, plan.watch.grace),
@@ -107,7 +106,6 @@ impl Sidecar {
             counts: plan.watches.then(Counts::default),
             next_look: interval,
             access: unit.and_then(|(unit, of_user)| access::ask(unit, *of_user, Duration::ZERO).ok()),
-            executable: None,
             manager,
             plan,
         }
@@ -191,7 +189,6 @@ impl Sidecar {
     fn take_outcome(&mut self, now: Duration) {
         let Some(attempt) = self.attempt.take() else { return };
         let outcome = attempt.outcome(now);
-        self.executable = sys::executable(self.plan.main.pid).or(self.executable.take());
         match &outcome {
             Outcome::Unknown(why) => self.cannot_attempt(why, now),
             _ => self.is_blind = false,
@@ -372,7 +369,7 @@ impl Sidecar {
 
     /// Ends the server so that its supervisor restarts it.
     fn end(&mut self, why: &str) {
-        let (name, pid) = (quoted(&self.plan.name), self.plan.main.pid);
+        let (name, pid) = (quoted(&self.plan.name), self.plan.origin.main.pid);
         log::warn!("ending {name}, pid {pid}: {why}; its supervisor starts it again");
         self.tell_status(&format!("ending: {why}"));
         let is_systemd = self.plan.manager.as_ref().is_some_and(|speaks| speaks.is_systemd);
@@ -390,9 +387,9 @@ impl Sidecar {
 
     /// Stops all processes of the instance.
     fn stop(&self) {
-        let marks = self.plan.marks(self.executable.clone());
         let stop = Stop {
-            marks: &marks,
+            origin: &self.plan.origin,
+            only: None,
             grace: self.plan.grace,
             all: false,
             signalled: Signalled::EndsTheWait,
@@ -402,7 +399,7 @@ impl Sidecar {
         match stop.run(|| ()) {
             Ok(stopped) if stopped.count > 0 => {
                 let what = counted(stopped.count, "process", "processes");
-                say(&format!("stopped {what} of {}, pid {}", quoted(&self.plan.name), self.plan.main.pid));
+                say(&format!("stopped {what} of {}, pid {}", quoted(&self.plan.name), self.plan.origin.main.pid));
             }
             Ok(_) => {}
             Err(e) => log::warn!("cannot stop what is left of {}: {e}", quoted(&self.plan.name)),
@@ -424,7 +421,7 @@ impl Sidecar {
         let us = nix::unistd::geteuid().as_raw();
         let folder = root.and_then(|root| Folder::existing(&root, &self.plan.name, us).ok().flatten());
         let record = folder.and_then(|folder| Record::look(&folder, &self.plan.name).ok().flatten());
-        record.is_some_and(|record| record.phase == Phase::Stopping && record.cookie == self.plan.cookie)
+        record.is_some_and(|record| record.phase == Phase::Stopping && record.cookie == self.plan.origin.cookie)
     }
 
     fn leave(self) {

@@ -14,6 +14,7 @@ use super::WORD;
 use super::plan::{Health, Plan, Speaks};
 use crate::check::Context;
 use crate::environment::{COOKIE, Environment};
+use crate::instance::family::Origin;
 use crate::instance::identity::Identity;
 use crate::instance::record::Text;
 use crate::instance::supervisor::unit_of_cgroup;
@@ -21,7 +22,7 @@ use crate::mode::Decision;
 use crate::report::line;
 use crate::report::notify::Manager;
 use crate::service::{Service, Speaker};
-use crate::sys::{self, Beside, Process};
+use crate::sys::{self, Beside};
 use crate::text::one_line;
 
 /// How long a new sidecar may take to answer.
@@ -84,19 +85,18 @@ impl<'a> Role<'a> {
     }
 }
 
-/// Starts the sidecar of `main`, which is this process or its child, and waits until the sidecar is there.
+/// Starts the sidecar of a server, which is this process or the launcher's child, and waits until the sidecar is there.
 ///
 /// # Errors
 /// The reason why there is no sidecar.
 pub fn start(
     role: &Role,
-    main: &Process,
-    cookie: &str,
+    origin: Origin,
     context: &Context,
     state: Option<&Path>,
     stderr: BorrowedFd,
 ) -> Result<Identity, String> {
-    if main.pid == 1 {
+    if origin.main.pid == 1 {
         return Err(
             "as pid 1 the server would become its parent; run the container with an init (docker --init)".into()
         );
@@ -110,8 +110,7 @@ pub fn start(
     let (verbose, _) = line::loudness();
     let plan = Plan {
         name: service.name.clone(),
-        main: *main,
-        cookie: cookie.to_owned(),
+        origin,
         state: state.map(|root| Text::from(root.as_os_str())),
         port: service.port,
         host: service.host.clone(),
@@ -133,7 +132,7 @@ pub fn start(
 fn spawn(plan: &Plan, environment: &Environment, stderr: BorrowedFd) -> Result<Identity, String> {
     let failed = |e: std::io::Error| e.to_string();
     let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
-    let args = ["forerun".into(), WORD.into(), OsString::from(&plan.name), plan.main.pid.to_string().into()];
+    let args = ["forerun".into(), WORD.into(), OsString::from(&plan.name), plan.origin.main.pid.to_string().into()];
     // An entry without `=` may come from a server that overwrote its environment. The environment of a sidecar must be
     // recognisable as whole, so it gets only real pairs.
     let pairs = environment.without(&[COOKIE]);

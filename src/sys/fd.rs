@@ -63,6 +63,20 @@ pub fn close_on_exec_from(first: i32) {
     (first..limits::open_max().min(MOST)).for_each(close_on_exec);
 }
 
+/// Closes all descriptors from `first` on but two. Safe after fork.
+pub fn close_from_but(first: i32, mut keep: [i32; 2]) {
+    keep.sort_unstable();
+    let ends = [keep[0] - 1, keep[1] - 1, i32::MAX];
+    for (from, to) in [first, keep[0] + 1, keep[1] + 1].into_iter().zip(ends).filter(|(from, to)| from <= to) {
+        if !os::close_range(from, to) {
+            for number in from..=to.min(limits::open_max().min(MOST)) {
+                // SAFETY: whoever calls this uses none of them again; one that is not open is answered with EBADF.
+                unsafe { libc::close(number) };
+            }
+        }
+    }
+}
+
 /// Marks an inherited descriptor as close-on-exec.
 pub fn close_on_exec(number: i32) {
     // SAFETY: sets a flag; a number that is not open is answered with EBADF.

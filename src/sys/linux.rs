@@ -22,13 +22,16 @@ use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
 use procfs::process::{FDTarget, Stat};
 use socket2::{SockAddr, Socket};
 
-use super::process::{Host, Listener, Process};
+use super::process::{Host, Listener, Process, Waited};
 
 #[path = "descriptors.rs"]
 mod descriptors;
+#[path = "ending.rs"]
+mod ending;
 #[path = "listening.rs"]
 mod listening;
 pub use descriptors::{descriptors, pty_masters};
+pub use ending::end_of;
 pub use listening::Listening;
 
 /// The folder that lists the descriptors of this process.
@@ -87,7 +90,24 @@ pub fn look_up(pid: i32) -> io::Result<Option<Process>> {
         start: stat.starttime,
         // If only the first thread has ended (pthread_exit(3)), the others go on and the process is no zombie.
         zombie: matches!(stat.state, 'Z' | 'X') && stat.num_threads <= 1,
+        forked: stat.flags & FORKNOEXEC != 0,
+        terminal: stat.tty_nr != 0,
+        stack: stat.startstack,
     }))
+}
+
+/// The flag of a process that was forked and has executed nothing since (PF_FORKNOEXEC of include/linux/sched.h).
+const FORKNOEXEC: u32 = 0x40;
+/// The flag of a process whose addresses are not random (personality(2)).
+const NO_RANDOM_ADDRESSES: u32 = 0x0004_0000;
+
+/// Whether the stack of a process begins at a random address, so that it identifies what the process executed.
+pub fn has_random_stack(pid: i32) -> bool {
+    let text = |path: &str| read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let is_on = text("/proc/sys/kernel/randomize_va_space").is_some_and(|text| text.trim() != "0");
+    let personality = text(&format!("/proc/{pid}/personality"));
+    let personality = personality.and_then(|text| u32::from_str_radix(text.trim(), 16).ok());
+    is_on && personality.is_some_and(|flags| flags & NO_RANDOM_ADDRESSES == 0)
 }
 
 /// The number of bytes that the kernel keeps of a process name.
@@ -113,11 +133,6 @@ pub fn command_line(pid: i32) -> Option<Vec<OsString>> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
     Some(bytes.split(|&b| b == 0).map(|a| OsString::from_vec(a.to_vec())).collect())
-}
-
-/// Whether a process was started with this entry in its environment and still shows it.
-pub fn has_entry(pid: i32, entry: &[u8]) -> bool {
-    read(&format!("/proc/{pid}/environ")).is_ok_and(|bytes| bytes.split(|&b| b == 0).any(|e| e == entry))
 }
 
 /// The environment that a process was started with, as far as it shows it. A server may have overwritten it.
@@ -157,6 +172,14 @@ pub fn age(start: u64) -> Option<Duration> {
     Some(Duration::from(now).saturating_sub(started))
 }
 
+/// The start time that a process would have that started now.
+pub fn start_now() -> Option<u64> {
+    // SAFETY: takes an integer and returns one.
+    let ticks = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok()?;
+    let now = Duration::from(nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?);
+    Some(now.as_secs() * ticks + u64::from(now.subsec_nanos()) * ticks / 1_000_000_000)
+}
+
 /// The number of open descriptors of a process, and its soft limit.
 pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
     let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64;
@@ -167,7 +190,12 @@ pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
 
 /// The path of our control group, as systemd names it.
 pub fn cgroup() -> Option<String> {
-    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
+    cgroup_of(std::process::id() as i32)
+}
+
+/// The path of a process's control group, as systemd names it.
+pub fn cgroup_of(pid: i32) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let path = |prefix: &str| text.lines().find_map(|l| l.split_once(prefix).map(|(_, path)| path));
     path("::").filter(|p| *p != "/").or_else(|| path(":name=systemd:")).map(str::to_owned)
 }
@@ -203,14 +231,6 @@ impl Sockets {
         });
         Ok(listeners.collect())
     }
-}
-
-/// Whether a process holds a socket that listens on a TCP port.
-///
-/// # Errors
-/// As [`Sockets::listeners`].
-pub fn listens(pid: i32, port: u16) -> io::Result<bool> {
-    Ok(sockets_on(port)?.into_iter().any(|(_, inode)| holds(pid, inode)))
 }
 
 /// Whether any socket listens on a TCP port. Does not search for the owner, which would look into all processes.
@@ -287,6 +307,23 @@ pub fn pids() -> io::Result<Vec<i32>> {
     Ok(pids)
 }
 
+/// The children of this process.
+///
+/// # Errors
+/// As [`processes`].
+pub fn children() -> io::Result<Vec<Process>> {
+    let us = std::process::id();
+    match read(&format!("/proc/self/task/{us}/children")) {
+        Ok(bytes) => {
+            let pids =
+                bytes.split(|b| b.is_ascii_whitespace()).filter_map(|pid| std::str::from_utf8(pid).ok()?.parse().ok());
+            pids.filter_map(|pid| look_up(pid).transpose()).collect()
+        }
+        // A kernel without CONFIG_PROC_CHILDREN.
+        Err(_) => Ok(processes()?.into_iter().filter(|p| p.parent == us as i32).collect()),
+    }
+}
+
 /// All processes that we can see.
 ///
 /// # Errors
@@ -323,6 +360,16 @@ impl ExitWatch {
     /// A descriptor that is readable once the process has ended.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().or(self.stand_in.as_ref()).map(AsFd::as_fd)
+    }
+
+    /// The number by which [`end_of`] finds the process after its end. 0 where the kernel has none.
+    pub fn trace(&self) -> u64 {
+        self.pidfd.as_ref().map_or(0, |fd| ending::trace_of(fd.as_fd()))
+    }
+
+    /// How the process ended. `None` where its parent has not reaped it yet, and where the kernel does not tell.
+    pub fn how_it_ended(&self) -> Option<Waited> {
+        ending::how(self.pidfd.as_ref()?.as_fd())
     }
 
     /// Sends a signal. A process that has ended gets none, even if another process has its pid now.
@@ -365,6 +412,12 @@ pub fn close_range_on_exec(first: i32) -> bool {
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == 0 }
 }
 
+/// Closes a range of descriptors. False before Linux 5.9.
+pub fn close_range(first: i32, last: i32) -> bool {
+    // SAFETY: close_range takes three integers; the caller uses none of these descriptors again.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) == 0 }
+}
+
 /// The number of descriptors that the kernel allows for any process, whatever its limits are.
 pub fn most_descriptors() -> Option<u64> {
     number("/proc/sys/fs/nr_open").ok()
@@ -378,11 +431,10 @@ pub fn ptys() -> io::Result<(u64, u64)> {
     Ok((number("/proc/sys/kernel/pty/nr")?, number("/proc/sys/kernel/pty/max")?))
 }
 
-/// Makes this process the parent of orphans among its descendants. A server that puts itself into the background while
-/// we wait is then still found. Children do not inherit this. False if refused.
-pub fn set_subreaper() -> bool {
+/// Makes this process the parent of orphans among its descendants. Children do not inherit this.
+pub fn set_subreaper() {
     // SAFETY: prctl with this option takes one integer and changes only this process's attribute.
-    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 }
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
 }
 
 /// Makes the kernel tell this child to end when we end.

@@ -17,7 +17,7 @@ use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use socket2::{SockAddr, Socket};
 
 use super::descriptor::{Descriptor, Kind};
-use super::process::{Host, Listener, Process, process};
+use super::process::{Host, Listener, Process, Waited, process};
 
 /// The folder that lists the descriptors of this process.
 pub const DESCRIPTORS: &str = "/dev/fd";
@@ -48,14 +48,21 @@ fn machine() -> String {
 struct KinfoProc {
     start: libc::timeval,
     _pointers: [u64; 2],
-    _flags: i32,
+    flags: i32,
     status: i8,
     pid: i32,
     _process: [u8; 516],
     parent: i32,
     group: i32,
-    _rest: [u8; 80],
+    _jobs: i32,
+    terminal: i32,
+    _rest: [u8; 72],
 }
+
+/// The flag of a process that has executed a program (P_EXEC of sys/proc.h).
+const EXECUTED: i32 = 0x4000;
+/// The number of no terminal (NODEV of sys/param.h).
+const NO_DEVICE: i32 = -1;
 
 const _: () = assert!(
     size_of::<KinfoProc>() == 648
@@ -63,6 +70,8 @@ const _: () = assert!(
         && offset_of!(KinfoProc, pid) == 40
         && offset_of!(KinfoProc, parent) == 560
         && offset_of!(KinfoProc, group) == 564
+        && offset_of!(KinfoProc, flags) == 32
+        && offset_of!(KinfoProc, terminal) == 572
 );
 
 impl KinfoProc {
@@ -75,8 +84,16 @@ impl KinfoProc {
             session: unsafe { libc::getsid(self.pid) },
             start: self.start.tv_sec as u64 * 1_000_000 + self.start.tv_usec as u64,
             zombie: self.status as u32 == libc::SZOMB,
+            forked: self.flags & EXECUTED == 0,
+            terminal: self.terminal != NO_DEVICE,
+            stack: 0,
         }
     }
+}
+
+/// Whether the stack of a process identifies what it executed. macOS does not show it.
+pub fn has_random_stack(_pid: i32) -> bool {
+    false
 }
 
 /// The process with this pid, if it exists. libproc is not used, because PROC_PIDTBSDINFO returns nothing for zombies
@@ -104,6 +121,15 @@ pub fn processes() -> io::Result<Vec<Process>> {
             table => return Ok(table?.iter().filter(|p| p.pid > 0).map(KinfoProc::process).collect()),
         }
     }
+}
+
+/// The children of this process.
+///
+/// # Errors
+/// As [`processes`].
+pub fn children() -> io::Result<Vec<Process>> {
+    let us = std::process::id() as i32;
+    Ok(processes()?.into_iter().filter(|p| p.parent == us).collect())
 }
 
 /// More processes than macOS ever runs.
@@ -158,11 +184,6 @@ pub fn process_name(pid: i32) -> Option<String> {
 /// The arguments of a process, as far as it shows them.
 pub fn command_line(pid: i32) -> Option<Vec<OsString>> {
     arguments_and_environment(pid).map(|(arguments, _)| arguments)
-}
-
-/// Whether a process was started with this entry in its environment and still shows it.
-pub fn has_entry(pid: i32, entry: &[u8]) -> bool {
-    environment_of(pid).is_some_and(|entries| entries.iter().any(|e| e.as_bytes() == entry))
 }
 
 /// The environment that a process was started with, as far as it shows it.
@@ -230,6 +251,16 @@ pub fn file_of(descriptor: BorrowedFd) -> Option<PathBuf> {
 pub fn age(start: u64) -> Option<Duration> {
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().ok()?;
     Some(now.saturating_sub(Duration::from_micros(start)))
+}
+
+/// The start time that a process would have that started now.
+pub fn start_now() -> Option<u64> {
+    Some(std::time::SystemTime::UNIX_EPOCH.elapsed().ok()?.as_micros() as u64)
+}
+
+/// How the process ended that had this trace. macOS keeps nothing of a process that was reaped.
+pub fn end_of(_trace: u64) -> Option<Waited> {
+    None
 }
 
 /// The number of open descriptors of a process. macOS does not tell another process's limit.
@@ -328,6 +359,11 @@ pub fn cgroup() -> Option<String> {
     None
 }
 
+/// macOS has no control groups.
+pub fn cgroup_of(_pid: i32) -> Option<String> {
+    None
+}
+
 /// The sockets that listen on a TCP port, of the processes that we may look into.
 ///
 /// # Errors
@@ -370,14 +406,6 @@ fn listening() -> io::Result<Vec<(IpAddr, u16, i32)>> {
     Ok(listening.map(|l| (l.socket.ip(), l.socket.port(), l.process.pid as i32)).collect())
 }
 
-/// Whether a process holds a socket that listens on a TCP port.
-///
-/// # Errors
-/// As [`listeners`].
-pub fn listens(pid: i32, port: u16) -> io::Result<bool> {
-    Ok(listeners(port, &[])?.iter().any(|listener| listener.owners.contains(&pid)))
-}
-
 /// The TCP addresses that these processes listen on. Processes that we may not look into are left out.
 pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
     let all = listening().unwrap_or_default().into_iter();
@@ -399,13 +427,16 @@ pub struct ExitWatch {
     queue: Option<Kqueue>,
 }
 
+fn event_of(number: usize, filter: EventFilter, what: FilterFlag) -> KEvent {
+    KEvent::new(number, filter, EvFlags::EV_ADD | EvFlags::EV_ONESHOT, what, 0, 0)
+}
+
 impl ExitWatch {
     /// Watches `pid`, which must be alive or an unreaped child.
     pub fn new(pid: i32) -> Self {
-        let event =
-            |number, filter, what| KEvent::new(number, filter, EvFlags::EV_ADD | EvFlags::EV_ONESHOT, what, 0, 0);
-        let exit = event(pid as usize, EventFilter::EVFILT_PROC, FilterFlag::NOTE_EXIT);
-        let now = event(0, EventFilter::EVFILT_USER, FilterFlag::NOTE_TRIGGER);
+        let exit = FilterFlag::NOTE_EXIT | FilterFlag::NOTE_EXITSTATUS;
+        let exit = event_of(pid as usize, EventFilter::EVFILT_PROC, exit);
+        let now = event_of(0, EventFilter::EVFILT_USER, FilterFlag::NOTE_TRIGGER);
         let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let queue = Kqueue::new().ok().filter(|queue| match queue.kevent(&[exit], &mut [], Some(zero)) {
             // The process has ended. The kernel gives the same answer for an unreaped child.
@@ -418,6 +449,23 @@ impl ExitWatch {
     /// A descriptor that is readable once the process has ended.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.queue.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The number by which [`end_of`] finds the process after its end: macOS has none.
+    pub fn trace(&self) -> u64 {
+        0
+    }
+
+    /// How the process ended, once. `None` where the kernel does not tell (another user's process).
+    pub fn how_it_ended(&self) -> Option<Waited> {
+        let none = event_of(0, EventFilter::EVFILT_USER, FilterFlag::empty());
+        let mut events = [none];
+        let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let count = self.queue.as_ref()?.kevent(&[], &mut events, Some(zero)).ok()?;
+        let told = count == 1
+            && events[0].filter() == Ok(EventFilter::EVFILT_PROC)
+            && events[0].fflags().contains(FilterFlag::NOTE_EXITSTATUS);
+        told.then(|| Waited::of(events[0].data() as i32))
     }
 
     /// Sends a signal to the process that existed when the watch began. macOS has no pidfds, so the process is looked
@@ -442,6 +490,11 @@ pub fn close_range_on_exec(_first: i32) -> bool {
     false
 }
 
+/// macOS cannot close a range of descriptors.
+pub fn close_range(_first: i32, _last: i32) -> bool {
+    false
+}
+
 /// The number of descriptors that a process can have open. The kernel clamps a higher soft limit.
 pub fn most_descriptors() -> Option<u64> {
     number(c"kern.maxfilesperproc")
@@ -463,9 +516,7 @@ pub fn ptys() -> io::Result<(u64, u64)> {
 }
 
 /// macOS gives every orphan to launchd.
-pub fn set_subreaper() -> bool {
-    false
-}
+pub fn set_subreaper() {}
 
 /// macOS cannot tell a child that its parent ended. The child ends when its work is done.
 pub fn end_with_parent() {}

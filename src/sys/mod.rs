@@ -7,6 +7,7 @@ mod descriptor;
 mod entry;
 mod exec;
 mod fd;
+mod launcher;
 mod limits;
 mod pipe;
 mod process;
@@ -25,22 +26,21 @@ compile_error!("forerun knows Linux and macOS");
 
 pub use descriptor::{Descriptor, Kind};
 pub use entry::Started;
-pub use exec::{Detached, become_command, fork_into_own_session, group_command, hold_detached};
+pub use exec::{become_command, fork_into_own_session, group_command};
 pub use fd::{
     close_on_exec, close_on_exec_from, inherits_listener, is_inheritable, open_descriptors, stderr_is_journal,
     try_lock, write_ready,
 };
+pub use launcher::{Detached, Launched, hold_detached};
 pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use os::{
-    ExitWatch, Listening, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, command_line, connect, descriptor_count,
-    descriptors, environment_of, exchange, executable, file_of, has_entry, host, is_listened_on, listeners, listens,
-    listens_on, look_up, own_executable, process_name, processes, pty_masters, ptys, set_name, set_subreaper,
-    working_directory,
+    ExitWatch, Listening, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, cgroup_of, children, command_line, connect,
+    descriptor_count, descriptors, end_of, environment_of, exchange, executable, file_of, has_random_stack, host,
+    is_listened_on, listeners, listens_on, look_up, own_executable, process_name, processes, pty_masters, ptys,
+    set_name, start_now, working_directory,
 };
 pub use pipe::{Cancel, Wake, Woken, blocking_pipe, wait_readable};
-pub use process::{
-    Host, Listener, Process, Waited, in_session_or_group, kill_group, most_ptys, process, reap_group, wait_for,
-};
+pub use process::{Host, Listener, Process, Seen, Waited, kill_group, most_ptys, process, reap_group, wait_for};
 pub use signal::{Caught, Dispositions, catch_signals, die_of};
 pub use spawn::{Beside, Errand, take_stdin};
 pub use terminal::{Account, accounts, has_controlling_terminal, home_directory};

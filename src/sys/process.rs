@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, getpgid, getsid};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 
 use super::os;
 
 /// An entry of the process table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Process {
     pub pid: i32,
     pub parent: i32,
@@ -21,6 +21,29 @@ pub struct Process {
     pub start: u64,
     /// The process has ended, but its parent has not reaped it yet.
     pub zombie: bool,
+    /// It was forked and has executed no program since (PF_FORKNOEXEC; P_EXEC on macOS). Everybody may see this.
+    #[serde(default)]
+    pub forked: bool,
+    /// It has a controlling terminal.
+    #[serde(default)]
+    pub terminal: bool,
+    /// Where its stack begins (Linux): the same for all forks of one executed program, and another for each execution.
+    /// 0 where we may not see it.
+    #[serde(default)]
+    pub stack: u64,
+}
+
+/// One process, which no other can be taken for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Seen {
+    pub pid: i32,
+    pub start: u64,
+}
+
+impl From<&Process> for Seen {
+    fn from(process: &Process) -> Self {
+        Seen { pid: process.pid, start: process.start }
+    }
 }
 
 /// The scope in which a pid identifies a process.
@@ -54,19 +77,6 @@ pub fn process(pid: i32) -> Option<Process> {
     os::look_up(pid).ok().flatten()
 }
 
-/// The pids in a session or a process group. Does not look into each process, so it is cheap.
-///
-/// # Errors
-/// As [`processes`].
-pub fn in_session_or_group(session: i32, group: Option<i32>) -> io::Result<Vec<i32>> {
-    let is_in = |&pid: &i32| {
-        let number = Some(Pid::from_raw(pid));
-        getsid(number).is_ok_and(|s| s.as_raw() == session)
-            || (group.is_some() && getpgid(number).is_ok_and(|g| Some(g.as_raw()) == group))
-    };
-    Ok(os::pids()?.into_iter().filter(is_in).collect())
-}
-
 /// The process that holds the most pseudo-terminals, among those that we may look into, and how many it holds.
 pub fn most_ptys() -> Option<(i32, u64)> {
     let held = |pid: i32| os::pty_masters(pid).ok().filter(|&count| count > 0).map(|count| (pid, count));
@@ -74,17 +84,33 @@ pub fn most_ptys() -> Option<(i32, u64)> {
 }
 
 /// The state of a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Waited {
     Running,
     Exited(i32),
-    Killed { signal: i32, core: bool },
+    Killed {
+        signal: i32,
+        core: bool,
+    },
+    /// It has ended, and nobody saw how.
+    Unseen,
+}
+
+impl Waited {
+    /// What a status of waitpid(2) says of a child that has ended. (The type of nix knows no real-time signals.)
+    pub fn of(status: i32) -> Self {
+        match libc::WIFSIGNALED(status) {
+            true => Waited::Killed { signal: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) },
+            false => Waited::Exited(libc::WEXITSTATUS(status)),
+        }
+    }
 }
 
 impl std::fmt::Display for Waited {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match *self {
             Waited::Running => f.write_str("is still running"),
+            Waited::Unseen => f.write_str("ended"),
             Waited::Exited(status) => write!(f, "exited with status {status}"),
             Waited::Killed { signal, core } => {
                 match Signal::try_from(signal) {
@@ -102,10 +128,12 @@ impl std::fmt::Display for Waited {
 /// # Errors
 /// `ECHILD` when the process is not our child, or was reaped already.
 pub fn wait_for(child: i32) -> io::Result<Waited> {
-    match waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG))? {
-        WaitStatus::Exited(_, status) => Ok(Waited::Exited(status)),
-        WaitStatus::Signaled(_, signal, core) => Ok(Waited::Killed { signal: signal as i32, core }),
-        _ => Ok(Waited::Running),
+    let mut status = 0;
+    // SAFETY: `status` is ours and outlives the call.
+    match unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Waited::Running),
+        _ => Ok(Waited::of(status)),
     }
 }
 
@@ -121,5 +149,17 @@ pub fn reap_group(group: i32) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_status_is_read_as_wait_does() {
+        assert_eq!(Waited::of(0x700), Waited::Exited(7));
+        assert_eq!(Waited::of(9), Waited::Killed { signal: 9, core: false });
+        assert_eq!(Waited::of(0x8b), Waited::Killed { signal: 11, core: true });
     }
 }

@@ -174,6 +174,11 @@ fn reap_all() {
     while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
 }
 
+/// Handles a signal from now on. Safe between fork and exec, for a handler that is async-signal-safe.
+pub fn handle(signal: Signal, handler: extern "C" fn(i32)) {
+    set(signal, SigHandler::Handler(handler));
+}
+
 fn set(signal: Signal, handler: SigHandler) -> Option<SigAction> {
     // SA_RESTART lets reads go on. It does not apply to poll(2), by which forerun waits (signal(7)).
     let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());

@@ -115,7 +115,10 @@ impl Control<'_> {
 }
 
 /// Runs a command to its end. Kills it at its limit.
-fn said_by(command: &mut Command, limit: Option<Duration>) -> io::Result<Answer> {
+///
+/// # Errors
+/// When it cannot be executed, and `TimedOut`.
+pub fn said_by(command: &mut Command, limit: Option<Duration>) -> io::Result<Answer> {
     let begun = Instant::now();
     // The process group lets us kill the command's own children with it.
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;

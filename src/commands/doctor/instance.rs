@@ -9,8 +9,8 @@ use nix::unistd::{User, geteuid};
 
 use crate::check::port::{self, Port};
 use crate::commands::homes;
+use crate::instance::family::{self, Origin};
 use crate::instance::identity::Life;
-use crate::instance::members::{self, Marks};
 use crate::instance::record::{Record, Unreadable};
 use crate::instance::state::{self, Folder};
 use crate::launch::place;
@@ -79,9 +79,9 @@ impl<'a> Instance<'a> {
                 Finding::warning("instance", message, format!("if it no longer runs: forerun stop {name}"))
             }
             Life::Dead => {
-                let marks = Marks::of(record);
+                let origin = Origin::of(record);
                 let here = record.process.host == self.host;
-                let left = if here { members::look(&marks).unwrap_or_default().members } else { Vec::new() };
+                let left = if here { family::look(&origin).unwrap_or_default().members } else { Vec::new() };
                 let pid = record.process.pid;
                 match left.first() {
                     Some(first) => {
@@ -109,8 +109,8 @@ impl<'a> Instance<'a> {
         let service = self.service;
         let number = service.port?;
         let is_its = |pid: i32| {
-            let found = self.record().and_then(|record| members::look(&Marks::of(record)).ok());
-            found.is_some_and(|found| found.members.iter().any(|process| process.pid == pid)) || descends(pid, served)
+            let found = self.record().and_then(|record| family::look(&Origin::of(record)).ok());
+            found.is_some_and(|family| family.has(pid)) || descends(pid, served)
         };
         Some(match port::guard(service.host.as_deref(), number) {
             Port::Free => Finding::ok("port", format!("{number} is free")),

@@ -11,8 +11,8 @@ use super::{lock, record_in, recorded};
 use crate::check::port;
 use crate::cli::{Kind, Options};
 use crate::error::Error;
+use crate::instance::family::{self, Origin};
 use crate::instance::identity::Life;
-use crate::instance::members::{self, Marks};
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
 use crate::instance::supervisor::{self, Verb};
@@ -123,7 +123,7 @@ fn what_runs_all_the_same(found: &Found, site: &Site) -> Result<(), Error> {
 fn warn_of_remains(found: &Found, site: &Site) {
     let name = &found.name;
     let Some((record, Life::Dead)) = record(found, site) else { return };
-    let left = members::look(&Marks::of(&record)).unwrap_or_default().members;
+    let left = family::look(&Origin::of(&record)).unwrap_or_default().members;
     if let Some(first) = left.first() {
         let count = counted(left.len(), "process", "processes");
         log::warn!(

@@ -13,8 +13,8 @@ use crate::check::{Context, port};
 use crate::commands::new_wake;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::family::{self, Origin};
 use crate::instance::identity::Life;
-use crate::instance::members::{self, Marks};
 use crate::instance::record::Record;
 use crate::launch::readiness;
 use crate::report::line::say;
@@ -132,9 +132,8 @@ impl Proof<'_> {
     fn stranger(&self, pid: i32) -> Option<String> {
         let service = self.draft.service;
         let main = sys::process(pid)?;
-        let family = self.recorded().and_then(|record| members::look(&Marks::of(&record)).ok()).unwrap_or_default();
-        let is_its = |pid| family.members.iter().any(|process| process.pid == pid);
-        port::stranger(service.host.as_deref(), service.port?, Some(&main), is_its)
+        let family = self.recorded().and_then(|record| family::look(&Origin::of(&record)).ok()).unwrap_or_default();
+        port::stranger(service.host.as_deref(), service.port?, Some((&main).into()), |pid| family.has(pid))
     }
 
     /// The record of the service, if its process runs.

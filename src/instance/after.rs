@@ -1,0 +1,93 @@
+#![forbid(unsafe_code)]
+//! What is left of an instance whose main process has ended, and the record of a server that took over.
+
+use super::family::{Family, Origin, Sight, look_at};
+use super::identity::Identity;
+use super::ready::Ready;
+use super::record::{Phase, Record};
+use super::succession::{End, Kind, View, classify};
+use crate::sys::{self, ExitWatch, Process, Waited};
+
+/// What is left.
+#[derive(Debug, Default, PartialEq)]
+pub struct After {
+    /// How main ended, if that is known.
+    pub how: Option<Waited>,
+    pub family: Family,
+    /// Each member, and what it is.
+    pub kinds: Vec<(Process, Kind)>,
+}
+
+impl After {
+    /// Looks at what the instance of a record has left. `listening` are the processes that hold its port;
+    /// `supervised`: a supervisor starts the service now.
+    pub fn look(
+        record: &Record,
+        table: &[Process],
+        sight: &Sight,
+        supervised: bool,
+        listening: impl FnOnce(&Family) -> Vec<i32>,
+    ) -> Self {
+        let origin = Origin::of(record);
+        let family = look_at(&origin, table, sight);
+        let listening = match family.all().next() {
+            Some(_) => listening(&family),
+            None => Vec::new(),
+        };
+        let how = record.ended.map(|ended| ended.how).or_else(|| sys::end_of(record.trace));
+        let kinds = classify(&View {
+            origin: &origin,
+            family: &family,
+            table,
+            listening: &listening,
+            main_listened: record.ready.as_ref().and_then(|ready| ready.listened),
+            was_seen: record.ready.is_some(),
+            end: End::from(how),
+            ended: record.ended.map(|ended| ended.at),
+            in_launch: false,
+            supervised,
+        });
+        After { how, family, kinds }
+    }
+
+    fn of(&self, wanted: &[Kind]) -> Vec<Process> {
+        self.kinds.iter().filter(|(_, kind)| wanted.contains(kind)).map(|(p, _)| *p).collect()
+    }
+
+    /// The process that is the server now.
+    pub fn successor(&self) -> Option<Process> {
+        self.of(&[Kind::Successor]).first().copied()
+    }
+
+    /// What a start ends: workers without a leader, and what a dead wrapper left.
+    pub fn in_the_way(&self) -> Vec<Process> {
+        self.of(&[Kind::Orphan, Kind::Remains])
+    }
+
+    /// What has the port, and may be the server.
+    pub fn unclear(&self) -> Vec<Process> {
+        self.of(&[Kind::Unclear])
+    }
+
+    /// What goes on without the server.
+    pub fn background(&self) -> Vec<Process> {
+        self.of(&[Kind::Background])
+    }
+}
+
+/// The record of an instance whose server is `to` from now on.
+pub fn handed_over(record: &Record, to: &Process, ready: Ready) -> Record {
+    Record {
+        phase: Phase::Running,
+        process: Identity::new(to, &record.process.host),
+        was: Some(record.process.pid),
+        starter: None,
+        session: to.session,
+        group: to.group,
+        executable: sys::executable(to.pid).map(|path| path.as_os_str().into()),
+        trace: ExitWatch::new(to.pid).trace(),
+        ended: None,
+        ready: Some(ready),
+        ..record.clone()
+    }
+}

@@ -1,0 +1,270 @@
+#![forbid(unsafe_code)]
+//! Decides which processes belong to an instance: by proof, never by the lack of disproof.
+//!
+//! A process belongs to it if it is main; if it descends from main through living parents, and neither began before the
+//! launch nor descends from a child that main's process had before; if its environment is whole and shows the cookie;
+//! if it is a forked image of main or of another member; if it was noted as a member and still is the same process; or
+//! if it is in a control group that forerun made for the instance. Nothing else makes a member: no session, no group,
+//! no program's name, no cookie of an earlier instance, and no environment that cannot be read.
+//!
+//! A member that left for a session of its own (a tmux server that was started from a web terminal) belongs to a
+//! person. forerun itself, its ancestors and the sidecar are never among those that a stop begins with.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::Identity;
+use super::record::Record;
+use crate::environment::{COOKIE, Environment};
+use crate::sys::{self, Process, Seen};
+
+/// A member that was seen when the server became ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Noted {
+    #[serde(flatten)]
+    pub process: Seen,
+    /// Its stack, if that identifies what it executes, or 0.
+    pub stack: u64,
+    /// It listened on the service's port.
+    pub listened: bool,
+    /// It had left for a session of its own.
+    pub left: bool,
+}
+
+/// What the proof begins with.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Origin {
+    pub main: Seen,
+    /// The session of main.
+    pub session: i32,
+    /// The start time of the launch. Nothing that began before it is of the instance, but main.
+    pub launched: u64,
+    pub cookie: String,
+    /// The children that main's process had before the launch.
+    pub before: Vec<Seen>,
+    /// The launcher of a detached start that is still going on. Its children descend from main, whatever they did.
+    pub launcher: Option<Seen>,
+    /// The stack of main, if that identifies what main executes, or 0.
+    pub stack: u64,
+    pub noted: Vec<Noted>,
+    /// The sidecar.
+    pub sidecar: Option<Seen>,
+    /// The control group that forerun made for the instance.
+    pub group: Option<String>,
+}
+
+impl Origin {
+    /// What a record tells.
+    pub fn of(record: &Record) -> Self {
+        let ready = record.ready.as_ref();
+        let seen = |identity: &Identity| Seen { pid: identity.pid, start: identity.start };
+        Origin {
+            main: seen(&record.process),
+            session: record.session,
+            launched: record.launched,
+            cookie: record.cookie.clone(),
+            before: record.before.clone(),
+            launcher: None,
+            stack: ready.map_or(0, |ready| ready.stack),
+            noted: ready.map(|ready| ready.noted.clone()).unwrap_or_default(),
+            sidecar: record.sidecar.as_ref().map(seen),
+            group: record.own_group.clone(),
+        }
+    }
+}
+
+/// Questions about a single process.
+pub trait Look {
+    /// Whether its environment is whole and shows this cookie.
+    fn shows(&self, process: &Process, cookie: &str) -> bool;
+    /// Its stack, if that identifies what it executes, or 0.
+    fn stack(&self, process: &Process) -> u64;
+    /// Whether it is in this control group.
+    fn is_in_group(&self, process: &Process, group: &str) -> bool;
+}
+
+/// Asks the system. Each process is looked into once, even for many instances, because what it tells does not change.
+#[derive(Default)]
+pub struct Sight {
+    cookies: RefCell<HashMap<Seen, Option<OsString>>>,
+    random: RefCell<HashMap<Seen, bool>>,
+}
+
+impl Look for Sight {
+    fn shows(&self, process: &Process, cookie: &str) -> bool {
+        let mut seen = self.cookies.borrow_mut();
+        let shown = seen.entry(process.into()).or_insert_with(|| sys::environment_of(process.pid).and_then(shown));
+        shown.as_ref().is_some_and(|shown| shown == cookie)
+    }
+
+    fn stack(&self, process: &Process) -> u64 {
+        let mut random = self.random.borrow_mut();
+        let is_random =
+            process.stack != 0 && *random.entry(process.into()).or_insert_with(|| sys::has_random_stack(process.pid));
+        if is_random { process.stack } else { 0 }
+    }
+
+    fn is_in_group(&self, process: &Process, group: &str) -> bool {
+        sys::cgroup_of(process.pid).is_some_and(|path| path == group)
+    }
+}
+
+/// The cookie of an environment. One that a server overwrote consists of empty entries or a title, and shows nothing.
+fn shown(entries: Vec<OsString>) -> Option<OsString> {
+    let is_whole = entries.iter().all(|entry| entry.as_bytes().contains(&b'='));
+    is_whole.then(|| Environment::new(entries).get(COOKIE).map(ToOwned::to_owned)).flatten()
+}
+
+/// The processes of an instance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Family {
+    /// Those that are with main: in its session, below it, or images of it.
+    pub members: Vec<Process>,
+    /// Members that left for a session of their own.
+    pub left: Vec<Process>,
+    /// Members that are ancestors of this very forerun: it was called from within.
+    pub callers: Vec<Process>,
+}
+
+impl Family {
+    /// All members, wherever they are.
+    pub fn all(&self) -> impl Iterator<Item = &Process> {
+        self.members.iter().chain(&self.callers).chain(&self.left)
+    }
+
+    /// Whether a process is of the instance, wherever it is.
+    pub fn has(&self, pid: i32) -> bool {
+        self.all().any(|p| p.pid == pid)
+    }
+}
+
+/// Finds the processes of an instance as they are now.
+///
+/// # Errors
+/// When the process table cannot be read.
+pub fn look(origin: &Origin) -> io::Result<Family> {
+    Ok(look_at(origin, &sys::processes()?, &Sight::default()))
+}
+
+/// Like [`look`], with a process table that was read already and what was seen of its processes so far.
+pub fn look_at(origin: &Origin, table: &[Process], sight: &Sight) -> Family {
+    let us = std::process::id() as i32;
+    find(origin, table, &lineage(table, us), sight)
+}
+
+/// A process and its ancestors, by pid, the process itself first.
+pub fn lineage(table: &[Process], of: i32) -> Vec<i32> {
+    let parents: HashMap<i32, i32> = table.iter().map(|p| (p.pid, p.parent)).collect();
+    let mut line = Vec::new();
+    let mut next = Some(of);
+    while let Some(pid) = next.filter(|pid| *pid > 0 && !line.contains(pid)) {
+        line.push(pid);
+        next = parents.get(&pid).copied();
+    }
+    line
+}
+
+/// Finds the processes of an instance in `table`. `us` is forerun and its ancestors.
+pub fn find(origin: &Origin, table: &[Process], us: &[i32], look: &impl Look) -> Family {
+    let proof = Proof { origin, table, look };
+    let (family, with_main) = proof.family();
+    let is_main = |p: &Process| Seen::from(p) == origin.main;
+    let is_never = |p: &Process| origin.sidecar == Some(p.into()) || us.first() == Some(&p.pid);
+    let mut found = Family::default();
+    for process in table.iter().filter(|p| !p.zombie && family.contains(&p.pid) && !is_never(p)) {
+        let list = match process {
+            p if us.contains(&p.pid) && !is_main(p) => &mut found.callers,
+            p if with_main.contains(&p.pid) => &mut found.members,
+            _ => &mut found.left,
+        };
+        list.push(*process);
+    }
+    found
+}
+
+/// Everything that the proof looks at.
+struct Proof<'a, L> {
+    origin: &'a Origin,
+    table: &'a [Process],
+    look: &'a L,
+}
+
+impl<L: Look> Proof<'_, L> {
+    /// The pids of all members, and of those that are with main.
+    fn family(&self) -> (HashSet<i32>, HashSet<i32>) {
+        let Origin { main, launcher, noted, .. } = self.origin;
+        let by_pid: HashMap<i32, &Process> = self.table.iter().map(|p| (p.pid, p)).collect();
+        let noted: HashMap<Seen, &Noted> = noted.iter().map(|noted| (noted.process, noted)).collect();
+        let is_there = |seen: &Seen| by_pid.get(&seen.pid).is_some_and(|p| p.start == seen.start);
+        let launcher = launcher.filter(is_there).map(|launcher| launcher.pid);
+        let came_to_launcher = |p: &Process| launcher == Some(p.parent) && Some(p.pid) != launcher;
+
+        // What proves by itself. The launcher is not a member, but its children are.
+        let (mut family, mut with_main) = (HashSet::new(), HashSet::new());
+        for p in self.table {
+            let seen = Seen::from(p);
+            let was_noted = noted.get(&seen);
+            let proves =
+                seen == *main || was_noted.is_some() || came_to_launcher(p) || self.is_later(p) && self.shows(p);
+            if proves {
+                family.insert(p.pid);
+            }
+            let is_with_main = seen == *main
+                || was_noted.is_some_and(|noted| !noted.left)
+                || came_to_launcher(p)
+                || proves && p.session == self.origin.session;
+            if is_with_main {
+                with_main.insert(p.pid);
+            }
+        }
+        let mut stacks: HashSet<u64> = noted.values().map(|noted| noted.stack).chain([self.origin.stack]).collect();
+        stacks.remove(&0);
+        // What belongs to a member makes further members, until nothing new is found.
+        loop {
+            let count = (family.len(), with_main.len());
+            for p in self.table {
+                let is_image = p.forked && self.is_later(p) && stacks.contains(&p.stack);
+                let parent = by_pid.get(&p.parent).filter(|parent| family.contains(&parent.pid));
+                let is_child = parent.is_some_and(|parent| self.descends(p, parent));
+                if is_image || is_child {
+                    family.insert(p.pid);
+                }
+                let is_of_main = is_image && p.stack == self.origin.stack;
+                let follows = is_child && with_main.contains(&p.parent);
+                let stays = family.contains(&p.pid) && p.session == self.origin.session;
+                if is_of_main || follows || stays {
+                    with_main.insert(p.pid);
+                }
+            }
+            for p in self.table.iter().filter(|p| family.contains(&p.pid) && !p.forked) {
+                stacks.extend(Some(self.look.stack(p)).filter(|stack| *stack != 0));
+            }
+            if count == (family.len(), with_main.len()) {
+                return (family, with_main);
+            }
+        }
+    }
+
+    /// Whether it began at the launch or after it.
+    fn is_later(&self, p: &Process) -> bool {
+        p.start >= self.origin.launched
+    }
+
+    /// Whether it shows the cookie, or is in the instance's own control group.
+    fn shows(&self, p: &Process) -> bool {
+        let is_in_group = |group: &String| self.look.is_in_group(p, group);
+        self.origin.group.as_ref().is_some_and(is_in_group) || self.look.shows(p, &self.origin.cookie)
+    }
+
+    /// Whether a child of a member is one too. A child that main's process had before the launch is not. Pid 1 adopts
+    /// what others leave, so that a child of it proves nothing.
+    fn descends(&self, p: &Process, parent: &Process) -> bool {
+        let is_later = self.is_later(p) && p.start >= parent.start;
+        is_later && parent.pid != 1 && !self.origin.before.contains(&p.into())
+    }
+}

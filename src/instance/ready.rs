@@ -1,0 +1,42 @@
+#![forbid(unsafe_code)]
+//! The one look at readiness: what main executes, whether main itself listens, and who else is there. Whoever sees the
+//! server become ready takes it, and the record keeps it. Once main has ended, it tells a server that took over from a
+//! worker that was left.
+
+use serde::{Deserialize, Serialize};
+
+use super::family::{Family, Look, Noted, Origin, Sight};
+use crate::sys::{self, Process, Seen};
+
+/// What was seen when the server became ready.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Ready {
+    /// The stack of main, if that identifies what it executes, or 0.
+    pub stack: u64,
+    /// Whether main itself listened on the service's port. `None` where it may not be looked into.
+    pub listened: Option<bool>,
+    /// Who else was there.
+    pub noted: Vec<Noted>,
+}
+
+/// Takes the look. `listening` are the processes that hold the service's port.
+pub fn look(origin: &Origin, family: &Family, sight: &Sight, listening: &[i32]) -> Ready {
+    let main = origin.main.pid;
+    let is_main = |p: &&Process| Seen::from(*p) == origin.main;
+    let has_left = |p: &Process| family.left.iter().any(|left| left.pid == p.pid);
+    let noted = family.all().filter(|p| !is_main(p)).map(|p| Noted {
+        process: p.into(),
+        stack: sight.stack(p),
+        listened: listening.contains(&p.pid),
+        left: has_left(p),
+    });
+    let may_be_seen = || sys::descriptor_count(main).is_some();
+    Ready {
+        stack: family.all().find(is_main).map_or(0, |p| sight.stack(p)),
+        listened: match listening.contains(&main) {
+            true => Some(true),
+            false => may_be_seen().then_some(false),
+        },
+        noted: noted.collect(),
+    }
+}

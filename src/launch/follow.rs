@@ -1,0 +1,109 @@
+#![forbid(unsafe_code)]
+//! Follows a server that handed over: what serves and has taken over is the instance's main process from then on.
+
+use crate::check::port;
+use crate::instance::after::{After, handed_over};
+use crate::instance::family::{Family, Origin, Sight, look_at};
+use crate::instance::identity::Life;
+use crate::instance::ready::{self, Ready};
+use crate::instance::record::Record;
+use crate::instance::state::Folder;
+use crate::instance::supervisor;
+use crate::sys::{self, Host, Process, Sockets};
+use crate::unit;
+
+/// One look at the system, for one instance or for many.
+#[derive(Default)]
+pub struct Eyes {
+    pub table: Vec<Process>,
+    pub sight: Sight,
+    pub sockets: Sockets,
+}
+
+impl Eyes {
+    /// Reads the process table.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open() -> std::io::Result<Self> {
+        Ok(Eyes { table: sys::processes()?, ..Eyes::default() })
+    }
+
+    /// The members that hold the recorded port.
+    pub fn listening(&self, record: &Record, family: &Family) -> Vec<i32> {
+        let Some(number) = record.port else { return Vec::new() };
+        let members: Vec<i32> = family.all().map(|p| p.pid).collect();
+        port::holders(&self.sockets, record.host.as_deref(), number, &members)
+    }
+
+    /// The look at readiness: what the instance of a record is now.
+    pub fn ready(&self, record: &Record) -> Ready {
+        let origin = Origin::of(record);
+        let family = look_at(&origin, &self.table, &self.sight);
+        ready::look(&origin, &family, &self.sight, &self.listening(record, &family))
+    }
+}
+
+/// What has become of a recorded instance.
+pub enum Now {
+    /// Its main process lives, or nobody can tell.
+    Same,
+    /// Another process of it is the server now: the record says which.
+    HandedOver(Box<Record>),
+    /// Its main process has ended.
+    Ended(After),
+}
+
+/// Looks what has become of an instance. `supervised`: a supervisor starts the service now.
+pub fn now(record: &Record, here: &Host, eyes: &Eyes, supervised: bool) -> Now {
+    if record.process.life(here) != Life::Dead || record.process.host != *here {
+        return Now::Same;
+    }
+    let after = After::look(record, &eyes.table, &eyes.sight, supervised, |family| eyes.listening(record, family));
+    let named = || by_supervisor(record, &after, supervised);
+    match after.successor().or_else(named) {
+        Some(process) => {
+            let record = handed_over(record, &process, Ready::default());
+            let ready = eyes.ready(&record);
+            Now::HandedOver(Box::new(Record { ready: Some(ready), ..record }))
+        }
+        None => Now::Ended(after),
+    }
+}
+
+/// The record of an instance as it is now, for those who only look. What is new is kept if nobody starts or stops the
+/// service meanwhile.
+pub fn current(record: Record, folder: &Folder, here: &Host, eyes: &Eyes) -> (Record, After) {
+    let (new, after) = seen(record.clone(), here, eyes);
+    if new != record {
+        keep(&record, &new, folder);
+    }
+    (new, after)
+}
+
+/// The same for a record that is not ours to write.
+pub fn seen(record: Record, here: &Host, eyes: &Eyes) -> (Record, After) {
+    match now(&record, here, eyes, false) {
+        Now::Same => (record, After::default()),
+        Now::Ended(after) => (record, after),
+        Now::HandedOver(new) => (*new, After::default()),
+    }
+}
+
+/// Replaces a record that nobody changed meanwhile. Where that is not possible, the next look finds the same.
+pub fn keep(old: &Record, new: &Record, folder: &Folder) {
+    let Ok(Some(_lock)) = folder.try_lock() else { return };
+    if Record::look(folder, &old.name).is_ok_and(|now| now.as_ref() == Some(old)) {
+        let _ = new.write(folder);
+    }
+}
+
+/// The member that systemd says is the main process. Asked only from outside: a start by systemd is that process.
+fn by_supervisor(record: &Record, after: &After, supervised: bool) -> Option<Process> {
+    let supervised_by = supervisor::of(record).filter(|_| !supervised)?;
+    let unit = supervised_by.systemd_unit()?.to_str()?.to_owned();
+    let is_in_unit = |p: &&Process| sys::cgroup_of(p.pid).is_some_and(|path| path.contains(&unit));
+    after.family.all().find(is_in_unit)?;
+    let pid = unit::main_pid(&supervised_by)?;
+    after.family.all().find(|p| p.pid == pid).copied()
+}
