@@ -132,7 +132,8 @@ fn start_by_hand_leaves_it(scene: &Scene, row: &mut Row) {
 /// The main process was killed, and nobody starts it again by himself.
 fn is_hurt(scene: &Scene, row: &mut Row, watch: bool) {
     if watch {
-        let cleared = holds_within(SOON, || scene.processes().is_empty());
+        // The last of a process that is gone is that its sockets are closed.
+        let cleared = holds_within(SOON, || scene.processes().is_empty() && !accepts(scene.port));
         row.check(cleared, || format!("the sidecar left {}", scene.described(&scene.processes())));
     }
     let (before, serves) = (scene.processes(), accepts(scene.port));

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::holds_within;
-use common::process::{in_own_session, pids, send};
+use common::process::{SESSION, in_own_session, pids, send, stat};
 use common::{Done, Forerun, Killed, Room, accepts, alive, answer, done, eventually, fixture, free_port, has, is_root};
 
 /// Long enough for a signal that was sent to be seen.
@@ -353,9 +353,17 @@ fn a_persons_program_that_took_the_port_of_a_dead_server_is_named_and_kept() {
     stays(persons, "the program of a person");
 }
 
+/// Waits until a process has a session of its own: a shell has its number before.
+#[track_caller]
+fn leads(pid: i32) -> i32 {
+    eventually("it is in a session of its own", || stat(pid, SESSION) == pid.into());
+    pid
+}
+
 /// Left for a session of its own, with the cookie: named and left alone, until `--all`.
 #[track_caller]
 fn agent(scene: &Scene, agent: i32) {
+    leads(agent);
     let stopped = scene.forerun("stop web").expect_code(0);
     let said = format!("{}{}", stopped.stdout, stopped.stderr);
     assert!(said.contains(&agent.to_string()) && said.contains("left alone"), "{said}");
@@ -387,7 +395,7 @@ fn an_editors_server_of_the_web_terminal_is_left_alone() {
 #[test]
 fn stop_all_ends_what_left_for_a_session_of_its_own() {
     let scene = Scene::new();
-    let pid = in_terminal(&scene, "setsid sleep 1000 &\necho $! >pid\nsleep 1000\n");
+    let pid = leads(in_terminal(&scene, "setsid sleep 1000 &\necho $! >pid\nsleep 1000\n"));
     scene.forerun("stop web --all").expect_code(0);
     eventually("it is ended", || !alive(pid));
 }
@@ -407,7 +415,7 @@ fn what_left_and_listens_on_another_address_is_left_alone() {
         ),
     );
     scene.forerun(&format!("--detach {options} sh server.sh")).expect_code(0);
-    let other = scene.pid_in("other");
+    let other = leads(scene.pid_in("other"));
     eventually("the other listens", || std::net::TcpStream::connect(("127.0.0.2", port)).is_ok());
     scene.forerun("stop web").expect_code(0);
     stays(other, "a listener on another address");
@@ -545,11 +553,13 @@ fn two_containers_with_one_folder_run_one_server() {
     needs_namespaces!("--mount", "--pid", "--uts");
     let scene = Scene::new();
     let script = scene.room.file("container.sh", CONTAINER);
-    let container = |name: &str, seconds: &str| {
+    let container = |name: &str, seconds: &str, limit: &str| {
         let folder = scene.path(name);
         let _ = std::fs::create_dir(&folder);
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "--uts", "--pid", "--fork", "--kill-child", "bash"]);
+        // One that starts its server, which it must not, would run for ever.
+        let mut command = Command::new("timeout");
+        command.args(["-s", "KILL", limit, "unshare", "--mount", "--propagation", "private", "--uts", "--pid"]);
+        command.args(["--fork", "--kill-child", "bash"]);
         command.arg(&script).arg(folder).arg(Forerun.to_string());
         command.args(["--foreground", "--on-conflict", "fail", "--name", "web", "--port", "0", "--", "sleep", seconds]);
         command.env("FORERUN_STATE_DIR", scene.room.state()).env("ROOM", scene.room.path()).stdin(Stdio::null());
@@ -561,7 +571,7 @@ fn two_containers_with_one_folder_run_one_server() {
         pids().into_iter().filter(is).collect::<Vec<_>>()
     };
     let seconds = format!("{}", 100_000 + std::process::id() % 100_000);
-    let mut first = Killed(container("first", &seconds).stdout(Stdio::null()).spawn().expect("unshare"));
+    let mut first = Killed(container("first", &seconds, "600").stdout(Stdio::null()).spawn().expect("unshare"));
     let mut gone = false;
     eventually("the first one runs", || {
         gone = !first.is_well();
@@ -571,7 +581,7 @@ fn two_containers_with_one_folder_run_one_server() {
     let server = running(&seconds)[0];
     // Its number, inside, is that of the second one's own processes, which is no reason to think it ended.
     for _ in 0..3 {
-        done(&mut container("second", &seconds)).expect_code(75);
+        done(&mut container("second", &seconds, "20")).expect_code(75);
         assert_eq!(running(&seconds), [server]);
     }
     // Outside it is no better known.
