@@ -2,20 +2,19 @@
 //! A detached start: the server gets a session of its own and a log, and forerun waits until it is ready. If it does
 //! not get ready, nothing of it is left.
 
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::log_file::Log;
 use super::place::{self, Holder};
+use super::server::{self, Server, not_ready};
 use super::unexecutable::exec_error;
-use super::{Launch, Work, checks, ourselves, program, readiness, tail};
-use crate::check::port;
-use crate::check::run::{Desk, Ended, Job, Progress, Run};
+use super::{Launch, Work, checks, ourselves, program, readiness};
+use crate::check::run::Job;
 use crate::environment::COOKIE;
 use crate::error::Error;
 use crate::instance::cookie;
-use crate::instance::family::{self, Origin};
+use crate::instance::family::Origin;
 use crate::instance::identity::{Identity, Life};
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::Folder;
@@ -24,19 +23,12 @@ use crate::instance::supervisor::Verb;
 use crate::mode::Mode;
 use crate::report::line::say;
 use crate::report::result::{self, Ready};
-use crate::report::screen;
-use crate::service::{Replace, Service};
+use crate::service::Replace;
 use crate::sidecar::{self, Role};
-use crate::sys::{self, Detached, ExitWatch, Launched, Process, Seen, Waited};
+use crate::sys::{self, Detached, ExitWatch, Process};
 use crate::text::{elapsed, quoted};
 use crate::unit;
 
-/// Without health and port, a server that has lived this long has started.
-const LIVED: Duration = Duration::from_millis(300);
-/// A ready server is watched until it is this old: it may listen first and then put itself into the background.
-const SETTLED: Duration = Duration::from_millis(50);
-/// How many addresses a message names.
-const SHOWN: usize = 4;
 /// The time for the health check of a server that has run for a while.
 const STILL_HEALTHY: Duration = Duration::from_secs(5);
 
@@ -93,10 +85,12 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let us = ourselves().ok_or_else(|| {
         Error::State("cannot read this process's own start time; on Linux /proc must be mounted".to_owned())
     })?;
-    write(&launch, &folder, Phase::Starting, &us, &cookie, &log)?;
+    write(&launch, &folder, Work { cookie: &cookie, log: Some(&log.path), ..Work::new(Phase::Starting, &us) })?;
     let started = launch_server(&mut launch, &folder, &cookie, &log);
     let server = started.inspect_err(|_| give_up(&launch, &folder))?;
-    if let Err(e) = write(&launch, &folder, Phase::Running, &server.process, &cookie, &log) {
+    let work = Work { cookie: &cookie, log: Some(&log.path), ..Work::new(Phase::Running, &server.process) };
+    let work = Work { executable: sys::executable(server.process.pid), ready: server.seen(&launch), ..work };
+    if let Err(e) = write(&launch, &folder, work) {
         log::warn!("{e}; continuing");
     }
     let pid = server.process.pid;
@@ -135,13 +129,6 @@ fn give_up(launch: &Launch, folder: &Folder) {
     }
 }
 
-/// A started server, below the launcher.
-struct Server {
-    process: Process,
-    launched: Launched,
-    started: Instant,
-}
-
 /// Runs the checks, starts the server and waits until it is ready. After an error nothing of the server is left.
 fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) -> Result<Server, Error> {
     let service = launch.service;
@@ -168,24 +155,21 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     let role = Role::detached(service, launch.decision);
     if role.is_needed() {
         let state = launch.state.as_deref().ok();
-        let sidecar = {
-            let origin = origin(launch, &process, cookie);
-            sidecar::start(&role, origin, &launch.context, state, log.file.as_fd())
-        };
+        let origin = server::origin(&process, cookie);
+        let sidecar = sidecar::start(&role, origin, &launch.context, state, log.file.as_fd());
         launch.sidecar =
             sidecar.map_err(|why| log::warn!("cannot start the sidecar: {why}; continuing without it")).ok();
     }
-    write(launch, folder, Phase::Starting, &process, cookie, log)?;
+    write(launch, folder, Work { cookie, log: Some(&log.path), ..Work::new(Phase::Starting, &process) })?;
     let launched = held.let_go().map_err(failed)?;
-    let server = Server { process, launched, started: Instant::now() };
-    let ready = wait_until_ready(launch, &server, cookie, log);
-    match ready {
+    let mut server = Server { process, launched, cookie: cookie.to_owned(), started: Instant::now() };
+    match server.wait_until_ready(launch, log) {
         Ok(()) => Ok(server),
         Err(error) => {
             if let Error::Interrupted(_) = error {
                 say(&format!("interrupted; stopping {}", quoted(&service.name)));
             }
-            let origin = origin(launch, &server.process, cookie);
+            let origin = server.origin(launch);
             if let Err(e) = launch.stop(&origin, None, Signalled::EndsTheGrace, None) {
                 log::warn!("{e}");
             }
@@ -201,120 +185,6 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
             })
         }
     }
-}
-
-/// Waits until health holds, the server lives and the port is its own.
-fn wait_until_ready(launch: &mut Launch, server: &Server, cookie: &str, log: &Log) -> Result<(), Error> {
-    let service = launch.service;
-    let name = quoted(&service.name);
-    let died = |how: Waited| {
-        let hint = match how {
-            Waited::Exited(0) => "; if it puts itself into the background, turn that off (\"daemon off\")",
-            _ => "",
-        };
-        Error::NotReady(format!("the server {name} {how} before it was ready{hint}"))
-    };
-    let Some(probe) = readiness(service) else {
-        return match lives_on(launch, server, server.started + LIVED)? {
-            Waited::Running => Ok(()),
-            how => Err(died(how)),
-        };
-    };
-    let Launch { context, wake, signals, teller, .. } = launch;
-    let label = probe.check.to_string();
-    let mut run = Run::start(vec![Job::wait(probe)], context, wake)?;
-    let mut desk = Desk { wake, signals, observer: teller };
-    let ended = loop {
-        let ended = run.wait(server.launched.descriptor(), &mut desk);
-        // If somebody killed the launcher, the server runs on, and another descriptor shows its end.
-        if !matches!(ended, Ok(Ended::Other)) || server.launched.wait() != Waited::Running {
-            break ended;
-        }
-    };
-    teller.end();
-    ended?;
-    let progress = run.progress().remove(0);
-    drop(run);
-    match server.launched.wait() {
-        Waited::Running => match place::stranger(service, &origin(launch, &server.process, cookie)) {
-            Some(who) => Err(Error::Conflict(format!(
-                "port {} is held by {who}, not by the server {name}, which was stopped; its log is {}",
-                quoted(&service.port.unwrap_or_default().to_string()),
-                quoted(&log.path)
-            ))),
-            None if progress.holds() => match lives_on(launch, server, server.started + SETTLED)? {
-                Waited::Running => Ok(()),
-                how => Err(died(how)),
-            },
-            None => Err(unhealthy(launch, server, cookie, &label, &progress)),
-        },
-        how => Err(died(how)),
-    }
-}
-
-/// Waits for the server's end, at most until `until`. Returns how it ended, or that it runs.
-fn lives_on(launch: &Launch, server: &Server, until: Instant) -> Result<Waited, Error> {
-    loop {
-        let status = server.launched.wait();
-        let left = until.saturating_duration_since(Instant::now());
-        if status != Waited::Running || left.is_zero() {
-            return Ok(status);
-        }
-        if let Some(signal) = launch.signals.signal() {
-            return Err(Error::Interrupted(signal));
-        }
-        launch.wake.wait(server.launched.descriptor(), left);
-    }
-}
-
-/// What proves that a process is of the server that we start.
-fn origin(launch: &Launch, main: &Process, cookie: &str) -> Origin {
-    Origin {
-        main: main.into(),
-        session: main.session,
-        launched: main.start,
-        cookie: cookie.to_owned(),
-        sidecar: launch.sidecar.as_ref().map(|sidecar| Seen { pid: sidecar.pid, start: sidecar.start }),
-        ..Origin::default()
-    }
-}
-
-fn unhealthy(launch: &Launch, server: &Server, cookie: &str, label: &str, progress: &Progress) -> Error {
-    let hint = launch.service.health.as_ref().and_then(|h| h.hint.as_deref());
-    let line = checks::not_ready(label, progress, hint);
-    let elsewhere = elsewhere(launch, server, cookie).unwrap_or_default();
-    let name = quoted(&launch.service.name);
-    Error::NotReady(format!("the server {name} is not healthy and was stopped: {line}{elsewhere}"))
-}
-
-/// Where the server listens, if that is not where it is checked: its own configuration may name another port.
-fn elsewhere(launch: &Launch, server: &Server, cookie: &str) -> Option<String> {
-    let probe = readiness(launch.service)?;
-    let (host, port) = probe.check.address()?;
-    let family = family::look(&origin(launch, &server.process, cookie)).ok()?;
-    let pids: Vec<i32> = family.all().map(|member| member.pid).collect();
-    let mut addresses = sys::listens_on(&pids);
-    addresses.sort();
-    addresses.dedup();
-    let is_asked = |address: &SocketAddr| address.port() == port && port::answers(Some(host), address.ip());
-    match addresses.iter().any(is_asked) {
-        true => None,
-        false if addresses.is_empty() => Some("; it listens on no TCP port".to_owned()),
-        false => {
-            let all: Vec<_> = addresses.iter().take(SHOWN).map(ToString::to_string).collect();
-            Some(format!("; it listens on {}", all.join(" and ")))
-        }
-    }
-}
-
-/// The report of a server that failed: the reason, and the end of its log.
-fn not_ready(message: &str, service: &Service, log: &Log) -> Error {
-    let path = service.health.as_ref().and_then(|health| health.probe.check.path());
-    let tail = tail::of(&log.end(), path, screen::stderr().color);
-    Error::NotReady(match tail.is_empty() {
-        true => format!("{message}; it wrote nothing to its log {}", quoted(&log.path)),
-        false => format!("{message}; its log {} ends with\n  | {}", quoted(&log.path), tail.join("\n  | ")),
-    })
 }
 
 /// The result of a start that found an instance.
@@ -418,17 +288,8 @@ fn replace(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<(), 
     Ok(())
 }
 
-fn write(
-    launch: &Launch,
-    folder: &Folder,
-    phase: Phase,
-    process: &Process,
-    cookie: &str,
-    log: &Log,
-) -> Result<(), Error> {
-    let executable = if phase == Phase::Running { sys::executable(process.pid) } else { None };
-    let record = launch.record(Work { phase, process, cookie, executable, log: Some(&log.path), ready: None });
-    record.write(folder).map_err(|e| Error::State(unwritten(folder, &e)))
+fn write(launch: &Launch, folder: &Folder, work: Work) -> Result<(), Error> {
+    launch.record(work).write(folder).map_err(|e| Error::State(unwritten(folder, &e)))
 }
 
 fn unwritten(folder: &Folder, e: &std::io::Error) -> String {

@@ -224,7 +224,7 @@ fn is_of_a_container_before(record: &Record, launch: &Launch) -> bool {
 fn write_record(launch: &Launch, folder: Option<&Folder>, phase: Phase, cookie: &str, runs: Option<PathBuf>) {
     let (Some(folder), Some(process)) = (folder, ourselves()) else { return };
     let log = sys::file_of(std::io::stderr().as_fd());
-    let work = Work { phase, process: &process, cookie, executable: runs, log: log.as_deref(), ready: None };
+    let work = Work { cookie, executable: runs, log: log.as_deref(), ..Work::new(phase, &process) };
     if let Err(e) = launch.record(work).write(folder) {
         log::warn!("cannot write the record in {}: {e}; continuing without a record", quoted(&folder.path));
     }

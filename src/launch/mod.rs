@@ -8,6 +8,7 @@ mod foreground;
 pub mod log_file;
 pub mod place;
 mod program;
+mod server;
 mod standby;
 mod tail;
 mod unexecutable;
@@ -263,6 +264,12 @@ struct Work<'a> {
     log: Option<&'a Path>,
     /// What was seen when it became ready.
     ready: Option<Ready>,
+}
+
+impl<'a> Work<'a> {
+    fn new(phase: Phase, process: &'a Process) -> Self {
+        Work { phase, process, cookie: "", executable: None, log: None, ready: None }
+    }
 }
 
 /// What a wait for a lock listens to.

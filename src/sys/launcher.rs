@@ -111,6 +111,11 @@ impl Launched {
         self.how.get()
     }
 
+    /// Whether nothing is left below the launcher: neither the server nor anything that it started.
+    pub fn is_over(&self) -> bool {
+        self.wait() != Waited::Running && wait_readable([self.descriptor()], Duration::ZERO)[0]
+    }
+
     /// Ends the launcher. The server's parent is init then.
     pub fn dismiss(self) {}
 
@@ -233,6 +238,11 @@ extern "C" fn on_child(_: i32) {
         let mut status = 0;
         // SAFETY: `status` is ours and outlives the call.
         let child = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) };
+        if child < 0 && Errno::last() == Errno::ECHILD {
+            // Nothing is left below us. The end of the report says so.
+            // SAFETY: ends this process, without what `exit` runs.
+            unsafe { libc::_exit(0) };
+        }
         if child <= 0 {
             break;
         }
