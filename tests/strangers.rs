@@ -356,7 +356,7 @@ fn a_persons_program_that_took_the_port_of_a_dead_server_is_named_and_kept() {
 /// Waits until a process has a session of its own: a shell has its number before.
 #[track_caller]
 fn leads(pid: i32) -> i32 {
-    eventually("it is in a session of its own", || stat(pid, SESSION) == pid.into());
+    eventually("it is in a session of its own", || stat(pid, SESSION) == i64::from(pid));
     pid
 }
 
