@@ -62,6 +62,9 @@ fn run(case: &Case, place: Place, watch: bool) -> Option<Row> {
     // systemd ends what is in a unit whose main process has ended, and starts the unit again.
     let by_systemd = place == Place::Under(Kind::Systemd) && !alive(main);
     let then = if case.then == Then::Successor && alive(main) { Then::Same } else { case.then };
+    if then != case.then {
+        row.notes.push("the server itself ignores it as long as its first parent lives");
+    }
     match then {
         _ if by_systemd => row.notes.push("systemd ended the rest with the main process"),
         Then::Same => {
@@ -88,7 +91,8 @@ fn run(case: &Case, place: Place, watch: bool) -> Option<Row> {
             row.check(lost == 0 && asked > 0, || format!("{lost} of {asked} requests were lost"));
         }
     }
-    is_stopped(&scene, &mut row, restarted || then == Then::Same);
+    let known = then == Then::Daemon && place == Place::Under(Kind::Systemd);
+    is_stopped(&scene, &mut row, restarted || known || then == Then::Same);
     let strangers = scene.strangers();
     if strangers.len() != STRANGERS {
         row.killed.push(format!("{} strangers", STRANGERS - strangers.len()));

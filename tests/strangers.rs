@@ -591,3 +591,51 @@ fn two_containers_with_one_folder_run_one_server() {
     assert_eq!(running(&seconds), [server]);
     assert!(Path::new(&scene.room.state().join("web/record.json")).exists());
 }
+
+// The witness of tests/tools, by which a person holds the whole suite against the kernel's own record.
+
+/// A shell starts a helper and becomes forerun, which starts a server with a worker and signals one of these.
+#[track_caller]
+fn judged(target: &str, lost: &str) -> i32 {
+    let room = Room::new();
+    let event = |at: u32, by: u32, what: &str| format!(" x-{by} [000] .....  1.{at:06}: {what}\n");
+    let forks = |at: u32, by: u32, child: u32| {
+        event(at, by, &format!("task_newtask: pid={child} comm=x clone_flags=1200000 oom_score_adj=0"))
+    };
+    let executes = |at: u32, pid: u32, file: &str| {
+        event(at, pid, &format!("sched_process_exec: filename={file} pid={pid} old_pid={pid}"))
+    };
+    let text = [
+        "THERE 100 1 /bin/sh\n".to_owned(),
+        forks(1, 100, 101),
+        executes(2, 100, "/opt/forerun"),
+        // A thread of it, which forks.
+        event(3, 100, "task_newtask: pid=102 comm=x clone_flags=3d0f00 oom_score_adj=0"),
+        forks(4, 102, 103),
+        executes(5, 103, "/bin/server"),
+        forks(6, 103, 104),
+        event(7, 102, &format!("signal_generate: sig=15 errno=0 code=0 comm=x pid={target} grp=1 res=0")),
+        lost.to_owned(),
+    ];
+    let trace = room.file("trace", &text.concat());
+    let mut command = Command::new("python3");
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/signals.py"));
+    let said = done(command.args(["--binary", "/opt/forerun", "--read"]).arg(trace));
+    assert!(said.stdout.starts_with("signals of forerun to others: "), "{}{}", said.stdout, said.stderr);
+    said.code.expect("a code")
+}
+
+#[test]
+fn the_witness_of_signals_tells_members_from_strangers() {
+    skip_unless!(has("python3"), "python3 is not installed");
+    for (target, lost, code) in [
+        ("103", "", 0),
+        ("104", "", 0),
+        ("102", "", 0),
+        ("101", "", 1),
+        ("999", "", 1),
+        ("103", "CPU:0 [LOST 3 EVENTS]\n", 3),
+    ] {
+        assert_eq!(judged(target, lost), code, "{target}{lost}");
+    }
+}

@@ -28,6 +28,8 @@ pub struct Server {
     pub command: Vec<String>,
     pub options: Vec<String>,
     pub asks: Asks,
+    /// It puts itself into the background. systemd must know: it ends what is left of a unit whose main process ends.
+    pub forks: bool,
 }
 
 pub struct Scene {
@@ -78,7 +80,8 @@ impl Scene {
             }
             Place::Under(kind) => {
                 let start = folder.join("start.sh").display().to_string();
-                let supervisor = Supervisor::boot(kind, &scene.room, &[Service::new("web", start)]);
+                let more = if server.forks && kind == Kind::Systemd { "Type=forking" } else { "" };
+                let supervisor = Supervisor::boot(kind, &scene.room, &[Service { more, ..Service::new("web", start) }]);
                 if kind == Kind::Systemd {
                     let file = folder.join("strangers.sh").display().to_string();
                     supervisor.inside(&["sh", "-c", &format!("cd {}; . {file}", folder.display())]);
