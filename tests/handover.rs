@@ -160,8 +160,7 @@ fn serves_again(scene: &Scene, row: &mut Row) {
     };
     let again = holds_within(SOON, || scene.restarts() > 0 && owns() && scene.serves());
     row.check(again, || {
-        let log = std::fs::read_to_string(scene.path("log")).unwrap_or_default();
-        format!("it does not serve again: {}; the log: {log}", scene.described(&scene.processes()))
+        format!("it does not serve again: {}; the log: {}", scene.described(&scene.processes()), scene.log())
     });
     let looped = holds_within(Duration::from_millis(1500), || scene.restarts() > 1);
     row.check(!looped, || format!("{} restarts", scene.restarts()));

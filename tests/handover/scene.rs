@@ -28,8 +28,9 @@ pub struct Server {
     pub command: Vec<String>,
     pub options: Vec<String>,
     pub asks: Asks,
-    /// It puts itself into the background. systemd must know: it ends what is left of a unit whose main process ends.
-    pub forks: bool,
+    /// It puts itself into the background, and writes this. systemd must know of it: it ends what is left of a unit
+    /// whose main process ends.
+    pub pid_file: Option<&'static str>,
 }
 
 pub struct Scene {
@@ -80,8 +81,10 @@ impl Scene {
             }
             Place::Under(kind) => {
                 let start = folder.join("start.sh").display().to_string();
-                let more = if server.forks && kind == Kind::Systemd { "Type=forking" } else { "" };
-                let supervisor = Supervisor::boot(kind, &scene.room, &[Service { more, ..Service::new("web", start) }]);
+                let pid_file = server.pid_file.filter(|_| kind == Kind::Systemd).map(|name| folder.join(name));
+                let more = pid_file.map(|file| format!("Type=forking\nPIDFile={}", file.display())).unwrap_or_default();
+                let service = Service { more: &more, ..Service::new("web", start) };
+                let supervisor = Supervisor::boot(kind, &scene.room, &[service]);
                 if kind == Kind::Systemd {
                     let file = folder.join("strangers.sh").display().to_string();
                     supervisor.inside(&["sh", "-c", &format!("cd {}; . {file}", folder.display())]);
@@ -90,9 +93,8 @@ impl Scene {
             }
         }
         let up = || scene.serves() && scene.status().code == Some(0) && scene.strangers().len() == STRANGERS;
-        let log = || std::fs::read_to_string(scene.path("log")).unwrap_or_default();
         let is_up = holds_within(2 * SOON, up);
-        assert!(is_up, "it is not up: {}\nthe log: {}", scene.status().stdout, log());
+        assert!(is_up, "it is not up: {}\nthe log: {}", scene.status().stdout, scene.log());
         scene
     }
 
@@ -139,6 +141,12 @@ impl Scene {
         let value: serde_json::Value = serde_json::from_str(&done.stdout).ok()?;
         let pid = value["pid"].as_i64()? as i32;
         self.processes().into_iter().find(|&outside| inside(outside) == Some(pid))
+    }
+
+    /// What it wrote, wherever it is.
+    pub fn log(&self) -> String {
+        let files = [self.room.state().join("web/server.log"), self.path("log")];
+        files.map(|file| std::fs::read_to_string(file).unwrap_or_default()).concat()
     }
 
     fn below(&self, folder: &Path) -> Vec<i32> {

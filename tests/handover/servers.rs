@@ -132,7 +132,7 @@ fn nginx(room: &Room, port: u16) -> Option<Server> {
     );
     room.file("nginx.conf", &configuration);
     let command = words(&[&program, "-p", &here, "-e", "stderr", "-c", &format!("{here}/nginx.conf")]);
-    Some(Server { command, options: http(port), asks: Asks::Http, forks: false })
+    Some(Server { command, options: http(port), asks: Asks::Http, pid_file: None })
 }
 
 fn nginx_upgrade(scene: &Scene, main: i32) {
@@ -162,7 +162,7 @@ fn gunicorn(room: &Room, port: u16) -> Option<Server> {
     room.file("app.py", "def app(environ, start):\n    start('200 OK', [])\n    return [b'ok']\n");
     let at = format!("127.0.0.1:{port}");
     let command = words(&[&python, "-m", "gunicorn", "-w", "2", "-b", &at, "--graceful-timeout", "5", "app:app"]);
-    Some(Server { command, options: http(port), asks: Asks::Http, forks: false })
+    Some(Server { command, options: http(port), asks: Asks::Http, pid_file: None })
 }
 
 /// The second master and its workers.
@@ -176,11 +176,7 @@ fn second_master(scene: &Scene, main: i32) {
 fn gunicorn_upgrade(scene: &Scene, main: i32) {
     second_master(scene, main);
     // Its workers import the application after they are there.
-    let log = || {
-        let files = [scene.room.state().join("web/server.log"), scene.path("log")];
-        files.map(|file| std::fs::read_to_string(file).unwrap_or_default()).concat()
-    };
-    soon("all workers have booted", || log().matches("Booting worker").count() >= 4);
+    soon("all workers have booted", || scene.log().matches("Booting worker").count() >= 4);
     send(main, libc::SIGTERM);
     ends(main);
 }
@@ -198,7 +194,7 @@ fn unicorn(room: &Room, port: u16) -> Option<Server> {
     );
     let configuration = room.file("unicorn.rb", &configuration);
     let command = words(&[&find("unicorn")?, "-c", configuration.to_str()?, "config.ru"]);
-    Some(Server { command, options: http(port), asks: Asks::Http, forks: false })
+    Some(Server { command, options: http(port), asks: Asks::Http, pid_file: None })
 }
 
 fn unicorn_upgrade(scene: &Scene, main: i32) {
@@ -211,16 +207,16 @@ fn puma(room: &Room, port: u16) -> Option<Server> {
     room.file("config.ru", RACKUP);
     let at = format!("tcp://127.0.0.1:{port}");
     let command = words(&[&find("puma")?, "-b", &at, "-w", "2", "-t", "1:2", "config.ru"]);
-    Some(Server { command, options: http(port), asks: Asks::Http, forks: false })
+    Some(Server { command, options: http(port), asks: Asks::Http, pid_file: None })
 }
 
-/// Waits until the main process has as many children as before, and none of those.
+/// Waits until the main process has other children, as many, and none of those before.
 fn all_children_change(scene: &Scene, main: i32, tell: i32) {
     let before = scene.children(main);
     send(main, tell);
     soon("all children are others", || {
         let now = scene.children(main);
-        now.len() == before.len() && !now.iter().any(|pid| before.contains(pid)) && scene.serves()
+        now.len() >= before.len() && !now.iter().any(|pid| before.contains(pid)) && scene.serves()
     });
 }
 
@@ -247,10 +243,12 @@ fn haproxy(room: &Room, port: u16) -> Option<Server> {
     );
     let configuration = room.file("haproxy.cfg", &configuration);
     let command = words(&[&find("haproxy")?, "-W", "-db", "-f", configuration.to_str()?]);
-    Some(Server { command, options: http(port), asks: Asks::Http, forks: false })
+    Some(Server { command, options: http(port), asks: Asks::Http, pid_file: None })
 }
 
 fn haproxy_reload(scene: &Scene, main: i32) {
+    // Its workers serve before it hears signals.
+    soon("it is up", || scene.log().contains("Loading success"));
     all_children_change(scene, main, libc::SIGUSR2);
 }
 
@@ -280,7 +278,12 @@ fn php_fpm_that(room: &Room, port: u16, daemonize: &str) -> Option<Server> {
     if is_root() {
         command.push("-R".to_owned());
     }
-    Some(Server { command, options: tcp(port), asks: Asks::FastCgi, forks: daemonize == "yes" })
+    Some(Server {
+        command,
+        options: tcp(port),
+        asks: Asks::FastCgi,
+        pid_file: (daemonize == "yes").then_some("fpm.pid"),
+    })
 }
 
 fn php_fpm_reload(scene: &Scene, main: i32) {
@@ -320,7 +323,12 @@ fn database(room: &Room, port: u16, program: &str) -> Option<Server> {
     };
     let health = format!("exec:{client} -q -h 127.0.0.1 -p {port}");
     let options = words(&["--port", &port.to_string(), "--health", &health, "--grace", "5s"]);
-    Some(Server { command: [prefix, own].concat(), options, asks: Asks::Postgres, forks: program.ends_with("pg_ctl") })
+    Some(Server {
+        command: [prefix, own].concat(),
+        options,
+        asks: Asks::Postgres,
+        pid_file: program.ends_with("pg_ctl").then_some("data/postmaster.pid"),
+    })
 }
 
 fn postgres(room: &Room, port: u16) -> Option<Server> {
@@ -379,7 +387,7 @@ while True:
 fn self_update(room: &Room, port: u16, how: &str) -> Option<Server> {
     room.file("self.py", SELF_UPDATE);
     let command = words(&[&python("http.server")?, "self.py", &port.to_string(), how]);
-    Some(Server { command, options: http(port), asks: Asks::Http, forks: false })
+    Some(Server { command, options: http(port), asks: Asks::Http, pid_file: None })
 }
 
 fn spawns(room: &Room, port: u16) -> Option<Server> {
@@ -420,7 +428,7 @@ fn npm(room: &Room, port: u16) -> Option<Server> {
             words(&[npm.to_str()?, "run", fixture().to_str()?, "serve", &port.to_string()])
         }
     };
-    Some(Server { command, options: http(port), asks: Asks::Http, forks: false })
+    Some(Server { command, options: http(port), asks: Asks::Http, pid_file: None })
 }
 
 // uvicorn.
@@ -436,7 +444,7 @@ fn uvicorn(room: &Room, port: u16, how: &[&str]) -> Option<Server> {
     let port_word = port.to_string();
     let program = [&python("uvicorn")?, "-m", "uvicorn", "app:app", "--lifespan", "off", "--port", &port_word];
     let command = words(&[&program[..], how].concat());
-    Some(Server { command, options: http(port), asks: Asks::Http, forks: false })
+    Some(Server { command, options: http(port), asks: Asks::Http, pid_file: None })
 }
 
 fn uvicorn_reload(room: &Room, port: u16) -> Option<Server> {
@@ -470,7 +478,7 @@ pub fn celery(room: &Room) -> Option<Server> {
     );
     room.file("tasks.py", &tasks);
     let command = words(&[&python("celery")?, "-m", "celery", "-A", "tasks", "worker", "-c", "1"]);
-    Some(Server { command, options: words(&["--port", "0", "--grace", "30s"]), asks: Asks::Nothing, forks: false })
+    Some(Server { command, options: words(&["--port", "0", "--grace", "30s"]), asks: Asks::Nothing, pid_file: None })
 }
 
 /// Has a task begun.
