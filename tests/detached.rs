@@ -489,19 +489,38 @@ fn a_port_that_a_stranger_listens_on_is_never_ready() {
     overtaken("--port");
 }
 
-#[test]
-fn a_younger_process_that_listens_for_the_server_is_no_stranger() {
-    let room = Room::new();
+/// A process that is younger than the server, and not of it, takes the port. What the start printed, and the server's
+/// pid.
+fn overtaken_by_a_younger_one(room: &Room, program: &Path) -> (std::process::Output, i32, Killed) {
     let port = free_port();
     let seen = room.path().join("seen");
     let health = format!("http://127.0.0.1:{port}/");
-    let mut command = detached(&room, &["--health", &health], witness(), &[&seen.display().to_string()]);
+    let mut command = detached(room, &["--health", &health], witness(), &[&seen.display().to_string()]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
     process::appears(&seen);
-    let server = recorded(&room, &child);
+    let server = recorded(room, &child);
     let_a_tick_pass(server);
-    let _proxy = stranger_on(port);
-    let output = collect(child);
+    let other = stranger(Command::new(program).args(["serve", &port.to_string()]));
+    (collect(child), server, other)
+}
+
+#[test]
+fn a_younger_process_that_takes_the_port_is_a_stranger_and_never_ready() {
+    let room = Room::new();
+    let (output, server, mut stranger) = overtaken_by_a_younger_one(&room, &fixture());
+    let said = String::from_utf8_lossy(&output.stderr);
+    let named = format!("is held by pid {} (", stranger.pid());
+    assert!(said.contains(&named) && said.contains("not by the server 'web'"), "{said}");
+    assert_eq!(output.status.code(), Some(75));
+    assert!(stranger.is_well() && !alive(server));
+}
+
+#[test]
+fn the_proxy_of_a_container_runtime_listens_for_the_server() {
+    let room = Room::new();
+    let proxy = room.path().join("docker-proxy");
+    std::fs::copy(fixture(), &proxy).expect("copied");
+    let (output, server, _proxy) = overtaken_by_a_younger_one(&room, &proxy);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(alive(server));
 }
@@ -656,13 +675,29 @@ fn a_server_that_does_not_get_healthy_is_stopped_with_its_workers() {
 }
 
 #[test]
-fn a_server_that_puts_itself_into_the_background_is_stopped_and_told_why() {
+fn a_server_that_puts_itself_into_the_background_is_followed_with_a_hint() {
+    let room = Room::new();
+    let port = free_port();
+    let args = ["--background", "--workers", "2"];
+    let done = done(&mut serving(&room, port, &["--json"], &args)).expect_code(0);
+    let server = json(&done)["pid"].as_i64().expect("a pid") as i32;
+    done.expect_stderr(&["put itself into the background", &format!("pid {server} serves"), "daemon off"]);
+    assert!(alive(server) && left(&room).len() == 3);
+    let again = crate::done(&mut serving(&room, port, &["--json"], &args)).expect_code(0);
+    assert_eq!(json(&again)["pid"], server);
+    room.run(&["stop", "web"]).expect_code(0);
+    assert_eq!(left(&room), Vec::<i32>::new());
+}
+
+#[test]
+fn a_server_that_goes_into_the_background_and_serves_elsewhere_is_stopped() {
     let room = Room::new();
     let url = format!("http://127.0.0.1:{}/", free_port());
     let args = ["serve", "0", "--background", "--workers", "2"];
-    let done = done(&mut detached(&room, &["--health", &url], fixture(), &args)).expect_code(1);
+    let options = ["--health", &url, "--health-timeout", "1s"];
+    let done = done(&mut detached(&room, &options, fixture(), &args)).expect_code(1);
     assert_eq!(left(&room), Vec::<i32>::new());
-    done.expect_stderr(&["exited with status 0 before it was ready", "background"]);
+    done.expect_stderr(&["is not healthy and was stopped", "it listens on "]);
 }
 
 #[test]

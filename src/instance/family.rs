@@ -216,7 +216,6 @@ impl<L: Look> Proof<'_, L> {
             }
             let is_with_main = seen == *main
                 || was_noted.is_some_and(|noted| !noted.left)
-                || came_to_launcher(p)
                 || proves && p.session == self.origin.session;
             if is_with_main {
                 with_main.insert(p.pid);

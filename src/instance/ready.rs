@@ -23,7 +23,8 @@ pub struct Ready {
 pub fn look(origin: &Origin, family: &Family, sight: &Sight, listening: &[i32]) -> Ready {
     let main = origin.main.pid;
     let is_main = |p: &&Process| Seen::from(*p) == origin.main;
-    let has_left = |p: &Process| family.left.iter().any(|left| left.pid == p.pid);
+    // An image of main that is about to execute something counts by where it is, because it will be no image then.
+    let has_left = |p: &Process| p.session != origin.session && !descends(p, main, family);
     let noted = family.all().filter(|p| !is_main(p)).map(|p| Noted {
         process: p.into(),
         stack: sight.stack(p),
@@ -39,4 +40,10 @@ pub fn look(origin: &Origin, family: &Family, sight: &Sight, listening: &[i32]) 
         },
         noted: noted.collect(),
     }
+}
+
+/// Whether a member descends from main through living parents.
+fn descends(p: &Process, main: i32, family: &Family) -> bool {
+    let parent = |child: &&Process| family.all().find(|q| q.pid == child.parent);
+    std::iter::successors(Some(p), parent).take(family.all().count() + 1).any(|q| q.pid == main)
 }

@@ -187,7 +187,9 @@ impl Launch<'_> {
             Signalled::EndsTheGrace => self.service.grace,
             Signalled::EndsTheWait => self.stop_grace,
         };
-        let stop = Stop { origin, only, grace, all: false, signalled, wake: &self.wake, signals: &self.signals };
+        // What came to the launcher of a start that failed may be in sessions of its own.
+        let all = origin.launcher.is_some();
+        let stop = Stop { origin, only, grace, all, signalled, wake: &self.wake, signals: &self.signals };
         let teller = &mut self.teller;
         let stopped = stop.run(|| {
             if let Some(status) = status {

@@ -25,6 +25,8 @@ use crate::text::quoted;
 const LIVED: Duration = Duration::from_millis(300);
 /// A ready server is watched until it is this old: it may listen first and then put itself into the background.
 const SETTLED: Duration = Duration::from_millis(50);
+/// How long a server may take to end that put itself into the background.
+const LEAVES: Duration = Duration::from_secs(1);
 /// How many addresses a message names.
 const SHOWN: usize = 4;
 
@@ -83,7 +85,10 @@ impl Server {
         let label = probe.check.to_string();
         let progress = self.watch(launch, probe)?;
         let ended = match self.launched.wait() {
-            Waited::Running if progress.holds() => self.lives_on(launch, self.started + SETTLED)?,
+            Waited::Running if progress.holds() => match self.lives_on(launch, self.started + SETTLED)? {
+                Waited::Running if self.is_leaving(launch) => self.lives_on(launch, Instant::now() + LEAVES)?,
+                ended => ended,
+            },
             ended => ended,
         };
         let goes_on = ended == Waited::Exited(0) && !self.launched.is_over();
@@ -103,6 +108,15 @@ impl Server {
             (true, ended) => self.follow(launch, ended),
             (false, _) => Err(self.unhealthy(launch, &label, &progress)),
         }
+    }
+
+    /// Whether a fork of main in a session of its own listens: main will end in a moment.
+    fn is_leaving(&self, launch: &Launch) -> bool {
+        let Ok(eyes) = Eyes::open() else { return false };
+        let family = look_at(&self.origin(launch), &eyes.table, &eyes.sight);
+        let listening = listening(launch.service, &eyes, &family);
+        let leaves = |p: &&Process| p.forked && p.session == p.pid && p.session != self.process.session;
+        family.all().filter(leaves).any(|p| listening.contains(&p.pid))
     }
 
     /// Repeats the check until it holds, its time is over, or nothing is left that could make it hold.

@@ -12,7 +12,7 @@
 //!         --prefork N      forks N workers once it listens: they hold the port too
 //!         --overwrite      overwrites its environment first, as servers do that show their state in `ps`
 //!         --escape FILE    leaves a process of its own session behind, whose parent is gone; its pid is in FILE
-//!         --escape-listening FILE   the same once it listens: that process holds the port too
+//!         --escape-listening FILE   the same once it listens, as a fork of the server: that process holds the port too
 //!         --log-requests   writes two lines for each request to stdout, as http.server of Python does
 //!         --lines N        writes N lines of 1 KiB to stdout first
 //!         --run FILE       runs the shell script FILE as soon as it is there, on a terminal that it serves
@@ -72,7 +72,7 @@ fn serve(words: &[String]) {
         unsafe { libc::setsid() };
     }
     fork_workers(number("--workers"), has("--in-sessions"));
-    value("--escape").into_iter().for_each(escape);
+    value("--escape").into_iter().for_each(|file| escape(file, true));
     (0..number("--lines")).for_each(|at| println!("{at:01023}"));
     std::thread::sleep(Duration::from_millis(number("--after")));
     while value("--when").is_some_and(|file| !Path::new(file).exists()) {
@@ -89,7 +89,7 @@ fn serve(words: &[String]) {
         }
     };
     fork_workers(number("--prefork"), has("--in-sessions"));
-    value("--escape-listening").into_iter().for_each(escape);
+    value("--escape-listening").into_iter().for_each(|file| escape(file, false));
     if let Some(script) = value("--run").map(PathBuf::from) {
         let place = value("--run-in").unwrap_or("terminal").to_owned();
         KILLS.store(number("--kills") as i32, Ordering::SeqCst);
@@ -170,8 +170,8 @@ fn leak(file: &Path) {
     }
 }
 
-/// Two forks with a session between them. Returns once the process is there.
-fn escape(file: &str) {
+/// Two forks with a session between them. Returns once the process is there; a program of its own writes the file.
+fn escape(file: &str, is_program: bool) {
     // SAFETY: there is one thread.
     let between = unsafe { libc::fork() };
     if between > 0 {
@@ -184,9 +184,16 @@ fn escape(file: &str) {
         libc::setsid();
         let left = libc::fork();
         if left > 0 {
-            write_whole(file, &left.to_string());
+            if !is_program {
+                write_whole(file, &left.to_string());
+            }
             libc::_exit(0);
         }
+    }
+    if is_program {
+        let script = "echo $$ >\"$1.new\" && mv \"$1.new\" \"$1\" && exec sleep 3600";
+        let error = Command::new("/bin/sh").args(["-c", script, "sh", file]).exec();
+        panic!("{error}");
     }
     sleep_on();
 }

@@ -77,7 +77,8 @@ fn json_has_every_fact() {
         "health": { "check": format!("{url}/health"), "ok": true, "reason": null },
         "pid": pid, "mode": "detached", "supervisor": null, "unit": null, "uptime_seconds": null,
         "url": url, "port": port, "port_held_by": null, "log": room.state().join("web/server.log").to_str(),
-        "fds": { "open": descriptors(pid).0, "limit": 200 }, "workers": 2, "sidecar": null, "left_alone": [], "stop": "forerun stop web",
+        "fds": { "open": descriptors(pid).0, "limit": 200 }, "workers": 2,
+        "was_pid": null, "ended": null, "served_by": [], "goes_on": [], "sidecar": null, "left_alone": [], "stop": "forerun stop web",
     });
     assert_eq!(is, expected);
 }
