@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod environment;
 mod error;
+mod follow;
 mod instance;
 mod launch;
 mod mode;

@@ -17,11 +17,12 @@ use crate::check::run::Job;
 use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::follow;
 use crate::instance::family::Origin;
 use crate::instance::identity::Life;
 use crate::instance::record::{Record, os_strings};
 use crate::instance::stop::send;
-use crate::launch::{LockDesk, checks, follow, place, readiness, unseen};
+use crate::launch::{LockDesk, checks, place, readiness, unseen};
 use crate::report::line::print_summary;
 use crate::report::progress::Teller;
 use crate::service::Service;
@@ -45,7 +46,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let signals = sys::catch_signals(wake.bell());
     let lock = LockDesk { wake: &wake, signals: &signals }.take(folder, &target.name, |_| {})?;
     let record = target.record()?.ok_or_else(not_running)?;
-    let (record, _) = follow::locked(record, folder, &here).map_err(unseen)?;
+    let record = follow::locked(record, folder, &here).map_err(unseen)?;
     match record.process.life(&here) {
         Life::Alive if !record.was_told_to_end() => {}
         Life::Alive | Life::Dead => return Err(not_running()),

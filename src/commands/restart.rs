@@ -12,19 +12,20 @@ use super::target::Target;
 use crate::cli::{self, Options, Task};
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::instance::record::os_strings;
+use crate::instance::record::{Record, os_strings};
 use crate::instance::supervisor::Verb;
 use crate::launch::{place, unseen};
+use crate::report::line::say;
 use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 
 pub fn run(options: &Options, environment: &Environment, dispositions: Dispositions) -> Result<(), Error> {
     let target = Target::find(options, environment)?;
     let name = quoted(&target.name);
-    let Some(record) = target.record()? else {
+    let here = sys::host().map_err(unseen)?;
+    let Some(record) = target.followed(&here)? else {
         return Err(Error::NotReady(format!("{name} is not running, and no record says how it was started; start it")));
     };
-    let here = sys::host().map_err(unseen)?;
     refuse_supervised(&record, &here, Verb::Restart)?;
     outside::go(&record, environment)?;
     let folder = PathBuf::from(OsString::from(&record.called_in));
@@ -49,7 +50,7 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
         no_progress: options.no_progress,
         ..recorded
     };
-    let inherited = Environment::new(os_strings(&record.environment));
+    let inherited = base(&record, environment, &name)?;
     start::start(&Start {
         options: &options,
         caller: environment,
@@ -61,4 +62,22 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
         called_in: folder,
         state: Ok(target.root),
     })
+}
+
+/// The environment that the server gets: the recorded one. That of an instance which has ended was dropped with it.
+fn base(record: &Record, ours: &Environment, name: &str) -> Result<Environment, Error> {
+    if !record.is_spent {
+        return Ok(Environment::new(os_strings(&record.environment)));
+    }
+    let is_set = |name: &OsString| name.to_str().is_some_and(|name| ours.get(name).is_some());
+    let names = record.dropped.iter().map(OsString::from);
+    let missing: Vec<_> = names.filter(|name| !is_set(name)).map(|name| quoted(&name)).collect();
+    if !missing.is_empty() {
+        return Err(Error::Config(format!(
+            "{name} has ended, and the value of {} in its --env was not kept; set it here, or start it anew",
+            missing.join(" and ")
+        )));
+    }
+    say(&format!("{name} has ended, and its environment was not kept; this one's is taken"));
+    Ok(ours.clone())
 }

@@ -15,6 +15,7 @@ use crate::check::{Context, port};
 use crate::cli::{self, Options};
 use crate::environment::{Environment, UNIT_FILE};
 use crate::error::Error;
+use crate::follow::{self, Eyes};
 use crate::instance::after::After;
 use crate::instance::family::{Family, Origin, look_at};
 use crate::instance::identity::{Identity, Life};
@@ -22,7 +23,6 @@ use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{self, Folder};
 use crate::instance::succession::Kind;
 use crate::instance::supervisor;
-use crate::launch::follow::{self, Eyes};
 use crate::launch::{place, readiness, unseen};
 use crate::mode::Mode;
 use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
@@ -233,7 +233,7 @@ impl View {
             descriptors: if alive { sys::descriptor_count(pid) } else { None },
             workers: family.members.iter().chain(&family.callers).filter(|p| p.pid != pid).count(),
             was: record.was,
-            ended: after.how.filter(|_| !alive).map(|how| how.to_string()),
+            ended: after.ended.filter(|_| !alive).map(|ended| ended.how.to_string()),
             serving: of(Kind::Unclear).collect(),
             background: of(Kind::Background).collect(),
             sidecar: record.sidecar.as_ref().and_then(Identity::verified).filter(|p| !p.zombie).map(|p| p.pid),

@@ -13,7 +13,8 @@ use crate::check::{self, Context, port};
 use crate::cli::Options;
 use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
-use crate::instance::family::Origin;
+use crate::follow;
+use crate::instance::family::{self, Family, Origin};
 use crate::instance::identity::Life;
 use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{Folder, Lock};
@@ -27,7 +28,7 @@ use crate::text::{counted, elapsed, quoted};
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let target = Target::find(options, environment)?;
     let here = sys::host().map_err(unseen)?;
-    if let Some(record) = target.record()? {
+    if let Some(record) = target.followed(&here)? {
         refuse_supervised(&record, &here, Verb::Stop)?;
         outside::go(&record, environment)?;
     }
@@ -38,6 +39,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let Some(record) = Record::read(folder, &target.name).map_err(Error::State)? else {
         return not_running(&target.name, options.json);
     };
+    let record = follow::locked(record, folder, &here).map_err(unseen)?;
     refuse_supervised(&record, &here, Verb::Stop)?;
     let life = record.process.life(&here);
     if let Life::Unknown(why) = life {
@@ -53,6 +55,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         forget(folder, &record, &Stopped::default());
         return not_running(&target.name, options.json);
     }
+    refuse_systemds(&record, &family::look(&origin).map_err(unseen)?)?;
     let begun = Instant::now();
     let before = || before(&record, &wake, &signals);
     let stop = Stop {
@@ -107,6 +110,14 @@ pub fn refuse_supervised(record: &Record, here: &Host, verb: Verb) -> Result<(),
     )))
 }
 
+/// Refuses to stop what an ended main process left in a unit that systemd runs again.
+fn refuse_systemds(record: &Record, family: &Family) -> Result<(), Error> {
+    let Some((supervised, _)) = follow::systemds(record, family.all()) else { return Ok(()) };
+    let (name, systemd) = (quoted(&record.name), supervised.describe());
+    let what_to_do = supervised.advice(Verb::Stop);
+    Err(Error::Conflict(format!("what is left of {name} is in {systemd}, which is active; {what_to_do}")))
+}
+
 /// Takes the lock. If a start holds it, that start is ended first: SIGTERM lets it clean up, SIGKILL follows after the
 /// grace.
 fn lock(
@@ -159,6 +170,9 @@ fn forget(folder: &Folder, record: &Record, stopped: &Stopped) {
     if stopped.escaped.is_empty() {
         Record::remove(folder);
     } else {
+        if let Err(e) = record.clone().spent(None).write(folder) {
+            log::warn!("cannot write the record in {}: {e}; continuing", quoted(&folder.path));
+        }
         log::info!("the record of {} stays for what was left alone", quoted(&record.name));
     }
 }

@@ -9,12 +9,13 @@ use super::homes;
 use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::follow;
 use crate::instance::identity::Identity;
 use crate::instance::record::{Record, Unreadable};
 use crate::instance::state::{self, Folder};
 use crate::launch::unseen;
 use crate::service::{self, Named};
-use crate::sys::{self, Account, Process};
+use crate::sys::{self, Account, Host, Process};
 use crate::text::{nearest, one_line, quoted, whole_number};
 
 /// The service that a subcommand is about.
@@ -69,6 +70,21 @@ impl Target {
             let what_to_do = if matches!(e, Unreadable::Untrusted(_)) { "; remove it" } else { "" };
             Error::State(e.message(folder) + what_to_do)
         })
+    }
+}
+
+impl Target {
+    /// The record with the main process that is the server now: it may have handed over.
+    ///
+    /// # Errors
+    /// As [`Target::record`], and [`Error::Exhausted`].
+    pub fn followed(&self, here: &Host) -> Result<Option<Record>, Error> {
+        let (Some(record), Some(folder)) = (self.record()?, &self.folder) else { return Ok(None) };
+        let (new, is_new) = follow::main(record.clone(), here).map_err(unseen)?;
+        if is_new {
+            follow::keep(&record, &new, folder);
+        }
+        Ok(Some(new))
     }
 }
 

@@ -5,49 +5,57 @@ use super::family::{Family, Origin, Sight, look_at};
 use super::identity::Identity;
 use super::ready::Ready;
 use super::record::{Phase, Record};
-use super::succession::{End, Kind, View, classify};
-use crate::sys::{self, ExitWatch, Process, Waited};
+use super::succession::{End, Ended, Kind, View, classify};
+use crate::sys::{self, ExitWatch, Process};
+
+/// What is asked about an instance whose main process has ended.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub origin: &'a Origin,
+    pub ready: Option<&'a Ready>,
+    /// How main ended, if somebody saw it.
+    pub ended: Option<Ended>,
+    /// By this the system may find how main ended.
+    pub trace: u64,
+    pub table: &'a [Process],
+    pub sight: &'a Sight,
+    /// A supervisor starts the service now.
+    pub supervised: bool,
+}
 
 /// What is left.
 #[derive(Debug, Default, PartialEq)]
 pub struct After {
     /// How main ended, if that is known.
-    pub how: Option<Waited>,
+    pub ended: Option<Ended>,
     pub family: Family,
     /// Each member, and what it is.
     pub kinds: Vec<(Process, Kind)>,
 }
 
 impl After {
-    /// Looks at what the instance of a record has left. `listening` are the processes that hold its port;
-    /// `supervised`: a supervisor starts the service now.
-    pub fn look(
-        record: &Record,
-        table: &[Process],
-        sight: &Sight,
-        supervised: bool,
-        listening: impl FnOnce(&Family) -> Vec<i32>,
-    ) -> Self {
-        let origin = Origin::of(record);
-        let family = look_at(&origin, table, sight);
+    /// Looks at what an instance has left. `listening` are the processes that hold its port.
+    pub fn look(asked: &Asked, listening: impl FnOnce(&Family) -> Vec<i32>) -> Self {
+        let Asked { origin, table, ready, ended, .. } = *asked;
+        let family = look_at(origin, table, asked.sight);
         let listening = match family.all().next() {
             Some(_) => listening(&family),
             None => Vec::new(),
         };
-        let how = record.ended.map(|ended| ended.how).or_else(|| sys::end_of(record.trace));
+        let ended = ended.or_else(|| Some(Ended { how: sys::end_of(asked.trace)?, at: None }));
         let kinds = classify(&View {
-            origin: &origin,
+            origin,
             family: &family,
             table,
             listening: &listening,
-            main_listened: record.ready.as_ref().and_then(|ready| ready.listened),
-            was_seen: record.ready.is_some(),
-            end: End::from(how),
-            ended: record.ended.map(|ended| ended.at),
+            main_listened: ready.and_then(|ready| ready.listened),
+            was_seen: ready.is_some(),
+            end: End::from(ended.map(|ended| ended.how)),
+            ended: ended.and_then(|ended| ended.at),
             in_launch: false,
-            supervised,
+            supervised: asked.supervised,
         });
-        After { how, family, kinds }
+        After { ended, family, kinds }
     }
 
     fn of(&self, wanted: &[Kind]) -> Vec<Process> {

@@ -15,11 +15,22 @@ use super::identity::{Identity, Life};
 use super::ready::Ready;
 use super::state::Folder;
 use super::succession::Ended;
+use crate::environment::UNIT_FILE;
 use crate::sys::{Host, Seen};
 use crate::text::quoted;
 
 const FILE: &str = "record.json";
 const VERSION: u32 = 1;
+/// The variables by which a supervisor knows its job. They are no secrets, and outlive the instance.
+const KEPT: [&str; 7] = [
+    "SYSTEMD_EXEC_PID",
+    "MANAGERPID",
+    "INVOCATION_ID",
+    "XPC_SERVICE_NAME",
+    "SUPERVISOR_PROCESS_NAME",
+    "SUPERVISOR_GROUP_NAME",
+    UNIT_FILE,
+];
 /// The number of earlier instances whose cookies are kept.
 const MOST_FORMER: usize = 16;
 
@@ -143,6 +154,11 @@ pub struct Record {
     pub arguments: Vec<Text>,
     pub called_in: Text,
     pub environment: Vec<Text>,
+    /// The instance has ended: the environment is gone, and so are the values of these variables of --env.
+    #[serde(default)]
+    pub is_spent: bool,
+    #[serde(default)]
+    pub dropped: Vec<Text>,
 }
 
 impl Record {
@@ -184,6 +200,28 @@ impl Record {
     pub fn is_stopping(&self, here: &Host) -> bool {
         let by = self.stopper.as_ref().map(|stopper| &stopper.process);
         self.was_told_to_end() || (self.phase == Phase::Stopping && by.is_some_and(|p| p.life(here) == Life::Alive))
+    }
+
+    /// The record of an instance whose main process has ended. What it knew of secrets is gone: its environment, but for
+    /// what names it to its supervisor, and the values of --env.
+    pub fn spent(self, ended: Option<Ended>) -> Self {
+        let keeps = |entry: &OsString| {
+            KEPT.iter()
+                .any(|name| entry.as_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
+        };
+        let environment =
+            os_strings(&self.environment).into_iter().filter(keeps).map(|entry| Text::from(entry.as_os_str()));
+        let environment: Vec<_> = environment.collect();
+        let (arguments, dropped) = without_values(&os_strings(&self.arguments));
+        let is_new = self.environment != environment || !dropped.is_empty();
+        Record {
+            environment,
+            arguments: arguments.iter().map(|a| Text::from(a.as_os_str())).collect(),
+            dropped: if dropped.is_empty() { self.dropped } else { dropped },
+            is_spent: self.is_spent || is_new,
+            ended: self.ended.or(ended),
+            ..self
+        }
     }
 
     /// Removes the record of an instance that is gone.
@@ -260,6 +298,30 @@ impl Record {
         let texts = [Some(&self.mode), self.supervisor.as_ref(), self.cgroup.as_ref()];
         !texts.into_iter().flatten().any(|text| text.contains(char::is_control))
     }
+}
+
+/// The arguments of a start without the values of --env, and the names of those.
+fn without_values(arguments: &[OsString]) -> (Vec<OsString>, Vec<Text>) {
+    let (mut kept, mut names) = (Vec::new(), Vec::new());
+    let mut note = |pair: &[u8]| {
+        let name = pair.split(|&b| b == b'=').next().unwrap_or_default();
+        names.push(Text::from(OsStr::from_bytes(name)));
+    };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_bytes() {
+            b"--" => {
+                kept.push(argument.clone());
+                kept.extend(rest.by_ref().cloned());
+            }
+            b"--env" => rest.next().into_iter().for_each(|pair| note(pair.as_bytes())),
+            bytes => match bytes.strip_prefix(b"--env=") {
+                Some(pair) => note(pair),
+                None => kept.push(argument.clone()),
+            },
+        }
+    }
+    (kept, names)
 }
 
 /// Why a record cannot be used.

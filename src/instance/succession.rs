@@ -13,8 +13,8 @@ use crate::sys::{Process, Seen, Waited};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Ended {
     pub how: Waited,
-    /// The start time that a process would have had that began then.
-    pub at: u64,
+    /// The start time that a process would have had that began then. Unknown if nobody watched.
+    pub at: Option<u64>,
 }
 
 /// How main ended.

@@ -3,7 +3,6 @@
 
 pub mod checks;
 mod detached;
-pub mod follow;
 mod foreground;
 pub mod log_file;
 mod log_path;
@@ -23,6 +22,7 @@ use crate::check::run::Job;
 use crate::check::{self, Check, Context, Expectation, Probe, port};
 use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
+use crate::follow;
 use crate::instance::after::After;
 use crate::instance::family::{self, Origin};
 use crate::instance::identity::Identity;
@@ -30,6 +30,7 @@ use crate::instance::ready::Ready;
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Mark, Signalled, Stop, Stopped};
+use crate::instance::supervisor::Verb;
 use crate::mode::{Decision, Mode};
 use crate::report::line::say;
 use crate::report::progress::Teller;
@@ -196,6 +197,11 @@ impl Launch<'_> {
             None => family::look(&origin).map_err(unseen)?.members,
         };
         let Some(first) = left.first() else { return Ok(()) };
+        if let Some((supervised, _)) = follow::systemds(record, left.iter()) {
+            let what_to_do = supervised.advice(Verb::Restart);
+            let (who, systemd) = (port::describe(first.pid), supervised.describe());
+            return Err(Error::Conflict(format!("{who} is of {systemd}, which is active; {what_to_do}")));
+        }
         let what = match left.len() {
             1 => port::describe(first.pid),
             count => format!("{count} processes, the first is {}", port::describe(first.pid)),
@@ -308,6 +314,8 @@ impl Launch<'_> {
             arguments: texts(self.arguments),
             called_in: Text::from(self.called_in.as_os_str()),
             environment: texts(self.inherited.entries()),
+            is_spent: false,
+            dropped: Vec::new(),
         }
     }
 }

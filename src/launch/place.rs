@@ -4,9 +4,9 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::follow::{self, Eyes, Now};
 use crate::check::port::{self, Port};
 use crate::error::Error;
+use crate::follow::{self, By, Eyes, Now};
 use crate::instance::after::After;
 use crate::instance::family::{self, Origin};
 use crate::instance::identity::{Identity, Life};
@@ -44,7 +44,7 @@ pub fn holder(service: &Service, folder: &Folder, here: &Host, supervised: bool)
     let mut after = After::default();
     if record.process.life(here) == Life::Dead && record.process.host.is_same_as(here) {
         let eyes = Eyes::open().map_err(|e| format!("cannot look at the system's processes: {e}"))?;
-        match follow::now(&record, here, &eyes, supervised) {
+        match follow::now(&record, here, &eyes, By::start(supervised)) {
             Now::Same => {}
             Now::Ended(left) => after = left,
             Now::HandedOver(new) => {

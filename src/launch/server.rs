@@ -4,14 +4,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::follow::Eyes;
 use super::place;
 use super::{Launch, checks, readiness, tail};
 use crate::check::Probe;
 use crate::check::port;
 use crate::check::run::{Desk, Ended, Job, Progress, Run};
 use crate::error::Error;
-use crate::instance::family::{self, Family, Origin, look_at};
+use crate::follow::Eyes;
+use crate::instance::family::{self, Origin, look_at};
 use crate::instance::ready::{self, Ready};
 use crate::instance::succession::{End, Kind, View, classify};
 use crate::launch::log_file::Log;
@@ -66,7 +66,12 @@ impl Server {
         let eyes = Eyes::open().ok()?;
         let origin = self.origin(launch);
         let family = look_at(&origin, &eyes.table, &eyes.sight);
-        Some(ready::look(&origin, &family, &eyes.sight, &listening(launch.service, &eyes, &family)))
+        Some(ready::look(
+            &origin,
+            &family,
+            &eyes.sight,
+            &eyes.holders(launch.service.host.as_deref(), launch.service.port, &family),
+        ))
     }
 
     /// Waits until health holds, the server lives and the port is its own. If the server puts itself into the
@@ -114,7 +119,8 @@ impl Server {
     fn is_leaving(&self, launch: &Launch) -> bool {
         let Ok(eyes) = Eyes::open() else { return false };
         let family = look_at(&self.origin(launch), &eyes.table, &eyes.sight);
-        let listening = listening(launch.service, &eyes, &family);
+        let Service { host, port, .. } = launch.service;
+        let listening = eyes.holders(host.as_deref(), *port, &family);
         let leaves = |p: &&Process| p.forked && p.session == p.pid && p.session != self.process.session;
         family.all().filter(leaves).any(|p| listening.contains(&p.pid))
     }
@@ -152,7 +158,7 @@ impl Server {
             origin: &origin,
             family: &family,
             table: &eyes.table,
-            listening: &listening(service, &eyes, &family),
+            listening: &eyes.holders(service.host.as_deref(), service.port, &family),
             main_listened: None,
             was_seen: false,
             end: End::from(Some(ended)),
@@ -214,13 +220,6 @@ impl Server {
             }
         }
     }
-}
-
-/// The members that hold the service's port.
-fn listening(service: &Service, eyes: &Eyes, family: &Family) -> Vec<i32> {
-    let Some(number) = service.port else { return Vec::new() };
-    let members: Vec<i32> = family.all().map(|p| p.pid).collect();
-    port::holders(&eyes.sockets, service.host.as_deref(), number, &members)
 }
 
 fn died(service: &Service, how: Waited) -> Error {

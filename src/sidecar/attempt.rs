@@ -3,13 +3,16 @@
 //! server that hangs) goes away with the child, so the sidecar stays small.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::after;
 use crate::check::run::{Desk, Job, Observer, Progress, Run};
 use crate::check::{Context, Probe, port};
 use crate::error::Error;
 use crate::instance::family::{self, Origin};
+use crate::instance::state::Folder;
 use crate::sys::{self, Errand, Wake};
 use crate::text::elapsed;
 
@@ -43,6 +46,8 @@ pub struct Attempter {
     pub origin: Origin,
     pub port: Option<u16>,
     pub host: Option<String>,
+    /// The folder that holds the state folders of all services, and the name of this one.
+    pub state: Option<(PathBuf, String)>,
 }
 
 impl Attempter {
@@ -73,13 +78,25 @@ impl Attempter {
             match attempt(job, &self.context) {
                 Ok(progress) if progress.holds() => match self.stranger().filter(|_| is_first) {
                     Some(who) => format!("-{who} answers, not the server").into_bytes(),
-                    None => b"+".to_vec(),
+                    None => {
+                        self.note(is_first);
+                        b"+".to_vec()
+                    }
                 },
                 Ok(progress) => format!("-{}", progress.reason).into_bytes(),
                 Err(error) => format!("?{error}").into_bytes(),
             }
         })?;
         Ok(Attempt { errand, late: now + limit + SLACK, limit })
+    }
+
+    /// Keeps what is seen of the server that just became healthy.
+    fn note(&self, is_first: bool) {
+        if let Some((folder, name)) = self.state.as_ref().filter(|_| is_first) {
+            let us = nix::unistd::geteuid().as_raw();
+            let folder = Folder::existing(folder, name, us).ok().flatten();
+            folder.into_iter().for_each(|folder| after::note(&self.origin, &folder, name));
+        }
     }
 
     /// Describes the process that listens on the server's port, if that process was there before the server.

@@ -6,6 +6,7 @@
 //! server, so that the server has no child that it did not start.
 
 mod access;
+mod after;
 mod attempt;
 mod clock;
 mod counts;

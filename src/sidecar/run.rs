@@ -2,7 +2,6 @@
 //! The main loop of a sidecar. It waits for the end of the server, a signal, the result of an attempt, or its next
 //! turn.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +13,11 @@ use super::health::{Judge, Turn};
 use super::plan::Plan;
 use crate::check::{self, Context, Probe};
 use crate::environment::Environment;
-use crate::instance::record::{Phase, Record};
-use crate::instance::state::Folder;
 use crate::instance::stop::{Signalled, Stop};
 use crate::report::line::say;
 use crate::report::notify::{EXTENSION, Manager, NotifyState, cut};
 use crate::service::Action;
-use crate::sys::{self, Caught, ExitWatch, Wake};
+use crate::sys::{self, Caught, ExitWatch, Process, Wake};
 use crate::text::{attempts, counted, elapsed, quoted};
 
 /// Pause between looks if neither `[watch] interval` nor a watchdog sets one.
@@ -32,15 +29,15 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// A running sidecar.
 pub struct Sidecar {
-    plan: Plan,
+    pub(super) plan: Plan,
     manager: Option<Manager>,
-    watch: ExitWatch,
-    wake: Arc<Wake>,
-    signals: Caught,
+    pub(super) watch: ExitWatch,
+    pub(super) wake: Arc<Wake>,
+    pub(super) signals: Caught,
     clock: Clock,
     interval: Duration,
     /// Makes attempts of the health check, if there is one.
-    attempter: Option<Attempter>,
+    pub(super) attempter: Option<Attempter>,
     /// The quoted check.
     check: String,
     /// How long the server may take until it is healthy for the first time.
@@ -60,6 +57,8 @@ pub struct Sidecar {
     next_look: Duration,
     access: Option<Question>,
     context: Arc<Context>,
+    /// Nobody knows whether what is watched is the server.
+    pub(super) only_watches: bool,
 }
 
 impl Sidecar {
@@ -96,6 +95,7 @@ impl Sidecar {
                 origin: plan.origin.clone(),
                 port: plan.port,
                 host: plan.host.clone(),
+                state: plan.state.as_ref().map(|root| (std::ffi::OsString::from(root).into(), plan.name.clone())),
             }),
             judge: Judge::new(plan.watch.unhealthy_after, plan.watch.grace),
             attempt: None,
@@ -108,6 +108,7 @@ impl Sidecar {
             next_look: interval,
             access: unit.and_then(|(unit, of_user)| access::ask(unit, *of_user, Duration::ZERO).ok()),
             context,
+            only_watches: false,
             manager,
             plan,
         }
@@ -128,8 +129,8 @@ impl Sidecar {
             let answered = self.access.as_ref().and_then(Question::descriptor);
             let [ended, spoke, answered] = self.wake.wait_for([self.watch.descriptor(), spoke, answered], planned);
             self.clock.woke(planned);
-            if ended {
-                return self.reap();
+            if ended && (self.only_watches || !self.follows()) {
+                return self.leave();
             }
             let now = self.clock.now();
             if spoke || self.attempt.as_ref().is_some_and(|attempt| now >= attempt.late) {
@@ -388,14 +389,14 @@ impl Sidecar {
                 return;
             }
         }
-        self.stop();
+        self.stop(None);
     }
 
-    /// Stops all processes of the instance.
-    fn stop(&self) {
+    /// Stops all processes of the instance, or only these.
+    pub(super) fn stop(&self, only: Option<Vec<Process>>) {
         let stop = Stop {
             origin: &self.plan.origin,
-            only: None,
+            only,
             signal: self.plan.ending.signal,
             grace: self.plan.grace,
             all: false,
@@ -414,24 +415,6 @@ impl Sidecar {
             Ok(_) => {}
             Err(e) => log::warn!("cannot stop what is left of {}: {e}", quoted(&self.plan.name)),
         }
-    }
-
-    /// The server has ended. Stops what it left behind, and ends.
-    fn reap(self) {
-        // During `forerun stop`, that forerun stops the rest. A second SIGTERM would make some servers skip their clean
-        // shutdown.
-        if !self.is_being_stopped() {
-            self.stop();
-        }
-        self.leave();
-    }
-
-    fn is_being_stopped(&self) -> bool {
-        let root = self.plan.state.as_ref().map(|root| PathBuf::from(std::ffi::OsString::from(root)));
-        let us = nix::unistd::geteuid().as_raw();
-        let folder = root.and_then(|root| Folder::existing(&root, &self.plan.name, us).ok().flatten());
-        let record = folder.and_then(|folder| Record::look(&folder, &self.plan.name).ok().flatten());
-        record.is_some_and(|record| record.phase == Phase::Stopping && record.cookie == self.plan.origin.cookie)
     }
 
     fn leave(self) {

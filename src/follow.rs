@@ -7,13 +7,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use crate::check::port;
-use crate::instance::after::{After, handed_over};
+use crate::instance::after::{After, Asked, handed_over};
 use crate::instance::family::{Family, Origin, Sight, look_at};
 use crate::instance::identity::Life;
 use crate::instance::ready::{self, Ready};
 use crate::instance::record::Record;
 use crate::instance::state::Folder;
-use crate::instance::supervisor;
+use crate::instance::supervisor::{self, Supervised};
 use crate::sys::{self, Host, Process, Sockets};
 use crate::unit;
 
@@ -36,9 +36,14 @@ impl Eyes {
 
     /// The members that hold the recorded port.
     pub fn listening(&self, record: &Record, family: &Family) -> Vec<i32> {
-        let Some(number) = record.port else { return Vec::new() };
+        self.holders(record.host.as_deref(), record.port, family)
+    }
+
+    /// The members that hold a port of a host, and whoever else holds the same sockets.
+    pub fn holders(&self, host: Option<&str>, port: Option<u16>, family: &Family) -> Vec<i32> {
+        let Some(number) = port else { return Vec::new() };
         let members: Vec<i32> = family.all().map(|p| p.pid).collect();
-        port::holders(&self.sockets, record.host.as_deref(), number, &members)
+        port::holders(&self.sockets, host, number, &members)
     }
 
     /// The look at readiness: what the instance of a record is now.
@@ -59,13 +64,38 @@ pub enum Now {
     Ended(After),
 }
 
-/// Looks what has become of an instance. `supervised`: a supervisor starts the service now.
-pub fn now(record: &Record, here: &Host, eyes: &Eyes, supervised: bool) -> Now {
+/// Who looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Somebody who may ask systemd.
+    Person,
+    /// A start by a supervisor.
+    Supervisor,
+    Sidecar,
+}
+
+impl By {
+    pub fn start(supervised: bool) -> Self {
+        if supervised { By::Supervisor } else { By::Person }
+    }
+}
+
+/// Looks what has become of an instance.
+pub fn now(record: &Record, here: &Host, eyes: &Eyes, by: By) -> Now {
     if record.process.life(here) != Life::Dead || !record.process.host.is_same_as(here) {
         return Now::Same;
     }
-    let after = After::look(record, &eyes.table, &eyes.sight, supervised, |family| eyes.listening(record, family));
-    let named = || by_supervisor(record, &after, supervised).or_else(|| by_pid_file(record, &after));
+    let asked = Asked {
+        origin: &Origin::of(record),
+        ready: record.ready.as_ref(),
+        ended: record.ended,
+        trace: record.trace,
+        table: &eyes.table,
+        sight: &eyes.sight,
+        supervised: by == By::Supervisor,
+    };
+    let after = After::look(&asked, |family| eyes.listening(record, family));
+    let named = || by_supervisor(record, &after, by).or_else(|| by_pid_file(record, &after));
     match after.successor().or_else(named) {
         Some(process) => {
             let record = handed_over(record, &process, Ready::default());
@@ -86,26 +116,37 @@ pub fn current(record: Record, folder: &Folder, here: &Host, eyes: &Eyes) -> (Re
     (new, after)
 }
 
-/// The record of an instance as it is now, for those who have the lock.
+/// The record with the main process that is the server now, for those who have the lock. Otherwise it is as it was.
 ///
 /// # Errors
 /// When the process table cannot be read, or the record cannot be written.
-pub fn locked(record: Record, folder: &Folder, here: &Host) -> std::io::Result<(Record, After)> {
+pub fn locked(record: Record, folder: &Folder, here: &Host) -> std::io::Result<Record> {
+    let record = main(record, here)?;
+    if record.1 {
+        record.0.write(folder)?;
+    }
+    Ok(record.0)
+}
+
+/// The record with the main process that is the server now, and whether that is another than before.
+///
+/// # Errors
+/// When the process table cannot be read.
+pub fn main(record: Record, here: &Host) -> std::io::Result<(Record, bool)> {
     if record.process.life(here) != Life::Dead {
-        return Ok((record, After::default()));
+        return Ok((record, false));
     }
-    let (new, after) = seen(record.clone(), here, &Eyes::open()?);
-    if new != record {
-        new.write(folder)?;
-    }
-    Ok((new, after))
+    Ok(match now(&record, here, &Eyes::open()?, By::Person) {
+        Now::HandedOver(new) => (*new, true),
+        Now::Same | Now::Ended(_) => (record, false),
+    })
 }
 
 /// The same for a record that is not ours to write.
 pub fn seen(record: Record, here: &Host, eyes: &Eyes) -> (Record, After) {
-    match now(&record, here, eyes, false) {
+    match now(&record, here, eyes, By::Person) {
         Now::Same => (record, After::default()),
-        Now::Ended(after) => (record, after),
+        Now::Ended(after) => (record.spent(after.ended), after),
         Now::HandedOver(new) => (*new, After::default()),
     }
 }
@@ -119,13 +160,25 @@ pub fn keep(old: &Record, new: &Record, folder: &Folder) {
 }
 
 /// The member that systemd says is the main process. Asked only from outside: a start by systemd is that process.
-fn by_supervisor(record: &Record, after: &After, supervised: bool) -> Option<Process> {
-    let supervised_by = supervisor::of(record).filter(|_| !supervised)?;
-    let unit = supervised_by.systemd_unit()?.to_str()?.to_owned();
-    let is_in_unit = |p: &&Process| sys::cgroup_of(p.pid).is_some_and(|path| path.contains(&unit));
-    after.family.all().find(is_in_unit)?;
-    let pid = unit::main_pid(&supervised_by)?;
+fn by_supervisor(record: &Record, after: &After, by: By) -> Option<Process> {
+    if by != By::Person {
+        return None;
+    }
+    let (_, pid) = systemds(record, after.family.all())?;
     after.family.all().find(|p| p.pid == pid).copied()
+}
+
+/// systemd and its main process, where one of these processes is in the control group of a unit of it that is active:
+/// then they are systemd's to end.
+pub fn systemds<'a>(record: &Record, mut of: impl Iterator<Item = &'a Process>) -> Option<(Supervised, i32)> {
+    let supervised = supervisor::of(record)?;
+    let unit = supervised.systemd_unit()?.to_str()?.to_owned();
+    let is_in = |path: String| supervisor::unit_of_cgroup(&path).is_some_and(|its| its == unit);
+    if sys::cgroup().is_some_and(is_in) || !of.any(|p| sys::cgroup_of(p.pid).is_some_and(is_in)) {
+        return None;
+    }
+    let pid = unit::main_pid(&supervised)?;
+    Some((supervised, pid))
 }
 
 /// The member that the pid file names, if a member may have written that.
