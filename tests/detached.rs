@@ -919,11 +919,14 @@ fn replace_leaves_children_that_the_caller_had() {
 fn another_service_of_the_name_exits_75_and_both_are_named() {
     let room = Room::new();
     let first = pid(&done(&mut script(&room, &["--json"], "exec sleep 100")).expect_code(0));
-    for options in [&[][..], &["--replace"]] {
+    for (options, what) in [(&[][..], "another command"), (&["--replace", "--cwd", "/"], "another working directory")] {
         let done = done(&mut script(&room, options, "exec sleep 101")).expect_code(75);
-        done.expect_line(&[&format!("pid {first}"), "exec sleep 100", "exec sleep 101", "another command", "--name"]);
+        done.expect_line(&[&format!("pid {first}"), "exec sleep 100", "exec sleep 101", what, "--name"]);
     }
     assert!(alive(first));
+    // In the same folder it is the same service, with another command by now.
+    let second = pid(&done(&mut script(&room, &["--replace", "--json"], "exec sleep 101")).expect_code(0));
+    assert!(!alive(first) && alive(second));
 }
 
 /// Starts the same service many times at once: one server, and nobody fails.

@@ -70,7 +70,9 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
             // A running server is not stopped for what can be known before.
             try_first(&mut launch, &folder, record).map_err(|e| launch.goes_on(record, e))?;
             launch.checked = true;
-            replace(&mut launch, &folder, record)?;
+            // It may have ended meanwhile.
+            let holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
+            replaced(service, &holder).map_or(Ok(()), |record| replace(&mut launch, &folder, record))?;
         }
         None if service.replace != Replace::No => drop(launch.find_server()?),
         None => {}

@@ -155,11 +155,11 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
         }),
         Holder::Other(record, what) => Some(Conflict {
             message: format!(
-                "the name {name} is held by another service with another {what}: {} runs as {}, this is {}; {}",
+                "the name {name} is held by another service with another {what}: {} runs as {}, this is {}; 'forerun restart {}' starts it as it is now, or give one of them another --name",
                 quoted(&shell_words(&os_strings(&record.command))),
                 whereabouts(record),
                 quoted(&shell_words(&service.command)),
-                other_place(service, record),
+                service.name,
             ),
             kind: Kind::OtherService,
             awaited: None,
@@ -197,17 +197,6 @@ pub fn unclear_conflict(service: &Service, record: &Record, process: &Process, h
         ),
         kind: Kind::Stranger,
         awaited: Some(Identity::new(process, here)),
-    }
-}
-
-/// What to do where another service has the name.
-fn other_place(service: &Service, record: &Record) -> String {
-    let name = &service.name;
-    match is_earlier(service, record) {
-        true => {
-            format!("'forerun restart {name}' or --replace starts it as it is now, or give one of them another --name")
-        }
-        false => format!("'forerun restart {name}' starts it as it is now, or give one of them another --name"),
     }
 }
 

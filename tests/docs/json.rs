@@ -48,6 +48,9 @@ fn the_reference_lists_the_fields_of_json() {
     expect("`unit`", fields(&json(&with(&["unit", "systemd", "--json"]))));
     expect("`stop`", fields(&json(&["stop", "web", "--json"])));
     expect("`forget`", fields(&json(&["forget", "web", "--json"])));
+    let reloads = "trap : HUP; while :; do sleep 0.1; done";
+    json(&["--detach", "--json", "--name", "reloads", "--port", "0", "--", "sh", "-c", reloads]);
+    expect("`reload`", fields(&json(&["reload", "reloads", "--json"])));
     let doctor = json(&["doctor", "--json"]);
     let mut all: BTreeSet<_> = ["schema", "findings"].map(str::to_owned).into();
     all.extend(fields(&doctor["findings"][0]));

@@ -368,7 +368,7 @@ fn a_replacing_start_takes_an_edited_file_for_the_same_service() {
     // Another command and another port, in the same file.
     file(&room, second, "[env]\nNEW = '1'");
     let refused = room.run(&["--detach"]).expect_code(75);
-    refused.expect_line(&["another service with another command", "'forerun restart web' or --replace"]);
+    refused.expect_line(&["another service with another command", "'forerun restart web' starts it as it is now"]);
     let after = pid(&room.run(&["--detach", "--replace", "--json"]).expect_code(0));
     assert!(!alive(before) && !accepts(first) && accepts(second));
     assert_eq!(process::variable(after, "NEW").as_deref(), Some("1"));

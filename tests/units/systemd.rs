@@ -562,3 +562,27 @@ fn the_requested_start_is_awaited_and_no_other_one_counts() {
     eventually("it pauses", || scene.property("SubState") == "auto-restart");
     scene.unit(&["--install", "--now"]).expect_code(0);
 }
+
+#[test]
+fn a_reload_and_a_stop_are_those_of_the_file() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { systemd, room, name, .. } = &scene;
+    let text = "trap 'echo >> hups' HUP; trap 'echo > usr1; exit 138' USR1; echo > up; while :; do sleep 0.05; done";
+    let before = "test -e up && ! test -e usr1 && echo > before";
+    room.file(
+        "forerun.toml",
+        &format!(
+            "name = '{name}'\nport = 0\nhealth = 'exec:test -e up'\ncommand = ['/bin/sh', '-c', \"{text}\"]\n\
+             [stop]\nsignal = 'USR1'\nbefore = '{before}'\n"
+        ),
+    );
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    systemd.systemctl(&["reload", name]);
+    let lines = |file: &str| fs::read_to_string(room.path().join(file)).unwrap_or_default().lines().count();
+    assert_eq!((lines("hups"), scene.property("ActiveState")), (1, "active".to_owned()));
+    systemd.systemctl(&["stop", name]);
+    assert_eq!((lines("before"), lines("usr1")), (1, 1), "{}", scene.journal());
+    // It exits with the code of its signal, which is no failure.
+    assert_eq!(["ActiveState", "Result"].map(|p| scene.property(p)), ["inactive", "success"]);
+}

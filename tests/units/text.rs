@@ -234,7 +234,8 @@ fn a_path_with_a_blank_and_a_percent_sign_comes_through() {
 fn systemd_analyze_has_nothing_to_say() {
     skip_unless!(has("systemd-analyze"), "no systemd-analyze");
     let room = Room::new();
-    let file = config(&room, "web", free_port(), "[watch]\non-unhealthy = 'restart'");
+    let stop = "[stop]\nsignal = 'QUIT'\nbefore = 'echo \"a b\" $HOME 50% ; #'\nbefore-timeout = '1m'";
+    let file = config(&room, "web", free_port(), &format!("[watch]\non-unhealthy = 'restart'\n{stop}"));
     let plain = ["--name", "plain", "--", "/bin/sleep", "1000"];
     // The machine's own units may be broken, and it would talk about those too.
     let units = room.path().join("units");
@@ -325,6 +326,9 @@ fn a_unit_says_why_each_line_is_there_and_what_stops_a_mistake_from_looping() {
                 "LimitNOFILE=8192:16384",
                 "RestartPreventExitStatus=78",
                 "TimeoutStopSec=7s",
+                "KillMode=mixed",
+                "SuccessExitStatus=143",
+                " reload web\n",
             ][..],
         ),
         ("launchd", &["<key>KeepAlive</key>", "no exit code", "<integer>7</integer>"]),
@@ -373,6 +377,40 @@ fn a_unit_says_why_each_line_is_there_and_what_stops_a_mistake_from_looping() {
     assert!(!hard.contains("PrivateTmp") && hard.contains("ProtectSystem=full"), "{hard}");
     for pair in lines[from..to].chunks(2) {
         assert!(pair[0].starts_with("# breaks: ") && pair[1].contains('='), "{pair:?}");
+    }
+}
+
+#[test]
+fn a_unit_says_how_the_server_is_stopped_and_what_is_not_done() {
+    let room = Room::new();
+    let stop = "grace = '7s'\n[stop]\nsignal = 'QUIT'\nreload-signal = 'USR1'\nbefore = 'drain'\nbefore-timeout = '8s'";
+    let file = config(&room, "web", free_port(), stop);
+    let not_run = "[stop] before is not run: ";
+    let not_sent = "[stop] signal is SIGQUIT, but ";
+    for (kind, parts, not) in [
+        (
+            "systemd",
+            &[
+                "KillSignal=SIGQUIT",
+                "SuccessExitStatus=131 SIGQUIT",
+                "TimeoutStopSec=8s",
+                "# Sends SIGUSR1 ",
+                "timeout 8 /bin/sh -c drain",
+            ][..],
+            &[not_run, not_sent][..],
+        ),
+        ("launchd", &[not_run, not_sent], &[]),
+        ("supervisord", &["stopsignal=QUIT\n", not_run], &[not_sent]),
+        ("runit", &[not_run, not_sent], &[]),
+        ("s6", &["down-signal <==\n3\n", not_run], &[not_sent]),
+    ] {
+        let text = unit(&room, kind, &["--config", &file]);
+        for part in parts {
+            assert!(text.contains(part), "{kind}: no {part:?} in\n{text}");
+        }
+        for part in not {
+            assert!(!text.contains(part), "{kind}: {part:?} in\n{text}");
+        }
     }
 }
 
