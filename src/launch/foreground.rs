@@ -18,7 +18,7 @@ use crate::instance::family::Origin;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::{Folder, Lock};
 use crate::report::notify::NotifyState;
-use crate::service::{OnConflict, Service};
+use crate::service::Service;
 use crate::sidecar::{self, Role};
 use crate::sys;
 use crate::text::quoted;
@@ -170,11 +170,7 @@ fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lo
             let kept = if let Holder::Ourselves(record) = holder { Some(record.cookie) } else { None };
             return Ok((lock, kept));
         };
-        let stands_by = match launch.service.on_conflict {
-            Some(asked) => asked == OnConflict::Standby,
-            None => launch.decision.supervised,
-        };
-        if !stands_by || conflict.kind == Kind::OtherService {
+        if !launch.stands_by() || conflict.kind == Kind::OtherService {
             return Err(conflict.into_error(launch.decision.supervised));
         }
         // The holder needs the lock to be stopped.

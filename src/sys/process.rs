@@ -99,6 +99,38 @@ pub fn process(pid: i32) -> Option<Process> {
     os::look_up(pid).ok().flatten()
 }
 
+/// What a process does when it gets a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reaction {
+    Handles,
+    Ignores,
+    /// What the system does by default, which for most signals is to end it.
+    Default,
+}
+
+/// What a process does with a signal. `None` if that cannot be seen.
+pub fn reaction(pid: i32, signal: i32) -> Option<Reaction> {
+    let (ignored, handled) = os::signal_masks(pid)?;
+    let has = |mask: u64| mask >> (signal - 1) & 1 == 1;
+    Some(match (has(ignored), has(handled)) {
+        (true, _) => Reaction::Ignores,
+        (false, true) => Reaction::Handles,
+        (false, false) => Reaction::Default,
+    })
+}
+
+/// Sends a signal by number. The caller must have looked at the process just before: the number may be another's.
+///
+/// # Errors
+/// Those of kill(2).
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: takes two integers; the pid is positive: never a group, never everybody.
+    match unsafe { libc::kill(pid.max(1), signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The process that holds the most pseudo-terminals, among those that we may look into, and how many it holds.
 pub fn most_ptys() -> Option<(i32, u64)> {
     let held = |pid: i32| os::pty_masters(pid).ok().filter(|&count| count > 0).map(|count| (pid, count));

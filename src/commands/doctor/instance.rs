@@ -133,6 +133,7 @@ impl<'a> Instance<'a> {
                 let mend = format!("{stop}; or choose another port");
                 Finding::problem("port", format!("{number} is held by {who}"), mend)
             }
+            Port::Closing => Finding::ok("port", format!("{number} is {}; a start waits for them", port::CLOSING)),
             Port::Unknown(why) => Finding::warning(
                 "port",
                 format!("cannot tell whether {number} is free: {why}"),
