@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::common::process::{self, children, in_own_session, send};
-use crate::common::{Room, accepts, alive, collect, done, eventually, fixture, free_port};
+use crate::common::{Room, accepts, alive, collect, done, eventually, fixture, free_port, has_machine_id};
 use crate::{
     Killed, assert_nothing_left, begun, files, in_foreground, json, kill, left, number, recorded, script, serve,
     serving,
@@ -233,7 +233,7 @@ fn a_record_of_another_boot_is_forgotten_and_nothing_is_signalled() {
     let mut record = room.record("web");
     record["process"]["host"]["boot"] = "01234567-89ab-cdef-0123-456789abcdef".into();
     std::fs::write(room.state().join("web/record.json"), record.to_string()).expect("written");
-    if !common::has_machine_id() {
+    if !has_machine_id() {
         // It may be a boot of another machine.
         room.run(&["stop", "web"]).expect_code(75).expect_line(&["this machine has no id (/etc/machine-id)"]);
         assert!(alive(server));
