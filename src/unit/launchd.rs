@@ -37,7 +37,7 @@ fn text(draft: &Draft) -> String {
         if line == "<plist version=\"1.0\">" {
             let name = &draft.service.name.replace("--", "-\u{2010}");
             let root = match (draft.made.scope, &draft.made.user) {
-                (Scope::System, None) => "\n     It runs as root. To run it as another user: --as USER.",
+                (Scope::System, None) => "\n     It runs as root. To run it as another user, make it as that user.",
                 _ => "",
             };
             out += &format!(
