@@ -458,7 +458,7 @@ fn unit_args() -> [Arg; 10] {
         flag("system", "Use the system's manager [default for root]"),
         option("as", "USER", "Run the service as USER [default: who makes the unit, or calls sudo; FILE's owner]")
             .value_parser(NonEmptyStringValueParser::new())
-            .conflicts_with("user"),
+            .conflicts_with_all(["user", "uninstall"]),
         path("dir", "DIR", "Put the unit into DIR [default: where KIND reads units]"),
         flag("harden", "systemd: add sandboxing; each line says what it may break"),
     ]

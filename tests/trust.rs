@@ -445,6 +445,11 @@ fn a_unit_of_the_system_runs_as_whom_its_files_are() {
     }
     let of_root = unit(&room, &["runit", "--as", "root"], &[]).expect_code(0);
     assert!(!of_root.stdout.contains("chpst"), "{}", of_root.stdout);
+    if has("python3") {
+        let plist = room.file("plist", &unit(&room, &["launchd", "--as", "root"], &[]).expect_code(0).stdout);
+        let read = "import plistlib, sys; assert plistlib.load(open(sys.argv[1], 'rb'))['UserName'] == 'root'";
+        done(Command::new("python3").args(["-c", read]).arg(plist)).expect_code(0);
+    }
     // A user whom nobody knows could not be named.
     give(&file, 54321);
     unit(&room, &["systemd"], &[]).expect_code(78).expect_line(&["user 54321", "--as USER"]);

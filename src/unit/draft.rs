@@ -141,7 +141,8 @@ impl<'a> Draft<'a> {
     pub fn why_user(&self) -> &'static str {
         match self.lesser_user() {
             Some(_) => "Not root: this unit was made by this user, or for this user.",
-            None => "Root, as --as said when this unit was made.",
+            // No two dashes: XML has none in a comment.
+            None => "Root: whoever made this unit said so.",
         }
     }
 

@@ -38,7 +38,7 @@ fn text(draft: &Draft) -> String {
             let name = &draft.service.name.replace("--", "-\u{2010}");
             let undone: String = draft.undone().iter().map(|line| format!("\n     {line}")).collect();
             let root = match (draft.made.scope, &draft.made.user) {
-                (Scope::System, None) => "\n     It runs as root. To run it as another user: --as USER.",
+                (Scope::System, None) => "\n     It runs as root. To run it as another user, make it as that user.",
                 _ => "",
             };
             out += &format!(
