@@ -24,6 +24,7 @@ pub enum Task {
     Status,
     Stop,
     Restart,
+    Reload,
     Logs,
     Fds,
     Forget,
@@ -128,6 +129,8 @@ pub struct UnitOptions {
     pub system: bool,
     pub dir: Option<PathBuf>,
     pub harden: bool,
+    /// `--as USER`.
+    pub run_as: Option<String>,
     pub install: bool,
     pub now: bool,
     pub uninstall: bool,
@@ -155,6 +158,7 @@ pub fn parse(args: Vec<OsString>) -> Result<Options, clap::Error> {
         "status" => Task::Status,
         "stop" => Task::Stop,
         "restart" => Task::Restart,
+        "reload" => Task::Reload,
         "fds" => Task::Fds,
         "forget" => Task::Forget,
         "unit" => Task::Unit,
@@ -223,7 +227,7 @@ pub fn without_server() -> Command {
                 let all = flag("all", "List all instances, even in the folder of a service").conflicts_with("name");
                 c.args(instance_args()).arg(all).args(output_args_without(&["no-progress"]))
             });
-    let stop = subcommand("stop", "Stop an instance: SIGTERM, and SIGKILL after the grace")
+    let stop = subcommand("stop", "Stop an instance: the stop signal, and SIGKILL after the grace")
         .after_help("Example:\n  forerun stop webui --grace 30s")
         .defer(|c| {
             let all = flag("all", "Also stop processes that left for a session of their own, such as a tmux server");
@@ -233,6 +237,9 @@ pub fn without_server() -> Command {
         subcommand("restart", "Stop an instance and start it again with the same flags, folder and environment")
             .after_help("Example:\n  forerun restart webui")
             .defer(|c| c.args(instance_args()).arg(grace_arg()).args(output_args()));
+    let reload = subcommand("reload", "Send the reload signal of an instance, SIGHUP, and wait until it is healthy")
+        .after_help("Example:\n  forerun reload webui")
+        .defer(|c| c.args(instance_args()).args(output_args()));
     let logs = subcommand("logs", "Show the last lines of an instance's log")
         .after_help("Example:\n  forerun logs webui -n 100 -f")
         .defer(|c| {
@@ -309,7 +316,7 @@ pub fn without_server() -> Command {
         .args(sidecar_args())
         .args(output_args())
         .arg(color_arg())
-        .subcommands([check, status, stop, restart, logs, fds, forget, unit, doctor, man, completions])
+        .subcommands([check, status, stop, restart, reload, logs, fds, forget, unit, doctor, man, completions])
 }
 
 fn subcommand(name: &'static str, about: &'static str) -> Command {
@@ -318,7 +325,7 @@ fn subcommand(name: &'static str, about: &'static str) -> Command {
 
 pub const USAGE: &str = "\
 forerun [OPTIONS] [-- COMMAND [ARG]...]
-       forerun status|stop|restart|logs|fds|forget [NAME|PID]
+       forerun status|stop|restart|reload|logs|fds|forget [NAME|PID]
        forerun check|unit|doctor|man|completions|help [OPTIONS]";
 
 pub const AFTER_HELP: &str = "\
@@ -439,7 +446,7 @@ fn kind_arg() -> Arg {
     kind.hide_possible_values(true).help("systemd, launchd, supervisord, runit or s6")
 }
 
-fn unit_args() -> [Arg; 9] {
+fn unit_args() -> [Arg; 10] {
     [
         flag("install", "Write the unit where KIND reads it, and print what is left to do")
             .conflicts_with_all(["uninstall", "diff"]),
@@ -449,6 +456,9 @@ fn unit_args() -> [Arg; 9] {
         flag("force", "Replace or remove a unit that was edited or is not forerun's").conflicts_with("diff"),
         flag("user", "Use this user's own manager").conflicts_with("system"),
         flag("system", "Use the system's manager [default for root]"),
+        option("as", "USER", "Run the service as USER [default: who makes the unit, or calls sudo; FILE's owner]")
+            .value_parser(NonEmptyStringValueParser::new())
+            .conflicts_with("user"),
         path("dir", "DIR", "Put the unit into DIR [default: where KIND reads units]"),
         flag("harden", "systemd: add sandboxing; each line says what it may break"),
     ]
@@ -549,6 +559,7 @@ impl Options {
         self.unit.system |= has(m, "system");
         one(m, "dir", &mut self.unit.dir);
         self.unit.harden |= has(m, "harden");
+        one(m, "as", &mut self.unit.run_as);
         self.unit.install |= has(m, "install");
         self.unit.now |= has(m, "now");
         self.unit.uninstall |= has(m, "uninstall");

@@ -53,6 +53,26 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The same with more at the end of its message.
+    pub fn with(mut self, more: &str) -> Self {
+        match &mut self {
+            Error::Usage(m)
+            | Error::Config(m)
+            | Error::Unmet(m)
+            | Error::TimedOut(m)
+            | Error::State(m)
+            | Error::Conflict(m)
+            | Error::CannotExecute(m)
+            | Error::NotFound(m)
+            | Error::NotReady(m)
+            | Error::Exhausted(m) => m.push_str(more),
+            Error::Interrupted(_) | Error::Said(_) => {}
+        }
+        self
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {

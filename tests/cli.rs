@@ -123,7 +123,9 @@ fn help_is_a_word_too() {
     let room = Room::new();
     let said = |words: &[&str]| room.run(words).expect_code(0).stdout;
     assert_eq!(said(&["help"]), said(&["--help"]));
-    for command in ["check", "status", "stop", "restart", "logs", "fds", "forget", "unit", "doctor", "completions"] {
+    for command in
+        ["check", "status", "stop", "restart", "reload", "logs", "fds", "forget", "unit", "doctor", "completions"]
+    {
         let help = said(&["help", command]);
         assert_eq!(help, said(&[command, "--help"]), "{command}");
         assert!(help.contains("Example"), "{help}");

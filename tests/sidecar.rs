@@ -442,6 +442,27 @@ fn an_unhealthy_server_is_ended_after_the_grace_with_a_reason() {
 }
 
 #[test]
+fn the_command_before_a_stop_runs_before_an_unhealthy_server_is_ended() {
+    let scene = Scene::new();
+    let sick = scene.path("sick");
+    let before = "kill -0 $(cat pid) && echo ${FORERUN_INSTANCE-none} > before; echo is drained >&2; exit 3";
+    let keys = "unhealthy-after = 1\ngrace = '1ms'\non-unhealthy = 'restart'";
+    scene.watch(&format!("{keys}\n[stop]\nbefore = '{before}'"));
+    let options = ["--sick", sick.to_str().expect("UTF-8")];
+    let mut child = scene.serve(&mut scene.command(&[], &options));
+    scene.sidecar();
+    scene.room.file("pid", &child.pid().to_string());
+    eventually("it was healthy", || scene.room.state().join("web/record.json").exists());
+    assert!(!holds_within(SECOND, || !child.is_well()));
+    std::fs::write(&sick, "").expect("written");
+    eventually("it is ended", || !child.is_well());
+    scene.says(&["before the stop of 'web': "]);
+    scene.says(&["is drained"]);
+    scene.says(&["the command before the stop of 'web' failed: exited with status 3; stopping it all the same"]);
+    assert_eq!(std::fs::read_to_string(scene.room.path().join("before")).expect("it ran"), "none\n");
+}
+
+#[test]
 fn quiet_never_silences_a_sidecar() {
     let scene = Scene::new();
     let file = scene.room.file("state.db", "").display().to_string();

@@ -3,6 +3,7 @@
 //! files are one family of checks each. An attempt says why it failed in a few words, without the operand.
 
 mod answer;
+mod before;
 mod exec;
 mod hint;
 mod http;
@@ -17,6 +18,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use before::before_stop;
 pub use http::{Expectation, certificates};
 pub use local::{Lookup, find};
 pub use net::{is_loopback_name, is_unspecified};
@@ -105,6 +107,7 @@ impl<'a> Attempter<'a> {
             Check::Free { host, port } => match port::guard(host.as_deref(), *port) {
                 port::Port::Free => Ok(()),
                 port::Port::Held { who, .. } => Err(Reason::Text(format!("held by {who}"))),
+                port::Port::Closing => Err(Reason::Text(port::CLOSING.to_owned())),
                 port::Port::Unknown(why) => Err(Reason::Text(why)),
             },
             Check::Descriptors(count) => Ok(local::descriptors(*count, context)?),

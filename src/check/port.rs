@@ -22,9 +22,14 @@ pub enum Port {
         who: String,
         pid: Option<i32>,
     },
+    /// By connections of ended programs that are still closing: free in a minute at most.
+    Closing,
     /// Could not be found out, which is not "free".
     Unknown(String),
 }
+
+/// What [`Port::Closing`] means, in words.
+pub const CLOSING: &str = "held by connections of an ended server that are still closing";
 
 /// Looks at `port` on the addresses of `host`, or on all of this machine's.
 pub fn guard(host: Option<&str>, port: u16) -> Port {
@@ -88,6 +93,9 @@ pub fn answers(host: Option<&str>, address: IpAddr) -> bool {
 /// Who listens on a port, as far as we may see. Of a server and its workers that is the oldest.
 fn holder(port: u16) -> Port {
     let all = sys::listeners(port, &[]).unwrap_or_default();
+    if all.is_empty() && sys::is_closing(port) {
+        return Port::Closing;
+    }
     let owners = all.iter().flat_map(|l| &l.owners).copied();
     let pid = owners.min_by_key(|&pid| (sys::process(pid).map_or(u64::MAX, |p| p.start), pid));
     let who = match pid {

@@ -12,10 +12,11 @@ use crate::text::{nearest, one_line, quoted, shell_words};
 const STARTS: [&str; 8] = ["start", "run", "exec", "up", "launch", "daemon", "serve", "wait"];
 
 /// Words that other tools have for commands of forerun.
-const OF_OTHERS: [(&[&str], &str); 4] = [
+const OF_OTHERS: [(&[&str], &str); 5] = [
     (&["ps", "ls", "list", "info", "show"], "status"),
     (&["kill", "down", "end", "quit"], "stop"),
-    (&["reload", "bounce"], "restart"),
+    (&["bounce"], "restart"),
+    (&["hup", "refresh"], "reload"),
     (&["log", "tail", "journal"], "logs"),
 ];
 

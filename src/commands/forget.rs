@@ -49,7 +49,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
             )));
         }
     }
-    if record.process.host == here {
+    if record.process.host.is_same_as(&here) {
         let left = family::look(&Origin::of(&record)).map_err(unseen)?.members.len();
         if left > 0 {
             let left = counted(left, "process of it is", "processes of it are");

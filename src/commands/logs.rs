@@ -3,9 +3,9 @@
 //! shows it.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +16,7 @@ use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::Record;
+use crate::instance::state::Folder;
 use crate::instance::supervisor;
 use crate::launch::log_file;
 use crate::report::line::say;
@@ -39,7 +40,8 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     }
     let path = log_of(&target, record.as_ref())?;
     let failed = |e: io::Error| Error::State(format!("cannot read the log {}: {e}", quoted(&path)));
-    let log = Log { own: path == log_file::default(&target.root, &target.name), path: &path };
+    let is_own = path == log_file::default(&target.root, &target.name);
+    let log = Log { path: &path, folder: target.folder.as_ref().filter(|_| is_own) };
     let file = log.open().map_err(failed)?;
     let mut stdout = io::stdout().lock();
     let shown = show(&log, file, lines, options.follow, &mut stdout);
@@ -87,15 +89,15 @@ fn become_shower(command: &[OsString]) -> Error {
 
 struct Log<'a> {
     path: &'a Path,
-    /// It is in the state folder: nothing there is opened through a symlink.
-    own: bool,
+    /// The state folder, if the log is in it: nothing there is opened through a symlink.
+    folder: Option<&'a Folder>,
 }
 
 impl Log<'_> {
     /// Opens the log, which must be a regular file.
     fn open(&self) -> io::Result<File> {
-        let flags = libc::O_NONBLOCK | libc::O_NOCTTY | if self.own { libc::O_NOFOLLOW } else { 0 };
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(self.path)?;
+        let place = self.folder.map_or_else(|| log_file::Place::find(self.path), log_file::own)?;
+        let file = place.read()?;
         match file.metadata()?.is_file() {
             true => Ok(file),
             false => Err(io::Error::other("it is no regular file")),

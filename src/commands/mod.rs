@@ -8,6 +8,7 @@ mod forget;
 mod logs;
 mod manual;
 mod outside;
+mod reload;
 mod restart;
 mod start;
 mod status;
@@ -40,6 +41,7 @@ pub fn run(
         Task::Status => status::run(options, environment),
         Task::Stop => stop::run(options, environment),
         Task::Restart => restart::run(options, environment, dispositions),
+        Task::Reload => reload::run(options, environment),
         Task::Logs => logs::run(options, environment),
         Task::Fds => fds::run(options, environment),
         Task::Forget => forget::run(options, environment),

@@ -14,7 +14,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::os_strings;
 use crate::instance::supervisor::Verb;
-use crate::launch::unseen;
+use crate::launch::{place, unseen};
 use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 
@@ -24,11 +24,14 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
     let Some(record) = target.record()? else {
         return Err(Error::NotReady(format!("{name} is not running, and no record says how it was started; start it")));
     };
-    refuse_supervised(&record, &sys::host().map_err(unseen)?, Verb::Restart)?;
+    let here = sys::host().map_err(unseen)?;
+    refuse_supervised(&record, &here, Verb::Restart)?;
     outside::go(&record, environment)?;
     let folder = PathBuf::from(OsString::from(&record.called_in));
-    std::env::set_current_dir(&folder)
-        .map_err(|e| Error::Config(format!("cannot change to {}, where {name} was started: {e}", quoted(&folder))))?;
+    std::env::set_current_dir(&folder).map_err(|e| {
+        let message = format!("cannot change to {}, where {name} was started: {e}", quoted(&folder));
+        place::goes_on(&record, &here, Error::Config(message))
+    })?;
     let arguments = os_strings(&record.arguments);
     let recorded = cli::parse(arguments.clone()).map_err(|_| {
         Error::Config(format!("cannot understand the flags that {name} was started with; start it anew"))
@@ -54,6 +57,7 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
         arguments: &arguments,
         dispositions,
         stop_grace,
+        restarted: Some(&record),
         called_in: folder,
         state: Ok(target.root),
     })

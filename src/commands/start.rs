@@ -14,7 +14,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
-use crate::launch::{Launch, checks, log_file, unseen};
+use crate::launch::{Launch, checks, log_file, place, unseen};
 use crate::mode::{Decision, Mode};
 use crate::report::line::{print_result, say};
 use crate::report::notify::Manager;
@@ -22,7 +22,8 @@ use crate::report::plan::Plan;
 use crate::report::progress::Teller;
 use crate::report::result::{Checked, print_checks};
 use crate::report::screen;
-use crate::service::{Replace, Service};
+use crate::service::trust::Trust;
+use crate::service::{self, Replace, Service};
 use crate::sidecar::Role;
 use crate::situation;
 use crate::sys::{self, Dispositions, Seen};
@@ -52,6 +53,7 @@ pub fn run(
         arguments,
         dispositions,
         stop_grace: None,
+        restarted: None,
         called_in,
         state,
     })
@@ -68,10 +70,29 @@ pub struct Start<'a> {
     pub dispositions: Dispositions,
     /// The grace of the instance that is replaced, where it differs from the new one's.
     pub stop_grace: Option<Duration>,
+    /// The instance that is restarted.
+    pub restarted: Option<&'a Record>,
     /// The current directory.
     pub called_in: PathBuf,
     /// The state folder, which has a folder for each service.
     pub state: Result<PathBuf, String>,
+}
+
+impl Start<'_> {
+    /// The error of a restart or a replacing start that stopped nothing yet.
+    fn goes_on(&self, error: Error) -> Error {
+        let record = self.restarted.cloned().or_else(|| self.replaced());
+        match (record, sys::host()) {
+            (Some(record), Ok(here)) => place::goes_on(&record, &here, error),
+            _ => error,
+        }
+    }
+
+    /// The instance that `--replace` is about, if the name can be told.
+    fn replaced(&self) -> Option<Record> {
+        let name = service::named(self.options, &self.called_in).ok().filter(|_| self.options.replace)?;
+        recorded(name.name(), self).filter(|record| record.supervisor.is_none())
+    }
 }
 
 /// Starts in the current directory.
@@ -79,15 +100,17 @@ pub struct Start<'a> {
 /// # Errors
 /// As [`run`].
 pub fn start(start: &Start) -> Result<(), Error> {
-    let service = Service::resolve(start.options, &start.called_in)?;
-    let decision = situation::decide(start.options, start.caller, service.asked_mode)?;
+    let service = Service::resolve(start.options, &start.called_in).map_err(|e| start.goes_on(e))?;
+    let decision = situation::decide(start.options, start.caller, service.asked_mode).map_err(|e| start.goes_on(e))?;
     log::info!("{} mode: {}", decision.mode, decision.reason);
     for why in &service.without_effect {
         log::warn!("{why}; continuing");
     }
+    let trust = Trust::of_start(&service, decision.mode);
     if start.options.dry_run {
-        return dry_run(&service, &decision, start);
+        return dry_run(&service, &decision, start, &trust);
     }
+    trust.ensure()?;
     if service.replace == Replace::Same && decision.mode == Mode::Detached {
         leave_instance(&service.name, start)?;
     }
@@ -101,12 +124,16 @@ pub fn start(start: &Start) -> Result<(), Error> {
 
 /// Leaves the instance that is to be replaced: stopping it would end us too.
 fn leave_instance(name: &str, start: &Start) -> Result<(), Error> {
-    let Ok(root) = &start.state else { return Ok(()) };
-    let folder = Folder::existing(root, name, nix::unistd::geteuid().as_raw());
-    match folder.ok().flatten().map(|folder| Record::look(&folder, name)) {
-        Some(Ok(Some(record))) if record.supervisor.is_none() => outside::go(&record, start.caller),
+    match recorded(name, start) {
+        Some(record) if record.supervisor.is_none() => outside::go(&record, start.caller),
         _ => Ok(()),
     }
+}
+
+/// The record of a service, if there is one that can be read.
+fn recorded(name: &str, start: &Start) -> Option<Record> {
+    let folder = Folder::existing(start.state.as_ref().ok()?, name, nix::unistd::geteuid().as_raw()).ok()??;
+    Record::look(&folder, name).ok().flatten()
 }
 
 /// Runs the checks. Starts the server, unless only the checks were asked for.
@@ -115,7 +142,8 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
     let (limits, clamped) = service.server_nofile();
     if service.directory != start.called_in {
         std::env::set_current_dir(&service.directory).map_err(|e| {
-            Error::Config(format!("cannot change to the directory {}: {e}", quoted(&service.directory)))
+            let message = format!("cannot change to the directory {}: {e}", quoted(&service.directory));
+            start.goes_on(Error::Config(message))
         })?;
     }
     let wake = new_wake()?;
@@ -130,7 +158,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
     if options.task == Task::Check {
         return run_checks(
             service,
-            checks::Room { context: &context, wake: &wake, signals: &signals, teller: &mut { teller } },
+            checks::Room { context: &context, wake: &wake, signals: &signals, teller: &mut { teller }, checked: false },
             options.json,
         );
     }
@@ -166,6 +194,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         children: sys::children().map_err(unseen)?.iter().map(Seen::from).collect(),
         left: Vec::new(),
         before: None,
+        checked: false,
         sidecar: None,
     }
     .start()
@@ -194,7 +223,7 @@ fn manager(decision: &Decision, start: &Start) -> Option<Manager> {
     Manager::of(start.caller).filter(|_| speaks)
 }
 
-fn dry_run(service: &Service, decision: &Decision, start: &Start) -> Result<(), Error> {
+fn dry_run(service: &Service, decision: &Decision, start: &Start, trust: &Trust) -> Result<(), Error> {
     let environment = service.variables.added_to(start.inherited.clone());
     let executable = check::find(&service.command[0], &environment, &service.directory).map_err(|e| match e {
         Lookup::NotFound(reason) => reason,
@@ -207,7 +236,7 @@ fn dry_run(service: &Service, decision: &Decision, start: &Start) -> Result<(), 
         Mode::Foreground => Role::in_foreground(service, decision, manager.as_ref(), false),
         Mode::Detached => Role::detached(service, decision),
     };
-    let plan = Plan { service, decision, executable, nofile, log, sidecar: role.tasks() };
+    let plan = Plan { service, decision, trust, executable, nofile, log, sidecar: role.tasks() };
     print_result(if start.options.json { plan.json() } else { plan.text(&screen::stdout()) }.as_bytes())
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::{User, geteuid};
+use nix::unistd::{User, getegid, geteuid};
 
 use super::target;
 use super::{homes, new_wake};
@@ -26,7 +26,7 @@ use crate::launch::follow::{self, Eyes};
 use crate::launch::{place, readiness, unseen};
 use crate::mode::Mode;
 use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
-use crate::service::{self, Named, Service, is_name};
+use crate::service::{self, Named, Service, is_name, trust};
 use crate::sys::{self, Account, Host, Wake};
 
 /// How long a health check may take.
@@ -111,7 +111,10 @@ fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Accoun
     let us = geteuid();
     let name = User::from_uid(us).ok().flatten().map_or_else(|| us.to_string(), |user| user.name);
     let own = state::root(environment, here).map_err(Error::State)?;
-    let mut roots = vec![(own.clone(), Account { uid: us.as_raw(), name: name.clone(), home: PathBuf::new() })];
+    let mut roots = vec![(
+        own.clone(),
+        Account { uid: us.as_raw(), gid: getegid().as_raw(), name: name.clone(), home: PathBuf::new() },
+    )];
     if state::chosen_root(environment, here).is_some() {
         return Ok((roots, Scope::Folder(own)));
     }
@@ -194,11 +197,11 @@ impl View {
             Life::Dead => Condition::NotRunning,
             Life::Unknown(why) => Condition::Unknown(why.to_owned()),
             Life::Alive if record.phase == Phase::Starting && starts => Condition::Starting,
-            Life::Alive if record.phase == Phase::Stopping => Condition::Stopping,
+            Life::Alive if record.is_stopping(&self.host) => Condition::Stopping,
             Life::Alive => Condition::Running,
         };
         let origin = Origin::of(record);
-        let family = match record.process.host == self.host {
+        let family = match record.process.host.is_same_as(&self.host) {
             true => look_at(&origin, &self.eyes.table, &self.eyes.sight),
             false => Family::default(),
         };
@@ -262,6 +265,10 @@ impl View {
             state.health = Health::Runs;
             return Ok(None);
         };
+        if let Some(why) = trust::untried(&service, &probe.check) {
+            state.health = Health::Unknown(why);
+            return Ok(None);
+        }
         state.health_timeout = Some(service.health_timeout);
         probe.timeout = PATIENCE;
         let inherited = Environment::new(os_strings(&record.environment));
@@ -277,7 +284,7 @@ impl View {
 }
 
 /// The service with the flags of its start and today's forerun.toml.
-fn service_of(record: &Record) -> Result<Service, String> {
+pub fn service_of(record: &Record) -> Result<Service, String> {
     let here = PathBuf::from(OsString::from(&record.called_in));
     let options =
         cli::parse(os_strings(&record.arguments)).map_err(|_| "the recorded flags make no sense".to_owned())?;

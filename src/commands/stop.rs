@@ -1,25 +1,27 @@
 #![forbid(unsafe_code)]
 //! `forerun stop`: ends an instance and waits until nothing of it is left.
 
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::status::service_of;
 use super::target::Target;
 use super::{new_wake, outside};
-use crate::check::port;
+use crate::check::{self, Context, port};
 use crate::cli::Options;
-use crate::environment::Environment;
+use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
 use crate::instance::family::Origin;
 use crate::instance::identity::Life;
-use crate::instance::record::{Phase, Record};
+use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{Folder, Lock};
-use crate::instance::stop::{Signalled, Stop, Stopped, send};
+use crate::instance::stop::{Mark, Signalled, Stop, Stopped, send};
 use crate::instance::supervisor::{self, Verb};
 use crate::launch::{LockDesk, place, unseen};
 use crate::report::line::{print_summary, say};
-use crate::sys::{self, Caught, Host};
+use crate::sys::{self, Caught, Host, Wake};
 use crate::text::{counted, elapsed, quoted};
 
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
@@ -47,20 +49,21 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         )));
     }
     let origin = Origin::of(&record);
-    if record.process.host != here {
+    if !record.process.host.is_same_as(&here) {
         forget(folder, &record, &Stopped::default());
         return not_running(&target.name, options.json);
     }
-    if let Err(e) = record.told_to_end().write(folder) {
-        log::warn!("cannot write the record in {}: {e}; continuing", quoted(&folder.path));
-    }
     let begun = Instant::now();
+    let before = || before(&record, &wake, &signals);
     let stop = Stop {
         origin: &origin,
         only: None,
+        signal: record.ending.signal,
         grace: options.grace.unwrap_or(record.grace),
         all: options.all,
         signalled: Signalled::EndsTheWait,
+        mark: Some(Mark::new(folder, &record, &here)),
+        before: Some(&before),
         wake: &wake,
         signals: &signals,
     };
@@ -69,6 +72,23 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     forget(folder, &record, &stopped);
     place::tell_escaped(&target.name, &stopped.escaped);
     report(&record, life == Life::Alive, &stopped, begun.elapsed(), options.json)
+}
+
+/// Runs the command before the stop, where the server runs and with its environment. If forerun.toml makes no sense by
+/// now, that is the environment of the start.
+fn before(record: &Record, wake: &Wake, signals: &Caught) {
+    let Some(script) = &record.ending.before else { return };
+    let inherited = Environment::new(os_strings(&record.environment)).for_checks().without(&[COOKIE]);
+    let environment = match service_of(record) {
+        Ok(service) => service.variables.added_to(inherited),
+        Err(why) => {
+            log::info!("the command before the stop has the environment of the start alone: {why}");
+            inherited
+        }
+    };
+    let context = Context { environment, directory: OsString::from(&record.cwd).into(), nofile: sys::nofile() };
+    let limit = record.ending.before_timeout;
+    check::before_stop(&record.name, &OsString::from(script), limit, &context, wake, signals);
 }
 
 /// Refuses to stop what a supervisor runs: the supervisor would start it again.

@@ -3,6 +3,7 @@
 
 pub mod after;
 pub mod cookie;
+pub mod ending;
 pub mod family;
 pub mod identity;
 pub mod ready;

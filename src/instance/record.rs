@@ -10,11 +10,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::cookie;
-use super::identity::Identity;
+use super::ending::Ending;
+use super::identity::{Identity, Life};
 use super::ready::Ready;
 use super::state::Folder;
 use super::succession::Ended;
-use crate::sys::Seen;
+use crate::sys::{Host, Seen};
 use crate::text::quoted;
 
 const FILE: &str = "record.json";
@@ -59,6 +60,14 @@ impl From<&Text> for OsString {
 /// Converts a list to strings of the operating system.
 pub fn os_strings(list: &[Text]) -> Vec<OsString> {
     list.iter().map(OsString::from).collect()
+}
+
+/// The forerun that stops an instance.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stopper {
+    pub process: Identity,
+    /// The first signal went out.
+    pub told: bool,
 }
 
 /// Everything that is recorded of an instance.
@@ -118,6 +127,15 @@ pub struct Record {
     pub port: Option<u16>,
     pub url: Option<String>,
     pub log: Option<Text>,
+    /// The file in which the server names its main process.
+    #[serde(default)]
+    pub pid_file: Option<Text>,
+    /// How it is told to end.
+    #[serde(default)]
+    pub ending: Ending,
+    /// Who tells it to end, in the phase for that. Absent where the decision needs no witness.
+    #[serde(default)]
+    pub stopper: Option<Stopper>,
     /// How long the server may take to stop.
     #[serde(default = "default_grace")]
     pub grace: Duration,
@@ -152,9 +170,20 @@ impl Record {
         folder.path.join(FILE)
     }
 
-    /// The record of this instance after it was told to end.
+    /// The record of this instance after it was told to end, or once nothing but its end is left.
     pub fn told_to_end(&self) -> Self {
-        Record { phase: Phase::Stopping, starter: None, ..self.clone() }
+        Record { phase: Phase::Stopping, starter: None, stopper: None, ..self.clone() }
+    }
+
+    /// Whether it was told to end. A forerun that was killed before its first signal told nobody.
+    pub fn was_told_to_end(&self) -> bool {
+        self.phase == Phase::Stopping && self.stopper.as_ref().is_none_or(|stopper| stopper.told)
+    }
+
+    /// Whether it was told to end, or is about to be.
+    pub fn is_stopping(&self, here: &Host) -> bool {
+        let by = self.stopper.as_ref().map(|stopper| &stopper.process);
+        self.was_told_to_end() || (self.phase == Phase::Stopping && by.is_some_and(|p| p.life(here) == Life::Alive))
     }
 
     /// Removes the record of an instance that is gone.

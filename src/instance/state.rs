@@ -130,6 +130,14 @@ impl Folder {
         Ok(Some(Folder { handle, path, owner }))
     }
 
+    /// The folder itself, for files that are opened in it later.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn handle(&self) -> io::Result<OwnedFd> {
+        self.handle.try_clone()
+    }
+
     /// Takes the lock. `None` if another process has it.
     ///
     /// # Errors
@@ -222,15 +230,6 @@ impl Folder {
 
     pub fn remove(&self, name: &str) -> io::Result<()> {
         Ok(unlinkat(&self.handle, name, UnlinkatFlags::NoRemoveDir)?)
-    }
-
-    /// Opens a file for appending, and creates it if it is missing.
-    ///
-    /// # Errors
-    /// Those of the file. A symlink is an error.
-    pub fn append(&self, name: &str) -> io::Result<File> {
-        let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        Ok(openat(&self.handle, name, flags | OFlag::O_NONBLOCK, private())?.into())
     }
 }
 

@@ -4,8 +4,8 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use crate::check::Context;
 use crate::check::run::{Desk, Job, Progress, Run, Work};
+use crate::check::{Check, Context};
 use crate::error::Error;
 use crate::report::progress::Teller;
 use crate::service::{Fix, Requirement, Service};
@@ -18,6 +18,8 @@ pub struct Room<'a> {
     pub wake: &'a Arc<Wake>,
     pub signals: &'a Caught,
     pub teller: &'a mut Teller,
+    /// They held before the running server was stopped. Only what its end can have changed is tried again.
+    pub checked: bool,
 }
 
 impl Room<'_> {
@@ -50,18 +52,38 @@ impl Room<'_> {
 /// # Errors
 /// [`Error::Unmet`] and [`Error::TimedOut`] with a line for each that does not.
 pub fn ensure(service: &Service, room: &mut Room) -> Result<(), Error> {
-    let mut progress = requirements(service, room)?;
-    for (requirement, progress) in service.requirements.iter().zip(&mut progress) {
+    let checked = room.checked;
+    ensure_those(service, room, |check| !checked || is_of_own_port(service, check))
+}
+
+/// The same while the server runs that is to be replaced: all but what only its end can make true.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn ensure_before_stop(service: &Service, room: &mut Room) -> Result<(), Error> {
+    ensure_those(service, room, |check| !is_of_own_port(service, check))
+}
+
+/// Whether the check asks for the service's own port to be free.
+fn is_of_own_port(service: &Service, check: &Check) -> bool {
+    matches!(check, Check::Free { port, .. } if Some(*port) == service.port)
+}
+
+fn ensure_those(service: &Service, room: &mut Room, tried: impl Fn(&Check) -> bool) -> Result<(), Error> {
+    let required: Vec<_> = service.requirements.iter().filter(|r| tried(&r.probe.check)).collect();
+    let mut progress = room.run(required.iter().map(|r| Job::require(r.probe.clone())).collect())?;
+    for (requirement, progress) in required.iter().zip(&mut progress) {
         if let Some(fix) = requirement.fix.as_ref().filter(|_| !progress.holds() && service.run_fixes) {
             mend(requirement, fix, progress, room)?;
         }
     }
-    let unmet: Vec<_> = service.requirements.iter().zip(&progress).filter_map(unmet).collect();
+    let unmet: Vec<_> = required.into_iter().zip(&progress).filter_map(unmet).collect();
     if !unmet.is_empty() {
         return Err(Error::Unmet(unmet.join("\n")));
     }
-    let progress = waits(service, room)?;
-    let late: Vec<_> = service.waits.iter().zip(&progress).filter(|(_, p)| !p.holds()).collect();
+    let awaited: Vec<_> = service.waits.iter().filter(|w| tried(&w.probe.check)).collect();
+    let progress = room.run(awaited.iter().map(|w| Job::wait(w.probe.clone())).collect())?;
+    let late: Vec<_> = awaited.into_iter().zip(&progress).filter(|(_, p)| !p.holds()).collect();
     let lines =
         late.iter().map(|(wait, progress)| not_ready(&wait.probe.check.to_string(), progress, wait.hint.as_deref()));
     match late.is_empty() {

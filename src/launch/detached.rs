@@ -9,7 +9,7 @@ use super::log_file::Log;
 use super::place::{self, Holder};
 use super::server::{self, Server, not_ready};
 use super::unexecutable::exec_error;
-use super::{Launch, Work, checks, ourselves, program, readiness};
+use super::{How, Launch, Work, checks, ourselves, program, readiness};
 use crate::check::run::Job;
 use crate::environment::COOKIE;
 use crate::error::Error;
@@ -18,12 +18,12 @@ use crate::instance::family::Origin;
 use crate::instance::identity::{Identity, Life};
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::Folder;
-use crate::instance::stop::Signalled;
+use crate::instance::stop::{Mark, Signalled};
 use crate::instance::supervisor::Verb;
 use crate::mode::Mode;
 use crate::report::line::say;
 use crate::report::result::{self, Ready};
-use crate::service::Replace;
+use crate::service::{Replace, Service, trust};
 use crate::sidecar::{self, Role};
 use crate::sys::{self, Detached, ExitWatch, Process};
 use crate::text::{elapsed, quoted};
@@ -55,12 +55,8 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
             return Err(Error::Conflict(why));
         }
     }
-    if service.replace != Replace::No {
-        // A running server is not stopped for a command that does not exist.
-        launch.find_command(&service.variables.added_to(launch.inherited.for_detached()))?;
-    }
-    match &holder {
-        Holder::Instance(record) if service.replace == Replace::No => {
+    if let Holder::Instance(record) = &holder {
+        if service.replace == Replace::No {
             // Nothing is started, so others need not wait until its health is known.
             drop(lock);
             return match already_running(&mut launch, record)? {
@@ -68,11 +64,16 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
                 Told::ItIsGone => start(launch),
             };
         }
-        Holder::Instance(record) if record.supervisor.is_none() => replace(&mut launch, &folder, record)?,
-        Holder::Other(record, _) if record.supervisor.is_none() && service.replace == Replace::Any => {
+    }
+    match replaced(service, &holder) {
+        Some(record) => {
+            // A running server is not stopped for what can be known before.
+            try_first(&mut launch, &folder, record).map_err(|e| launch.goes_on(record, e))?;
+            launch.checked = true;
             replace(&mut launch, &folder, record)?;
         }
-        _ => {}
+        None if service.replace != Replace::No => drop(launch.find_server()?),
+        None => {}
     }
     // The holder has been stopped, or is in the way.
     let holder = place::holder(service, &folder, &launch.host, false).map_err(Error::State)?;
@@ -104,6 +105,35 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         open_url(service.url.as_deref());
     }
     Ok(())
+}
+
+/// The running instance that this start replaces.
+fn replaced<'a>(service: &Service, holder: &'a Holder) -> Option<&'a Record> {
+    let record = match (holder, service.replace) {
+        (Holder::Instance(record), Replace::Same | Replace::Any) => record,
+        (Holder::Other(record, _), Replace::Any) => record,
+        (Holder::Other(record, _), Replace::Same) if place::is_earlier(service, record) => record,
+        _ => return None,
+    };
+    Some(record.as_ref()).filter(|record| record.supervisor.is_none())
+}
+
+/// Tries all that can be known before the running server is stopped.
+fn try_first(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<(), Error> {
+    let service = launch.service;
+    launch.find_server()?;
+    // Another port than before may be somebody else's.
+    let holder = Holder::Ourselves(Box::new(record.clone()));
+    let taken = place::port_conflict(service, &holder, &launch.host).filter(|conflict| conflict.awaited.is_some());
+    if let Some(conflict) = taken {
+        return Err(conflict.into_error(launch.decision.supervised));
+    }
+    // The server that runs has its own log open, which is not rotated under it.
+    let logs = record.log.as_ref().map(std::ffi::OsString::from);
+    if service.log.as_ref().is_some_and(|log| Some(log.as_os_str()) != logs.as_deref()) {
+        Log::open(service.log.as_deref(), folder)?;
+    }
+    checks::ensure_before_stop(service, &mut launch.room())
 }
 
 /// Writes the newline to the descriptor of --ready-fd. The caller of a restart need not have it open: then the number
@@ -170,7 +200,7 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
                 say(&format!("interrupted; stopping {}", quoted(&service.name)));
             }
             let origin = server.origin(launch);
-            if let Err(e) = launch.stop(&origin, None, Signalled::EndsTheGrace, None) {
+            if let Err(e) = launch.stop(&origin, Signalled::EndsTheGrace, None) {
                 log::warn!("{e}");
             }
             // The log is read after the stop: its last lines often say why.
@@ -206,7 +236,12 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
     let age = sys::age(record.process.start).unwrap_or(service.health_timeout);
     let left = service.health_timeout.saturating_sub(age).max(STILL_HEALTHY.min(service.health_timeout));
     let where_it_runs = place::whereabouts(record);
-    if let Some(mut probe) = readiness(service) {
+    let probe = readiness(service);
+    let untried = probe.as_ref().and_then(|probe| trust::untried(service, &probe.check));
+    if let Some(why) = &untried {
+        say(&format!("the health of {} was {why}", quoted(&service.name)));
+    }
+    if let Some(mut probe) = probe.filter(|_| untried.is_none()) {
         let age_is_over = age >= service.health_timeout;
         probe.timeout = left;
         let job = if age_is_over { Job::require(probe) } else { Job::wait(probe) };
@@ -239,6 +274,7 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
     let log = record.log.as_ref().map(|log| std::ffi::OsString::from(log).into());
     let ready = Ready {
         already: Some(where_it_runs),
+        is_untried: untried.is_some(),
         log,
         stop: place::stop_command(record),
         ..Ready::new(service, record.process.pid)
@@ -281,8 +317,11 @@ fn end(launch: &Launch, folder: &Folder, record: &Record) -> Holder {
 /// Stops the running instance for `--replace`.
 fn replace(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<(), Error> {
     let begun = Instant::now();
-    end(launch, folder, record);
-    let stopped = launch.stop(&Origin::of(record), None, Signalled::EndsTheWait, None)?;
+    let host = launch.host.clone();
+    let mark = Some(Mark::new(folder, record, &host));
+    let signal = record.ending.signal;
+    let how = How { only: None, signal, signalled: Signalled::EndsTheWait, mark, before: Some(record) };
+    let stopped = launch.stop_so(&Origin::of(record), how, None)?;
     place::tell_escaped(&record.name, &stopped.escaped);
     say(&format!("stopped pid {} after {}", record.process.pid, elapsed(begun.elapsed())));
     Ok(())

@@ -1,6 +1,11 @@
 #![forbid(unsafe_code)]
 //! Follows a server that handed over: what serves and has taken over is the instance's main process from then on.
 
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
 use crate::check::port;
 use crate::instance::after::{After, handed_over};
 use crate::instance::family::{Family, Origin, Sight, look_at};
@@ -56,11 +61,11 @@ pub enum Now {
 
 /// Looks what has become of an instance. `supervised`: a supervisor starts the service now.
 pub fn now(record: &Record, here: &Host, eyes: &Eyes, supervised: bool) -> Now {
-    if record.process.life(here) != Life::Dead || record.process.host != *here {
+    if record.process.life(here) != Life::Dead || !record.process.host.is_same_as(here) {
         return Now::Same;
     }
     let after = After::look(record, &eyes.table, &eyes.sight, supervised, |family| eyes.listening(record, family));
-    let named = || by_supervisor(record, &after, supervised);
+    let named = || by_supervisor(record, &after, supervised).or_else(|| by_pid_file(record, &after));
     match after.successor().or_else(named) {
         Some(process) => {
             let record = handed_over(record, &process, Ready::default());
@@ -79,6 +84,21 @@ pub fn current(record: Record, folder: &Folder, here: &Host, eyes: &Eyes) -> (Re
         keep(&record, &new, folder);
     }
     (new, after)
+}
+
+/// The record of an instance as it is now, for those who have the lock.
+///
+/// # Errors
+/// When the process table cannot be read, or the record cannot be written.
+pub fn locked(record: Record, folder: &Folder, here: &Host) -> std::io::Result<(Record, After)> {
+    if record.process.life(here) != Life::Dead {
+        return Ok((record, After::default()));
+    }
+    let (new, after) = seen(record.clone(), here, &Eyes::open()?);
+    if new != record {
+        new.write(folder)?;
+    }
+    Ok((new, after))
 }
 
 /// The same for a record that is not ours to write.
@@ -106,4 +126,14 @@ fn by_supervisor(record: &Record, after: &After, supervised: bool) -> Option<Pro
     after.family.all().find(is_in_unit)?;
     let pid = unit::main_pid(&supervised_by)?;
     after.family.all().find(|p| p.pid == pid).copied()
+}
+
+/// The member that the pid file names, if a member may have written that.
+fn by_pid_file(record: &Record, after: &After) -> Option<Process> {
+    let path = PathBuf::from(OsString::from(record.pid_file.as_ref()?));
+    let pid = fs::read_to_string(&path).ok()?.trim().parse::<i32>().ok()?;
+    let process = after.family.all().find(|p| p.pid == pid)?;
+    let owner = fs::metadata(&path).ok()?.uid();
+    let is_its = owner == 0 || sys::user_of(pid).is_some_and(|uid| uid == owner);
+    is_its.then_some(*process)
 }

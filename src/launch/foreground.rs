@@ -18,7 +18,7 @@ use crate::instance::family::Origin;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::{Folder, Lock};
 use crate::report::notify::NotifyState;
-use crate::service::{OnConflict, Service};
+use crate::service::Service;
 use crate::sidecar::{self, Role};
 use crate::sys;
 use crate::text::quoted;
@@ -170,11 +170,7 @@ fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lo
             let kept = if let Holder::Ourselves(record) = holder { Some(record.cookie) } else { None };
             return Ok((lock, kept));
         };
-        let stands_by = match launch.service.on_conflict {
-            Some(asked) => asked == OnConflict::Standby,
-            None => launch.decision.supervised,
-        };
-        if !stands_by || conflict.kind == Kind::OtherService {
+        if !launch.stands_by() || conflict.kind == Kind::OtherService {
             return Err(conflict.into_error(launch.decision.supervised));
         }
         // The holder needs the lock to be stopped.
@@ -204,20 +200,8 @@ fn holder(launch: &Launch, folder: Option<&Folder>, warnings: &mut Warnings) -> 
             warnings.warn(format!("{message}; continuing without it"));
             Holder::Nobody
         }
-        // A restarted container finds its own last record, from a pid namespace that is gone. If that instance counted
-        // as alive, the container would stand by for ever.
-        Ok(Holder::Unknown(record, why)) if is_of_a_container_before(&record, launch) => {
-            let who = place::whereabouts(&record);
-            warnings.warn(format!("cannot tell whether {who} runs: {why}; continuing"));
-            Holder::Nobody
-        }
         Ok(holder) => holder,
     }
-}
-
-fn is_of_a_container_before(record: &Record, launch: &Launch) -> bool {
-    let (theirs, ours) = (&record.process.host, &launch.host);
-    theirs.machine == ours.machine && theirs.is_container() && ours.is_container()
 }
 
 /// Writes the record before the exec, which keeps pid and start time. If it cannot be written, the start goes on.

@@ -6,6 +6,7 @@ mod detached;
 pub mod follow;
 mod foreground;
 pub mod log_file;
+mod log_path;
 pub mod place;
 mod program;
 mod server;
@@ -16,11 +17,11 @@ mod unexecutable;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::check::run::Job;
 use crate::check::{self, Check, Context, Expectation, Probe, port};
-use crate::environment::Environment;
+use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
 use crate::instance::after::After;
 use crate::instance::family::{self, Origin};
@@ -28,18 +29,20 @@ use crate::instance::identity::Identity;
 use crate::instance::ready::Ready;
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::{Folder, Lock};
-use crate::instance::stop::{Signalled, Stop, Stopped};
+use crate::instance::stop::{Mark, Signalled, Stop, Stopped};
 use crate::mode::{Decision, Mode};
 use crate::report::line::say;
 use crate::report::progress::Teller;
-use crate::service::Service;
+use crate::service::{OnConflict, Service};
 use crate::sys::{self, Caught, Dispositions, ExitWatch, Host, Nofile, Process, Seen, Wake};
 use crate::text::quoted;
 
-use place::{Conflict, Holder};
+use place::{Conflict, Holder, Kind};
 
 /// How long to wait for a lock before a line is printed.
 const NOTEWORTHY: Duration = Duration::from_secs(1);
+/// How long connections that are closing keep a port at most: TIME_WAIT is 60 seconds on Linux.
+const CLOSING: Duration = Duration::from_secs(65);
 
 /// Everything one start needs; built once, by commands::start.
 pub struct Launch<'a> {
@@ -71,6 +74,8 @@ pub struct Launch<'a> {
     pub left: Vec<Seen>,
     /// The record of the instance that had the name before, or of the one that we are.
     pub before: Option<Box<Record>>,
+    /// Requirements and waits were tried before the running server was stopped.
+    pub checked: bool,
     /// The sidecar, once it has started.
     pub sidecar: Option<Identity>,
 }
@@ -89,8 +94,8 @@ impl Launch<'_> {
 
     /// The parts that the checks need.
     fn room(&mut self) -> checks::Room<'_> {
-        let Launch { context, wake, signals, teller, .. } = self;
-        checks::Room { context, wake, signals, teller }
+        let Launch { context, wake, signals, teller, checked, .. } = self;
+        checks::Room { context, wake, signals, teller, checked: *checked }
     }
 
     /// Takes the service's lock. Waits while another forerun starts or stops the service.
@@ -110,18 +115,14 @@ impl Launch<'_> {
             return Ok(Some(conflict));
         }
         if let Holder::Remains(record, after) = holder {
-            let told_to_end = record.phase == Phase::Stopping && record.process.verified().is_some();
-            let origin = Origin::of(record);
-            match told_to_end {
-                true => self.clear(&origin, None)?,
-                false => self.clear(&origin, Some(after.in_the_way()))?,
-            }
+            let only = (!record.was_told_to_end()).then(|| after.in_the_way());
+            self.clear(record, only)?;
             if let Some(conflict) = self.unclear(record, after)? {
                 return Ok(Some(conflict));
             }
             after.background().iter().for_each(|process| self.leaves(record, process));
         }
-        Ok(self.port_conflict(holder))
+        self.port_conflict(holder)
     }
 
     /// Names what goes on without the server, once for each process.
@@ -136,10 +137,6 @@ impl Launch<'_> {
         }
     }
 
-    fn port_conflict(&self, holder: &Holder) -> Option<Conflict> {
-        place::port_conflict(self.service, holder, &self.host)
-    }
-
     /// What has the port and may be the server of an instance whose main process has ended. It is left alone while it
     /// is healthy. Where it is not, and stayed in main's session, it is ended.
     fn unclear(&mut self, record: &Record, after: &After) -> Result<Option<Conflict>, Error> {
@@ -149,7 +146,7 @@ impl Launch<'_> {
         if first.session != record.session || self.is_healthy()? {
             return Ok(Some(conflict));
         }
-        self.clear(&Origin::of(record), Some(unclear))?;
+        self.clear(record, Some(unclear))?;
         Ok(None)
     }
 
@@ -159,11 +156,44 @@ impl Launch<'_> {
         Ok(self.room().run_until(vec![Job::wait(probe)], None)?.remove(0).holds())
     }
 
+    /// Whether a conflict is waited for, without the lock.
+    fn stands_by(&self) -> bool {
+        let by_default = self.decision.supervised;
+        self.decision.mode == Mode::Foreground
+            && self.service.on_conflict.map_or(by_default, |asked| asked == OnConflict::Standby)
+    }
+
+    /// The conflict over the port. Connections that are still closing are waited for.
+    fn port_conflict(&mut self, holder: &Holder) -> Result<Option<Conflict>, Error> {
+        let begun = Instant::now();
+        let mut said = false;
+        loop {
+            let conflict = place::port_conflict(self.service, holder, &self.host);
+            let closes = conflict.as_ref().is_some_and(|conflict| conflict.kind == Kind::Closing);
+            if !closes || self.stands_by() || begun.elapsed() > CLOSING {
+                return Ok(conflict);
+            }
+            if let Some(signal) = self.signals.signal() {
+                return Err(Error::Interrupted(signal));
+            }
+            let status = format!(
+                "waiting for port {}: connections of the server before are closing, which takes up to a minute",
+                quoted(&self.service.port.unwrap_or_default().to_string())
+            );
+            if !std::mem::replace(&mut said, true) {
+                say(&status);
+            }
+            self.teller.status(&status);
+            self.wake.wait(None, CLOSING / 600);
+        }
+    }
+
     /// Ends what is left of an instance: these processes, or all.
-    fn clear(&mut self, origin: &Origin, only: Option<Vec<Process>>) -> Result<(), Error> {
+    fn clear(&mut self, record: &Record, only: Option<Vec<Process>>) -> Result<(), Error> {
+        let origin = Origin::of(record);
         let left = match &only {
             Some(only) => only.clone(),
-            None => family::look(origin).map_err(unseen)?.members,
+            None => family::look(&origin).map_err(unseen)?.members,
         };
         let Some(first) = left.first() else { return Ok(()) };
         let what = match left.len() {
@@ -172,24 +202,38 @@ impl Launch<'_> {
         };
         let message = format!("stopping what pid {} left behind: {what}", origin.main.pid);
         say(&message);
-        self.stop(origin, only, Signalled::EndsTheWait, Some(&message)).map(drop)
+        let how =
+            How { only, signal: record.ending.signal, signalled: Signalled::EndsTheWait, mark: None, before: None };
+        self.stop_so(&origin, how, Some(&message)).map(drop)
     }
 
-    /// Stops all of an instance, or only these processes. If a process is left, that is an error.
-    fn stop(
-        &mut self,
-        origin: &Origin,
-        only: Option<Vec<Process>>,
-        signalled: Signalled,
-        status: Option<&str>,
-    ) -> Result<Stopped, Error> {
+    /// Stops all of an instance of the service as it is now. If a process is left, that is an error.
+    fn stop(&mut self, origin: &Origin, signalled: Signalled, status: Option<&str>) -> Result<Stopped, Error> {
+        let how = How { only: None, signal: self.service.ending.signal, signalled, mark: None, before: None };
+        self.stop_so(origin, how, status)
+    }
+
+    fn stop_so(&mut self, origin: &Origin, how: How, status: Option<&str>) -> Result<Stopped, Error> {
+        let How { only, signal, signalled, mark, before } = how;
         let grace = match signalled {
             Signalled::EndsTheGrace => self.service.grace,
             Signalled::EndsTheWait => self.stop_grace,
         };
         // What came to the launcher of a start that failed may be in sessions of its own.
         let all = origin.launcher.is_some();
-        let stop = Stop { origin, only, grace, all, signalled, wake: &self.wake, signals: &self.signals };
+        let (wake, signals) = (&self.wake, &self.signals);
+        let context = &self.context;
+        let prepare = || {
+            if let Some((record, script)) = before.and_then(|record| Some((record, record.ending.before.as_ref()?))) {
+                let environment = context.environment.without(&[COOKIE]);
+                let directory = OsString::from(&record.cwd).into();
+                let context = Context { environment, directory, nofile: context.nofile };
+                let limit = record.ending.before_timeout;
+                check::before_stop(&record.name, &OsString::from(script), limit, &context, wake, signals);
+            }
+        };
+        let before = Some(&prepare as &dyn Fn());
+        let stop = Stop { origin, only, signal, grace, all, signalled, mark, before, wake, signals };
         let teller = &mut self.teller;
         let stopped = stop.run(|| {
             if let Some(status) = status {
@@ -209,6 +253,16 @@ impl Launch<'_> {
         let name = &self.service.command[0];
         check::find(name, environment, &self.context.directory)
             .map_err(|e| unexecutable::not_found(&self.service.command, e, &self.context.directory))
+    }
+
+    /// The file of the command of a detached server.
+    fn find_server(&self) -> Result<PathBuf, Error> {
+        self.find_command(&self.service.variables.added_to(self.inherited.for_detached()))
+    }
+
+    /// The error of a start that stopped nothing yet.
+    fn goes_on(&self, record: &Record, error: Error) -> Error {
+        place::goes_on(record, &self.host, error)
     }
 
     /// The record of this start.
@@ -247,12 +301,27 @@ impl Launch<'_> {
             port: service.port,
             url: service.url.clone(),
             log: work.log.map(|l| Text::from(l.as_os_str())),
+            pid_file: service.pid_file.as_ref().map(|path| Text::from(path.as_os_str())),
+            ending: service.ending.clone(),
+            stopper: None,
             grace: service.grace,
             arguments: texts(self.arguments),
             called_in: Text::from(self.called_in.as_os_str()),
             environment: texts(self.inherited.entries()),
         }
     }
+}
+
+/// How an instance is stopped by a start.
+struct How<'a> {
+    /// Only these processes.
+    only: Option<Vec<Process>>,
+    /// What main gets first.
+    signal: i32,
+    signalled: Signalled,
+    mark: Option<Mark<'a>>,
+    /// The instance whose `[stop] before` runs first.
+    before: Option<&'a Record>,
 }
 
 /// How far a start has come.

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::instance::after::After;
 use crate::instance::family::{self, Origin};
 use crate::instance::identity::{Identity, Life};
-use crate::instance::record::{Phase, Record, os_strings};
+use crate::instance::record::{Record, os_strings};
 use crate::instance::state::Folder;
 use crate::instance::stop::Stopped;
 use crate::instance::supervisor::{self, Verb};
@@ -42,7 +42,7 @@ pub enum Holder {
 pub fn holder(service: &Service, folder: &Folder, here: &Host, supervised: bool) -> Result<Holder, String> {
     let Some(mut record) = Record::read(folder, &service.name)? else { return Ok(Holder::Nobody) };
     let mut after = After::default();
-    if record.process.life(here) == Life::Dead && record.process.host == *here {
+    if record.process.life(here) == Life::Dead && record.process.host.is_same_as(here) {
         let eyes = Eyes::open().map_err(|e| format!("cannot look at the system's processes: {e}"))?;
         match follow::now(&record, here, &eyes, supervised) {
             Now::Same => {}
@@ -56,7 +56,7 @@ pub fn holder(service: &Service, folder: &Folder, here: &Host, supervised: bool)
     }
     let life = record.process.life(here);
     let is_us = life == Life::Alive && record.process.pid == std::process::id() as i32;
-    let same_boot = record.process.host == *here;
+    let same_boot = record.process.host.is_same_as(here);
     Ok(judge(service, Box::new(record), Box::new(after), life, is_us, same_boot))
 }
 
@@ -73,7 +73,8 @@ fn judge(
         Life::Dead => Holder::Nobody,
         Life::Unknown(why) => Holder::Unknown(record, why),
         Life::Alive if is_us => Holder::Ourselves(record),
-        Life::Alive if record.phase == Phase::Stopping => Holder::Remains(record, after),
+        // We hold the lock, so nobody is about to tell it.
+        Life::Alive if record.was_told_to_end() => Holder::Remains(record, after),
         Life::Alive => match difference(service, &record) {
             Some(what) => Holder::Other(record, what),
             None => Holder::Instance(record),
@@ -100,6 +101,14 @@ fn difference(service: &Service, record: &Record) -> Option<&'static str> {
     (record.port != service.port).then_some("port")
 }
 
+/// Whether a recorded service is this one as it was before an edit: the same file, or without one the same folder.
+pub fn is_earlier(service: &Service, record: &Record) -> bool {
+    match (&record.config, &service.config) {
+        (Some(theirs), Some(ours)) => is_same_file(Path::new(&OsString::from(theirs)), ours),
+        _ => is_same_file(Path::new(&OsString::from(&record.cwd)), &service.directory),
+    }
+}
+
 /// Why a start cannot go on.
 pub struct Conflict {
     pub message: String,
@@ -115,6 +124,8 @@ pub enum Kind {
     Instance(Box<Record>),
     /// Another process holds the port.
     Stranger,
+    /// Connections that are still closing hold the port.
+    Closing,
     /// Whether anybody holds the name cannot be told.
     Unknown,
     /// Another service with this name. A person must rename one of them.
@@ -144,11 +155,11 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
         }),
         Holder::Other(record, what) => Some(Conflict {
             message: format!(
-                "the name {name} is held by another service with another {what}: {} runs as {}, this is {}; 'forerun restart {}' starts it as it is now, or give one of them another --name",
+                "the name {name} is held by another service with another {what}: {} runs as {}, this is {}; {}",
                 quoted(&shell_words(&os_strings(&record.command))),
                 whereabouts(record),
                 quoted(&shell_words(&service.command)),
-                service.name,
+                other_place(service, record),
             ),
             kind: Kind::OtherService,
             awaited: None,
@@ -189,6 +200,17 @@ pub fn unclear_conflict(service: &Service, record: &Record, process: &Process, h
     }
 }
 
+/// What to do where another service has the name.
+fn other_place(service: &Service, record: &Record) -> String {
+    let name = &service.name;
+    match is_earlier(service, record) {
+        true => {
+            format!("'forerun restart {name}' or --replace starts it as it is now, or give one of them another --name")
+        }
+        false => format!("'forerun restart {name}' starts it as it is now, or give one of them another --name"),
+    }
+}
+
 /// Whether anybody listens on the port. This is cheap, because it does not search for the holder.
 pub fn is_port_held(service: &Service) -> bool {
     service.port.is_some_and(|number| port::is_held(service.host.as_deref(), number))
@@ -210,6 +232,10 @@ pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<
             let process = pid.and_then(sys::process);
             stranger(message, process.map(|process| Identity::new(&process, here)))
         }
+        Port::Closing => {
+            let message = format!("port {port} is {}; try again in a minute", port::CLOSING);
+            Some(Conflict { message, kind: Kind::Closing, awaited: None })
+        }
         Port::Unknown(why) => {
             let what_to_do = "choose another port, or turn the guard off: --port 0";
             stranger(format!("cannot tell whether port {port} is free: {why}; {what_to_do}"), None)
@@ -229,6 +255,21 @@ pub fn stranger(service: &Service, origin: &Origin) -> Option<String> {
 fn is_of_us(holder: &Holder, pid: i32) -> bool {
     let Holder::Ourselves(record) = holder else { return false };
     family::look(&Origin::of(record)).is_ok_and(|family| family.has(pid))
+}
+
+/// The error of a start that stopped nothing: it says that what runs goes on.
+pub fn goes_on(record: &Record, here: &Host, error: Error) -> Error {
+    if record.was_told_to_end() || record.process.life(here) != Life::Alive {
+        return error;
+    }
+    let runs = format!("{} goes on as before, pid {}", quoted(&record.name), record.process.pid);
+    match error {
+        Error::Interrupted(_) => {
+            say(&format!("interrupted; {runs}"));
+            error
+        }
+        error => error.with(&format!("; {runs}")),
+    }
 }
 
 /// Where an instance runs, in a few words.
@@ -253,6 +294,14 @@ pub fn how_to(record: &Record, verb: Verb) -> String {
     match supervisor::of(record) {
         Some(supervised) => supervised.advice(verb),
         None => format!("{0} it: forerun {0} {1}", verb.word(), record.name),
+    }
+}
+
+/// The command that restarts an instance, or what to do where it is not known.
+pub fn how_to_restart(record: &Record) -> String {
+    match supervisor::of(record) {
+        Some(supervised) => supervised.command(Verb::Restart).unwrap_or_else(|| supervised.advice(Verb::Restart)),
+        None => format!("forerun restart {}", record.name),
     }
 }
 

@@ -85,7 +85,7 @@ impl Standby {
             longest = left.min(if is_ours { UNHEALTHY } else { AGAIN });
         }
         let often = match conflict.kind {
-            Kind::Stranger if ends.is_none() => UNSEEN,
+            Kind::Stranger | Kind::Closing if ends.is_none() => UNSEEN,
             Kind::Stranger => SEEN,
             _ => longest,
         };
@@ -98,7 +98,8 @@ impl Standby {
                 return Err(Error::Interrupted(signal));
             }
             // Binding is cheap. Searching for the holder of the port is not.
-            let is_free = conflict.kind == Kind::Stranger && !place::is_port_held(launch.service);
+            let is_of_port = matches!(conflict.kind, Kind::Stranger | Kind::Closing);
+            let is_free = is_of_port && !place::is_port_held(launch.service);
             if is_free || woken == Woken::Other || Instant::now() >= until {
                 return Ok(());
             }

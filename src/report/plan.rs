@@ -11,12 +11,14 @@ use super::line::document;
 use super::screen::Screen;
 use crate::mode::{Decision, Mode};
 use crate::service::Service;
+use crate::service::trust::{Doubt, Trust};
 use crate::text::{elapsed, one_line, shell_words};
 
 /// Everything that a dry run shows.
 pub struct Plan<'a> {
     pub service: &'a Service,
     pub decision: &'a Decision,
+    pub trust: &'a Trust,
     /// The path of the command, or why it was not found.
     pub executable: Result<PathBuf, String>,
     pub nofile: Option<crate::sys::Nofile>,
@@ -27,7 +29,7 @@ pub struct Plan<'a> {
 
 impl Plan<'_> {
     pub fn text(&self, screen: &Screen) -> String {
-        let Plan { service, decision, .. } = self;
+        let Plan { service, decision, trust, .. } = self;
         let mut out = String::new();
         let mut line = |key: &str, value: String| out += &hang(screen, &format!("{key:<8}  "), &value);
         line("mode", format!("{}: {}", decision.mode, decision.reason));
@@ -70,6 +72,8 @@ impl Plan<'_> {
         if !self.sidecar.is_empty() {
             line("sidecar", self.sidecar.join(", "));
         }
+        trust.refused.iter().for_each(|doubt| line("refused", doubt.line()));
+        trust.foreign.iter().for_each(|doubt| line("warning", doubt.line()));
         out
     }
 
@@ -94,6 +98,7 @@ impl Plan<'_> {
             "nofile": self.nofile.map(|n| [n.soft, n.hard]),
             "log": self.log.as_ref().map(|l| l.to_string_lossy()),
             "sidecar": self.sidecar,
+            "refused": self.trust.refused.iter().map(Doubt::line).collect::<Vec<_>>(),
         }))
     }
 }

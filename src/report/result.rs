@@ -27,12 +27,14 @@ pub struct Ready<'a> {
     pub stop: Option<String>,
     pub took: Duration,
     pub log: Option<PathBuf>,
+    /// There is a check, and it was not tried.
+    pub is_untried: bool,
 }
 
 impl<'a> Ready<'a> {
     pub fn new(service: &'a Service, pid: i32) -> Self {
         let stop = Some(format!("forerun stop {}", service.name));
-        Ready { service, pid, already: None, stop, took: Duration::ZERO, log: None }
+        Ready { service, pid, already: None, stop, took: Duration::ZERO, log: None, is_untried: false }
     }
 
     fn text(&self) -> String {
@@ -63,7 +65,7 @@ impl<'a> Ready<'a> {
 
     /// Whether health or the port was checked. Only then it is "ready".
     fn is_checked(&self) -> bool {
-        self.service.health.is_some() || self.service.port.is_some()
+        !self.is_untried && (self.service.health.is_some() || self.service.port.is_some())
     }
 
     /// The unit of another service, if the server lives in its control group.

@@ -18,6 +18,7 @@ use toml::de::DeTable;
 
 use super::{Action, OnConflict, Share, Speaker, keys};
 use crate::error::Error;
+use crate::instance::ending::Leftovers;
 use crate::sys;
 use crate::text::{self, duration, elapsed, one_line, quoted};
 
@@ -53,6 +54,9 @@ pub struct File {
     #[serde(default)]
     pub limits: Limits,
     pub watch: Option<WatchTable>,
+    #[serde(default)]
+    pub stop: StopTable,
+    pub pid_file: Option<Spanned<PathBuf>>,
     pub notify: Option<Speaker>,
     pub ready_fd: Option<Spanned<i32>>,
 }
@@ -92,6 +96,28 @@ pub struct WatchTable {
     pub max_ptys: Option<u64>,
     pub max_processes: Option<u64>,
     pub on_leak: Option<Action>,
+}
+
+/// `[stop]`.
+#[derive(serde::Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StopTable {
+    pub signal: Option<Spanned<Text<Signal>>>,
+    pub reload_signal: Option<Spanned<Text<Signal>>>,
+    pub before: Option<Spanned<String>>,
+    pub before_timeout: Option<Spanned<Text<Duration>>>,
+    pub leftovers: Option<Leftovers>,
+}
+
+/// The number of a signal.
+#[derive(Clone, Copy)]
+pub struct Signal(pub i32);
+
+impl FromText for Signal {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let number = sys::signal_number(text).map(Signal);
+        number.ok_or_else(|| format!("'{}' is not a signal; write \"SIGTERM\", \"TERM\" or 15", one_line(text)))
+    }
 }
 
 /// A mistake in a file. `at` is its offset in bytes.
@@ -286,6 +312,11 @@ mod tests {
             ("[watch]\nmax-fds = '120%'", "line 2: '120%'"),
             ("[[wait]]\ntimeout = '1s'", "line 1: wait has no check"),
             ("wait = ['tcp:a:1', 5]", "line 1: wait is a list of checks"),
+            ("[stop]\nsignal = 'SIGTREM'", "line 2: 'SIGTREM' is not a signal; write \"SIGTERM\", \"TERM\" or 15"),
+            ("[stop]\nsignal = 0", "line 2: '0' is not a signal"),
+            ("[stop]\nsignal = true", "line 2: signal is a signal: \"SIGTERM\""),
+            ("[stop]\nleftovers = 'kill'", "line 2: leftovers is \"leave\" or \"stop\", not 'kill'"),
+            ("pid-file = 5", "line 1: pid-file is a path: \"web.pid\""),
             ("health = 5", "line 1: health is a check: \"http://127.0.0.1:8787/health\""),
             ("env-file = ['.env']", "line 1: env-file is a path: \".env\""),
         ] {

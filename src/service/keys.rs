@@ -53,6 +53,8 @@ const TOP: &[Key] = &[
     ("health", Is::Check),
     ("limits", Is::Table("[limits]", LIMITS)),
     ("watch", Is::Table("[watch]", WATCH)),
+    ("stop", Is::Table("[stop]", STOP)),
+    ("pid-file", Is::Text("a path", "\"web.pid\"")),
     ("notify", Is::Choice(&["auto", "sidecar", "server"])),
     ("ready-fd", Is::Number("3", i32::MAX as u64)),
 ];
@@ -83,6 +85,14 @@ const WATCH: &[Key] = &[
     ("on-leak", Is::Choice(&["restart", "warn"])),
 ];
 
+const STOP: &[Key] = &[
+    ("signal", Is::TextOrNumber("a signal", "\"SIGTERM\"")),
+    ("reload-signal", Is::TextOrNumber("a signal", "\"SIGHUP\"")),
+    ("before", Is::Text("a command", "\"curl -fsS -X POST localhost:8787/drain\"")),
+    ("before-timeout", DURATION),
+    ("leftovers", Is::Choice(&["leave", "stop"])),
+];
+
 const IN_CHECK: &str = "[health], [[wait]] or [[require]]";
 
 /// Words that people write for a key of the top table, and for one of a check.
@@ -99,6 +109,13 @@ const MEANT_AT_THE_TOP: &[(&[&str], &str)] = &[
     (&["stop-timeout", "kill-timeout", "stop-grace", "grace-period"], "grace"),
     (&["service", "id", "title"], "name"),
     (&["watchdog", "monitor"], "watch"),
+    (&["pidfile"], "pid-file"),
+];
+const MEANT_IN_STOP: &[(&[&str], &str)] = &[
+    (&["stop-signal", "kill-signal", "killsignal", "stopsignal"], "signal"),
+    (&["reload", "hup"], "reload-signal"),
+    (&["command", "pre-stop", "prestop", "drain", "run", "exec"], "before"),
+    (&["timeout"], "before-timeout"),
 ];
 const MEANT_IN_A_CHECK: &[(&[&str], &str)] = &[
     (
@@ -211,13 +228,20 @@ fn unknown(word: &str, keys: &'static [Key]) -> String {
     let meant = match () {
         () if is(TOP) => MEANT_AT_THE_TOP,
         () if is(CHECK) => MEANT_IN_A_CHECK,
+        () if is(STOP) => MEANT_IN_STOP,
         () => &[],
     };
     let meant = meant.iter().find(|(words, _)| words.contains(&spelt.as_str())).map(|(_, known)| *known);
     if let Some(known) = meant.or_else(|| nearest(&spelt, keys.iter().map(|(known, _)| *known))) {
         return format!("{what}; did you mean '{known}'?");
     }
-    let homes = [(LIMITS, "[limits]"), (WATCH, "[watch]"), (CHECK, IN_CHECK), (TOP, "the part before the first table")];
+    let homes = [
+        (TOP, "the part before the first table"),
+        (LIMITS, "[limits]"),
+        (WATCH, "[watch]"),
+        (CHECK, IN_CHECK),
+        (STOP, "[stop]"),
+    ];
     match homes.iter().find(|(table, _)| has(table)) {
         Some((_, home)) => format!("{what}; it belongs in {home}"),
         None => what,
@@ -273,6 +297,7 @@ mod tests {
             .chain(in_table(check, CHECK))
             .chain(in_table("[limits]\n", LIMITS))
             .chain(in_table("[watch]\n", WATCH))
+            .chain(in_table("[stop]\n", STOP))
             .collect()
     }
 
@@ -360,6 +385,9 @@ mod tests {
             ("[health]\nurl = 'http://a/'", "unknown key 'url'; did you mean 'check'?"),
             ("[health]\ninterval = '1s'", "unknown key 'interval'; it belongs in [watch]"),
             ("[limits]\nport = 1", "unknown key 'port'; it belongs in the part before the first table"),
+            ("before-timeout = '1s'", "unknown key 'before-timeout'; it belongs in [stop]"),
+            ("[stop]\ngrace = '1s'", "unknown key 'grace'; it belongs in the part before the first table"),
+            ("[stop]\nKillSignal = 'TERM'", "unknown key 'KillSignal'; did you mean 'signal'?"),
             ("[watch]\nintervall = '1s'", "unknown key 'intervall'; did you mean 'interval'?"),
             ("\"a\\u007fb\" = 1", "unknown key 'a\\u{7f}b'"),
         ] {

@@ -6,13 +6,17 @@ mod file;
 mod keys;
 mod name;
 mod probes;
+mod stop;
+pub mod trust;
 mod variables;
 mod watch;
+mod way;
 
 pub use name::is_name;
 pub use probes::{Awaited, Fix, Requirement};
 pub use variables::Variables;
 pub use watch::{Action, Share, Speaker, Watch};
+pub use way::components;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,6 +25,7 @@ use std::time::Duration;
 use crate::check::{self, Check};
 use crate::cli::{Options, Task};
 use crate::error::Error;
+use crate::instance::ending::Ending;
 use crate::mode::Mode;
 use crate::sys::{self, Nofile};
 use crate::text::{quoted, whole_number};
@@ -91,6 +96,10 @@ pub struct Service {
     /// Whether `[watch]` or `--watch` was given.
     pub watches: bool,
     pub watch: Watch,
+    /// `[stop]`.
+    pub ending: Ending,
+    /// The file in which the server names its main process.
+    pub pid_file: Option<PathBuf>,
     /// A warning for each key that has no effect here.
     pub without_effect: Vec<&'static str>,
 }
@@ -264,6 +273,8 @@ impl Service {
                 .into_iter()
                 .collect(),
             watch,
+            ending: stop::ending(&file.stop)?,
+            pid_file: stop::pid_file(file.pid_file.as_ref())?.map(|path| in_file(&path)),
         })
     }
 

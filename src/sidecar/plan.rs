@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderName, HeaderValue};
 
 use crate::check::{Check, Expectation, Probe};
+use crate::instance::ending::Ending;
 use crate::instance::family::Origin;
 use crate::instance::record::Text;
 use crate::report::notify::Manager;
@@ -29,6 +30,7 @@ pub struct Plan {
     /// The host on which the port is guarded.
     pub host: Option<String>,
     pub grace: Duration,
+    pub ending: Ending,
     pub directory: Text,
     /// Descriptor limits of the server.
     pub nofile: Nofile,

@@ -12,7 +12,7 @@ use super::clock::Clock;
 use super::counts::{Counts, Line};
 use super::health::{Judge, Turn};
 use super::plan::Plan;
-use crate::check::{Context, Probe};
+use crate::check::{self, Context, Probe};
 use crate::environment::Environment;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::Folder;
@@ -59,6 +59,7 @@ pub struct Sidecar {
     counts: Option<Counts>,
     next_look: Duration,
     access: Option<Question>,
+    context: Arc<Context>,
 }
 
 impl Sidecar {
@@ -90,7 +91,7 @@ impl Sidecar {
             health_timeout: probe.as_ref().map(|probe| probe.timeout).unwrap_or_default(),
             attempter: probe.map(|probe| Attempter {
                 probe,
-                context,
+                context: Arc::clone(&context),
                 nofile: plan.checks_nofile,
                 origin: plan.origin.clone(),
                 port: plan.port,
@@ -106,6 +107,7 @@ impl Sidecar {
             counts: plan.watches.then(Counts::default),
             next_look: interval,
             access: unit.and_then(|(unit, of_user)| access::ask(unit, *of_user, Duration::ZERO).ok()),
+            context,
             manager,
             plan,
         }
@@ -372,6 +374,10 @@ impl Sidecar {
         let (name, pid) = (quoted(&self.plan.name), self.plan.origin.main.pid);
         log::warn!("ending {name}, pid {pid}: {why}; its supervisor starts it again");
         self.tell_status(&format!("ending: {why}"));
+        if let Some(script) = &self.plan.ending.before {
+            let (script, limit) = (std::ffi::OsString::from(script), self.plan.ending.before_timeout);
+            check::before_stop(&self.plan.name, &script, limit, &self.context, &self.wake, &self.signals);
+        }
         let is_systemd = self.plan.manager.as_ref().is_some_and(|speaks| speaks.is_systemd);
         if let Some(manager) = self.manager.as_ref().filter(|_| is_systemd) {
             // A SIGTERM of ours would be a clean exit, after which Restart=on-failure does nothing. The unit chooses
@@ -390,9 +396,13 @@ impl Sidecar {
         let stop = Stop {
             origin: &self.plan.origin,
             only: None,
+            signal: self.plan.ending.signal,
             grace: self.plan.grace,
             all: false,
             signalled: Signalled::EndsTheWait,
+            // The server is started again, so it counts as running.
+            mark: None,
+            before: None,
             wake: &self.wake,
             signals: &self.signals,
         };

@@ -115,6 +115,7 @@ pub fn start(
         port: service.port,
         host: service.host.clone(),
         grace: service.grace,
+        ending: service.ending.clone(),
         directory: Text::from(context.directory.as_os_str()),
         nofile: context.nofile,
         checks_nofile: sys::nofile(),

@@ -106,7 +106,7 @@ impl Launched {
             }
         }
         if self.how.get() == Waited::Running && self.launcher_is_lost.get() && is_readable(self.descriptor()) {
-            self.how.set(Waited::Unseen);
+            self.how.set(self.watch.how_it_ended().unwrap_or(Waited::Unseen));
         }
         self.how.get()
     }

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -13,8 +14,9 @@ use std::time::Duration;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use procfs::FromRead;
@@ -22,14 +24,18 @@ use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
 use procfs::process::{FDTarget, Stat};
 use socket2::{SockAddr, Socket};
 
+use super::link::Link;
 use super::process::{Host, Listener, Process, Waited};
 
+#[path = "container.rs"]
+mod container;
 #[path = "descriptors.rs"]
 mod descriptors;
 #[path = "ending.rs"]
 mod ending;
 #[path = "listening.rs"]
 mod listening;
+pub use container::is_unique as is_unique_container;
 pub use descriptors::{descriptors, pty_masters};
 pub use ending::end_of;
 pub use listening::Listening;
@@ -37,17 +43,56 @@ pub use listening::Listening;
 /// The folder that lists the descriptors of this process.
 pub const DESCRIPTORS: &str = "/proc/self/fd";
 
-/// Identifies this boot of this machine and our pid namespace. A value that does not exist is empty.
+/// Identifies this boot of this machine, our namespaces and our container. A value that does not exist is empty.
 ///
 /// # Errors
 /// When a value cannot be read this time. If it were empty now, a record would seem to come from another machine later.
 pub fn host() -> io::Result<Host> {
-    let line = |path| lasting(read(path)).map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-    Ok(Host {
+    let text = |path| lasting(read(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let line = |path| text(path).map(|text| text.trim().to_owned());
+    let namespace = |path| lasting(fs::read_link(path)).map(|link: PathBuf| link.to_string_lossy().into_owned());
+    let mut host = Host {
         machine: line("/etc/machine-id")?,
         boot: line("/proc/sys/kernel/random/boot_id")?,
-        pid_namespace: lasting(fs::read_link("/proc/self/ns/pid"))?.to_string_lossy().into_owned(),
-    })
+        pid_namespace: namespace("/proc/self/ns/pid")?,
+        time_namespace: namespace("/proc/self/ns/time")?,
+        container: String::new(),
+    };
+    if host.is_container() {
+        host.container = container::name(&text("/proc/self/mountinfo")?, &line("/proc/sys/kernel/hostname")?);
+    }
+    Ok(host)
+}
+
+/// Whether a process that we see is in this pid namespace. Processes that we may not look into are left out.
+pub fn is_pid_namespace_in_use(namespace: &str) -> bool {
+    let is_in = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|link| link.as_os_str() == namespace);
+    pids().unwrap_or_default().into_iter().any(is_in)
+}
+
+/// Whether this is a user namespace below the machine's own, where most users of the machine are "nobody".
+pub fn has_users_of_its_own() -> bool {
+    /// The inode of the machine's own user namespace (PROC_USER_INIT_INO of include/linux/proc_ns.h).
+    const OUTERMOST: &str = "user:[4026531837]";
+    fs::read_link("/proc/self/ns/user").is_ok_and(|namespace| namespace != Path::new(OUTERMOST))
+}
+
+/// How to open a folder only to go through it: it need not be readable.
+pub const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// Looks at a symlink in a folder. Owner and target are those of the same link, whoever replaces it meanwhile.
+///
+/// # Errors
+/// Those of the file system; also if it is no symlink any more.
+pub fn link_at(folder: BorrowedFd, name: &OsStr) -> io::Result<Link> {
+    let link = openat(folder, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    let status = fstat(&link)?;
+    if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFLNK {
+        return Err(io::Error::other("it was replaced meanwhile"));
+    }
+    let is_text = fstatfs(&link)?.filesystem_type() != PROC_SUPER_MAGIC;
+    let target = is_text.then(|| readlinkat(&link, "")).transpose()?;
+    Ok(Link { owner: status.st_uid, target })
 }
 
 /// Missing or unreadable files count as empty, because that answer is stable. Other errors are returned.
@@ -186,6 +231,12 @@ pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
     let soft = limits.lines().find_map(|l| l.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
     Some((open, soft))
+}
+
+/// The user that a process runs as.
+pub fn user_of(pid: i32) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(format!("/proc/{pid}")).ok().map(|folder| folder.uid())
 }
 
 /// The path of our control group, as systemd names it.
@@ -435,6 +486,34 @@ pub fn ptys() -> io::Result<(u64, u64)> {
 pub fn set_subreaper() {
     // SAFETY: prctl with this option takes one integer and changes only this process's attribute.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+}
+
+/// The numbers of the real-time signals that programs may use.
+pub fn realtime_signals() -> RangeInclusive<i32> {
+    libc::SIGRTMIN()..=libc::SIGRTMAX()
+}
+
+/// The signals that a process ignores, and those that it handles, with bit 0 for signal 1. One that is blocked is waited
+/// for (sigwait(3), signalfd(2)).
+pub fn signal_masks(pid: i32) -> Option<(u64, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let mask = |key: &str| {
+        let mask = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    };
+    Some((mask("SigIgn")?, mask("SigCgt")? | mask("SigBlk")?))
+}
+
+/// Whether connections of ended programs on a local TCP port are still closing (TIME_WAIT and what comes before it),
+/// and keep others from binding it.
+pub fn is_closing(port: u16) -> bool {
+    use TcpState::{Closing, FinWait1, FinWait2, LastAck, TimeWait};
+    let closing = [Closing, FinWait1, FinWait2, LastAck, TimeWait];
+    let mut entries = tcp().unwrap_or_default();
+    entries.extend(tcp6().unwrap_or_default());
+    // A socket that nobody holds any more has no inode.
+    let is_its = |e: &TcpNetEntry| e.local_address.port() == port && e.inode == 0 && closing.contains(&e.state);
+    entries.iter().any(is_its)
 }
 
 /// Makes the kernel tell this child to end when we end.

@@ -7,28 +7,43 @@ use std::fs;
 use std::io;
 use std::mem::offset_of;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, readlinkat};
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
+use nix::sys::stat::{FileStat, fstatat};
 use socket2::{SockAddr, Socket};
 
 use super::descriptor::{Descriptor, Kind};
+use super::link::Link;
 use super::process::{Host, Listener, Process, Waited, process};
 
 /// The folder that lists the descriptors of this process.
 pub const DESCRIPTORS: &str = "/dev/fd";
 
-/// Identifies this boot of this machine. macOS has no pid namespaces. A value that cannot be read is empty.
+/// Identifies this boot of this machine. macOS has no namespaces and no containers. A value that cannot be read is empty.
 pub fn host() -> io::Result<Host> {
     let text = |name: &CStr| {
         let bytes = sysctl(name).unwrap_or_default();
         String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(&bytes)).into_owned()
     };
-    Ok(Host { machine: machine(), boot: text(c"kern.bootsessionuuid"), pid_namespace: String::new() })
+    let [pid_namespace, time_namespace, container] = Default::default();
+    Ok(Host { machine: machine(), boot: text(c"kern.bootsessionuuid"), pid_namespace, time_namespace, container })
+}
+
+/// There are none.
+pub fn is_pid_namespace_in_use(_namespace: &str) -> bool {
+    false
+}
+
+/// There are none.
+pub fn is_unique_container(_name: &str) -> bool {
+    false
 }
 
 /// Identifies this machine. (`kern.uuid` identifies the kernel: all machines with the same version have the same one.)
@@ -51,7 +66,9 @@ struct KinfoProc {
     flags: i32,
     status: i8,
     pid: i32,
-    _process: [u8; 516],
+    _process: [u8; 376],
+    user: u32,
+    _groups: [u8; 136],
     parent: i32,
     group: i32,
     _jobs: i32,
@@ -71,6 +88,7 @@ const _: () = assert!(
         && offset_of!(KinfoProc, parent) == 560
         && offset_of!(KinfoProc, group) == 564
         && offset_of!(KinfoProc, flags) == 32
+        && offset_of!(KinfoProc, user) == 420
         && offset_of!(KinfoProc, terminal) == 572
 );
 
@@ -106,6 +124,11 @@ pub fn look_up(pid: i32) -> io::Result<Option<Process>> {
         return Ok(None);
     }
     Ok(kernel_processes(libc::KERN_PROC_PID, pid, 1)?.first().map(KinfoProc::process))
+}
+
+/// The user that a process runs as.
+pub fn user_of(pid: i32) -> Option<u32> {
+    kernel_processes(libc::KERN_PROC_PID, pid.max(1), 1).ok()?.first().map(|process| process.user)
 }
 
 /// All processes.
@@ -354,6 +377,29 @@ fn descriptor(pid: i32, fd: FdInfo) -> Descriptor {
     Descriptor { number: fd.number, kind, what }
 }
 
+/// macOS has no namespaces.
+pub fn has_users_of_its_own() -> bool {
+    false
+}
+
+/// How to open a folder only to go through it: it need not be readable.
+pub const FOLDER: OFlag = OFlag::from_bits_retain(libc::O_SEARCH).union(OFlag::O_CLOEXEC);
+
+/// Looks at a symlink in a folder. Before macOS 13 no descriptor of a link can be read, so the link is looked at before
+/// and after: a rename changes its ctime.
+///
+/// # Errors
+/// Those of the file system; also if it is no symlink any more.
+pub fn link_at(folder: BorrowedFd, name: &OsStr) -> io::Result<Link> {
+    let look = || fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+    let (before, target, after) = (look()?, readlinkat(folder, name)?, look()?);
+    let identity = |status: &FileStat| (status.st_dev, status.st_ino, status.st_ctime, status.st_ctime_nsec);
+    if identity(&before) != identity(&after) {
+        return Err(io::Error::other("it was replaced meanwhile"));
+    }
+    Ok(Link { owner: before.st_uid, target: Some(target) })
+}
+
 /// macOS has no control groups.
 pub fn cgroup() -> Option<String> {
     None
@@ -418,6 +464,22 @@ pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
 /// As [`listeners`].
 pub fn is_listened_on(port: u16) -> io::Result<bool> {
     listeners(port, &[]).map(|all| !all.is_empty())
+}
+
+/// macOS has no real-time signals.
+pub fn realtime_signals() -> RangeInclusive<i32> {
+    RangeInclusive::new(1, 0)
+}
+
+/// The signals that a process ignores, and those that it handles. macOS does not tell.
+pub fn signal_masks(_: i32) -> Option<(u64, u64)> {
+    None
+}
+
+/// Whether connections that are still closing keep others from binding a TCP port. With SO_REUSEADDR they never do on
+/// BSD systems.
+pub fn is_closing(_: u16) -> bool {
+    false
 }
 
 /// Watches a process for its end (kqueue), and signals it.

@@ -9,6 +9,7 @@ mod exec;
 mod fd;
 mod launcher;
 mod limits;
+mod link;
 mod pipe;
 mod process;
 mod signal;
@@ -34,13 +35,17 @@ pub use fd::{
 pub use launcher::{Detached, Launched, hold_detached};
 pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use os::{
-    ExitWatch, Listening, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, cgroup_of, children, command_line, connect,
-    descriptor_count, descriptors, end_of, environment_of, exchange, executable, file_of, has_random_stack, host,
-    is_listened_on, listeners, listens_on, look_up, own_executable, process_name, processes, pty_masters, ptys,
-    set_name, start_now, working_directory,
+    ExitWatch, FOLDER, Listening, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, cgroup_of, children, command_line,
+    connect, descriptor_count, descriptors, end_of, environment_of, exchange, executable, file_of, has_random_stack,
+    has_users_of_its_own, host, is_closing, is_listened_on, is_pid_namespace_in_use, is_unique_container, link_at,
+    listeners, listens_on, look_up, own_executable, process_name, processes, pty_masters, ptys, set_name, start_now,
+    user_of, working_directory,
 };
 pub use pipe::{Cancel, Wake, Woken, blocking_pipe, wait_readable};
-pub use process::{Host, Listener, Process, Seen, Waited, kill_group, most_ptys, process, reap_group, wait_for};
-pub use signal::{Caught, Dispositions, catch_signals, die_of};
+pub use process::{
+    Host, Listener, Process, Reaction, Seen, Waited, kill, kill_group, most_ptys, process, reaction, reap_group,
+    wait_for,
+};
+pub use signal::{Caught, Dispositions, catch_signals, die_of, signal_name, signal_number};
 pub use spawn::{Beside, Errand, take_stdin};
-pub use terminal::{Account, accounts, has_controlling_terminal, home_directory};
+pub use terminal::{Account, accounts, has_controlling_terminal, home_directory, members_of_group, user_name};

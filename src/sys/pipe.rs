@@ -37,6 +37,11 @@ impl Wake {
         self.write.as_fd()
     }
 
+    /// A descriptor that is readable once somebody has rung.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.read.as_fd()
+    }
+
     /// Wakes the waiter, now or at its next wait.
     pub fn ring(&self) {
         let _ = nix::unistd::write(&self.write, &[0]);

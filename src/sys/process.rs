@@ -46,21 +46,43 @@ impl From<&Process> for Seen {
     }
 }
 
-/// The scope in which a pid identifies a process.
+/// The scope in which a pid and a start time identify a process. What does not exist or is not known is empty.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Host {
     pub machine: String,
     pub boot: String,
     pub pid_namespace: String,
+    /// Start times are shifted for a reader in another one. Old records have neither this nor the container.
+    #[serde(default)]
+    pub time_namespace: String,
+    /// What names the container across its restarts, if this is one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub container: String,
 }
 
-/// The inode of the machine's own pid namespace (PROC_PID_INIT_INO of include/linux/proc_ns.h).
+/// The inodes of the machine's own namespaces (PROC_PID_INIT_INO and PROC_TIME_INIT_INO of include/linux/proc_ns.h).
 const OUTERMOST: &str = "pid:[4026531836]";
+const OUTERMOST_TIME: &str = "time:[4026531834]";
 
 impl Host {
     /// Whether this is a pid namespace below the machine's own: a container.
     pub fn is_container(&self) -> bool {
         !self.pid_namespace.is_empty() && self.pid_namespace != OUTERMOST
+    }
+
+    /// Whether a pid and a start time mean the same in both.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        (&self.machine, &self.boot, &self.pid_namespace) == (&other.machine, &other.boot, &other.pid_namespace)
+            && self.has_clock_of(other)
+    }
+
+    /// Whether start times are the same in both. An old record is taken for one of the machine's own time namespace.
+    pub fn has_clock_of(&self, other: &Self) -> bool {
+        self.clock() == other.clock()
+    }
+
+    fn clock(&self) -> &str {
+        if self.time_namespace.is_empty() { OUTERMOST_TIME } else { &self.time_namespace }
     }
 }
 
@@ -75,6 +97,38 @@ pub struct Listener {
 /// the two apart.
 pub fn process(pid: i32) -> Option<Process> {
     os::look_up(pid).ok().flatten()
+}
+
+/// What a process does when it gets a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reaction {
+    Handles,
+    Ignores,
+    /// What the system does by default, which for most signals is to end it.
+    Default,
+}
+
+/// What a process does with a signal. `None` if that cannot be seen.
+pub fn reaction(pid: i32, signal: i32) -> Option<Reaction> {
+    let (ignored, handled) = os::signal_masks(pid)?;
+    let has = |mask: u64| mask >> (signal - 1) & 1 == 1;
+    Some(match (has(ignored), has(handled)) {
+        (true, _) => Reaction::Ignores,
+        (false, true) => Reaction::Handles,
+        (false, false) => Reaction::Default,
+    })
+}
+
+/// Sends a signal by number. The caller must have looked at the process just before: the number may be another's.
+///
+/// # Errors
+/// Those of kill(2).
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: takes two integers; the pid is positive: never a group, never everybody.
+    match unsafe { libc::kill(pid.max(1), signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// The process that holds the most pseudo-terminals, among those that we may look into, and how many it holds.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, sigprocmask};
 
+use super::os;
+
 /// Signals that must not kill forerun, or that it must not ignore. A write to a closed pipe or beyond the file size
 /// limit must be an ordinary error. If SIGCHLD is ignored, nobody learns how a child ended.
 const TAKEN: [Signal; 3] = [Signal::SIGPIPE, Signal::SIGXFSZ, Signal::SIGCHLD];
@@ -142,6 +144,37 @@ pub fn die_of(signal: i32) {
     let _ = raise(signal);
 }
 
+/// The number of a signal that is written as in KillSignal= of systemd.exec(5), in any case: `SIGTERM`, `term`, `15`,
+/// `RTMIN+3`.
+pub fn signal_number(text: &str) -> Option<i32> {
+    let realtime = os::realtime_signals();
+    let is_known = |&number: &i32| Signal::try_from(number).is_ok() || realtime.contains(&number);
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse().ok().filter(is_known);
+    }
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let offset = |rest: &str, sign: char| match rest.strip_prefix(sign) {
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse::<i32>().ok(),
+        None if rest.is_empty() => Some(0),
+        _ => None,
+    };
+    let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+        (Some(rest), _) => realtime.start().checked_add(offset(rest, '+')?)?,
+        (_, Some(rest)) => realtime.end().checked_sub(offset(rest, '-')?)?,
+        _ => return format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32),
+    };
+    Some(number).filter(|number| realtime.contains(number))
+}
+
+/// The name of a signal, which [`signal_number`] reads.
+pub fn signal_name(number: i32) -> String {
+    match Signal::try_from(number) {
+        Ok(signal) => signal.as_str().to_owned(),
+        Err(_) => format!("SIGRTMIN+{}", number - os::realtime_signals().start()),
+    }
+}
+
 /// Whether a signal is ignored. This only queries: setting the disposition and restoring it would open a gap for
 /// signals.
 fn is_ignored(signal: Signal) -> bool {
@@ -184,4 +217,31 @@ fn set(signal: Signal, handler: SigHandler) -> Option<SigAction> {
     let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
     // SAFETY: the handlers that are ever installed are ours and async-signal-safe.
     unsafe { sigaction(signal, &action) }.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_read_as_systemd_reads_it_in_any_case() {
+        for (text, number) in [
+            ("SIGTERM", libc::SIGTERM),
+            ("TERM", libc::SIGTERM),
+            ("sigusr1", libc::SIGUSR1),
+            ("quit", libc::SIGQUIT),
+            ("15", 15),
+        ] {
+            assert_eq!(signal_number(text), Some(number), "{text}");
+        }
+        for bad in
+            ["", "SIG", "SIGTER", "0", "-1", "+15", "999", "99999999999", "TERM ", "RTMIN+99", "RTMIN3", "SIGSIGTERM"]
+        {
+            assert_eq!(signal_number(bad), None, "{bad}");
+        }
+        for number in (1..=libc::SIGSYS).chain(os::realtime_signals()) {
+            let known = Signal::try_from(number).is_ok() || os::realtime_signals().contains(&number);
+            assert!(!known || signal_number(&signal_name(number)) == Some(number), "{number}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::unistd::{User, geteuid};
+use nix::unistd::{Gid, Group, User, geteuid};
 
 /// Whether this process has a controlling terminal. Only then can /dev/tty be opened (tty(4)).
 pub fn has_controlling_terminal() -> bool {
@@ -22,6 +22,8 @@ pub fn home_directory() -> Option<PathBuf> {
 #[derive(Clone, Debug)]
 pub struct Account {
     pub uid: u32,
+    /// Its primary group.
+    pub gid: u32,
     pub name: String,
     pub home: PathBuf,
 }
@@ -36,6 +38,7 @@ pub fn accounts() -> Vec<Account> {
             let text = |pointer| CStr::from_ptr(pointer).to_bytes().to_vec();
             all.push(Account {
                 uid: entry.pw_uid,
+                gid: entry.pw_gid,
                 name: String::from_utf8_lossy(&text(entry.pw_name)).into_owned(),
                 home: OsString::from_vec(text(entry.pw_dir)).into(),
             });
@@ -43,4 +46,19 @@ pub fn accounts() -> Vec<Account> {
         libc::endpwent();
     }
     all
+}
+
+/// The users in a group: those that the group database lists, and those whose primary group it is. Only for a single
+/// thread, as [`accounts`].
+pub fn members_of_group(gid: u32) -> Vec<u32> {
+    let listed = Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.mem).unwrap_or_default();
+    let listed = listed.iter().filter_map(|name| User::from_name(name).ok().flatten()).map(|user| user.uid.as_raw());
+    let primary = accounts().into_iter().filter(|account| account.gid == gid).map(|account| account.uid);
+    listed.chain(primary).collect()
+}
+
+/// The name of a user, or the number where the user database has none.
+pub fn user_name(uid: u32) -> String {
+    let user = User::from_uid(uid.into()).ok().flatten();
+    user.map_or_else(|| uid.to_string(), |user| user.name)
 }

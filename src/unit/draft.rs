@@ -5,15 +5,17 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::unistd::{User, geteuid};
+use nix::unistd::{Uid, User, geteuid};
 
 use super::installed::{Installed, State};
 use super::marker::{self, Made, Marker};
+use super::user::{self, Choice, Why};
 use super::{Place, Scope, launchd, place, runit, s6, supervisord, systemd, words};
 use crate::cli::{Kind, Options};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
+use crate::report::line::say;
 use crate::service::Service;
 use crate::sys;
 use crate::text::quoted;
@@ -79,17 +81,12 @@ impl<'a> Draft<'a> {
         let program = words::own_program(arguments, environment, here).ok_or_else(|| {
             Error::Config("cannot find the program file of forerun; call forerun by its path".to_owned())
         })?;
-        let us = geteuid();
-        let user = match scope {
-            Scope::System if !us.is_root() => User::from_uid(us).ok().flatten().map(|user| user.name),
-            _ => None,
-        };
         let state = state::chosen_root(environment, here);
         let state = state.map(|folder| writable_state(kind, folder)).transpose()?;
         let made = Made {
             scope,
             harden,
-            user,
+            user: None,
             state,
             scanned: place.link.as_ref().and_then(|link| link.parent()).map(Path::to_owned),
             program,
@@ -110,13 +107,60 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Sets the user that the service runs as. A user whom root did not name is that of the installed unit, if that has
+    /// one. Tells of a user whom nobody named.
+    pub fn run_as(&mut self, choice: Choice, there: &Installed) {
+        let kept = there.ours(&self.service.name).and_then(|marker| marker.made.user.clone());
+        let (user, why) = match (choice, kept) {
+            (Some((user, why @ (Why::Said | Why::Makes))), _) => (Some(user), Some(why)),
+            (_, Some(kept)) => (Some(kept), None),
+            (choice, None) => choice.unzip(),
+        };
+        let why = match why {
+            Some(Why::CalledSudo) => "who called sudo",
+            Some(Why::OwnsFile) => "who owns its config file",
+            _ => "",
+        };
+        if let Some(user) = user.as_ref().filter(|_| !why.is_empty()) {
+            say(&format!(
+                "{} will run as {}, {why}; for another user: --as USER",
+                quoted(&self.service.name),
+                quoted(user)
+            ));
+        }
+        self.made.user = user;
+    }
+
+    /// The user that the service runs as: the one that the unit names, else who makes it.
+    pub fn runs_as(&self) -> Uid {
+        let user = self.made.user.as_ref().and_then(|user| User::from_name(user).ok().flatten());
+        user.map_or(geteuid(), |user| user.uid)
+    }
+
+    /// The comment on the user.
+    pub fn why_user(&self) -> &'static str {
+        match self.lesser_user() {
+            Some(_) => "Not root: this unit was made by this user, or for this user.",
+            None => "Root, as --as said when this unit was made.",
+        }
+    }
+
+    /// The user, if the unit gives up root's rights for that.
+    pub fn lesser_user(&self) -> Option<&str> {
+        self.made.user.as_deref().filter(|user| *user != user::ROOT)
+    }
+
     /// Keeps what an installed unit has and this caller does not set, because another shell (above all root's) has
-    /// another environment. The user is always kept. If nobody edited the unit, its state folder is kept too, and the
-    /// folders of its PATH are added after the caller's.
+    /// another environment. If nobody edited the unit, its state folder is kept, and the folders of its PATH are added
+    /// after the caller's.
     pub fn keep(&mut self, there: &Installed) {
         let (Some(marker), Installed::Unit(text)) = (there.ours(&self.service.name), there) else { return };
-        let is_anothers = self.made.user.is_none() && marker.made.user.is_some();
-        self.made.user = self.made.user.take().or_else(|| marker.made.user.clone());
+        let theirs = marker.made.user.as_deref();
+        if theirs != self.made.user.as_deref() {
+            // What is there is of another user.
+            return;
+        }
+        let is_anothers = geteuid().is_root() && theirs.is_some_and(|user| user != user::ROOT);
         if there.whose(&self.service.name, Some(self.service.config.as_deref())) != State::Current {
             return;
         }
@@ -149,6 +193,21 @@ impl<'a> Draft<'a> {
         let program = self.made.program.clone().into_os_string();
         let defaults = words::defaults(self.service, self.kind, self.made.scope);
         [vec![program], words::base(self.service.config.as_deref()), defaults, self.made.flags.clone()].concat()
+    }
+
+    /// What `[stop]` says and this supervisor does not do, a line each.
+    pub fn undone(&self) -> Vec<String> {
+        let (ending, kind) = (&self.service.ending, place::kind_word(self.kind));
+        let signal = sys::signal_name(ending.signal);
+        let is_sent = match self.kind {
+            Kind::Systemd | Kind::S6 => true,
+            Kind::Supervisord => supervisord::stop_signal(ending.signal).is_some(),
+            Kind::Launchd | Kind::Runit => ending.signal == libc::SIGTERM,
+        };
+        let signal = (!is_sent).then(|| format!("[stop] signal is {signal}, but {kind} sends SIGTERM."));
+        let runs = self.kind == Kind::Systemd || ending.before.is_none();
+        let before = (!runs).then(|| format!("[stop] before is not run: {kind} has no place for it."));
+        signal.into_iter().chain(before).collect()
     }
 
     /// The files of the unit. The one with the marker comes first.

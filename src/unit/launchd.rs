@@ -36,14 +36,15 @@ fn text(draft: &Draft) -> String {
     for line in xml.lines() {
         if line == "<plist version=\"1.0\">" {
             let name = &draft.service.name.replace("--", "-\u{2010}");
+            let undone: String = draft.undone().iter().map(|line| format!("\n     {line}")).collect();
             let root = match (draft.made.scope, &draft.made.user) {
-                (Scope::System, None) => "\n     It runs as root. To run it as another user, make it as that user.",
+                (Scope::System, None) => "\n     It runs as root. To run it as another user: --as USER.",
                 _ => "",
             };
             out += &format!(
                 "<!-- {name}, started by forerun. Written by 'forerun unit launchd'. To change it, edit forerun.toml or run that\n     \
                  command again with other flags. forerun keeps this file up to date as long as nobody edits it. It leaves\n     \
-                 an edited file alone.{root} -->\n\
+                 an edited file alone.{root}{undone} -->\n\
                  <!-- {} -->\n",
                 draft.marker()
             );
@@ -126,7 +127,7 @@ fn entries(draft: &Draft) -> Vec<Entry> {
         }
     }
     if let Some(user) = &draft.made.user {
-        entries.push(("UserName", string(user), "Not root: this file was made by this user, or for this user."));
+        entries.push(("UserName", string(user), draft.why_user()));
     }
     entries
 }

@@ -21,6 +21,7 @@ mod runit;
 mod s6;
 mod supervisord;
 mod systemd;
+mod user;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ pub use marker::{Made, Marker};
 pub use place::{Place, Scope, hidden_by, kind_word};
 pub use replace::{remove, write};
 pub use systemd::lingers;
+pub use user::choose as choose_user;
 
 /// The current folder, as the caller named it.
 pub fn here(environment: &Environment, actual: &Path) -> PathBuf {

@@ -1,7 +1,10 @@
 #![forbid(unsafe_code)]
 //! Writes service folders for runit and controls runit through sv(8).
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use nix::unistd::User;
 
 use super::ask::Words;
 use super::control::{Control, Runs, Standing};
@@ -28,30 +31,34 @@ pub fn kept_path(text: &str) -> Option<String> {
 
 /// The script that becomes the server, for runit and s6.
 pub fn run(draft: &Draft, kind: &str) -> String {
-    let user = draft
-        .made
-        .user
-        .as_ref()
-        .map(|user| format!("# It runs as the user who runs {kind}. The user {user} made it.\n"));
+    // These supervisors have no setting for the user: a program of theirs changes it, and the server's home with it.
+    let user = draft.lesser_user().map(|user| {
+        let home = User::from_name(user).ok().flatten().map_or(PathBuf::from("/"), |user| user.dir);
+        let (why, home, user) = (draft.why_user(), sh_word(&home.to_string_lossy()), sh_word(user));
+        format!("# {why}\nexport HOME={home} USER={user} LOGNAME={user}\n")
+    });
+    let change = if kind == "s6" { "s6-setuidgid" } else { "chpst -u" };
+    let change = draft.lesser_user().map(|user| format!("{change} {} ", sh_word(user))).unwrap_or_default();
     format!(
         "\
 #!/bin/sh
 # {name}, started by forerun. Written by 'forerun unit {kind}'. To change it, edit forerun.toml or write it again
 # with other flags: {install}
 # {marker}
-{user}\
+{user}{undone}\
 # Send stderr to where stdout goes: to the logger, if there is one.
 exec 2>&1
 # PATH of the shell that created this unit, without temporary folders.
 export PATH={path}
 {state}\
 # forerun becomes the server, so this pid is the server's. forerun also sets its descriptor limit, as {kind} sets none.
-exec {command}
+exec {change}{command}
 ",
         name = draft.service.name,
         install = draft.install_command(),
         marker = draft.marker(),
         user = user.unwrap_or_default(),
+        undone = draft.undone().iter().map(|line| format!("# {line}\n")).collect::<String>(),
         path = sh_word(&draft.path),
         state = draft.made.state.as_ref().map_or(String::new(), |state| {
             format!("# State folder of the shell that created this unit, so that both find the same record.\nexport FORERUN_STATE_DIR={}\n", sh_word(state))

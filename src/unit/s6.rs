@@ -9,12 +9,17 @@ use super::{Draft, File, runit, words};
 use crate::error::Error;
 
 /// All files that a unit can have.
-pub const FILES: [&str; 4] = ["run", "finish", "notification-fd", "timeout-kill"];
+pub const FILES: [&str; 5] = ["run", "finish", "notification-fd", "timeout-kill", "down-signal"];
 
 /// The names of the files of this unit.
 pub fn names(draft: &Draft) -> Vec<&'static str> {
-    let notifies = draft.service.health.is_some();
-    FILES.into_iter().filter(|name| notifies || *name != "notification-fd").collect()
+    let needs = |name: &&str| match *name {
+        "notification-fd" => draft.service.health.is_some(),
+        // s6 sends SIGTERM anyway.
+        "down-signal" => draft.service.ending.signal != libc::SIGTERM,
+        _ => true,
+    };
+    FILES.into_iter().filter(needs).collect()
 }
 
 pub fn files(draft: &Draft) -> Vec<File> {
@@ -22,6 +27,7 @@ pub fn files(draft: &Draft) -> Vec<File> {
         "run" => runit::run(draft, "s6"),
         "finish" => finish(),
         "notification-fd" => format!("{}\n", draft.service.ready_fd.unwrap_or(words::NOTIFICATION_FD)),
+        "down-signal" => format!("{}\n", draft.service.ending.signal),
         // The grace in milliseconds, from SIGTERM to SIGKILL.
         _ => format!("{}\n", draft.grace() * 1000),
     };
@@ -46,7 +52,7 @@ exit 125
 pub fn is_file(name: &str, text: &str) -> bool {
     match name {
         "finish" => text == finish(),
-        "notification-fd" | "timeout-kill" => text.trim_end().bytes().all(|b| b.is_ascii_digit()),
+        "notification-fd" | "timeout-kill" | "down-signal" => text.trim_end().bytes().all(|b| b.is_ascii_digit()),
         _ => false,
     }
 }

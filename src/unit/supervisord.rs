@@ -19,7 +19,7 @@ pub fn kept_path(text: &str) -> Option<String> {
 
 fn text(draft: &Draft) -> String {
     let name = &draft.service.name;
-    let user = |user| format!("; Not root: this unit was made by this user, or for this user.\nuser={user}\n");
+    let user = |user| format!("; {}\nuser={user}\n", draft.why_user());
     let user = draft.made.user.as_ref().map(user).unwrap_or_default();
     format!(
         "\
@@ -39,8 +39,8 @@ autostart=true
 autorestart=unexpected
 exitcodes=78
 startsecs=1
-; The grace: seconds from SIGTERM to SIGKILL, which goes to the whole process group.
-stopsignal=TERM
+; The grace: seconds from this signal, which the main process gets, to SIGKILL, which goes to the whole process group.
+{undone}stopsignal={signal}
 stopwaitsecs={grace}
 killasgroup=true
 ; Output of forerun and the server, in one log file, which supervisord keeps and rotates.
@@ -54,8 +54,24 @@ redirect_stderr=true
             .state
             .as_ref()
             .map_or(String::new(), |state| { format!(",FORERUN_STATE_DIR=\"{}\"", state.replace('%', "%%")) }),
+        undone = draft.undone().iter().map(|line| format!("; {line}\n")).collect::<String>(),
+        signal = stop_signal(draft.service.ending.signal).unwrap_or("TERM"),
         grace = draft.grace(),
     )
+}
+
+/// The name of a signal that supervisord can send to stop a program. It knows no others.
+pub fn stop_signal(number: i32) -> Option<&'static str> {
+    const KNOWN: [(i32, &str); 7] = [
+        (libc::SIGTERM, "TERM"),
+        (libc::SIGHUP, "HUP"),
+        (libc::SIGINT, "INT"),
+        (libc::SIGQUIT, "QUIT"),
+        (libc::SIGKILL, "KILL"),
+        (libc::SIGUSR1, "USR1"),
+        (libc::SIGUSR2, "USR2"),
+    ];
+    KNOWN.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
 }
 
 pub fn start_commands(control: &Control, _: bool) -> Vec<Words> {

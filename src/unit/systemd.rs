@@ -8,12 +8,14 @@ use nix::unistd::{User, geteuid};
 
 use super::ask::Words;
 use super::control::{Control, Runs, Standing};
+use super::draft::whole_seconds;
 use super::harden::{harden, lives_in_tmp};
-use super::quote::{systemd, systemd_word};
+use super::quote::{sh, systemd, systemd_word};
 use super::{Draft, File, Scope};
 use crate::error::Error;
 use crate::report::line::say;
 use crate::service::{Action, Speaker};
+use crate::sys;
 use crate::text::{quoted, shell_words};
 
 pub fn files(draft: &Draft) -> Vec<File> {
@@ -78,11 +80,11 @@ fn text(draft: &Draft) -> String {
         out.set(why, "WatchdogSec", "30s");
     }
     match (&draft.made.user, scope) {
-        (Some(user), _) => out.set("Not root: this unit was made by this user, or for this user.", "User", user),
-        (None, Scope::System) => out.say(&format!(
-            "Runs as root. To run it as another user, make it as that user (forerun unit systemd --system), or set\n\
-             User= in a drop-in: systemctl edit {name}"
-        )),
+        (Some(user), _) => out.set(draft.why_user(), "User", user),
+        (None, Scope::System) => out.say(
+            "Runs as root. To run it as another user, make it as that user, or write it again with --as USER:\n\
+             forerun unit systemd --install --as USER",
+        ),
         (None, Scope::User) => {}
     }
     let why =
@@ -102,7 +104,7 @@ fn text(draft: &Draft) -> String {
     out.set("after a pause,", "RestartSec", "2s");
     let why = "except after exit code 78: a mistake in the configuration, which a restart cannot fix.";
     out.set(why, "RestartPreventExitStatus", "78");
-    out.set("The grace: time from SIGTERM to SIGKILL.", "TimeoutStopSec", &format!("{}s", draft.grace()));
+    set_stop(&mut out, draft);
     if draft.made.harden {
         harden(&mut out, *scope, lives_in_tmp(draft));
     }
@@ -119,6 +121,43 @@ fn text(draft: &Draft) -> String {
         }
     }
     out.0
+}
+
+/// The lines about the end of the server, and about its reload.
+fn set_stop(out: &mut Lines, draft: &Draft) {
+    let ending = &draft.service.ending;
+    let signal = sys::signal_name(ending.signal);
+    let why = "Signal the main process, which lets its workers finish. SIGKILL then ends what is left of the unit.";
+    out.set(why, "KillMode", "mixed");
+    if ending.signal != libc::SIGTERM {
+        out.set("[stop] signal.", "KillSignal", &signal);
+    }
+    let mut timeout = draft.grace();
+    if let Some(before) = &ending.before {
+        let seconds = whole_seconds(ending.before_timeout);
+        timeout = timeout.max(seconds);
+        let folder = sh(&[draft.service.directory.clone().into()]);
+        let command = sh(&["timeout".into(), seconds.to_string().into(), "/bin/sh".into(), "-c".into(), before.into()]);
+        // systemd runs it too after a server has ended by itself.
+        let script = format!("[ -z \"$MAINPID\" ] || {{ cd {folder} && {command}; }}");
+        let why = "[stop] before, ahead of the signal. It has this unit's environment, without env-file and [env].";
+        let command = systemd(&["/bin/sh".into(), "-c".into(), script.into()]);
+        out.set(why, "ExecStop", &format!("-{command}"));
+    }
+    let why = match timeout > draft.grace() {
+        true => format!("The time for ExecStop, and then from {signal} to SIGKILL."),
+        false => format!("The grace: time from {signal} to SIGKILL."),
+    };
+    out.set(&why, "TimeoutStopSec", &format!("{timeout}s"));
+    let mut clean = (128 + ending.signal).to_string();
+    // systemd.service(5) has these four for a clean end anyway.
+    if ![libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGPIPE].contains(&ending.signal) {
+        clean += &format!(" {signal}");
+    }
+    out.set("The end of a server that was told to end is no failure.", "SuccessExitStatus", &clean);
+    let words = [draft.made.program.clone().into(), "reload".into(), draft.service.name.clone().into()];
+    let why = format!("Sends {} to the server, and waits until it is healthy.", sys::signal_name(ending.reload_signal));
+    out.set(&why, "ExecReload", &systemd(&words));
 }
 
 fn assignment(name: &str, value: &str) -> String {

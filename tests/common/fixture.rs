@@ -16,9 +16,10 @@
 //!         --log-requests   writes two lines for each request to stdout, as http.server of Python does
 //!         --lines N        writes N lines of 1 KiB to stdout first
 //!         --run FILE       runs the shell script FILE as soon as it is there, on a terminal that it serves
-//!         --run-in PLACE   or in: session, group, here (none of its own)
+//!         --run-in PLACE   or in: session, group, here (none of its own), worker (a forked one, which holds the port too)
 //!         --kills N        when it gets SIGTERM it sends signal N to the group of that script before it ends
 //!         --background     puts itself into the background first, as old daemons do
+//!         --no-reuse       binds without SO_REUSEADDR
 //!         --ignore-term    ignores SIGTERM
 //!         --leak FILE      does what FILE says as soon as it is there, and removes it, over and over; a line each:
 //!                          files N PATH, ptys N, workers N, zombies N (which nobody reaps), close (the files and ptys)
@@ -81,7 +82,8 @@ fn serve(words: &[String]) {
     let healthy = value("--status").unwrap_or("200");
     let pid = has("--answer-pid").then(|| std::process::id().to_string());
     let body = pid.as_deref().or(value("--body")).unwrap_or("ok");
-    let listener = match TcpListener::bind(("127.0.0.1", port)) {
+    let bound = if has("--no-reuse") { bind_alone(port) } else { TcpListener::bind(("127.0.0.1", port)) };
+    let listener = match bound {
         Ok(listener) => listener,
         Err(e) => {
             eprintln!("cannot bind port {port}: {e}");
@@ -97,7 +99,13 @@ fn serve(words: &[String]) {
             // SAFETY: the handler is async-signal-safe.
             unsafe { libc::signal(libc::SIGTERM, on_term as *const () as libc::sighandler_t) };
         }
-        std::thread::spawn(move || run_script(&script, &place));
+        // SAFETY: there is one thread.
+        let is_worker = place == "worker" && unsafe { libc::fork() } == 0;
+        if is_worker {
+            run_script(&script, "here");
+        } else if place != "worker" {
+            std::thread::spawn(move || run_script(&script, &place));
+        }
     }
     if let Some(file) = value("--leak").map(PathBuf::from) {
         std::thread::spawn(move || leak(&file));
@@ -120,6 +128,14 @@ fn serve(words: &[String]) {
             format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
         let _ = stream.write_all(answer.as_bytes());
     }
+}
+
+/// std sets SO_REUSEADDR.
+fn bind_alone(port: u16) -> std::io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], port)).into())?;
+    socket.listen(16)?;
+    Ok(socket.into())
 }
 
 fn fork_workers(count: u64, in_sessions: bool) {

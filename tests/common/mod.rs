@@ -360,6 +360,11 @@ pub fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
+/// Whether another boot is certainly one of this machine.
+pub fn has_machine_id() -> bool {
+    std::fs::read_to_string("/etc/machine-id").is_ok_and(|id| !id.trim().is_empty())
+}
+
 pub fn is_root() -> bool {
     // SAFETY: geteuid takes nothing and cannot fail.
     unsafe { libc::geteuid() == 0 }

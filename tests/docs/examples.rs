@@ -178,7 +178,7 @@ fn unit(room: &Room, kind: &str, words: &[&str], main: &str) -> Vec<File> {
                 *text = text.replace(&here, there);
             }
         }
-        for word in ["user=", "User=", "The user "] {
+        for word in ["user=", "User=", "USER=", "LOGNAME=", "chpst -u ", "s6-setuidgid "] {
             *text = text.replace(&format!("{word}{}", user.name), &format!("{word}{}", USER.0));
         }
     }

@@ -6,7 +6,7 @@ use crate::place::Place;
 use crate::{machine, repository, text};
 
 /// All of them.
-pub const PAGES: [&str; 11] = [
+pub const PAGES: [&str; 12] = [
     "README.md",
     "docs/README.md",
     "docs/figures.md",
@@ -17,6 +17,7 @@ pub const PAGES: [&str; 11] = [
     "docs/reference.md",
     "docs/security.md",
     "docs/troubleshooting.md",
+    "docs/trust.md",
     "docs/upgrading-and-removing.md",
 ];
 
@@ -154,6 +155,7 @@ pages! {
     the_reference_does_what_it_says: "docs/reference.md",
     security_does_what_it_says: "docs/security.md",
     troubleshooting_does_what_it_says: "docs/troubleshooting.md",
+    trust_does_what_it_says: "docs/trust.md",
     upgrading_and_removing_do_what_they_say: "docs/upgrading-and-removing.md",
 }
 

@@ -174,3 +174,27 @@ fn a_stop_of_another_instance_from_within_leaves_this_one_alone() {
     assert_eq!(code(&room), "0");
     assert!(!alive(other) && alive(pid) && accepts(port));
 }
+
+#[test]
+fn a_worker_that_restarts_its_server_ends_last_and_the_port_is_free_for_the_new_one() {
+    let room = Room::new();
+    let port = free_port();
+    let pid = server(&room, port, "worker", &[]);
+    let worker = *children(pid).iter().max().expect("a worker");
+    run(&room, &format!("{FORERUN} restart web > out 2>&1{NOTE}"));
+    one_new_server(&room, port, pid, "worker");
+    assert!(!alive(worker), "{}", said(&room));
+}
+
+#[test]
+fn a_worker_that_stops_its_server_ends_too() {
+    let room = Room::new();
+    let port = free_port();
+    let pid = server(&room, port, "worker", &[]);
+    let worker = *children(pid).iter().max().expect("a worker");
+    run(&room, &format!("{FORERUN} stop web"));
+    eventually("all of it is gone, with its record", || {
+        left(&room).is_empty() && files(&room) == ["lock", "server.log"]
+    });
+    assert!(!alive(pid) && !alive(worker) && !accepts(port));
+}

@@ -8,11 +8,13 @@ mod fds;
 mod inside;
 mod logs;
 mod names;
+mod reload;
 mod restart;
 mod status;
 mod stop;
 mod stop_remains;
 mod supervised;
+mod told;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -22,7 +24,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use common::process::{self, in_own_session, pids, send, with_plain_signals};
-use common::{Done, Killed, Room, accepts, alive, done, eventually, fixture, holds_within, left};
+use common::{Done, Killed, Room, accepts, alive, collect, done, eventually, fixture, holds_within, left};
 
 /// `forerun --detach --name web OPTIONS -- PROGRAM ARGS`.
 fn detached(room: &Room, options: &[&str], program: impl AsRef<OsStr>, args: &[&str]) -> Command {

@@ -113,7 +113,8 @@ fn a_file_that_makes_no_sense_stops_nothing() {
     file(&room, port, "");
     let before = pid(&room.run(&["--detach", "--json"]).expect_code(0));
     file(&room, port, "nonsense = 1");
-    room.run(&["restart", "web"]).expect_code(78).expect_stderr(&["nonsense"]);
+    let refused = room.run(&["restart", "web"]).expect_code(78);
+    refused.expect_line(&["nonsense", &format!("; 'web' goes on as before, pid {before}")]);
     assert!(alive(before) && accepts(port));
     assert_eq!(recorded(&room), Some(before));
 }
@@ -280,4 +281,131 @@ fn a_standby_does_not_slip_in_between() {
     let now = recorded(&room).expect("a pid");
     assert!(now != first && now != standby.pid() && alive(now) && accepts(port));
     assert!(standby.is_well() && !said().contains("standby is over"), "{}", said());
+}
+
+/// A server of forerun.toml, with more in the file.
+#[track_caller]
+fn with_file(room: &Room, port: u16, more: &str) -> i32 {
+    file(room, port, more);
+    pid(&room.run(&["--detach", "--json"]).expect_code(0))
+}
+
+#[test]
+fn what_can_be_known_is_tried_before_anything_is_stopped() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let another = taken.local_addr().expect("an address").port();
+    for (more, code, what) in [
+        ("[[require]]\ncheck = 'cmd:not-installed-yet'".to_owned(), 78, "requirement 'cmd:not-installed-yet'"),
+        ("wait-timeout = '100ms'\nwait = ['file:never']".to_owned(), 69, "/never' not ready after"),
+        ("env-file = 'none.env'".to_owned(), 78, "none.env"),
+        ("log = '/dev/null/log'".to_owned(), 73, "cannot open the log"),
+        ("cwd = 'gone'".to_owned(), 78, "cannot change to the directory"),
+    ] {
+        for words in [&["restart"][..], &["--detach", "--replace"]] {
+            let room = Room::new();
+            let port = free_port();
+            let before = with_file(&room, port, "");
+            file(&room, port, &more);
+            let refused = room.run(words).expect_code(code);
+            assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
+            assert!(refused.stderr.contains(what), "{words:?}: {}", refused.stderr);
+            let says = refused.stderr.ends_with(&format!("; 'web' goes on as before, pid {before}\n"));
+            assert!(says, "{words:?}: {}", refused.stderr);
+            file(&room, port, "");
+            assert!(alive(before) && accepts(port));
+            assert!(room.run(&["status"]).expect_code(0).stdout.starts_with("web is running, healthy"));
+        }
+    }
+    // The port that it is to have from now on is somebody else's.
+    let room = Room::new();
+    let port = free_port();
+    let before = with_file(&room, port, "");
+    file(&room, another, "");
+    room.run(&["restart"]).expect_code(75).expect_line(&[&format!("port '{another}' is held by"), "goes on as before"]);
+    assert!(alive(before) && accepts(port));
+}
+
+#[test]
+fn what_was_tried_before_the_stop_is_not_tried_again_after_it() {
+    let room = Room::new();
+    let port = free_port();
+    let more = format!(
+        "[[require]]\ncheck = 'exec:echo >> tried; test -e fixed'\nfix = 'echo >> fixed'\n\
+         [[require]]\ncheck = 'free:{port}'\n[[wait]]\ncheck = 'exec:echo >> waited'\n"
+    );
+    let first = with_file(&room, port, &more);
+    for name in ["tried", "fixed", "waited"] {
+        std::fs::remove_file(room.path().join(name)).expect("it was there");
+    }
+    let second = pid(&room.run(&["restart", "--json"]).expect_code(0));
+    let lines = |name: &str| std::fs::read_to_string(room.path().join(name)).unwrap_or_default().lines().count();
+    assert_eq!((lines("tried"), lines("fixed"), lines("waited")), (2, 1, 1));
+    assert!(first != second && !alive(first) && accepts(port));
+}
+
+#[test]
+fn an_interrupted_wait_of_a_restart_leaves_the_server() {
+    let room = Room::new();
+    let port = free_port();
+    let before = with_file(&room, port, "");
+    file(&room, port, "wait = ['exec:echo > waits; false']");
+    let restarting = begun(room.forerun().arg("restart"));
+    process::appears(&room.path().join("waits"));
+    crate::send(restarting.id() as i32, libc::SIGINT);
+    let ended = collect(restarting);
+    assert_eq!(ended.status.code(), Some(130));
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(said.contains(&format!("interrupted; 'web' goes on as before, pid {before}")), "{said}");
+    assert!(alive(before) && accepts(port));
+    assert_eq!(room.record("web")["phase"], "running");
+}
+
+#[test]
+fn a_replacing_start_takes_an_edited_file_for_the_same_service() {
+    let room = Room::new();
+    let (first, second) = (free_port(), free_port());
+    let before = with_file(&room, first, "");
+    // Another command and another port, in the same file.
+    file(&room, second, "[env]\nNEW = '1'");
+    let refused = room.run(&["--detach"]).expect_code(75);
+    refused.expect_line(&["another service with another command", "'forerun restart web' or --replace"]);
+    let after = pid(&room.run(&["--detach", "--replace", "--json"]).expect_code(0));
+    assert!(!alive(before) && !accepts(first) && accepts(second));
+    assert_eq!(process::variable(after, "NEW").as_deref(), Some("1"));
+    // Another file is another service, also of the same name.
+    let other = room.path().join("other.toml");
+    std::fs::copy(room.path().join("forerun.toml"), &other).expect("copied");
+    let words = ["--detach", "--replace", "--config", "other.toml"];
+    room.run(&words).expect_code(75).expect_line(&["another service with another config file"]);
+    assert!(alive(after));
+}
+
+#[test]
+fn a_replacing_start_takes_the_place_of_what_ran_in_the_folder_without_a_file() {
+    let room = Room::new();
+    let port = free_port();
+    let before = serve(&room, port, &[], &[]);
+    file(&room, port, "");
+    let after = pid(&room.run(&["--detach", "--replace", "--json"]).expect_code(0));
+    assert!(!alive(before) && alive(after) && accepts(port));
+}
+
+#[test]
+fn connections_that_are_still_closing_are_waited_for() {
+    let room = Room::new();
+    let port = free_port();
+    // Each answer of the server leaves its side of the connection in TIME_WAIT.
+    let before = serve(&room, port, &[], &["--no-reuse"]);
+    assert!(crate::common::answer(port).is_none());
+    let log = room.path().join("said");
+    let mut restart = room.forerun();
+    restart.args(["restart", "web"]).stderr(std::fs::File::create(&log).expect("a file")).stdout(Stdio::null());
+    let mut restarting = process::with_plain_signals(&mut restart).spawn().expect("spawned");
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    eventually("it waits", || said().contains(&format!("waiting for port '{port}': connections of the server before")));
+    assert!(!alive(before) && restarting.try_wait().expect("waited").is_none());
+    crate::send(restarting.id() as i32, libc::SIGINT);
+    eventually("it ends", || restarting.try_wait().expect("waited").is_some());
+    assert_eq!(restarting.wait().expect("waited").code(), Some(130));
+    assert!(!said().contains("is held by"), "{}", said());
 }

@@ -80,7 +80,7 @@ impl<'a> Instance<'a> {
             }
             Life::Dead => {
                 let origin = Origin::of(record);
-                let here = record.process.host == self.host;
+                let here = record.process.host.is_same_as(&self.host);
                 let left = if here { family::look(&origin).unwrap_or_default().members } else { Vec::new() };
                 let pid = record.process.pid;
                 match left.first() {
@@ -133,6 +133,7 @@ impl<'a> Instance<'a> {
                 let mend = format!("{stop}; or choose another port");
                 Finding::problem("port", format!("{number} is held by {who}"), mend)
             }
+            Port::Closing => Finding::ok("port", format!("{number} is {}; a start waits for them", port::CLOSING)),
             Port::Unknown(why) => Finding::warning(
                 "port",
                 format!("cannot tell whether {number} is free: {why}"),

@@ -10,6 +10,8 @@ mod units;
 use std::ffi::OsString;
 use std::path::Path;
 
+use nix::unistd::User;
+
 use super::current_folder;
 use crate::check::{self, Lookup};
 use crate::cli::{Kind, Options};
@@ -21,6 +23,7 @@ use crate::launch::unseen;
 use crate::report::doctor::{Finding, Level, json, text};
 use crate::report::line::print_result;
 use crate::report::screen;
+use crate::service::trust::Trust;
 use crate::service::{Service, is_same_file};
 use crate::situation;
 use crate::text::{quoted, shell_words};
@@ -79,6 +82,7 @@ struct Room<'a> {
 impl Room<'_> {
     fn look(&self) -> Vec<Finding> {
         let mut findings = vec![self.command()];
+        findings.extend(self.trust());
         findings.extend(
             self.service.without_effect.iter().map(|why| Finding::warning("config", *why, "edit forerun.toml")),
         );
@@ -119,6 +123,17 @@ impl Room<'_> {
                 Finding::problem("service", format!("{what}: {e}"), "make it executable: chmod +x")
             }
         }
+    }
+
+    /// What root must not trust, and what it has to know. A user that a unit of the service names may own the files.
+    fn trust(&self) -> Vec<Finding> {
+        let of_unit = |found: &Found| User::from_name(found.marker()?.made.user.as_ref()?).ok()?;
+        let users = self.units.iter().filter_map(of_unit).map(|user| user.uid.as_raw());
+        let trusted: Vec<u32> = [0].into_iter().chain(users).collect();
+        let trust = Trust::of(self.service, self.service.log.as_deref(), &trusted);
+        let refused = trust.refused.into_iter().map(|doubt| Finding::problem("trust", doubt.what, doubt.mend));
+        let foreign = trust.foreign.into_iter().map(|doubt| Finding::warning("trust", doubt.what, doubt.mend));
+        refused.chain(foreign).collect()
     }
 
     /// Whether the systemd that runs the instance accepts messages from a sidecar.

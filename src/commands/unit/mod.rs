@@ -21,6 +21,7 @@ use crate::instance::record::Record;
 use crate::instance::state::{self, Folder, Lock};
 use crate::report::line::{document, print_result, say};
 use crate::service::Service;
+use crate::service::trust::Trust;
 use crate::sys;
 use crate::text::quoted;
 use crate::unit::{self, Caller, Control, Draft, File, Installed, Made, Place, Scope, Site, State};
@@ -51,7 +52,16 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     let (place, installed) = Place::looked_at(kind, scope, &service.name, dir.as_deref(), environment)?;
     let caller = Caller { options, site };
     let mut draft = Draft::new(&caller, &service, kind, scope, asked.harden, place)?;
+    draft.run_as(unit::choose_user(asked, scope, &service, environment)?, &installed);
     draft.keep(&installed);
+    if scope == Scope::System {
+        let trust = Trust::of(&service, None, &[0, draft.runs_as().as_raw()]);
+        if asked.install {
+            trust.ensure()?;
+        } else {
+            trust.refused.iter().chain(&trust.foreign).for_each(|doubt| log::warn!("{}; continuing", doubt.line()));
+        }
+    }
     let files = draft.files();
     if let Some(file) = files.iter().find(|file| file.text.len() as u64 > unit::LARGEST) {
         let path = path_of(&draft, file.name);

@@ -18,7 +18,7 @@ use crate::instance::identity::Life;
 use crate::instance::record::Record;
 use crate::launch::readiness;
 use crate::report::line::say;
-use crate::service::is_same_file;
+use crate::service::{is_same_file, trust};
 use crate::sys::{self, ExitWatch};
 use crate::text::quoted;
 use crate::unit::{Control, Draft, Runs};
@@ -146,6 +146,10 @@ impl Proof<'_> {
     fn health(&self, pid: i32) -> Result<Option<String>, Error> {
         let service = self.draft.service;
         let Some(probe) = readiness(service) else { return Ok(None) };
+        if let Some(why) = trust::untried(service, &probe.check) {
+            say(&format!("the health of {} was {why}", quoted(&service.name)));
+            return Ok(None);
+        }
         let wake = new_wake()?;
         let signals = sys::catch_signals(wake.bell());
         let context = Arc::new(Context {

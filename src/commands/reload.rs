@@ -1,0 +1,174 @@
+#![forbid(unsafe_code)]
+//! `forerun reload`: sends the reload signal to the main process, and waits until the server is healthy.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::new_wake;
+use super::status::service_of;
+use super::target::Target;
+use crate::check::Context;
+use crate::check::run::Job;
+use crate::cli::Options;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::instance::family::Origin;
+use crate::instance::identity::Life;
+use crate::instance::record::{Record, os_strings};
+use crate::instance::stop::send;
+use crate::launch::{LockDesk, checks, follow, place, readiness, unseen};
+use crate::report::line::print_summary;
+use crate::report::progress::Teller;
+use crate::service::Service;
+use crate::sys::{self, Caught, ExitWatch, Host, Reaction, Wake, signal_name};
+use crate::text::{elapsed, quoted};
+
+/// A server that ends over what it reads again does so within this time.
+const TAKES_IT: Duration = Duration::from_millis(300);
+
+/// Reloads an instance, whoever supervises it: nothing ends.
+///
+/// # Errors
+/// [`Error::NotReady`] where it does not run, or is not healthy afterwards; [`Error::Config`] where the signal would
+/// end the server; those of [`Target::find`].
+pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
+    let target = Target::find(options, environment)?;
+    let here = sys::host().map_err(unseen)?;
+    let not_running = || Error::NotReady(format!("{} is not running; start it", quoted(&target.name)));
+    let Some(folder) = &target.folder else { return Err(not_running()) };
+    let wake = new_wake()?;
+    let signals = sys::catch_signals(wake.bell());
+    let lock = LockDesk { wake: &wake, signals: &signals }.take(folder, &target.name, |_| {})?;
+    let record = target.record()?.ok_or_else(not_running)?;
+    let (record, _) = follow::locked(record, folder, &here).map_err(unseen)?;
+    match record.process.life(&here) {
+        Life::Alive if !record.was_told_to_end() => {}
+        Life::Alive | Life::Dead => return Err(not_running()),
+        Life::Unknown(why) => {
+            return Err(Error::Conflict(format!(
+                "cannot tell whether {} runs as {}: {why}",
+                quoted(&target.name),
+                place::whereabouts(&record)
+            )));
+        }
+    }
+    let watch = ExitWatch::new(record.process.pid);
+    tell(&record, not_running)?;
+    drop(lock);
+    let begun = Instant::now();
+    let reloaded = Reloaded { record: &record, watch: &watch, wake: &wake, signals: &signals, here: &here };
+    reloaded.wait_for_its_end()?;
+    let check = reloaded.wait_for_health(options)?;
+    let (name, pid, took) = (&record.name, record.process.pid, begun.elapsed());
+    let text = match &check {
+        Some(_) => format!("reloaded {name}: pid {pid}, healthy after {}\n", elapsed(took)),
+        None => format!("reloaded {name}: pid {pid}; nothing checks its health\n"),
+    };
+    let value = json!({ "name": name, "pid": pid, "health": check, "seconds": took.as_secs_f64() });
+    print_summary(&text, value, options.json)
+}
+
+/// Sends the signal, unless that would end the server.
+fn tell(record: &Record, not_running: impl Fn() -> Error) -> Result<(), Error> {
+    let (name, signal) = (quoted(&record.name), record.ending.reload_signal);
+    let main = record.process.verified().filter(|p| !p.zombie).ok_or_else(not_running)?;
+    let signal_is = signal_name(signal);
+    let why = match sys::reaction(main.pid, signal) {
+        Some(Reaction::Default) => Some(format!("it does not handle {signal_is}, which would end it")),
+        Some(Reaction::Ignores) => Some(format!("it ignores {signal_is}")),
+        Some(Reaction::Handles) | None => None,
+    };
+    if let Some(why) = why {
+        let instead = place::how_to_restart(record);
+        return Err(Error::Config(format!(
+            "cannot reload {name}: {why}; set reload-signal in [stop], or restart it: {instead}"
+        )));
+    }
+    send(main, signal).map_err(|e| {
+        let who = crate::check::port::describe(main.pid);
+        Error::Conflict(format!("cannot signal {who}: {e}; do it as the user it runs as, or as root"))
+    })
+}
+
+/// An instance that got its signal.
+struct Reloaded<'a> {
+    record: &'a Record,
+    watch: &'a ExitWatch,
+    wake: &'a Arc<Wake>,
+    signals: &'a Caught,
+    here: &'a Host,
+}
+
+impl Reloaded<'_> {
+    fn wait_for_its_end(&self) -> Result<(), Error> {
+        let until = Instant::now() + TAKES_IT;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if let Some(signal) = self.signals.signal() {
+                return Err(Error::Interrupted(signal));
+            }
+            if self.record.process.life(self.here) == Life::Dead {
+                return Err(self.ended());
+            }
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.wake.wait(self.watch.descriptor(), left);
+        }
+    }
+
+    fn ended(&self) -> Error {
+        let (name, pid) = (quoted(&self.record.name), self.record.process.pid);
+        let signal = signal_name(self.record.ending.reload_signal);
+        let look = self.record.log.as_ref().map(OsString::from);
+        let look = look.map(|log| format!("; see its log {}", quoted(&log))).unwrap_or_default();
+        Error::NotReady(format!("{name}, pid {pid}, ended after {signal}{look}"))
+    }
+
+    /// Waits as a start does. Returns the check that holds, if there is one.
+    fn wait_for_health(&self, options: &Options) -> Result<Option<String>, Error> {
+        let name = quoted(&self.record.name);
+        let failed = |why: String| Error::NotReady(format!("{name} got its signal, and cannot be checked: {why}"));
+        let service = service_of(self.record).map_err(failed)?;
+        let Some(probe) = readiness(&service) else { return Ok(None) };
+        let inherited = Environment::new(os_strings(&self.record.environment));
+        let context = Arc::new(Context {
+            environment: service.variables.added_to(inherited.for_checks()),
+            directory: PathBuf::from(OsString::from(&self.record.cwd)),
+            nofile: sys::nofile(),
+        });
+        let on_terminal = io::stderr().is_terminal() && !options.no_progress && !options.quiet;
+        let mut teller = Teller::new(on_terminal, None);
+        let mut room = checks::Room {
+            context: &context,
+            wake: self.wake,
+            signals: self.signals,
+            teller: &mut teller,
+            checked: false,
+        };
+        let job = Job::wait(probe);
+        let label = job.label.clone();
+        let progress = room.run_until(vec![job], self.watch.descriptor())?.remove(0);
+        if self.record.process.life(self.here) == Life::Dead {
+            return Err(self.ended());
+        }
+        match (progress.holds(), self.stranger(&service)) {
+            (_, Some(who)) => Err(Error::NotReady(format!("port of {name} is held by {who}"))),
+            (true, None) => Ok(Some(label)),
+            (false, None) => {
+                let hint = service.health.as_ref().and_then(|health| health.hint.as_deref());
+                let line = checks::not_ready(&label, &progress, hint);
+                Err(Error::NotReady(format!("{name} is not healthy after its reload: {line}")))
+            }
+        }
+    }
+
+    fn stranger(&self, service: &Service) -> Option<String> {
+        place::stranger(service, &Origin::of(self.record))
+    }
+}
