@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use client::{Client, Tally};
 use common::process::send;
-use common::{Room, accepts, alive, eventually, free_port, holds_within};
+use common::{Room, accepts, alive, free_port, holds_within};
 use harness::Kind;
 use scene::{PLACES, Place, SOON, STRANGERS, Scene, inside};
 use servers::{CASES, Case, Then};
@@ -39,10 +39,14 @@ struct Row {
     /// What is not as it should be.
     wrong: Vec<String>,
     /// What somebody else did.
-    notes: Vec<&'static str>,
+    notes: Vec<String>,
 }
 
 impl Row {
+    fn note(&mut self, what: &str) {
+        self.notes.push(what.to_owned());
+    }
+
     fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
             self.wrong.push(what());
@@ -57,20 +61,24 @@ fn run(case: &Case, place: Place, watch: bool) -> Option<Row> {
     let scene = Scene::new(room, port, &server, place, watch);
     let mut row = Row::default();
     let client = Client::new(server.asks, port);
-    let main = scene.main();
+    let main = match server.pid_file {
+        Some(file) => scene.daemon(file),
+        None => scene.main(),
+    };
     (case.act)(&scene, main);
     // systemd ends what is in a unit whose main process has ended, and starts the unit again.
     let by_systemd = place == Place::Under(Kind::Systemd) && !alive(main);
     let then = if case.then == Then::Successor && alive(main) { Then::Same } else { case.then };
     if then != case.then {
-        row.notes.push("the server itself ignores it as long as its first parent lives");
+        row.note("the server itself ignores it as long as its first parent lives");
     }
     match then {
-        _ if by_systemd => row.notes.push("systemd ended the rest with the main process"),
+        _ if by_systemd => row.note("systemd ended the rest with the main process"),
         Then::Same => {
             row.check(alive(main), || "the main process is another".to_owned());
             is_running(&scene, &mut row, main, None);
         }
+        Then::Daemon if place != Place::Detached => is_running_or_named(&scene, &mut row, main),
         Then::Daemon => is_running(&scene, &mut row, main, None),
         Then::Successor => {
             let new = scene.main();
@@ -85,14 +93,14 @@ fn run(case: &Case, place: Place, watch: bool) -> Option<Row> {
     }
     row.tally = client.end();
     if !restarted && then != Then::Hurt {
-        start_by_hand_leaves_it(&scene, &mut row);
+        start_by_hand_leaves_it(&scene, &mut row, then);
         if case.seamless {
             let Tally { asked, lost } = row.tally;
             row.check(lost == 0 && asked > 0, || format!("{lost} of {asked} requests were lost"));
         }
     }
     let known = then == Then::Daemon && place == Place::Under(Kind::Systemd);
-    is_stopped(&scene, &mut row, restarted || known || then == Then::Same);
+    is_stopped(&scene, &mut row, restarted || known || then == Then::Same, then == Then::Daemon);
     let strangers = scene.strangers();
     if strangers.len() != STRANGERS {
         row.killed.push(format!("{} strangers", STRANGERS - strangers.len()));
@@ -114,12 +122,24 @@ fn is_running(scene: &Scene, row: &mut Row, main: i32, was: Option<i32>) {
     }
 }
 
+/// A server that left its supervisor before anybody could look: if nothing proves whose it is, it is kept and named.
+fn is_running_or_named(scene: &Scene, row: &mut Row, main: i32) {
+    let known = || scene.status().code == Some(0) && scene.status_pid() == Some(main);
+    if !holds_within(Duration::from_secs(3), known) {
+        let said = scene.status();
+        let pid = format!("pid {}", inside(main).unwrap_or_default());
+        row.check(said.stdout.contains(&pid), || format!("status does not name {main}: {}", said.stdout));
+        row.note("nobody was there to see that it is the server's: it is named, and kept");
+    }
+}
+
 /// A start by hand says that it runs already. Everything that was there is there yet, whoever else looked.
-fn start_by_hand_leaves_it(scene: &Scene, row: &mut Row) {
+fn start_by_hand_leaves_it(scene: &Scene, row: &mut Row, then: Then) {
     let before = scene.processes();
     let main = scene.roots();
     let said = scene.by_hand();
-    row.check(said.code == Some(0), || format!("a start by hand ({:?}): {}", said.code, said.stderr));
+    let conflict = then == Then::Daemon && scene.place != Place::Detached && said.code == Some(75);
+    row.check(said.code == Some(0) || conflict, || format!("a start by hand ({:?}): {}", said.code, said.stderr));
     // The supervisor's own next start, and a sidecar's next look: neither ends it, nor comes again and again.
     let gone = || main.iter().any(|pid| !alive(*pid));
     let looped = || scene.place != Place::Detached && scene.restarts() > 1;
@@ -167,31 +187,34 @@ fn serves_again(scene: &Scene, row: &mut Row) {
 }
 
 /// A stop ends it all. The supervisor's own refuse and say what does it.
-fn is_stopped(scene: &Scene, row: &mut Row, supervised: bool) {
+fn is_stopped(scene: &Scene, row: &mut Row, supervised: bool, daemon: bool) {
     let before = scene.processes();
     let roots = scene.roots();
     let said = scene.forerun(&["stop", "web"]);
     if scene.place != Place::Detached && supervised {
-        row.check(said.code == Some(75), || format!("stop ({:?}): {}{}", said.code, said.stdout, said.stderr));
+        let none = daemon && said.code == Some(0) && said.stdout.contains("not running");
+        row.check(said.code == Some(75) || none, || format!("stop ({:?}): {}{}", said.code, said.stdout, said.stderr));
         row.check(roots.iter().all(|pid| alive(*pid)), || "stop ended it and refused".to_owned());
         return;
     }
-    let supervisor = scene.place != Place::Detached;
-    row.check(said.code == Some(0) || supervisor && said.code == Some(75), || {
-        format!("stop ({:?}): {}{}", said.code, said.stdout, said.stderr)
-    });
-    if supervisor {
-        // What stood by takes over, when it was told to end or when somebody else ends it.
-        if said.code == Some(75) {
-            roots.iter().for_each(|pid| send(*pid, libc::SIGTERM));
-        }
-        let owns = || scene.roots().iter().any(|root| inside(*root) == scene.supervisor().pid("web"));
-        let daemon = || scene.roots().iter().any(|root| !before.contains(root));
-        let next = holds_within(SOON, || (owns() || daemon()) && scene.serves());
+    if scene.place != Place::Detached {
+        row.check(matches!(said.code, Some(0 | 75)), || {
+            format!("stop ({:?}): {}{}", said.code, said.stdout, said.stderr)
+        });
+        // What stood by takes over when stop, or else somebody, ends what served.
+        let ended = said.stdout.contains("stopped");
+        row.check(!ended || roots.iter().all(|pid| !alive(*pid)), || "stop left what it said it stopped".to_owned());
+        roots.iter().filter(|pid| alive(**pid)).for_each(|pid| send(*pid, libc::SIGTERM));
+        let owns = |root: &i32| inside(*root) == scene.supervisor().pid("web");
+        let next = holds_within(SOON, || {
+            scene.roots().iter().any(|root| !before.contains(root) && (owns(root) || daemon)) && scene.serves()
+        });
         row.check(next, || format!("what stood by does not serve: {}", scene.described(&scene.processes())));
-        eventually("what was before has ended", || before.iter().all(|pid| !alive(*pid)));
+        let all = holds_within(SOON, || before.iter().all(|pid| !alive(*pid)));
+        row.check(all, || format!("of the one before is left: {}", scene.described(&before)));
         return;
     }
+    row.check(said.code == Some(0), || format!("stop ({:?}): {}{}", said.code, said.stdout, said.stderr));
     row.left = scene.processes().len();
     row.check(row.left == 0, || format!("stop left {}", scene.described(&scene.processes())));
     row.check(!accepts(scene.port), || "the port is still held".to_owned());
@@ -346,7 +369,7 @@ fn cells(case: &Case, place: Place, watch: bool) -> String {
     let Some(row) = run(case, place, watch) else { return "- | - | - | not installed".to_owned() };
     let Tally { asked, lost } = row.tally;
     let killed = if row.killed.is_empty() { "none".to_owned() } else { row.killed.join(", ") };
-    let mut remarks: Vec<_> = row.notes.iter().map(|note| (*note).to_owned()).collect();
+    let mut remarks = row.notes.clone();
     remarks.extend(row.wrong.iter().map(|wrong| format!("WRONG: {}", one_line(wrong))));
     format!("{lost} of {asked} | {} | {killed} | {}", row.left, remarks.join("; "))
 }

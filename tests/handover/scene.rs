@@ -92,7 +92,10 @@ impl Scene {
                 scene.supervisor = Some(supervisor);
             }
         }
-        let up = || scene.serves() && scene.status().code == Some(0) && scene.strangers().len() == STRANGERS;
+        // Of one that has left its supervisor it may be all that is known that it serves.
+        let left = place != Place::Detached && server.pid_file.is_some();
+        let runs = || left || scene.status().code == Some(0);
+        let up = || scene.serves() && runs() && scene.strangers().len() == STRANGERS;
         let is_up = holds_within(2 * SOON, up);
         assert!(is_up, "it is not up: {}\nthe log: {}", scene.status().stdout, scene.log());
         scene
@@ -190,6 +193,15 @@ impl Scene {
         });
         assert!(one, "not one main process: {roots:?} of {:?}", self.described(&self.processes()));
         roots[0]
+    }
+
+    /// The main process of a server in the background, which wrote its pid.
+    pub fn daemon(&self, pid_file: &str) -> i32 {
+        let text = || std::fs::read_to_string(self.path(pid_file)).unwrap_or_default();
+        let wrote = |root: &i32| text().lines().next().and_then(|l| l.trim().parse().ok()) == inside(*root);
+        let one = holds_within(SOON, || matches!(&self.roots()[..], [root] if wrote(root)));
+        assert!(one, "not one daemon: {:?}", self.described(&self.processes()));
+        self.main()
     }
 
     pub fn children(&self, parent: i32) -> Vec<i32> {
