@@ -50,7 +50,8 @@ impl Eyes {
     pub fn ready(&self, record: &Record) -> Ready {
         let origin = Origin::of(record);
         let family = look_at(&origin, &self.table, &self.sight);
-        ready::look(&origin, &family, &self.sight, &self.listening(record, &family))
+        let port = record.port.filter(|_| !record.is_activated);
+        ready::look(&origin, &family, &self.sight, port, &self.listening(record, &family))
     }
 }
 

@@ -3,8 +3,9 @@
 //!
 //! A process belongs to it if it is main; if it descends from main through living parents, and neither began before the
 //! launch nor descends from a child that main's process had before; if its environment is whole and shows the cookie;
-//! if it is a forked image of main or of another member; if it was noted as a member and still is the same process; or
-//! if it is in a control group that forerun made for the instance. Nothing else makes a member: no session, no group,
+//! if it is a forked image of main or of another member; if it was noted as a member and still is the same process; if
+//! it holds the very socket that main listened on, once main has ended; or if it is in a control group that forerun made
+//! for the instance. Nothing else makes a member: no session, no group,
 //! no program's name, no cookie of an earlier instance, and no environment that cannot be read.
 //!
 //! A member that left for a session of its own (a tmux server that was started from a web terminal) belongs to a
@@ -52,6 +53,8 @@ pub struct Origin {
     /// The stack of main, if that identifies what main executes, or 0.
     pub stack: u64,
     pub noted: Vec<Noted>,
+    /// The sockets that main itself opened and listened on, by their numbers. Only main can have handed them on.
+    pub sockets: Vec<u64>,
     /// The sidecar.
     pub sidecar: Option<Seen>,
     /// The control group that forerun made for the instance.
@@ -72,6 +75,7 @@ impl Origin {
             launcher: None,
             stack: ready.map_or(0, |ready| ready.stack),
             noted: ready.map(|ready| ready.noted.clone()).unwrap_or_default(),
+            sockets: ready.map(|ready| ready.sockets.clone()).unwrap_or_default(),
             sidecar: record.sidecar.as_ref().map(seen),
             group: record.own_group.clone(),
         }
@@ -84,6 +88,8 @@ pub trait Look {
     fn shows(&self, process: &Process, cookie: &str) -> bool;
     /// Its stack, if that identifies what it executes, or 0.
     fn stack(&self, process: &Process) -> u64;
+    /// Whether it holds one of these sockets.
+    fn holds(&self, process: &Process, sockets: &[u64]) -> bool;
     /// Whether it is in this control group.
     fn is_in_group(&self, process: &Process, group: &str) -> bool;
 }
@@ -107,6 +113,10 @@ impl Look for Sight {
         let is_random =
             process.stack != 0 && *random.entry(process.into()).or_insert_with(|| sys::has_random_stack(process.pid));
         if is_random { process.stack } else { 0 }
+    }
+
+    fn holds(&self, process: &Process, sockets: &[u64]) -> bool {
+        sys::sockets_of(process.pid).iter().any(|socket| sockets.contains(socket))
     }
 
     fn is_in_group(&self, process: &Process, group: &str) -> bool {
@@ -204,13 +214,19 @@ impl<L: Look> Proof<'_, L> {
         let launcher = launcher.filter(is_there).map(|launcher| launcher.pid);
         let came_to_launcher = |p: &Process| launcher == Some(p.parent) && Some(p.pid) != launcher;
 
+        let main_lives = by_pid.get(&main.pid).is_some_and(|p| p.start == main.start && !p.zombie);
+        let has_mains_socket =
+            |p: &Process| !main_lives && !self.origin.sockets.is_empty() && self.look.holds(p, &self.origin.sockets);
+
         // What proves by itself. The launcher is not a member, but its children are.
         let (mut family, mut with_main) = (HashSet::new(), HashSet::new());
         for p in self.table {
             let seen = Seen::from(p);
             let was_noted = noted.get(&seen);
-            let proves =
-                seen == *main || was_noted.is_some() || came_to_launcher(p) || self.is_later(p) && self.shows(p);
+            let proves = seen == *main
+                || was_noted.is_some()
+                || came_to_launcher(p)
+                || self.is_later(p) && (self.shows(p) || has_mains_socket(p));
             if proves {
                 family.insert(p.pid);
             }

@@ -15,12 +15,16 @@ pub struct Ready {
     pub stack: u64,
     /// Whether main itself listened on the service's port. `None` where it may not be looked into.
     pub listened: Option<bool>,
+    /// The sockets that main opened and listened on, by their numbers.
+    #[serde(default)]
+    pub sockets: Vec<u64>,
     /// Who else was there.
     pub noted: Vec<Noted>,
 }
 
-/// Takes the look. `listening` are the processes that hold the service's port.
-pub fn look(origin: &Origin, family: &Family, sight: &Sight, listening: &[i32]) -> Ready {
+/// Takes the look. `listening` are the processes that hold the service's port. A socket that was handed to the service
+/// proves nothing, because others have it too: then `port` is none.
+pub fn look(origin: &Origin, family: &Family, sight: &Sight, port: Option<u16>, listening: &[i32]) -> Ready {
     let main = origin.main.pid;
     let is_main = |p: &&Process| Seen::from(*p) == origin.main;
     // An image of main that is about to execute something counts by where it is, because it will be no image then.
@@ -38,6 +42,7 @@ pub fn look(origin: &Origin, family: &Family, sight: &Sight, listening: &[i32]) 
             true => Some(true),
             false => may_be_seen().then_some(false),
         },
+        sockets: port.map(|port| sys::sockets_on(main, port)).unwrap_or_default(),
         noted: noted.collect(),
     }
 }

@@ -118,6 +118,9 @@ pub struct Record {
     /// The host on which the port is guarded.
     #[serde(default)]
     pub host: Option<String>,
+    /// The socket of the port was handed to the service (socket activation).
+    #[serde(default)]
+    pub is_activated: bool,
     pub session: i32,
     pub group: i32,
     pub cookie: String,

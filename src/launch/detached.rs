@@ -71,7 +71,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
             try_first(&mut launch, &folder, record).map_err(|e| launch.goes_on(record, e))?;
             launch.checked = true;
             // It may have ended meanwhile.
-            let holder = place::holder(service, &folder, &launch.host).map_err(Error::State)?;
+            let holder = place::holder(service, &folder, &launch.host, false).map_err(Error::State)?;
             replaced(service, &holder).map_or(Ok(()), |record| replace(&mut launch, &folder, record))?;
         }
         None if service.replace != Replace::No => drop(launch.find_server()?),

@@ -295,6 +295,7 @@ impl Launch<'_> {
             ended: None,
             own_group: None,
             host: service.host.clone(),
+            is_activated: service.port.is_some_and(sys::inherits_listener),
             cookie: work.cookie.to_owned(),
             former: self.before.as_ref().map(|before| before.cookies_but(work.cookie)).unwrap_or_default(),
             mode: self.decision.mode.to_string(),

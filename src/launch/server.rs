@@ -66,12 +66,9 @@ impl Server {
         let eyes = Eyes::open().ok()?;
         let origin = self.origin(launch);
         let family = look_at(&origin, &eyes.table, &eyes.sight);
-        Some(ready::look(
-            &origin,
-            &family,
-            &eyes.sight,
-            &eyes.holders(launch.service.host.as_deref(), launch.service.port, &family),
-        ))
+        let Service { host, port, .. } = launch.service;
+        let listening = eyes.holders(host.as_deref(), *port, &family);
+        Some(ready::look(&origin, &family, &eyes.sight, *port, &listening))
     }
 
     /// Waits until health holds, the server lives and the port is its own. If the server puts itself into the

@@ -273,7 +273,7 @@ impl Sockets {
     /// # Errors
     /// When neither sock_diag(7) nor /proc answers.
     pub fn listeners(&self, port: u16, likely: &[i32]) -> io::Result<Vec<Listener>> {
-        let listeners = sockets_on(port)?.into_iter().map(|(address, inode)| {
+        let listeners = listening_on(port)?.into_iter().map(|(address, inode)| {
             let mut owners: Vec<_> = likely.iter().copied().filter(|&pid| holds(pid, inode)).collect();
             if owners.is_empty() {
                 owners = self.holders.get_or_init(holders).get(&inode).cloned().unwrap_or_default();
@@ -289,17 +289,17 @@ impl Sockets {
 /// # Errors
 /// As [`listeners`].
 pub fn is_listened_on(port: u16) -> io::Result<bool> {
-    sockets_on(port).map(|sockets| !sockets.is_empty())
+    listening_on(port).map(|sockets| !sockets.is_empty())
 }
 
 /// The TCP addresses that these processes listen on. Processes that we may not look into are left out.
 pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
-    let held: HashSet<u64> = pids.iter().flat_map(|&pid| sockets_of(pid)).collect();
+    let held: HashSet<u64> = pids.iter().flat_map(|&pid| inodes_of(pid)).collect();
     let all = listening().unwrap_or_default().into_iter();
     all.filter(|(_, inode)| held.contains(inode)).map(|(address, _)| address).collect()
 }
 
-fn sockets_on(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
+fn listening_on(port: u16) -> io::Result<Vec<(IpAddr, u64)>> {
     let on_port = listening()?.into_iter().filter(|(address, _)| address.port() == port);
     Ok(on_port.map(|(address, inode)| (address.ip(), inode)).collect())
 }
@@ -316,8 +316,19 @@ fn from_proc() -> io::Result<Vec<(SocketAddr, u64)>> {
     Ok(entries.into_iter().map(|e| (e.local_address, e.inode)).collect())
 }
 
+/// The numbers of the sockets that a process holds, as far as we may see them.
+pub fn sockets_of(pid: i32) -> Vec<u64> {
+    inodes_of(pid).collect()
+}
+
+/// The numbers of the sockets of a process that listen on a TCP port.
+pub fn sockets_on(pid: i32, port: u16) -> Vec<u64> {
+    let listening = listening_on(port).unwrap_or_default();
+    inodes_of(pid).filter(|inode| listening.iter().any(|(_, socket)| socket == inode)).collect()
+}
+
 /// The inodes of the sockets that a process holds.
-fn sockets_of(pid: i32) -> impl Iterator<Item = u64> {
+fn inodes_of(pid: i32) -> impl Iterator<Item = u64> {
     let fds = procfs::process::Process::new(pid).and_then(|p| p.fd());
     fds.into_iter().flatten().flatten().filter_map(|fd| match fd.target {
         FDTarget::Socket(inode) => Some(inode),
@@ -326,14 +337,14 @@ fn sockets_of(pid: i32) -> impl Iterator<Item = u64> {
 }
 
 fn holds(pid: i32, inode: u64) -> bool {
-    sockets_of(pid).any(|socket| socket == inode)
+    inodes_of(pid).any(|socket| socket == inode)
 }
 
 /// The sockets of all processes, each with its holders.
 fn holders() -> HashMap<u64, Vec<i32>> {
     let mut holders = HashMap::<u64, Vec<i32>>::new();
     for pid in pids().unwrap_or_default() {
-        for inode in sockets_of(pid) {
+        for inode in inodes_of(pid) {
             let owners = holders.entry(inode).or_default();
             // A process counts once, even if several of its descriptors refer to the socket.
             if owners.last() != Some(&pid) {

@@ -452,6 +452,16 @@ fn listening() -> io::Result<Vec<(IpAddr, u16, i32)>> {
     Ok(listening.map(|l| (l.socket.ip(), l.socket.port(), l.process.pid as i32)).collect())
 }
 
+/// macOS gives a socket no number that a process could be asked for later.
+pub fn sockets_of(_pid: i32) -> Vec<u64> {
+    Vec::new()
+}
+
+/// As [`sockets_of`].
+pub fn sockets_on(_pid: i32, _port: u16) -> Vec<u64> {
+    Vec::new()
+}
+
 /// The TCP addresses that these processes listen on. Processes that we may not look into are left out.
 pub fn listens_on(pids: &[i32]) -> Vec<SocketAddr> {
     let all = listening().unwrap_or_default().into_iter();
