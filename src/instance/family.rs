@@ -24,6 +24,9 @@ use super::record::Record;
 use crate::environment::{COOKIE, Environment};
 use crate::sys::{self, Process, Seen};
 
+#[cfg(test)]
+mod tests;
+
 /// A member that was seen when the server became ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Noted {
@@ -241,7 +244,7 @@ impl<L: Look> Proof<'_, L> {
         stacks.remove(&0);
         // What belongs to a member makes further members, until nothing new is found.
         loop {
-            let count = (family.len(), with_main.len());
+            let count = (family.len(), with_main.len(), stacks.len());
             for p in self.table {
                 let is_image = p.forked && self.is_later(p) && stacks.contains(&p.stack);
                 let parent = by_pid.get(&p.parent).filter(|parent| family.contains(&parent.pid));
@@ -259,7 +262,7 @@ impl<L: Look> Proof<'_, L> {
             for p in self.table.iter().filter(|p| family.contains(&p.pid) && !p.forked) {
                 stacks.extend(Some(self.look.stack(p)).filter(|stack| *stack != 0));
             }
-            if count == (family.len(), with_main.len()) {
+            if count == (family.len(), with_main.len(), stacks.len()) {
                 return (family, with_main);
             }
         }
@@ -276,10 +279,12 @@ impl<L: Look> Proof<'_, L> {
         self.origin.group.as_ref().is_some_and(is_in_group) || self.look.shows(p, &self.origin.cookie)
     }
 
-    /// Whether a child of a member is one too. A child that main's process had before the launch is not. Pid 1 adopts
-    /// what others leave, so that a child of it proves nothing.
+    /// Whether a child of a member is one too. Pid 1 adopts what others leave, so that a child of it proves nothing. The
+    /// same is true of main if its process had children before the launch: nobody can see whether it is a subreaper,
+    /// which adopts what those leave.
     fn descends(&self, p: &Process, parent: &Process) -> bool {
-        let is_later = self.is_later(p) && p.start >= parent.start;
-        is_later && parent.pid != 1 && !self.origin.before.contains(&p.into())
+        let is_main = Seen::from(parent) == self.origin.main;
+        let may_adopt = parent.pid == 1 || is_main && !self.origin.before.is_empty();
+        self.is_later(p) && p.start >= parent.start && !may_adopt
     }
 }

@@ -1,0 +1,87 @@
+//! A property: in a million process tables of random histories the family has nobody who does not descend from main
+//! since the launch, and nobody is missing whose descent can be proven.
+
+mod history;
+mod kernel;
+
+use std::thread;
+
+use history::{History, Step, World};
+
+/// How many tables are tried.
+const TABLES: usize = 1_000_000;
+/// How long a history is.
+const BEFORE: usize = 8;
+const BETWEEN: usize = 3;
+const AFTER: usize = 89;
+
+/// Numbers that look random, and are the same each time (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 16) as u32
+    }
+
+    fn steps(&mut self, count: usize) -> Vec<Step> {
+        (0..count).map(|_| [self.next(), self.next(), self.next()]).collect()
+    }
+}
+
+fn history(seed: u64) -> History {
+    let mut numbers = Numbers(seed);
+    let setting = numbers.next();
+    // A container is less frequent than everything else.
+    let setting = if numbers.next() % 4 == 0 { setting } else { setting & !1 };
+    let (before, between) = (numbers.next() as usize % BEFORE, numbers.next() as usize % BETWEEN);
+    History { setting, before: numbers.steps(before), between: numbers.steps(between), after: numbers.steps(AFTER) }
+}
+
+/// Leaves out steps as long as something is still wrong.
+fn smallest(mut history: History) -> History {
+    let is_wrong = |history: &History| history.play(&mut World::new(false)).is_err();
+    let parts: [fn(&mut History) -> &mut Vec<Step>; 3] = [|h| &mut h.before, |h| &mut h.between, |h| &mut h.after];
+    loop {
+        let mut is_smaller = false;
+        for part in parts {
+            for at in (0..part(&mut history).len()).rev() {
+                let mut shorter = history.clone();
+                part(&mut shorter).remove(at);
+                if is_wrong(&shorter) {
+                    (history, is_smaller) = (shorter, true);
+                }
+            }
+        }
+        if !is_smaller {
+            return history;
+        }
+    }
+}
+
+/// The smallest history in which something is wrong, for people.
+fn explain(seed: u64) -> String {
+    let mut world = World::new(true);
+    let wrong = smallest(history(seed)).play(&mut world).expect_err("it was wrong a moment ago");
+    let log = world.log.take().unwrap_or_default().join("\n");
+    format!("history {seed}:\n{log}\n{}{wrong}", world.describe())
+}
+
+#[test]
+fn the_family_is_what_descends_from_main_and_nothing_else() {
+    let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
+    let count = (TABLES / AFTER + 1) as u64;
+    let tried: usize = thread::scope(|scope| {
+        let share = |first: u64| {
+            let seeds = (first..count).step_by(threads as usize);
+            let play =
+                |seed| history(seed).play(&mut World::new(false)).unwrap_or_else(|_| panic!("{}", explain(seed)));
+            scope.spawn(move || seeds.map(play).sum::<usize>())
+        };
+        let threads: Vec<_> = (0..threads).map(share).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).sum()
+    });
+    assert!(tried >= TABLES);
+}
