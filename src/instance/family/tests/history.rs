@@ -55,6 +55,9 @@ impl History {
             world.act(*step);
             world.check(step[2] as usize)?;
             count += 1;
+            if !world.kernel.tasks.iter().any(|t| t.is_ours) {
+                break;
+            }
         }
         Ok(count)
     }
@@ -253,12 +256,6 @@ impl World {
             28 => self.launcher_ends(),
             29 => self.look(),
             30 => self.hand_over(how),
-            _ if self.launched && self.origin.main.pid != 1 && !is_full => {
-                let main = self.kernel.at(self.origin.main.pid);
-                if let Some(at) = main.filter(|_| how & 3 == 0) {
-                    self.exit(at, how);
-                }
-            }
             _ => {
                 let reaped = self.kernel.tasks.iter().position(|t| t.process.zombie);
                 reaped.into_iter().for_each(|at| drop(self.kernel.tasks.swap_remove(at)));
@@ -303,7 +300,8 @@ impl World {
 
     fn exit(&mut self, at: usize, how: u32) {
         let process = self.kernel.tasks[at].process;
-        if process.pid == 1 {
+        // Init never ends, and main lives longer than others.
+        if process.pid == 1 || Seen::from(&process) == self.origin.main && how >> 8 & 3 != 0 {
             return;
         }
         let is_init = |pid: i32| pid <= 1 && self.origin.main.pid != 1;
