@@ -377,6 +377,7 @@ impl World {
         };
         let us = us.map_or(Vec::new(), |t| lineage(&table, t.process.pid));
         let found = find(origin, &table, &us, kernel);
+        let mut pids = 0_u64;
         for process in found.all() {
             let task = kernel.find(process.into()).ok_or("a process that does not exist")?;
             let pid = process.pid;
@@ -385,12 +386,16 @@ impl World {
                 () if process.zombie => "has ended",
                 () if origin.sidecar == Some(process.into()) => "is the sidecar",
                 () if us.first() == Some(&pid) => "is forerun itself",
-                () if found.all().filter(|other| other.pid == pid).count() > 1 => "is in the family twice",
-                () => continue,
+                () if pids & 1 << pid != 0 => "is in the family twice",
+                () => {
+                    pids |= 1 << pid;
+                    continue;
+                }
             };
             return Err(format!("pid {pid} {wrong}, but is in the family: {found:?}; us: {us:?}"));
         }
-        let has = |task: &Task| found.has(task.process.pid) || us.first() == Some(&task.process.pid);
+        let is_found = |task: &Task| pids & 1 << task.process.pid != 0;
+        let has = |task: &Task| is_found(task) || us.first() == Some(&task.process.pid);
         let main = kernel.find(origin.main).filter(|main| !main.process.zombie);
         let ours = kernel.tasks.iter().filter(|t| t.is_ours && !t.process.zombie);
         // Init adopts, and a main that had children before may have adopted what they left.
@@ -403,7 +408,7 @@ impl World {
             let is_image = |stack: u64| task.process.forked && task.random && is_seen && task.process.stack == stack;
             let must = if is_main(task) {
                 Some("is main")
-            } else if parent.is_some_and(|p| found.has(p.process.pid) && (!is_main(p) || !may_adopt)) {
+            } else if parent.is_some_and(|p| is_found(p) && (!is_main(p) || !may_adopt)) {
                 Some("was forked by a member that lives")
             } else if main.zip(parent).is_some_and(|(m, p)| is_main(p) && !m.hidden && is_image(m.process.stack)) {
                 Some("is a fork of main that executed nothing")

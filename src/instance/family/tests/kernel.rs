@@ -55,11 +55,19 @@ impl Kernel {
     }
 
     pub fn at(&self, pid: i32) -> Option<usize> {
-        self.tasks.iter().position(|t| t.process.pid == pid)
+        // A loop, because the tests are not optimised.
+        let mut at = 0;
+        while at < self.tasks.len() {
+            if self.tasks[at].process.pid == pid {
+                return Some(at);
+            }
+            at += 1;
+        }
+        None
     }
 
     pub fn find(&self, seen: Seen) -> Option<&Task> {
-        self.tasks.iter().find(|t| Seen::from(&t.process) == seen)
+        self.at(seen.pid).map(|at| &self.tasks[at]).filter(|t| t.process.start == seen.start)
     }
 
     /// The processes as the process table shows them.
