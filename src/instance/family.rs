@@ -25,7 +25,7 @@ use crate::environment::{COOKIE, Environment};
 use crate::sys::{self, Process, Seen};
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// A member that was seen when the server became ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

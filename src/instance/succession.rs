@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::family::{Family, Noted, Origin};
 use crate::sys::{Process, Seen, Waited};
 
+#[cfg(test)]
+mod tests;
+
 /// How and when a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Ended {

@@ -2,7 +2,7 @@
 //! since the launch, and nobody is missing whose descent can be proven.
 
 mod history;
-mod kernel;
+pub mod kernel;
 
 use std::thread;
 

@@ -1,6 +1,6 @@
 //! A history of processes around one launch, and what must hold after each step of it.
 
-use super::super::{Noted, Origin, find, lineage};
+use super::super::{Origin, find, lineage};
 use super::kernel::{Cookie, Kernel, Task};
 use crate::sys::Seen;
 
@@ -327,23 +327,9 @@ impl World {
     }
 
     fn note(&mut self) {
-        let (kernel, origin) = (&self.kernel, &mut self.origin);
-        let table = kernel.table();
-        let found = find(origin, &table, &[], kernel);
-        let visible = |t: &&Task| t.random && !t.hidden;
-        let image = |seen: Seen| kernel.find(seen).filter(visible).map_or(0, |t| t.process.stack);
-        let others = found.all().filter(|p| Seen::from(*p) != origin.main);
-        let noted = others.map(|p| Noted {
-            process: p.into(),
-            stack: image(p.into()),
-            listened: kernel.find(p.into()).is_some_and(|t| t.socket != 0),
-            left: found.left.contains(p),
-        });
-        origin.noted = noted.collect();
-        origin.stack = image(origin.main);
-        let main = kernel.find(origin.main).filter(|t| !t.hidden && t.socket != 0 && !self.is_activated);
-        origin.sockets = main.map(|t| t.socket).into_iter().collect();
-        self.images = origin.noted.iter().map(|noted| noted.stack).chain([origin.stack]).filter(|s| *s != 0).collect();
+        self.origin = self.kernel.looked(&self.origin, self.is_activated);
+        let noted = self.origin.noted.iter().map(|noted| noted.stack);
+        self.images = noted.chain([self.origin.stack]).filter(|stack| *stack != 0).collect();
     }
 
     /// Another process is main from now on.

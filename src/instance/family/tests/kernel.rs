@@ -1,7 +1,7 @@
 //! A small kernel: processes that fork, execute, change session, end, and come to another parent. It keeps what the real
 //! one forgets: whether a process descends from main since the launch, whatever happened in between.
 
-use super::super::Look;
+use super::super::{Look, Noted, Origin, find};
 use crate::sys::{Process, Seen};
 
 /// So few that pids, sessions and groups come again and again.
@@ -75,6 +75,28 @@ impl Kernel {
         let shown =
             |t: &Task| Process { stack: if t.hidden || t.process.zombie { 0 } else { t.process.stack }, ..t.process };
         self.tasks.iter().map(shown).collect()
+    }
+
+    /// What is known after the look at readiness. A socket that was handed to main proves nothing.
+    pub fn looked(&self, origin: &Origin, is_activated: bool) -> Origin {
+        let found = find(origin, &self.table(), &[], self);
+        let image = |seen: Seen| self.find(seen).filter(|t| t.random && !t.hidden).map_or(0, |t| t.process.stack);
+        let parent = |child: &&Process| found.all().find(|p| p.pid == child.parent);
+        let is_main = |p: &Process| Seen::from(p) == origin.main;
+        let descends = |p| std::iter::successors(Some(p), parent).take(self.tasks.len()).any(is_main);
+        let noted = found.all().filter(|p| !is_main(p)).map(|p| Noted {
+            process: p.into(),
+            stack: image(p.into()),
+            listened: self.find(p.into()).is_some_and(|t| t.socket != 0),
+            left: p.session != origin.session && !descends(p),
+        });
+        let main = self.find(origin.main).filter(|t| !t.hidden && t.socket != 0 && !is_activated);
+        Origin {
+            noted: noted.collect(),
+            stack: image(origin.main),
+            sockets: main.map(|t| t.socket).into_iter().collect(),
+            ..origin.clone()
+        }
     }
 
     /// The next pid that no process, session and group has. None comes twice within a tick.
