@@ -184,8 +184,13 @@ impl View<'_> {
         }
         let took_over = !p.forked && self.main_listened == Some(true) && self.was_seen && self.noted(p).is_none();
         let was_detached_by_main =
-            !p.terminal && self.end == End::Good && self.ended.is_some_and(|ended| p.start <= ended);
+            !self.is_of_a_terminal(p) && self.end == End::Good && self.ended.is_some_and(|ended| p.start <= ended);
         took_over && (self.is_in_mains_session(p) || was_detached_by_main)
+    }
+
+    /// It is on a terminal, or below a member that is: a person started it there.
+    fn is_of_a_terminal(&self, p: &Process) -> bool {
+        p.terminal || self.family.all().any(|q| q.terminal && self.descends(p, q))
     }
 
     fn is_orphan(&self, p: &Process) -> bool {

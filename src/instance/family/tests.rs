@@ -7,6 +7,10 @@ pub mod kernel;
 use std::thread;
 
 use history::{History, Step, World};
+use kernel::{Cookie, Kernel};
+
+use super::{Origin, find};
+use crate::sys::Seen;
 
 /// How many tables are tried.
 const TABLES: usize = 1_000_000;
@@ -67,6 +71,29 @@ fn explain(seed: u64) -> String {
     let wrong = smallest(history(seed)).play(&mut world).expect_err("it was wrong a moment ago");
     let log = world.log.take().unwrap_or_default().join("\n");
     format!("history {seed}:\n{log}\n{}{wrong}", world.describe())
+}
+
+/// What cannot be, as far as is known, proves nothing either: a process that began before the launch, and the sidecar
+/// below main.
+#[test]
+fn neither_what_began_before_the_launch_nor_the_sidecar_is_a_member() {
+    let mut kernel = Kernel { tick: 100, ..Kernel::default() };
+    let init = kernel.appear();
+    let main = kernel.fork(init);
+    kernel.exec(main);
+    let (child, worker, other) = (kernel.fork(main), kernel.fork(main), kernel.fork(init));
+    kernel.exec(child);
+    kernel.tasks[worker].process.parent = 1;
+    (kernel.tasks[other].cookie, kernel.tasks[other].socket) = (Cookie::Ours, 7);
+    let seen = |at: usize| Seen::from(&kernel.tasks[at].process);
+    let find = |launched, sidecar| {
+        let origin = Origin { main: seen(main), launched, sidecar, cookie: "ours".to_owned(), ..Origin::default() };
+        let found = find(&origin, &kernel.table(), &[], &kernel);
+        found.all().map(Seen::from).collect::<Vec<_>>()
+    };
+    assert_eq!(find(100, None), [main, child, worker, other].map(seen));
+    assert_eq!(find(100, Some(seen(child))), [main, worker, other].map(seen));
+    assert_eq!(find(101, None), [seen(main)]);
 }
 
 #[test]

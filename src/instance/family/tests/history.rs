@@ -30,6 +30,7 @@ pub struct World {
     /// What main and the others executed when somebody looked.
     images: Vec<u64>,
     is_activated: bool,
+    is_in_container: bool,
     pub log: Option<Vec<String>>,
 }
 
@@ -49,7 +50,7 @@ impl History {
         self.before.iter().for_each(|step| world.act(*step));
         world.call(self.setting);
         self.between.iter().for_each(|step| world.act(*step));
-        world.launch(self.setting);
+        world.launch(self.setting)?;
         let mut count = 0;
         for step in &self.after {
             world.act(*step);
@@ -72,6 +73,7 @@ impl World {
             launched: false,
             images: Vec::new(),
             is_activated: false,
+            is_in_container: false,
             log: log.then(Vec::new),
         }
     }
@@ -84,6 +86,7 @@ impl World {
 
     /// Init, and a shell that calls forerun.
     fn begin(&mut self, setting: u32) {
+        self.is_in_container = setting & IN_CONTAINER != 0;
         let kernel = &mut self.kernel;
         kernel.appear();
         if setting & IN_CONTAINER == 0 {
@@ -132,7 +135,7 @@ impl World {
     }
 
     /// The sidecar, and main: forerun itself, or below a launcher.
-    fn launch(&mut self, setting: u32) {
+    fn launch(&mut self, setting: u32) -> Result<(), String> {
         let kernel = &mut self.kernel;
         let forerun = self.origin.main.pid;
         let at = kernel.at(forerun).expect("forerun");
@@ -167,10 +170,15 @@ impl World {
             self.origin.main = seen;
             main = kernel.at(seen.pid).expect("main");
         }
+        // Somebody may look before it executes the server.
+        kernel.tasks[main].is_ours = true;
+        self.origin.session = kernel.tasks[main].process.session;
+        self.check(0)?;
+        let kernel = &mut self.kernel;
         kernel.exec(main);
         let number = kernel.number();
         let task = &mut kernel.tasks[main];
-        (task.cookie, task.is_ours, task.overwritten) = (Cookie::Ours, true, false);
+        (task.cookie, task.overwritten) = (Cookie::Ours, false);
         task.in_group = setting & GROUPED != 0;
         // A detached server inherits no descriptor. Otherwise whoever made the socket has it too.
         if task.process.pid != forerun {
@@ -183,10 +191,10 @@ impl World {
             }
         }
         self.is_activated = kernel.tasks[main].socket != 0;
-        self.origin.session = kernel.tasks[main].process.session;
         (self.busy, self.launched) = (None, true);
         let origin = self.origin.clone();
         self.tell(|_| format!("launch: {origin:?}"));
+        Ok(())
     }
 
     /// A process that can do something.
@@ -252,6 +260,10 @@ impl World {
                 let number = self.kernel.number();
                 self.kernel.tasks[at].socket = if how & 7 == 0 { 0 } else { number };
                 self.tell(|_| format!("pid {pid} listens on socket {number}, or no longer"));
+            }
+            28 if self.is_in_container && how & 1 == 0 && !is_full => {
+                let new = self.kernel.appear();
+                self.tell(|kernel| format!("pid {} is brought into the container", kernel.tasks[new].process.pid));
             }
             28 => self.launcher_ends(),
             29 => self.look(),

@@ -114,7 +114,7 @@ impl Kernel {
         }
     }
 
-    /// A process that nobody here forked: init, or what somebody brought into a container.
+    /// A process that nobody here forked: init, or what was brought into a container (`docker exec`).
     pub fn appear(&mut self) -> usize {
         let pid = if self.tasks.is_empty() { 1 } else { self.pid() };
         let process = Process {

@@ -47,6 +47,8 @@ pub struct Scene {
     expected: Vec<(Who, Kind)>,
     /// What may be signalled, because nobody needs it any more.
     spent: Vec<Who>,
+    /// What a supervisor's start ends if nobody saw how the wrapper ended. Otherwise each start would fail.
+    in_a_loop: Vec<Who>,
     /// What a person started.
     persons: Vec<Who>,
 }
@@ -73,6 +75,7 @@ impl Scene {
             shell,
             expected: Vec::new(),
             spent: Vec::new(),
+            in_a_loop: Vec::new(),
             persons: Vec::new(),
         };
         // Strangers: one with a title, one without an environment, one that came before main.
@@ -230,6 +233,12 @@ impl Scene {
         self.spent.push(who);
     }
 
+    /// It has the port, and was there beside a wrapper that ended well.
+    pub fn is_unclear(&mut self, who: Who) {
+        self.expected.push((who, Kind::Unclear));
+        self.in_a_loop.push(who);
+    }
+
     /// A person's own program, which no stop may end.
     pub fn is_persons(&mut self, who: Who, kind: Kind) {
         self.expected.push((who, kind));
@@ -238,6 +247,14 @@ impl Scene {
 
     pub fn place(&self) -> Place {
         self.place
+    }
+
+    pub fn shows(&self, who: Who) -> bool {
+        !self.kernel.tasks[self.at(who)].overwritten
+    }
+
+    pub fn listens(&self, who: Who) -> bool {
+        self.kernel.tasks[self.at(who)].socket != 0
     }
 
     /// Whether something is kept that could have gone.
@@ -286,7 +303,10 @@ impl Scene {
             }
             // A start and a sidecar end these.
             let goes = kinds.iter().filter(|(_, kind)| matches!(kind, Kind::Orphan | Kind::Remains));
-            if let Some((p, _)) = goes.into_iter().find(|(p, _)| !self.spent.contains(&p.into())) {
+            let by_a_loop = supervised && self.known == Known::NotTheEnd;
+            let may_go =
+                |p: &Process| self.spent.contains(&p.into()) || by_a_loop && self.in_a_loop.contains(&p.into());
+            if let Some((p, _)) = goes.into_iter().find(|(p, _)| !may_go(p)) {
                 return tell(format!("a start would end pid {}", p.pid));
             }
             let successor = kinds.iter().find(|(_, kind)| *kind == Kind::Successor).map(|(p, _)| *p);

@@ -8,9 +8,9 @@ pub type Case = (&'static str, fn(&mut Scene));
 
 pub const CASES: &[Case] = &[
     ("nginx, upgraded, the old master ends", |s| {
-        let [old, _] = nginx(s);
+        let old = nginx(s);
         let (new, worker) = upgraded_nginx(s);
-        s.exit(old);
+        old.iter().for_each(|worker| s.exit(*worker));
         s.ends(GOOD);
         s.is(new, Successor);
         s.is(worker, Successors);
@@ -219,7 +219,7 @@ pub const CASES: &[Case] = &[
     ("npm start, npm ends well", |s| {
         let (shell, node) = npm(s);
         s.ends(GOOD);
-        s.is(node, Unclear);
+        s.is_unclear(node);
         s.keeps(shell, Background);
     }),
     ("sudo, killed", |s| {
@@ -260,7 +260,7 @@ pub const CASES: &[Case] = &[
         s.listen(server);
         s.ready();
         s.ends(GOOD);
-        s.is(server, Unclear);
+        s.is_unclear(server);
     }),
     ("celery, killed, with a worker that is stuck", |s| {
         let worker = s.fork(s.main);
@@ -324,6 +324,18 @@ pub const CASES: &[Case] = &[
         s.setsid(server);
         s.listen(server);
         s.is_persons(tmux, Background);
+        s.is_persons(server, Unclear);
+    }),
+    ("tmux from a web terminal, with a server that was detached from a terminal", |s| {
+        let tmux = tmux(s);
+        let pane = s.spawn(tmux);
+        s.terminal(pane);
+        let server = s.spawn(pane);
+        s.setsid(server);
+        s.ends(GOOD);
+        s.listen(server);
+        s.is_persons(tmux, Background);
+        s.is_persons(pane, Background);
         s.is_persons(server, Unclear);
     }),
     ("a pipeline that reads the output", |s| {
@@ -418,10 +430,15 @@ fn tmux(s: &mut Scene) -> Who {
     tmux
 }
 
-/// Main ends well in the launch. Whoever looks later, without a launcher, cannot be sure.
+/// Main ends well in the launch. Without a launcher nobody sees that: then who listens is unclear, and a server that
+/// shows nothing is a stranger.
 fn daemonized(s: &mut Scene, server: Who, its: &[Who]) {
     s.ends_in_launch(GOOD);
-    let kinds = if s.place() == Place::Own { (Successor, Successors) } else { (Unclear, Background) };
-    s.is(server, kinds.0);
-    its.iter().for_each(|worker| s.is(*worker, kinds.1));
+    for (at, who) in [server].iter().chain(its).enumerate() {
+        match s.place() {
+            Place::Own => s.is(*who, if at == 0 { Successor } else { Successors }),
+            Place::Shared if !s.shows(server) => {}
+            Place::Shared => s.is(*who, if s.listens(*who) { Unclear } else { Background }),
+        }
+    }
 }
