@@ -2,7 +2,9 @@
 //! since the launch, and nobody is missing whose descent can be proven.
 
 mod history;
+mod holds;
 pub mod kernel;
+mod launch;
 
 use std::thread;
 

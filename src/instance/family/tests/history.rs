@@ -1,6 +1,6 @@
-//! A history of processes around one launch, and what must hold after each step of it.
+//! A history of processes around one launch: what happens in it.
 
-use super::super::{Origin, find, lineage};
+use super::super::{Origin, find};
 use super::kernel::{Cookie, Kernel, Task};
 use crate::sys::Seen;
 
@@ -22,26 +22,17 @@ pub struct History {
 
 /// How far it has come.
 pub struct World {
-    kernel: Kernel,
-    origin: Origin,
+    pub kernel: Kernel,
+    pub origin: Origin,
     /// The process that becomes main, and cannot do anything else before.
-    busy: Option<Seen>,
-    launched: bool,
+    pub busy: Option<Seen>,
+    pub launched: bool,
     /// What main and the others executed when somebody looked.
-    images: Vec<u64>,
-    is_activated: bool,
-    is_in_container: bool,
+    pub images: Vec<u64>,
+    pub is_activated: bool,
+    pub is_in_container: bool,
     pub log: Option<Vec<String>>,
 }
-
-/// Where main began.
-const IN_CONTAINER: u32 = 1;
-const DETACHED: u32 = 2;
-const ACTIVATED: u32 = 4;
-const GROUPED: u32 = 8;
-const WITH_SIDECAR: u32 = 16;
-const CALLER_IS_SUBREAPER: u32 = 32;
-const HAS_HELPER: u32 = 64;
 
 impl History {
     /// Plays it. Returns the number of tables that were looked at, or what is wrong in the last one.
@@ -78,123 +69,10 @@ impl World {
         }
     }
 
-    fn tell(&mut self, what: impl FnOnce(&Kernel) -> String) {
+    pub fn tell(&mut self, what: impl FnOnce(&Kernel) -> String) {
         if let Some(log) = &mut self.log {
             log.push(format!("tick {}: {}", self.kernel.tick, what(&self.kernel)));
         }
-    }
-
-    /// Init, and a shell that calls forerun.
-    fn begin(&mut self, setting: u32) {
-        self.is_in_container = setting & IN_CONTAINER != 0;
-        let kernel = &mut self.kernel;
-        kernel.appear();
-        if setting & IN_CONTAINER == 0 {
-            let login = kernel.fork(0);
-            kernel.setsid(login);
-            kernel.exec(login);
-            kernel.tasks[login].subreaper = setting & CALLER_IS_SUBREAPER != 0 && setting & DETACHED != 0;
-            let shell = kernel.fork(login);
-            kernel.exec(shell);
-        }
-        self.tell(|_| "init (pid 1), a login (pid 2) and its shell (pid 3), or init alone".to_owned());
-    }
-
-    /// forerun is called: by the oldest process in the foreground, or as a child of it.
-    fn call(&mut self, setting: u32) {
-        let kernel = &mut self.kernel;
-        let mut at = match setting & IN_CONTAINER {
-            0 => kernel.tasks.iter().rposition(|t| !t.process.zombie && t.process.pid != 1).unwrap_or(0),
-            _ => 0,
-        };
-        if setting & IN_CONTAINER == 0 && kernel.tasks[at].process.pid == 1 {
-            at = kernel.fork(0);
-        }
-        if setting & HAS_HELPER != 0 {
-            kernel.fork(at);
-        }
-        if setting & DETACHED != 0 {
-            at = kernel.fork(at);
-        } else if setting & CALLER_IS_SUBREAPER != 0 {
-            kernel.tasks[at].subreaper = true;
-        }
-        kernel.exec(at);
-        kernel.tasks[at].hidden = false;
-        let us = kernel.tasks[at].process;
-        let children = kernel.tasks.iter().filter(|t| t.process.parent == us.pid);
-        self.origin = Origin {
-            main: (&us).into(),
-            launched: kernel.tick,
-            cookie: "ours".to_owned(),
-            before: children.map(|t| (&t.process).into()).collect(),
-            group: (setting & GROUPED != 0).then(|| "group".to_owned()),
-            ..Origin::default()
-        };
-        self.busy = Some(self.origin.main);
-        self.tell(|_| format!("forerun is called: pid {}", us.pid));
-    }
-
-    /// The sidecar, and main: forerun itself, or below a launcher.
-    fn launch(&mut self, setting: u32) -> Result<(), String> {
-        let kernel = &mut self.kernel;
-        let forerun = self.origin.main.pid;
-        let at = kernel.at(forerun).expect("forerun");
-        let is_first = self.origin.main.pid == 1;
-        if setting & WITH_SIDECAR != 0 && !is_first {
-            let between = kernel.fork(at);
-            let sidecar = kernel.fork(between);
-            kernel.setsid(sidecar);
-            kernel.exec(sidecar);
-            kernel.tasks[sidecar].socket = 0;
-            let seen = Seen::from(&kernel.tasks[sidecar].process);
-            kernel.exit(between, true);
-            // It ends if it is the server's child.
-            match kernel.at(seen.pid) {
-                Some(at) if kernel.tasks[at].process.parent == self.origin.main.pid => kernel.exit(at, true),
-                _ => self.origin.sidecar = Some(seen),
-            }
-        }
-        let mut main = kernel.at(self.origin.main.pid).expect("forerun");
-        if setting & DETACHED != 0 && !is_first {
-            let launcher = kernel.fork(main);
-            kernel.tasks[launcher].subreaper = true;
-            let between = kernel.fork(launcher);
-            let child = kernel.fork(between);
-            kernel.setsid(child);
-            let seen = Seen::from(&kernel.tasks[child].process);
-            self.origin.launcher = Some((&kernel.tasks[launcher].process).into());
-            self.origin.launched = seen.start;
-            // It is another process than the one that had children.
-            self.origin.before.clear();
-            kernel.exit(between, true);
-            self.origin.main = seen;
-            main = kernel.at(seen.pid).expect("main");
-        }
-        // Somebody may look before it executes the server.
-        kernel.tasks[main].is_ours = true;
-        self.origin.session = kernel.tasks[main].process.session;
-        self.check(0)?;
-        let kernel = &mut self.kernel;
-        kernel.exec(main);
-        let number = kernel.number();
-        let task = &mut kernel.tasks[main];
-        (task.cookie, task.overwritten) = (Cookie::Ours, false);
-        task.in_group = setting & GROUPED != 0;
-        // A detached server inherits no descriptor. Otherwise whoever made the socket has it too.
-        if task.process.pid != forerun {
-            task.socket = 0;
-        } else if setting & ACTIVATED != 0 && task.socket == 0 {
-            task.socket = number;
-            let parent = task.process.parent;
-            if let Some(parent) = kernel.at(parent) {
-                kernel.tasks[parent].socket = number;
-            }
-        }
-        self.is_activated = kernel.tasks[main].socket != 0;
-        (self.busy, self.launched) = (None, true);
-        let origin = self.origin.clone();
-        self.tell(|_| format!("launch: {origin:?}"));
-        Ok(())
     }
 
     /// A process that can do something.
@@ -270,7 +148,9 @@ impl World {
             30 => self.hand_over(how),
             _ => {
                 let reaped = self.kernel.tasks.iter().position(|t| t.process.zombie);
-                reaped.into_iter().for_each(|at| drop(self.kernel.tasks.swap_remove(at)));
+                if let Some(at) = reaped {
+                    self.kernel.tasks.swap_remove(at);
+                }
             }
         }
     }
@@ -361,77 +241,5 @@ impl World {
         (self.origin.main, self.origin.session) = ((&new).into(), new.session);
         self.note();
         self.tell(|_| format!("pid {} is main from now on", new.pid));
-    }
-
-    /// What must hold.
-    fn check(&self, observer: usize) -> Result<(), String> {
-        let (kernel, origin) = (&self.kernel, &self.origin);
-        let table = kernel.table();
-        let us = match observer & 3 {
-            0 => {
-                kernel.tasks.get((observer >> 2) % kernel.tasks.len()).filter(|t| Seen::from(&t.process) != origin.main)
-            }
-            _ => None,
-        };
-        let us = us.map_or(Vec::new(), |t| lineage(&table, t.process.pid));
-        let found = find(origin, &table, &us, kernel);
-        let mut pids = 0_u64;
-        for process in found.all() {
-            let task = kernel.find(process.into()).ok_or("a process that does not exist")?;
-            let pid = process.pid;
-            let wrong = match () {
-                () if !task.is_ours => "does not descend from main since the launch",
-                () if process.zombie => "has ended",
-                () if origin.sidecar == Some(process.into()) => "is the sidecar",
-                () if us.first() == Some(&pid) => "is forerun itself",
-                () if pids & 1 << pid != 0 => "is in the family twice",
-                () => {
-                    pids |= 1 << pid;
-                    continue;
-                }
-            };
-            return Err(format!("pid {pid} {wrong}, but is in the family: {found:?}; us: {us:?}"));
-        }
-        let is_found = |task: &Task| pids & 1 << task.process.pid != 0;
-        let has = |task: &Task| is_found(task) || us.first() == Some(&task.process.pid);
-        let main = kernel.find(origin.main).filter(|main| !main.process.zombie);
-        let ours = kernel.tasks.iter().filter(|t| t.is_ours && !t.process.zombie);
-        // Init adopts, and a main that had children before may have adopted what they left.
-        let may_adopt = origin.main.pid == 1 || !origin.before.is_empty();
-        for task in ours {
-            let is_forked_by = |parent: &Task| task.origin == (&parent.process).into();
-            let parent = kernel.at(task.process.parent).map(|at| &kernel.tasks[at]).filter(|p| is_forked_by(p));
-            let is_main = |t: &Task| Seen::from(&t.process) == origin.main;
-            let is_seen = !task.hidden && !task.process.zombie;
-            let is_image = |stack: u64| task.process.forked && task.random && is_seen && task.process.stack == stack;
-            let must = if is_main(task) {
-                Some("is main")
-            } else if parent.is_some_and(|p| is_found(p) && (!is_main(p) || !may_adopt)) {
-                Some("was forked by a member that lives")
-            } else if main.zip(parent).is_some_and(|(m, p)| is_main(p) && !m.hidden && is_image(m.process.stack)) {
-                Some("is a fork of main that executed nothing")
-            } else if is_seen && task.cookie == Cookie::Ours && !task.overwritten {
-                Some("shows the cookie")
-            } else if task.process.forked && task.socket != 0 && self.images.iter().any(|stack| is_image(*stack)) {
-                Some("is a worker without a leader that holds the port")
-            } else if main.is_none() && is_seen && origin.sockets.contains(&task.socket) {
-                Some("holds main's socket, and main has ended")
-            } else if origin.noted.iter().any(|noted| noted.process == (&task.process).into()) {
-                Some("was noted")
-            } else if origin.group.is_some() && task.in_group {
-                Some("is in the instance's control group")
-            } else {
-                None
-            };
-            if let Some(why) = must.filter(|_| !has(task)) {
-                return Err(format!("pid {} {why}, but is not in the family: {found:?}; us: {us:?}", task.process.pid));
-            }
-        }
-        Ok(())
-    }
-
-    /// What is there at the end, for people.
-    pub fn describe(&self) -> String {
-        self.kernel.tasks.iter().map(|t| format!("{t:?}\n")).collect()
     }
 }

@@ -1,9 +1,9 @@
-//! A server and its processes, beside five strangers, up to its end; and what is made of what it left.
+//! A server and its processes, beside strangers, up to its end.
 
+use crate::instance::family::Origin;
 use crate::instance::family::tests::kernel::{Cookie, Kernel};
-use crate::instance::family::{Family, Origin, find};
-use crate::instance::succession::{End, Kind, View, classify};
-use crate::sys::{Process, Seen, Waited};
+use crate::instance::succession::Kind;
+use crate::sys::{Seen, Waited};
 
 /// The session in which main runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,24 +33,24 @@ pub const TERMED: Waited = Waited::Killed { signal: 15, core: false };
 pub const GOOD: Waited = Waited::Exited(0);
 
 pub struct Scene {
-    kernel: Kernel,
-    origin: Origin,
-    main_listened: bool,
-    was_seen: bool,
-    ended: Option<(Waited, u64)>,
-    in_launch: bool,
-    known: Known,
+    pub kernel: Kernel,
+    pub origin: Origin,
+    pub main_listened: bool,
+    pub was_seen: bool,
+    pub ended: Option<(Waited, u64)>,
+    pub in_launch: bool,
+    pub known: Known,
     place: Place,
     pub main: Who,
     shell: Who,
     /// What each process that is left is. All others are strangers.
-    expected: Vec<(Who, Kind)>,
+    pub expected: Vec<(Who, Kind)>,
     /// What may be signalled, because nobody needs it any more.
-    spent: Vec<Who>,
+    pub spent: Vec<Who>,
     /// What a supervisor's start ends if nobody saw how the wrapper ended. Otherwise each start would fail.
-    in_a_loop: Vec<Who>,
+    pub in_a_loop: Vec<Who>,
     /// What a person started.
-    persons: Vec<Who>,
+    pub persons: Vec<Who>,
 }
 
 impl Scene {
@@ -261,75 +261,5 @@ impl Scene {
     pub fn keeps_something(&self) -> bool {
         let goes = |kind: &Kind| matches!(kind, Kind::Orphan | Kind::Remains);
         self.expected.iter().any(|(who, kind)| self.spent.contains(who) && !goes(kind))
-    }
-
-    fn listening(&self, family: &Family) -> Vec<i32> {
-        let holds = |p: &&Process| self.kernel.find((*p).into()).is_some_and(|t| t.socket != 0);
-        family.all().filter(holds).map(|p| p.pid).collect()
-    }
-
-    fn kinds(&self, supervised: bool) -> Vec<(Process, Kind)> {
-        let table = self.kernel.table();
-        let family = find(&self.origin, &table, &[], &self.kernel);
-        let ended = self.ended.filter(|_| self.known == Known::All || self.in_launch);
-        classify(&View {
-            origin: &self.origin,
-            family: &family,
-            table: &table,
-            listening: &self.listening(&family),
-            main_listened: self.was_seen.then_some(self.main_listened),
-            was_seen: self.was_seen,
-            end: End::from(ended.map(|(how, _)| how)),
-            ended: ended.map(|(_, at)| at),
-            in_launch: self.in_launch,
-            supervised,
-        })
-    }
-
-    /// What is wrong. With everything known, each process is what was said. Otherwise more may be kept.
-    pub fn wrong(&self) -> Option<String> {
-        [false, true].into_iter().find_map(|supervised| {
-            let kinds = self.kinds(supervised);
-            let tell = |what: String| Some(format!("{what}; supervised: {supervised}; {kinds:#?}"));
-            if self.known == Known::All || self.in_launch {
-                let is = |who: &Who| kinds.iter().find(|(p, _)| Seen::from(p) == *who).map(|(_, kind)| *kind);
-                if let Some((who, kind)) = self.expected.iter().find(|(who, kind)| is(who) != Some(*kind)) {
-                    return tell(format!("pid {} is {:?} and not {kind:?}", who.pid, is(who)));
-                }
-            }
-            let said = |p: &Process| self.expected.iter().any(|(who, _)| *who == Seen::from(p));
-            if let Some((p, kind)) = kinds.iter().find(|(p, _)| !said(p)) {
-                return tell(format!("pid {} is a stranger, and not {kind:?}", p.pid));
-            }
-            // A start and a sidecar end these.
-            let goes = kinds.iter().filter(|(_, kind)| matches!(kind, Kind::Orphan | Kind::Remains));
-            let by_a_loop = supervised && self.known == Known::NotTheEnd;
-            let may_go =
-                |p: &Process| self.spent.contains(&p.into()) || by_a_loop && self.in_a_loop.contains(&p.into());
-            if let Some((p, _)) = goes.into_iter().find(|(p, _)| !may_go(p)) {
-                return tell(format!("a start would end pid {}", p.pid));
-            }
-            let successor = kinds.iter().find(|(_, kind)| *kind == Kind::Successor).map(|(p, _)| *p);
-            let stopped = self.stopped(successor);
-            if let Some(p) = stopped.iter().find(|p| self.persons.contains(&(*p).into())) {
-                return tell(format!("a stop would end pid {}, which is a person's", p.pid));
-            }
-            let mut its = kinds.iter().filter(|(_, kind)| matches!(kind, Kind::Successor | Kind::Successors));
-            let missing = its.find(|(p, _)| !stopped.contains(p));
-            missing.and_then(|(p, _)| tell(format!("a stop would leave pid {} of the server that took over", p.pid)))
-        })
-    }
-
-    /// What `forerun stop` ends: the family of the server that took over, or all that is left.
-    fn stopped(&self, successor: Option<Process>) -> Vec<Process> {
-        let origin = match successor {
-            Some(p) => {
-                let origin =
-                    Origin { main: (&p).into(), session: p.session, before: Vec::new(), ..self.origin.clone() };
-                self.kernel.looked(&origin, false)
-            }
-            None => self.origin.clone(),
-        };
-        find(&Origin { launcher: None, ..origin }, &self.kernel.table(), &[], &self.kernel).members
     }
 }
