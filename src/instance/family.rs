@@ -246,11 +246,9 @@ impl<L: Look> Proof<'_, L> {
         stacks.remove(&0);
         // What belongs to a member makes further members, until nothing new is found.
         loop {
+            let executed = self.table.iter().zip(&ties).filter(|(p, tie)| tie.belongs && !p.forked);
+            stacks.extend(executed.map(|(p, _)| self.look.stack(p)).filter(|stack| *stack != 0));
             let mut is_new = false;
-            for (at, p) in self.table.iter().enumerate().filter(|(_, p)| !p.forked) {
-                let stack = if ties[at].belongs { self.look.stack(p) } else { 0 };
-                is_new |= stack != 0 && stacks.insert(stack);
-            }
             for (at, p) in self.table.iter().enumerate() {
                 let is_image = p.forked && self.is_later(p) && stacks.contains(&p.stack);
                 let parent =

@@ -19,7 +19,7 @@ const TABLES: usize = 1_000_000;
 /// How long a history is.
 const BEFORE: usize = 8;
 const BETWEEN: usize = 3;
-const AFTER: usize = 89;
+const AFTER: usize = 150;
 
 /// Numbers that look random, and are the same each time (splitmix64).
 struct Numbers(u64);

@@ -143,7 +143,7 @@ impl World {
                 let new = self.kernel.appear();
                 self.tell(|kernel| format!("pid {} is brought into the container", kernel.tasks[new].process.pid));
             }
-            28 => self.launcher_ends(),
+            28 => self.launcher_ends(how & 2 == 0),
             29 => self.look(),
             30 => self.hand_over(how),
             _ => {
@@ -201,8 +201,14 @@ impl World {
         self.tell(|_| format!("pid {} ends", process.pid));
     }
 
-    fn launcher_ends(&mut self) {
-        if let Some(at) = self.origin.launcher.take().and_then(|launcher| self.kernel.at(launcher.pid)) {
+    /// It ends with forerun, which knows, or somebody kills it.
+    fn launcher_ends(&mut self, is_known: bool) {
+        let Some(launcher) = self.origin.launcher else { return };
+        if is_known {
+            self.origin.launcher = None;
+        }
+        let there = self.kernel.at(launcher.pid);
+        if let Some(at) = there.filter(|&at| Seen::from(&self.kernel.tasks[at].process) == launcher) {
             self.kernel.exit(at, true);
             self.tell(|_| "the launcher ends".to_owned());
         }
@@ -236,7 +242,7 @@ impl World {
             return;
         }
         let new = *all[how as usize % all.len()];
-        self.launcher_ends();
+        self.launcher_ends(true);
         self.origin.before.clear();
         (self.origin.main, self.origin.session) = ((&new).into(), new.session);
         self.note();

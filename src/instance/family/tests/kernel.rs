@@ -5,7 +5,7 @@ use super::super::{Look, Noted, Origin, find};
 use crate::sys::{Process, Seen};
 
 /// So few that pids, sessions and groups come again and again.
-const PIDS: i32 = 40;
+const PIDS: i32 = 32;
 /// What every program gets that was executed without random addresses.
 const FIXED_STACK: u64 = 0x7fff_ffff;
 
