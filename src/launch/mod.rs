@@ -44,6 +44,9 @@ use place::{Conflict, Holder, Kind};
 const NOTEWORTHY: Duration = Duration::from_secs(1);
 /// How long connections that are closing keep a port at most: TIME_WAIT is 60 seconds on Linux.
 const CLOSING: Duration = Duration::from_secs(65);
+/// How often such a port is bound, and how often its holder is searched.
+const BINDS: Duration = Duration::from_millis(100);
+const LOOKS: Duration = Duration::from_secs(5);
 
 /// Everything one start needs; built once, by commands::start.
 pub struct Launch<'a> {
@@ -174,9 +177,6 @@ impl Launch<'_> {
             if !closes || self.stands_by() || begun.elapsed() > CLOSING {
                 return Ok(conflict);
             }
-            if let Some(signal) = self.signals.signal() {
-                return Err(Error::Interrupted(signal));
-            }
             let status = format!(
                 "waiting for port {}: connections of the server before are closing, which takes up to a minute",
                 quoted(&self.service.port.unwrap_or_default().to_string())
@@ -184,8 +184,15 @@ impl Launch<'_> {
             if !std::mem::replace(&mut said, true) {
                 say(&status);
             }
-            self.teller.status(&status);
-            self.wake.wait(None, CLOSING / 600);
+            let looked = Instant::now();
+            // Binding is cheap. Searching for who holds the port is not.
+            while looked.elapsed() < LOOKS && place::is_port_held(self.service) {
+                if let Some(signal) = self.signals.signal() {
+                    return Err(Error::Interrupted(signal));
+                }
+                self.teller.status(&status);
+                self.wake.wait(None, BINDS);
+            }
         }
     }
 
