@@ -13,7 +13,7 @@ use crate::check::Check;
 use crate::error::Error;
 use crate::mode::Mode;
 use crate::sys;
-use crate::text::{quoted, shell_words};
+use crate::text::{one_line, quoted, shell_words};
 
 const ROOT: u32 = 0;
 
@@ -185,8 +185,7 @@ fn refusal(what: &str, path: &Path, step: &Step, why: &Why) -> Doubt {
 }
 
 fn belongs(step: &Step, is_written: bool) -> Doubt {
-    let user = sys::user_name(step.uid);
-    let (place, owner) = (quoted(&step.path), quoted(&user));
+    let (place, owner) = (quoted(&step.path), quoted(&sys::user_name(step.uid)));
     let can = if is_written { "can change and remove the log" } else { "can change what root starts" };
     Doubt {
         what: format!("{place} belongs to {owner}, who {can}"),
@@ -202,13 +201,11 @@ pub fn untried(service: &Service, check: &Check) -> Option<String> {
     let Check::Exec(_) = check else { return None };
     let trusted = [ROOT, geteuid().as_raw()];
     files(service, None).iter().find_map(|(_, path, _)| {
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
-        let file = crate::text::one_line(&*file);
+        let file = one_line(path.file_name().unwrap_or_default());
         let Verdict { refused, foreign } = judge(&way::to(path), &trusted, false);
-        let is_folder = |step: &Step| step.kind == Kind::Folder;
-        let said = |step: &Step| match is_folder(step) {
-            true => format!("the folder {} of {file}", quoted(&step.path)),
-            false => file.clone(),
+        let said = |step: &Step| match step.kind {
+            Kind::Folder => format!("the folder {} of {file}", quoted(&step.path)),
+            _ => file.clone(),
         };
         let why = match (refused, foreign) {
             (_, Some(step)) => format!("{} belongs to {}", said(&step), quoted(&sys::user_name(step.uid))),
