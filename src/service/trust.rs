@@ -157,6 +157,7 @@ fn refusal(what: &str, path: &Path, step: &Step, why: &Why) -> Doubt {
         _ if place == path => "it".to_owned(),
         _ => quoted(place),
     };
+    let owner = quoted(&sys::user_name(*uid));
     let change = |who: &str| shell_words(&["chmod".as_ref(), who.as_ref(), place.as_os_str()]);
     let (reason, mend) = match why {
         Why::Anybody => {
@@ -165,19 +166,14 @@ fn refusal(what: &str, path: &Path, step: &Step, why: &Why) -> Doubt {
         Why::Group => (format!("its group can write {it} (mode {mode:04o})"), change("g-w")),
         Why::Planted { folder, mode: open } => (
             format!(
-                "{} belongs to {} (mode {mode:04o}), in {} (mode {open:04o}), where anybody can put a file",
+                "{} belongs to {owner} (mode {mode:04o}), in {} (mode {open:04o}), where anybody can put a file",
                 quoted(place),
-                quoted(&sys::user_name(*uid)),
                 quoted(folder)
             ),
             "move it to a folder that only root can write to".to_owned(),
         ),
         Why::Link => (
-            format!(
-                "the symlink {} on the way to it belongs to {} (mode {mode:04o})",
-                quoted(place),
-                quoted(&sys::user_name(*uid))
-            ),
+            format!("the symlink {} on the way to it belongs to {owner} (mode {mode:04o})", quoted(place)),
             "name the file itself".to_owned(),
         ),
     };
