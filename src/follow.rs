@@ -147,6 +147,8 @@ pub fn main(record: Record, here: &Host) -> std::io::Result<(Record, bool)> {
 pub fn seen(record: Record, here: &Host, eyes: &Eyes) -> (Record, After) {
     match now(&record, here, eyes, By::Person) {
         Now::Same => (record, After::default()),
+        // What may be the server still may be restarted.
+        Now::Ended(after) if !after.unclear().is_empty() => (record, after),
         Now::Ended(after) => (record.spent(after.ended), after),
         Now::HandedOver(new) => (*new, After::default()),
     }
