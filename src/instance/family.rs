@@ -250,7 +250,10 @@ impl<L: Look> Proof<'_, L> {
                     family.insert(p.pid);
                 }
                 let is_of_main = is_image && p.stack == self.origin.stack;
-                let follows = is_child && with_main.contains(&p.parent);
+                // The shell of a web terminal is in a session of its own, and is the server's. What left that session
+                // once more is the person's who typed there.
+                let is_near = parent.is_some_and(|q| q.session == p.session || q.session == self.origin.session);
+                let follows = is_child && is_near && with_main.contains(&p.parent);
                 let stays = family.contains(&p.pid) && p.session == self.origin.session;
                 if is_of_main || follows || stays {
                     with_main.insert(p.pid);
