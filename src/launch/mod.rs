@@ -304,7 +304,6 @@ impl Launch<'_> {
             host: service.host.clone(),
             is_activated: service.port.is_some_and(sys::inherits_listener),
             cookie: work.cookie.to_owned(),
-            former: self.before.as_ref().map(|before| before.cookies_but(work.cookie)).unwrap_or_default(),
             mode: self.decision.mode.to_string(),
             supervisor: self.decision.recognised.filter(|_| self.decision.mode == Mode::Foreground).map(str::to_owned),
             cgroup: sys::cgroup(),
