@@ -24,6 +24,7 @@ use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
 use crate::follow;
 use crate::instance::after::After;
+use crate::instance::ending::Leftovers;
 use crate::instance::family::{self, Origin};
 use crate::instance::identity::Identity;
 use crate::instance::ready::Ready;
@@ -119,12 +120,14 @@ impl Launch<'_> {
             return Ok(Some(conflict));
         }
         if let Holder::Remains(record, after) = holder {
-            let only = (!record.was_told_to_end()).then(|| after.in_the_way());
+            let ends_jobs = record.ending.leftovers == Leftovers::Stop;
+            let jobs = if ends_jobs { after.background() } else { Vec::new() };
+            let only = (!record.was_told_to_end()).then(|| [after.in_the_way(), jobs].concat());
             self.clear(record, only)?;
             if let Some(conflict) = self.unclear(record, after)? {
                 return Ok(Some(conflict));
             }
-            after.background().iter().for_each(|process| self.leaves(record, process));
+            after.background().iter().filter(|_| !ends_jobs).for_each(|process| self.leaves(record, process));
         }
         self.port_conflict(holder)
     }
