@@ -315,7 +315,7 @@ pub fn failure(stopped: &Stopped) -> Option<String> {
     })
 }
 
-/// Names the processes that carry an instance's cookie and were left alone.
+/// Names the members of an instance that left for a session of their own, and were left alone.
 pub fn tell_escaped(name: &str, escaped: &[Process]) {
     for process in escaped {
         say(&format!(
