@@ -37,6 +37,7 @@ pub struct Scene {
     pub room: Room,
     pub port: u16,
     pub place: Place,
+    pub watch: bool,
     pub asks: Asks,
     supervisor: Option<Supervisor>,
 }
@@ -74,7 +75,7 @@ impl Scene {
             _ => "[ -e strangers/there ] || . ./strangers.sh\n",
         };
         script(&folder.join("start.sh"), &format!("{here}{beside}{}", forerun(foreground)));
-        let mut scene = Scene { room, port, place, asks: server.asks, supervisor: None };
+        let mut scene = Scene { room, port, place, watch, asks: server.asks, supervisor: None };
         match place {
             Place::Detached => {
                 scene.shell("start.sh").expect_code(0);
