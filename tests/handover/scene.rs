@@ -51,10 +51,10 @@ impl Scene {
         let folder = room.path().to_owned();
         std::fs::create_dir(folder.join("strangers")).expect("a folder");
         let quoted = |words: &[String]| words.iter().map(|w| format!("'{w}' ")).collect::<String>();
-        let watch = if watch { "--watch" } else { "" };
+        let asked = if watch { "--watch" } else { "" };
         let forerun = |mode: &str| {
             format!(
-                "exec {} {mode} {watch} --name web {} -- {}\n",
+                "exec {} {mode} {asked} --name web {} -- {}\n",
                 crate::common::Forerun,
                 quoted(&server.options),
                 quoted(&server.command)
