@@ -95,6 +95,9 @@ pub struct Record {
     /// The pid of the main process before this one, if the server handed over.
     #[serde(default)]
     pub was: Option<i32>,
+    /// The pid of the process that was launched. The server may have handed over since.
+    #[serde(default)]
+    pub first: i32,
     /// The start time of the launch. It is later than that of the process where that executed forerun.
     #[serde(default)]
     pub launched: u64,

@@ -207,7 +207,7 @@ impl Launch<'_> {
             None => family::look(&origin).map_err(unseen)?.members,
         };
         let Some(first) = left.first() else { return Ok(()) };
-        if let Some((supervised, _)) = follow::systemds(record, left.iter()) {
+        if let Some(supervised) = follow::systemds(record, left.iter()) {
             let what_to_do = supervised.advice(Verb::Restart);
             let (who, systemd) = (port::describe(first.pid), supervised.describe());
             return Err(Error::Conflict(format!("{who} is of {systemd}, which is active; {what_to_do}")));
@@ -298,6 +298,7 @@ impl Launch<'_> {
             starter: starter.map(|us| Identity::new(&us, &self.host)),
             sidecar: self.sidecar.clone(),
             was: None,
+            first: process.pid,
             launched: kept.map_or(self.launched, |kept| kept.launched),
             before: kept.map_or_else(|| self.children.clone(), |kept| kept.before.clone()),
             ready: work.ready,
