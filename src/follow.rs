@@ -7,11 +7,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use crate::check::port;
+use crate::environment::Environment;
 use crate::instance::after::{After, Asked, handed_over};
 use crate::instance::family::{Family, Origin, Sight, look_at};
 use crate::instance::identity::Life;
 use crate::instance::ready::{self, Ready};
-use crate::instance::record::Record;
+use crate::instance::record::{Record, os_strings};
 use crate::instance::state::Folder;
 use crate::instance::supervisor::{self, Supervised};
 use crate::sys::{self, Host, Process, Sockets};
@@ -96,7 +97,7 @@ pub fn now(record: &Record, here: &Host, eyes: &Eyes, by: By) -> Now {
         supervised: by == By::Supervisor,
     };
     let after = After::look(&asked, |family| eyes.listening(record, family));
-    let named = || by_supervisor(record, &after, by).or_else(|| by_pid_file(record, &after));
+    let named = || by_supervisor(record, by).or_else(|| by_pid_file(record, &after));
     match after.successor().or_else(named) {
         Some(process) => {
             let record = handed_over(record, &process, Ready::default());
@@ -147,6 +148,8 @@ pub fn main(record: Record, here: &Host) -> std::io::Result<(Record, bool)> {
 pub fn seen(record: Record, here: &Host, eyes: &Eyes) -> (Record, After) {
     match now(&record, here, eyes, By::Person) {
         Now::Same => (record, After::default()),
+        // What may be the server still may be restarted.
+        Now::Ended(after) if !after.unclear().is_empty() => (record, after),
         Now::Ended(after) => (record.spent(after.ended), after),
         Now::HandedOver(new) => (*new, After::default()),
     }
@@ -160,26 +163,30 @@ pub fn keep(old: &Record, new: &Record, folder: &Folder) {
     }
 }
 
-/// The member that systemd says is the main process. Asked only from outside: a start by systemd is that process.
-fn by_supervisor(record: &Record, after: &After, by: By) -> Option<Process> {
-    if by != By::Person {
-        return None;
-    }
-    let (_, pid) = systemds(record, after.family.all())?;
-    after.family.all().find(|p| p.pid == pid).copied()
+/// The process that systemd says is the main one of the instance's unit. Its word counts, whether that process shows
+/// where it comes from or not: forerun never signals it. Asked only from outside: a start by systemd is that process.
+fn by_supervisor(record: &Record, by: By) -> Option<Process> {
+    let supervised = supervisor::of(record).filter(|_| by == By::Person)?;
+    let unit = supervised.systemd_unit()?.to_str()?;
+    let active = unit::active(&supervised)?;
+    // After a restart of the unit its main process is another start, and no successor.
+    let environment = Environment::new(os_strings(&record.environment));
+    environment.filled("INVOCATION_ID").filter(|of_launch| *of_launch == active.invocation.as_str())?;
+    let path = sys::cgroup_of(active.main)?;
+    sys::process(active.main).filter(|p| !p.zombie && supervisor::unit_of_cgroup(&path) == Some(unit))
 }
 
-/// systemd and its main process, where one of these processes is in the control group of a unit of it that is active:
+/// systemd, where one of these processes is in the control group of a unit of it that is active:
 /// then they are systemd's to end.
-pub fn systemds<'a>(record: &Record, mut of: impl Iterator<Item = &'a Process>) -> Option<(Supervised, i32)> {
+pub fn systemds<'a>(record: &Record, mut of: impl Iterator<Item = &'a Process>) -> Option<Supervised> {
     let supervised = supervisor::of(record)?;
     let unit = supervised.systemd_unit()?.to_str()?.to_owned();
     let is_in = |path: String| supervisor::unit_of_cgroup(&path).is_some_and(|its| its == unit);
     if sys::cgroup().is_some_and(is_in) || !of.any(|p| sys::cgroup_of(p.pid).is_some_and(is_in)) {
         return None;
     }
-    let pid = unit::main_pid(&supervised)?;
-    Some((supervised, pid))
+    unit::active(&supervised)?;
+    Some(supervised)
 }
 
 /// The member that the pid file names, if a member may have written that.

@@ -1102,6 +1102,21 @@ fn a_worker_that_ignores_sigterm_is_killed_after_the_grace() {
 }
 
 #[test]
-fn a_worker_that_left_the_session_and_keeps_the_port_is_ended() {
-    clears("FIXTURE --background; sleep 1000 </dev/null & wait", &[]);
+fn what_left_the_session_and_keeps_the_port_is_named_and_waited_for() {
+    let (room, port) = (Room::new(), free_port());
+    let program = fixture().display().to_string();
+    let text = format!("{program} serve {port} --answer-pid --background; sleep 1000 </dev/null & wait");
+    let text = format!("if mkdir second 2>/dev/null; then {text}; else exec {program} serve {port} --answer-pid; fi");
+    let options = ["--name", "web", "--port", &port.to_string(), "--", "/bin/sh", "-c", &text];
+    done(room.forerun().arg("--detach").args(options)).expect_code(0);
+    let left = answer(port).expect("it serves");
+    kill(recorded(&room));
+    let mut command = room.forerun();
+    let mut server = Forerun::start(&room, in_own_session(command.args(options).env("INVOCATION_ID", "0123")));
+    let said = server.stands_by();
+    assert!(said.contains(&format!("is held by pid {left} (")) && said.contains("'web'"), "{said}");
+    assert!(alive(left));
+    send(left, libc::SIGKILL);
+    server.becomes(&fixture());
+    eventually("it serves", || answer(port) == Some(server.pid()));
 }

@@ -382,12 +382,12 @@ fn an_ssh_agent_of_the_web_terminal_is_left_alone() {
     agent(&scene, pid);
 }
 
-/// An editor's server: in a session of its own, with workers, on a port of its own.
+/// An editor's server: in a session of its own, with a worker, on a port of its own. Who started it has ended.
 #[test]
 fn an_editors_server_of_the_web_terminal_is_left_alone() {
     let scene = Scene::new();
-    let script =
-        format!("setsid {} serve {} --workers 1 &\necho $! >pid\nsleep 1000\n", fixture().display(), free_port());
+    let server = format!("{} serve {} --workers 1", fixture().display(), free_port());
+    let script = format!("(setsid {server} >/dev/null 2>&1 & echo $! >pid)\nsleep 1000\n");
     let pid = in_terminal(&scene, &script);
     agent(&scene, pid);
 }

@@ -293,7 +293,7 @@ fn a_link_that_comes_and_goes_is_never_followed() {
     give(&logs, NOBODY);
     let (plain, link, log) = (logs.join("plain"), logs.join("link"), logs.join("server.log"));
     let over = AtomicBool::new(false);
-    let (mut began, mut refused) = (0, 0);
+    let (mut began, mut refused, mut others) = (0, 0, Vec::new());
     std::thread::scope(|scope| {
         // Another user's process, which swaps the two for each other as fast as it can.
         scope.spawn(|| {
@@ -303,21 +303,23 @@ fn a_link_that_comes_and_goes_is_never_followed() {
                 symlink(&roots, &link).expect("a link");
                 give(&link, NOBODY);
                 fs::rename(&link, &log).expect("renamed");
+                std::thread::yield_now();
             }
         });
-        for _ in 0..40 {
+        for _ in 0..25 {
             let words = ["--detach", "--name", "web", "--port", "0", "--log"];
             let mut command = room.forerun();
             match done(command.args(words).arg(&log).args(["--", "sh", "-c", "echo chosen by a client; exit 3"])).code {
-                Some(1) => began += 1,
+                // On a busy machine the server may live long enough to count as started.
+                Some(0 | 1) => began += 1,
                 Some(73 | 78) => refused += 1,
-                code => panic!("{code:?}"),
+                code => others.push(code),
             }
         }
         over.store(true, Ordering::SeqCst);
     });
     assert_eq!(fs::read_to_string(&roots).expect("read"), "", "{began} starts, {refused} refused");
-    assert!(began + refused == 40);
+    assert_eq!((began + refused, others), (25, Vec::new()));
 }
 
 #[test]

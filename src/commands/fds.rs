@@ -7,6 +7,7 @@ use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
+use crate::launch::unseen;
 use crate::report::fds::{Breakdown, Report};
 use crate::sys;
 use crate::text::quoted;
@@ -51,7 +52,7 @@ fn process(options: &Options, environment: &Environment) -> Option<i32> {
 /// The name of the instance and the pid of its main process.
 fn instance(options: &Options, environment: &Environment) -> Result<(String, i32), Error> {
     let target = Target::find(options, environment)?;
-    let record = target.record()?;
+    let record = target.followed(&sys::host().map_err(unseen)?)?;
     let main = record.and_then(|record| record.process.verified()).filter(|process| !process.zombie);
     let main = main.ok_or_else(|| {
         Error::NotReady(format!("{} is not running; see 'forerun status --all'", quoted(&target.name)))

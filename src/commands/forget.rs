@@ -11,6 +11,7 @@ use super::target::Target;
 use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::follow;
 use crate::instance::family::{self, Origin};
 use crate::instance::identity::Life;
 use crate::instance::record::Record;
@@ -35,6 +36,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let Some(record) = target.record()? else {
         return print(name, false, None, options.json);
     };
+    let record = follow::locked(record, folder, &here).map_err(unseen)?;
     match record.process.life(&here) {
         Life::Dead => {}
         Life::Alive => {

@@ -25,7 +25,7 @@ use crate::instance::stop::send;
 use crate::launch::{LockDesk, checks, place, readiness, unseen};
 use crate::report::line::print_summary;
 use crate::report::progress::Teller;
-use crate::service::Service;
+use crate::service::{Service, trust};
 use crate::sys::{self, Caught, ExitWatch, Host, Reaction, Wake, signal_name};
 use crate::text::{elapsed, quoted};
 
@@ -137,6 +137,10 @@ impl Reloaded<'_> {
         let failed = |why: String| Error::NotReady(format!("{name} got its signal, and cannot be checked: {why}"));
         let service = service_of(self.record).map_err(failed)?;
         let Some(probe) = readiness(&service) else { return Ok(None) };
+        if let Some(why) = trust::untried(&service, &probe.check) {
+            log::warn!("the health of {} was {why}", quoted(&self.record.name));
+            return Ok(None);
+        }
         let inherited = Environment::new(os_strings(&self.record.environment));
         let context = Arc::new(Context {
             environment: service.variables.added_to(inherited.for_checks()),

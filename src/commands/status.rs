@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! `forerun status`: shows one instance, or all of them. It changes nothing.
+//! `forerun status`: shows one instance, or all of them. It changes nothing but the record: who is main now, what the
+//! look at readiness saw, and that an instance has ended.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

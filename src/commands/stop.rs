@@ -112,7 +112,7 @@ pub fn refuse_supervised(record: &Record, here: &Host, verb: Verb) -> Result<(),
 
 /// Refuses to stop what an ended main process left in a unit that systemd runs again.
 fn refuse_systemds(record: &Record, family: &Family) -> Result<(), Error> {
-    let Some((supervised, _)) = follow::systemds(record, family.all()) else { return Ok(()) };
+    let Some(supervised) = follow::systemds(record, family.all()) else { return Ok(()) };
     let (name, systemd) = (quoted(&record.name), supervised.describe());
     let what_to_do = supervised.advice(Verb::Stop);
     Err(Error::Conflict(format!("what is left of {name} is in {systemd}, which is active; {what_to_do}")))

@@ -6,7 +6,7 @@ use super::identity::Identity;
 use super::ready::Ready;
 use super::record::{Phase, Record};
 use super::succession::{End, Ended, Kind, View, classify};
-use crate::sys::{self, ExitWatch, Process};
+use crate::sys::{self, ExitWatch, Process, Seen};
 
 /// What is asked about an instance whose main process has ended.
 #[derive(Clone, Copy)]
@@ -42,7 +42,10 @@ impl After {
             Some(_) => listening(&family),
             None => Vec::new(),
         };
-        let ended = ended.or_else(|| Some(Ended { how: sys::end_of(asked.trace)?, at: None }));
+        // The number of a zombie is nobody else's yet.
+        let is_main = |p: &&Process| Seen::from(*p) == origin.main && p.zombie;
+        let unreaped = || table.iter().find(is_main).and_then(|p| sys::end_of_zombie(p.pid));
+        let ended = ended.or_else(|| Some(Ended { how: sys::end_of(asked.trace).or_else(unreaped)?, at: None }));
         let kinds = classify(&View {
             origin,
             family: &family,

@@ -1,6 +1,9 @@
 #![forbid(unsafe_code)]
 //! The cookie: `FORERUN_INSTANCE=<name>/<16 hex digits>` in the server's environment. All its descendants inherit it.
 
+use crate::environment::{COOKIE, Environment};
+use crate::sys;
+
 /// Makes a new cookie for a service.
 pub fn new(name: &str) -> String {
     // In the first moments of a boot the kernel may have no random numbers. Time and our pid are then unique enough.
@@ -9,6 +12,15 @@ pub fn new(name: &str) -> String {
         now.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_right(16)
     };
     format!("{name}/{:016x}", getrandom::u64().unwrap_or_else(|_| fallback()))
+}
+
+/// The name of the service that a process was started from, by the cookie in its environment. That tells where it comes
+/// from, not whose it is.
+pub fn of_process(pid: i32) -> Option<String> {
+    let environment = Environment::new(sys::environment_of(pid)?);
+    let cookie = environment.get(COOKIE)?.to_str()?;
+    let (name, _) = cookie.rsplit_once('/')?;
+    is_of(name, cookie).then(|| name.to_owned())
 }
 
 /// Whether a text is a cookie of this service.

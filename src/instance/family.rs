@@ -255,7 +255,10 @@ impl<L: Look> Proof<'_, L> {
                     parents[at].filter(|&parent| ties[parent].belongs && self.descends(p, &self.table[parent]));
                 let belongs = ties[at].belongs || is_image || parent.is_some();
                 let is_of_main = is_image && p.stack == self.origin.stack;
-                let follows = parent.is_some_and(|parent| ties[parent].is_with_main);
+                // The shell of a web terminal is in a session of its own, and is the server's. What left that session
+                // once more is the person's who typed there.
+                let is_near = |q: &Process| q.session == p.session || q.session == *session;
+                let follows = parent.is_some_and(|at| ties[at].is_with_main && is_near(&self.table[at]));
                 let stays = belongs && p.session == *session;
                 let is_with_main = ties[at].is_with_main || is_of_main || follows || stays;
                 is_new |= (belongs, is_with_main) != (ties[at].belongs, ties[at].is_with_main);

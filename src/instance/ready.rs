@@ -28,7 +28,8 @@ pub fn look(origin: &Origin, family: &Family, sight: &Sight, port: Option<u16>, 
     let main = origin.main.pid;
     let is_main = |p: &&Process| Seen::from(*p) == origin.main;
     // An image of main that is about to execute something counts by where it is, because it will be no image then.
-    let has_left = |p: &Process| p.session != origin.session && !descends(p, main, family);
+    let is_left = |p: &Process| family.left.iter().any(|left| left.pid == p.pid);
+    let has_left = |p: &Process| is_left(p) || p.session != origin.session && !descends(p, main, family);
     let noted = family.all().filter(|p| !is_main(p)).map(|p| Noted {
         process: p.into(),
         stack: sight.stack(p),

@@ -31,8 +31,6 @@ const KEPT: [&str; 7] = [
     "SUPERVISOR_GROUP_NAME",
     UNIT_FILE,
 ];
-/// The number of earlier instances whose cookies are kept.
-const MOST_FORMER: usize = 16;
 
 /// How far an instance has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -97,6 +95,9 @@ pub struct Record {
     /// The pid of the main process before this one, if the server handed over.
     #[serde(default)]
     pub was: Option<i32>,
+    /// The pid of the process that was launched. The server may have handed over since.
+    #[serde(default)]
+    pub first: i32,
     /// The start time of the launch. It is later than that of the process where that executed forerun.
     #[serde(default)]
     pub launched: u64,
@@ -124,9 +125,6 @@ pub struct Record {
     pub session: i32,
     pub group: i32,
     pub cookie: String,
-    /// Cookies of earlier instances, newest first. Processes that escaped from those still carry them.
-    #[serde(default)]
-    pub former: Vec<String>,
     pub mode: String,
     /// The supervisor that was recognised.
     pub supervisor: Option<String>,
@@ -166,13 +164,6 @@ pub struct Record {
 
 impl Record {
     pub const VERSION: u32 = VERSION;
-
-    /// The cookies of this instance and of those before it, without `cookie`: the history for the record of the next
-    /// instance.
-    pub fn cookies_but(&self, cookie: &str) -> Vec<String> {
-        let all = [&self.cookie].into_iter().chain(&self.former);
-        all.filter(|former| *former != cookie).take(MOST_FORMER).cloned().collect()
-    }
 
     /// Writes the record.
     ///
@@ -285,9 +276,7 @@ impl Record {
                 Ok(record) if record.version != VERSION => untrusted(format!("it has version {}", record.version)),
                 Ok(record) if record.name != name => untrusted(format!("it belongs to {}", quoted(&record.name))),
                 Ok(record) if record.process.pid <= 0 => untrusted(format!("it has pid {}", record.process.pid)),
-                Ok(record) if !record.cookies_but("").iter().all(|cookie| cookie::is_of(name, cookie)) => {
-                    untrusted("its cookie is not valid".to_owned())
-                }
+                Ok(record) if !cookie::is_of(name, &record.cookie) => untrusted("its cookie is not valid".to_owned()),
                 Ok(record) if !record.is_printable() => untrusted("it contains control characters".to_owned()),
                 Ok(record) => Ok(Some(record)),
                 // serde's words name types and fields; the place is enough.

@@ -36,7 +36,7 @@ pub struct Stop<'a> {
     /// The stop signal for main.
     pub signal: i32,
     pub grace: Duration,
-    /// Also stop processes that left into a session of their own.
+    /// Also stop members that left for a session of their own.
     pub all: bool,
     pub signalled: Signalled,
     /// Where it is written down that the instance is told to end.
@@ -57,7 +57,7 @@ pub struct Stopped {
     pub left: Vec<Process>,
     /// Why a process could not be signalled.
     pub refused: Option<io::Error>,
-    /// Processes that show the cookie, left into a session of their own, and were left alone.
+    /// Members that left for a session of their own, and were left alone.
     pub escaped: Vec<Process>,
 }
 

@@ -67,7 +67,8 @@ pub fn of(record: &Record) -> Option<Supervised> {
 /// the service of a terminal. systemd before 248 does not set SYSTEMD_EXEC_PID.
 fn is_its_own_unit(record: &Record, exec_pid: Option<OsString>) -> bool {
     let Some(exec_pid) = exec_pid.and_then(|pid| pid.to_str()?.parse::<i32>().ok()) else { return true };
-    exec_pid == record.process.pid || record.process.verified().is_some_and(|p| p.parent == exec_pid)
+    [record.process.pid, record.first].contains(&exec_pid)
+        || record.process.verified().is_some_and(|p| p.parent == exec_pid)
 }
 
 /// The service in the path of a control group, which may have groups of its own below it. A scope is not a service, and

@@ -24,6 +24,7 @@ use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
 use crate::follow;
 use crate::instance::after::After;
+use crate::instance::ending::Leftovers;
 use crate::instance::family::{self, Origin};
 use crate::instance::identity::Identity;
 use crate::instance::ready::Ready;
@@ -44,6 +45,9 @@ use place::{Conflict, Holder, Kind};
 const NOTEWORTHY: Duration = Duration::from_secs(1);
 /// How long connections that are closing keep a port at most: TIME_WAIT is 60 seconds on Linux.
 const CLOSING: Duration = Duration::from_secs(65);
+/// How often such a port is bound, and how often its holder is searched.
+const BINDS: Duration = Duration::from_millis(100);
+const LOOKS: Duration = Duration::from_secs(5);
 
 /// Everything one start needs; built once, by commands::start.
 pub struct Launch<'a> {
@@ -116,12 +120,14 @@ impl Launch<'_> {
             return Ok(Some(conflict));
         }
         if let Holder::Remains(record, after) = holder {
-            let only = (!record.was_told_to_end()).then(|| after.in_the_way());
+            let ends_jobs = record.ending.leftovers == Leftovers::Stop;
+            let jobs = if ends_jobs { after.background() } else { Vec::new() };
+            let only = (!record.was_told_to_end()).then(|| [after.in_the_way(), jobs].concat());
             self.clear(record, only)?;
             if let Some(conflict) = self.unclear(record, after)? {
                 return Ok(Some(conflict));
             }
-            after.background().iter().for_each(|process| self.leaves(record, process));
+            after.background().iter().filter(|_| !ends_jobs).for_each(|process| self.leaves(record, process));
         }
         self.port_conflict(holder)
     }
@@ -175,9 +181,6 @@ impl Launch<'_> {
             if !closes || self.stands_by() || begun.elapsed() > CLOSING {
                 return Ok(conflict);
             }
-            if let Some(signal) = self.signals.signal() {
-                return Err(Error::Interrupted(signal));
-            }
             let status = format!(
                 "waiting for port {}: connections of the server before are closing, which takes up to a minute",
                 quoted(&self.service.port.unwrap_or_default().to_string())
@@ -185,8 +188,15 @@ impl Launch<'_> {
             if !std::mem::replace(&mut said, true) {
                 say(&status);
             }
-            self.teller.status(&status);
-            self.wake.wait(None, CLOSING / 600);
+            let looked = Instant::now();
+            // Binding is cheap. Searching for who holds the port is not.
+            while looked.elapsed() < LOOKS && place::is_port_held(self.service) {
+                if let Some(signal) = self.signals.signal() {
+                    return Err(Error::Interrupted(signal));
+                }
+                self.teller.status(&status);
+                self.wake.wait(None, BINDS);
+            }
         }
     }
 
@@ -198,7 +208,7 @@ impl Launch<'_> {
             None => family::look(&origin).map_err(unseen)?.members,
         };
         let Some(first) = left.first() else { return Ok(()) };
-        if let Some((supervised, _)) = follow::systemds(record, left.iter()) {
+        if let Some(supervised) = follow::systemds(record, left.iter()) {
             let what_to_do = supervised.advice(Verb::Restart);
             let (who, systemd) = (port::describe(first.pid), supervised.describe());
             return Err(Error::Conflict(format!("{who} is of {systemd}, which is active; {what_to_do}")));
@@ -291,6 +301,7 @@ impl Launch<'_> {
             starter: starter.map(|us| Identity::new(&us, &self.host)),
             sidecar: self.sidecar.clone(),
             was: None,
+            first: process.pid,
             launched: kept.map_or(self.launched, |kept| kept.launched),
             before: kept.map_or(children, |kept| kept.before.clone()),
             ready: work.ready,
@@ -300,7 +311,6 @@ impl Launch<'_> {
             host: service.host.clone(),
             is_activated: service.port.is_some_and(sys::inherits_listener),
             cookie: work.cookie.to_owned(),
-            former: self.before.as_ref().map(|before| before.cookies_but(work.cookie)).unwrap_or_default(),
             mode: self.decision.mode.to_string(),
             supervisor: self.decision.recognised.filter(|_| self.decision.mode == Mode::Foreground).map(str::to_owned),
             cgroup: sys::cgroup(),

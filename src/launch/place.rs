@@ -8,6 +8,7 @@ use crate::check::port::{self, Port};
 use crate::error::Error;
 use crate::follow::{self, By, Eyes, Now};
 use crate::instance::after::After;
+use crate::instance::cookie;
 use crate::instance::family::{self, Origin};
 use crate::instance::identity::{Identity, Life};
 use crate::instance::record::{Record, os_strings};
@@ -217,7 +218,10 @@ pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<
         Port::Free => None,
         Port::Held { pid, .. } if pid.is_some_and(|pid| is_of_us(holder, pid)) => None,
         Port::Held { who, pid } => {
-            let message = format!("port {port} is held by {who}; stop it, or choose another port");
+            let came =
+                pid.and_then(cookie::of_process).map(|cookie| format!(", which was started from {}", quoted(&cookie)));
+            let came = came.unwrap_or_default();
+            let message = format!("port {port} is held by {who}{came}; stop it, or choose another port");
             let process = pid.and_then(sys::process);
             stranger(message, process.map(|process| Identity::new(&process, here)))
         }
@@ -311,7 +315,7 @@ pub fn failure(stopped: &Stopped) -> Option<String> {
     })
 }
 
-/// Names the processes that carry an instance's cookie and were left alone.
+/// Names the members of an instance that left for a session of their own, and were left alone.
 pub fn tell_escaped(name: &str, escaped: &[Process]) {
     for process in escaped {
         say(&format!(

@@ -112,14 +112,16 @@ impl Server {
         }
     }
 
-    /// Whether a fork of main in a session of its own listens: main will end in a moment.
+    /// Whether a process in a session of its own listens, and main does not, or is the same program: main may end in a
+    /// moment (`pg_ctl start`, `daemonize = yes`).
     fn is_leaving(&self, launch: &Launch) -> bool {
         let Ok(eyes) = Eyes::open() else { return false };
         let family = look_at(&self.origin(launch), &eyes.table, &eyes.sight);
         let Service { host, port, .. } = launch.service;
         let listening = eyes.holders(host.as_deref(), *port, &family);
-        let leaves = |p: &&Process| p.forked && p.session == p.pid && p.session != self.process.session;
-        family.all().filter(leaves).any(|p| listening.contains(&p.pid))
+        let main_listens = listening.contains(&self.process.pid);
+        let leads = |p: &&Process| p.session == p.pid && p.session != self.process.session;
+        family.all().filter(leads).any(|p| listening.contains(&p.pid) && (p.forked || !main_listens))
     }
 
     /// Repeats the check until it holds, its time is over, or nothing is left that could make it hold.

@@ -13,7 +13,7 @@ use crate::check::Check;
 use crate::error::Error;
 use crate::mode::Mode;
 use crate::sys;
-use crate::text::{quoted, shell_words};
+use crate::text::{one_line, quoted, shell_words};
 
 const ROOT: u32 = 0;
 
@@ -157,6 +157,7 @@ fn refusal(what: &str, path: &Path, step: &Step, why: &Why) -> Doubt {
         _ if place == path => "it".to_owned(),
         _ => quoted(place),
     };
+    let owner = quoted(&sys::user_name(*uid));
     let change = |who: &str| shell_words(&["chmod".as_ref(), who.as_ref(), place.as_os_str()]);
     let (reason, mend) = match why {
         Why::Anybody => {
@@ -165,19 +166,14 @@ fn refusal(what: &str, path: &Path, step: &Step, why: &Why) -> Doubt {
         Why::Group => (format!("its group can write {it} (mode {mode:04o})"), change("g-w")),
         Why::Planted { folder, mode: open } => (
             format!(
-                "{} belongs to {} (mode {mode:04o}), in {} (mode {open:04o}), where anybody can put a file",
+                "{} belongs to {owner} (mode {mode:04o}), in {} (mode {open:04o}), where anybody can put a file",
                 quoted(place),
-                quoted(&sys::user_name(*uid)),
                 quoted(folder)
             ),
             "move it to a folder that only root can write to".to_owned(),
         ),
         Why::Link => (
-            format!(
-                "the symlink {} on the way to it belongs to {} (mode {mode:04o})",
-                quoted(place),
-                quoted(&sys::user_name(*uid))
-            ),
+            format!("the symlink {} on the way to it belongs to {owner} (mode {mode:04o})", quoted(place)),
             "name the file itself".to_owned(),
         ),
     };
@@ -185,8 +181,7 @@ fn refusal(what: &str, path: &Path, step: &Step, why: &Why) -> Doubt {
 }
 
 fn belongs(step: &Step, is_written: bool) -> Doubt {
-    let user = sys::user_name(step.uid);
-    let (place, owner) = (quoted(&step.path), quoted(&user));
+    let (place, owner) = (quoted(&step.path), quoted(&sys::user_name(step.uid)));
     let can = if is_written { "can change and remove the log" } else { "can change what root starts" };
     Doubt {
         what: format!("{place} belongs to {owner}, who {can}"),
@@ -202,13 +197,11 @@ pub fn untried(service: &Service, check: &Check) -> Option<String> {
     let Check::Exec(_) = check else { return None };
     let trusted = [ROOT, geteuid().as_raw()];
     files(service, None).iter().find_map(|(_, path, _)| {
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
-        let file = crate::text::one_line(&*file);
+        let file = one_line(path.file_name().unwrap_or_default());
         let Verdict { refused, foreign } = judge(&way::to(path), &trusted, false);
-        let is_folder = |step: &Step| step.kind == Kind::Folder;
-        let said = |step: &Step| match is_folder(step) {
-            true => format!("the folder {} of {file}", quoted(&step.path)),
-            false => file.clone(),
+        let said = |step: &Step| match step.kind {
+            Kind::Folder => format!("the folder {} of {file}", quoted(&step.path)),
+            _ => file.clone(),
         };
         let why = match (refused, foreign) {
             (_, Some(step)) => format!("{} belongs to {}", said(&step), quoted(&sys::user_name(step.uid))),

@@ -80,7 +80,7 @@ impl Sidecar {
                 true
             }
             Now::Ended(after) => {
-                write(&record.spent(ended));
+                write(&if after.unclear().is_empty() { record.spent(ended) } else { record });
                 self.end_rest(&after)
             }
             Now::Same => false,

@@ -99,7 +99,7 @@ impl Attempter {
         }
     }
 
-    /// Describes the process that listens on the server's port, if that process was there before the server.
+    /// Describes who listens on the server's port, if that does not belong to the instance.
     fn stranger(&self) -> Option<String> {
         let mut members = None;
         port::stranger(self.host.as_deref(), self.port?, Some(self.origin.main), |pid| {

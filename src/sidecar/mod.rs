@@ -13,6 +13,7 @@ mod counts;
 mod entry;
 mod health;
 mod leaks;
+mod pid_file;
 mod plan;
 mod run;
 mod start;

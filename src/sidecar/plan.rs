@@ -31,6 +31,8 @@ pub struct Plan {
     pub host: Option<String>,
     pub grace: Duration,
     pub ending: Ending,
+    /// The file in which the server names its main process.
+    pub pid_file: Option<Text>,
     pub directory: Text,
     /// Descriptor limits of the server.
     pub nofile: Nofile,

@@ -10,6 +10,7 @@ use super::attempt::{Attempt, Attempter, Outcome};
 use super::clock::Clock;
 use super::counts::{Counts, Line};
 use super::health::{Judge, Turn};
+use super::pid_file::PidFile;
 use super::plan::Plan;
 use crate::check::{self, Context, Probe};
 use crate::environment::Environment;
@@ -30,7 +31,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// A running sidecar.
 pub struct Sidecar {
     pub(super) plan: Plan,
-    manager: Option<Manager>,
+    pub(super) manager: Option<Manager>,
     pub(super) watch: ExitWatch,
     pub(super) wake: Arc<Wake>,
     pub(super) signals: Caught,
@@ -59,6 +60,8 @@ pub struct Sidecar {
     context: Arc<Context>,
     /// Nobody knows whether what is watched is the server.
     pub(super) only_watches: bool,
+    /// The file in which the server names its main process, if systemd is to be told.
+    pub(super) pid_file: Option<PidFile>,
 }
 
 impl Sidecar {
@@ -80,6 +83,9 @@ impl Sidecar {
         });
         let unit = plan.manager.as_ref().and_then(|speaks| speaks.unit.as_ref());
         let interval = plan.watch.interval.or(by_watchdog).unwrap_or(INTERVAL);
+        let is_systemd = plan.manager.as_ref().is_some_and(|speaks| speaks.is_systemd);
+        let path = plan.pid_file.as_ref().filter(|_| is_systemd).map(std::ffi::OsString::from);
+        let pid_file = path.map(|path| PidFile::new(path.into(), plan.origin.main.pid));
         Sidecar {
             watch,
             wake,
@@ -109,6 +115,7 @@ impl Sidecar {
             access: unit.and_then(|(unit, of_user)| access::ask(unit, *of_user, Duration::ZERO).ok()),
             context,
             only_watches: false,
+            pid_file,
             manager,
             plan,
         }
@@ -147,8 +154,9 @@ impl Sidecar {
         self.make_attempt(now);
         self.speak(now);
         self.look(now);
+        self.read_pid_file(now);
         let has_to_tell = self.attempter.is_some() && !(self.judge.was_healthy() && self.is_told);
-        has_to_tell || self.has_watchdog() || self.counts.is_some() || self.access.is_some()
+        has_to_tell || self.has_watchdog() || self.counts.is_some() || self.access.is_some() || self.pid_file.is_some()
     }
 
     fn next_turn(&self) -> Duration {
@@ -159,7 +167,8 @@ impl Sidecar {
         let look = self.counts.as_ref().map(|_| self.next_look);
         let word = self.manager.as_ref().map(|_| self.next_word);
         let access = self.access.as_ref().map(|question| question.late);
-        [attempt, look, word, access].into_iter().flatten().min().unwrap_or(Duration::MAX)
+        let file = self.pid_file.as_ref().map(|file| file.next);
+        [attempt, look, word, access, file].into_iter().flatten().min().unwrap_or(Duration::MAX)
     }
 
     /// Starts the next attempt. The first one repeats until it succeeds or the health timeout is over.

@@ -116,6 +116,7 @@ pub fn start(
         host: service.host.clone(),
         grace: service.grace,
         ending: service.ending.clone(),
+        pid_file: service.pid_file.as_ref().map(|path| Text::from(path.as_os_str())),
         directory: Text::from(context.directory.as_os_str()),
         nofile: context.nofile,
         checks_nofile: sys::nofile(),

@@ -141,6 +141,16 @@ pub fn look_up(pid: i32) -> io::Result<Option<Process>> {
     }))
 }
 
+/// How a process ended that its parent has not reaped yet.
+pub fn end_of_zombie(pid: i32) -> Option<Waited> {
+    let stat = Stat::from_read(&read(&format!("/proc/{pid}/stat")).ok()?[..]).ok()?;
+    // The kernel shows 0 to those who may not know.
+    let us = nix::unistd::geteuid();
+    let may_know = us.is_root() || user_of(pid) == Some(us.as_raw());
+    let code = stat.exit_code.filter(|_| may_know && stat.state == 'Z' && stat.num_threads <= 1)?;
+    Some(Waited::of(code))
+}
+
 /// The flag of a process that was forked and has executed nothing since (PF_FORKNOEXEC of include/linux/sched.h).
 const FORKNOEXEC: u32 = 0x40;
 /// The flag of a process whose addresses are not random (personality(2)).
@@ -429,9 +439,10 @@ impl ExitWatch {
         self.pidfd.as_ref().map_or(0, |fd| ending::trace_of(fd.as_fd()))
     }
 
-    /// How the process ended. `None` where its parent has not reaped it yet, and where the kernel does not tell.
+    /// How the process ended. `None` where the kernel does not tell.
     pub fn how_it_ended(&self) -> Option<Waited> {
-        ending::how(self.pidfd.as_ref()?.as_fd())
+        let reaped = self.pidfd.as_ref().and_then(|fd| ending::how(fd.as_fd()));
+        reaped.or_else(|| end_of_zombie(self.pid))
     }
 
     /// Sends a signal. A process that has ended gets none, even if another process has its pid now.

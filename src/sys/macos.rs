@@ -281,6 +281,11 @@ pub fn start_now() -> Option<u64> {
     Some(std::time::SystemTime::UNIX_EPOCH.elapsed().ok()?.as_micros() as u64)
 }
 
+/// How a process ended that its parent has not reaped yet: macOS does not show it.
+pub fn end_of_zombie(_pid: i32) -> Option<Waited> {
+    None
+}
+
 /// How the process ended that had this trace. macOS keeps nothing of a process that was reaped.
 pub fn end_of(_trace: u64) -> Option<Waited> {
     None

@@ -33,7 +33,7 @@ pub use control::{Control, Runs};
 pub use draft::{Caller, Draft, File, Site, refuse_name};
 pub use found::{Found, all, find, in_the_way, strangers};
 pub use installed::{Installed, LARGEST, State};
-pub use main_pid::main_pid;
+pub use main_pid::active;
 pub use marker::{Made, Marker};
 pub use place::{Place, Scope, hidden_by, kind_word};
 pub use replace::{remove, write};

@@ -6,7 +6,7 @@ use crate::place::Place;
 use crate::{machine, repository, text};
 
 /// All of them.
-pub const PAGES: [&str; 12] = [
+pub const PAGES: [&str; 13] = [
     "README.md",
     "docs/README.md",
     "docs/figures.md",
@@ -18,6 +18,7 @@ pub const PAGES: [&str; 12] = [
     "docs/security.md",
     "docs/troubleshooting.md",
     "docs/trust.md",
+    "docs/upgrades.md",
     "docs/upgrading-and-removing.md",
 ];
 
@@ -156,6 +157,7 @@ pages! {
     security_does_what_it_says: "docs/security.md",
     troubleshooting_does_what_it_says: "docs/troubleshooting.md",
     trust_does_what_it_says: "docs/trust.md",
+    upgrades_do_what_they_say: "docs/upgrades.md",
     upgrading_and_removing_do_what_they_say: "docs/upgrading-and-removing.md",
 }
 

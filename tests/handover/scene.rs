@@ -37,6 +37,7 @@ pub struct Scene {
     pub room: Room,
     pub port: u16,
     pub place: Place,
+    pub watch: bool,
     pub asks: Asks,
     supervisor: Option<Supervisor>,
 }
@@ -50,10 +51,10 @@ impl Scene {
         let folder = room.path().to_owned();
         std::fs::create_dir(folder.join("strangers")).expect("a folder");
         let quoted = |words: &[String]| words.iter().map(|w| format!("'{w}' ")).collect::<String>();
-        let watch = if watch { "--watch" } else { "" };
+        let asked = if watch { "--watch" } else { "" };
         let forerun = |mode: &str| {
             format!(
-                "exec {} {mode} {watch} --name web {} -- {}\n",
+                "exec {} {mode} {asked} --name web {} -- {}\n",
                 crate::common::Forerun,
                 quoted(&server.options),
                 quoted(&server.command)
@@ -74,7 +75,7 @@ impl Scene {
             _ => "[ -e strangers/there ] || . ./strangers.sh\n",
         };
         script(&folder.join("start.sh"), &format!("{here}{beside}{}", forerun(foreground)));
-        let mut scene = Scene { room, port, place, asks: server.asks, supervisor: None };
+        let mut scene = Scene { room, port, place, watch, asks: server.asks, supervisor: None };
         match place {
             Place::Detached => {
                 scene.shell("start.sh").expect_code(0);

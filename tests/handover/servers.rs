@@ -249,7 +249,10 @@ fn haproxy(room: &Room, port: u16) -> Option<Server> {
 fn haproxy_reload(scene: &Scene, main: i32) {
     // Its workers serve before it hears signals.
     soon("it is up", || scene.log().contains("Loading success"));
-    all_children_change(scene, main, libc::SIGUSR2);
+    let before = scene.children(main);
+    send(main, libc::SIGUSR2);
+    // The old worker ends with its last connection.
+    soon("another worker", || scene.children(main).iter().any(|pid| !before.contains(pid)) && scene.serves());
 }
 
 // php-fpm.

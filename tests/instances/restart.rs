@@ -307,8 +307,9 @@ fn what_can_be_known_is_tried_before_anything_is_stopped() {
             let before = with_file(&room, port, "");
             file(&room, port, &more);
             let refused = room.run(words).expect_code(code);
-            assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
-            assert!(refused.stderr.contains(what), "{words:?}: {}", refused.stderr);
+            // A slow machine says before that it waits.
+            let last = refused.stderr.lines().last().unwrap_or_default();
+            assert!(last.contains(what), "{words:?}: {}", refused.stderr);
             let says = refused.stderr.ends_with(&format!("; 'web' goes on as before, pid {before}\n"));
             assert!(says, "{words:?}: {}", refused.stderr);
             file(&room, port, "");

@@ -375,9 +375,9 @@ fn a_process_that_put_itself_into_the_background_is_named() {
     if answer(scene.port).is_some() {
         removed.expect_stderr(&[
             "it left 1 process behind, the first is ",
-            &format!("to end them: forerun stop {}", scene.name),
+            &format!("to end them: forerun stop {} --all", scene.name),
         ]);
-        done(scene.room.forerun().args(["stop", &scene.name])).expect_code(0);
+        done(scene.room.forerun().args(["stop", &scene.name, "--all"])).expect_code(0);
     }
     assert_eq!(answer(scene.port), None);
 }

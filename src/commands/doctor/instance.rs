@@ -9,7 +9,8 @@ use nix::unistd::{User, geteuid};
 
 use crate::check::port::{self, Port};
 use crate::commands::homes;
-use crate::instance::family::{self, Origin};
+use crate::follow;
+use crate::instance::family::{self, Family, Origin};
 use crate::instance::identity::Life;
 use crate::instance::record::{Record, Unreadable};
 use crate::instance::state::{self, Folder};
@@ -35,11 +36,15 @@ impl<'a> Instance<'a> {
     /// When it cannot be determined which machine this is.
     pub fn find(service: &'a Service, root: Option<&Path>, units: &[Found], site: &Site) -> io::Result<Self> {
         let host = sys::host()?;
+        // A server that handed over runs.
+        let follow = |record| follow::main(record, &host).map(|(record, _)| record).map_err(|e| e.to_string());
         let mut record = root.map_or(Ok(None), |root| read(service, root, geteuid().as_raw()));
+        record = record.and_then(|record| record.map(follow).transpose());
         let lives = |record: &Record| record.process.life(&host) == Life::Alive;
         let mut is_ours = true;
         if !record.as_ref().is_ok_and(|record| record.as_ref().is_some_and(lives)) {
-            if let Some(found) = elsewhere(service, units, site).into_iter().find(lives) {
+            let all = elsewhere(service, units, site).into_iter().filter_map(|record| follow(record).ok());
+            if let Some(found) = all.into_iter().find(lives) {
                 (record, is_ours) = (Ok(Some(found)), false);
             }
         }
@@ -81,7 +86,8 @@ impl<'a> Instance<'a> {
             Life::Dead => {
                 let origin = Origin::of(record);
                 let here = record.process.host.is_same_as(&self.host);
-                let left = if here { family::look(&origin).unwrap_or_default().members } else { Vec::new() };
+                let family = if here { family::look(&origin).unwrap_or_default() } else { Family::default() };
+                let left: Vec<_> = family.all().collect();
                 let pid = record.process.pid;
                 match left.first() {
                     Some(first) => {
@@ -90,11 +96,7 @@ impl<'a> Instance<'a> {
                             left.len(),
                             port::describe(first.pid)
                         );
-                        Finding::problem(
-                            "instance",
-                            message,
-                            format!("forerun stop {name} (the next start ends them too)"),
-                        )
+                        Finding::problem("instance", message, format!("forerun stop {name}"))
                     }
                     None => Finding::ok(
                         "instance",

@@ -16,6 +16,7 @@ use super::current_folder;
 use crate::cli::{Kind, Options};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::follow;
 use crate::instance::identity::Life;
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder, Lock};
@@ -124,7 +125,9 @@ fn recorded(made: &Made, name: &str) -> Option<(Record, Life)> {
 fn record_in(root: &Path, owner: Uid, name: &str) -> Option<(Record, Life)> {
     let folder = Folder::existing(root, name, owner.as_raw()).ok().flatten()?;
     let record = Record::look(&folder, name).ok().flatten()?;
-    let life = record.process.life(&sys::host().ok()?);
+    let here = sys::host().ok()?;
+    let (record, _) = follow::main(record, &here).ok()?;
+    let life = record.process.life(&here);
     Some((record, life))
 }
 

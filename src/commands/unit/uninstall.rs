@@ -123,11 +123,12 @@ fn what_runs_all_the_same(found: &Found, site: &Site) -> Result<(), Error> {
 fn warn_of_remains(found: &Found, site: &Site) {
     let name = &found.name;
     let Some((record, Life::Dead)) = record(found, site) else { return };
-    let left = family::look(&Origin::of(&record)).unwrap_or_default().members;
-    if let Some(first) = left.first() {
-        let count = counted(left.len(), "process", "processes");
+    let family = family::look(&Origin::of(&record)).unwrap_or_default();
+    if let Some(first) = family.all().next() {
+        let count = counted(family.all().count(), "process", "processes");
+        let all = if family.left.is_empty() { "" } else { " --all" };
         log::warn!(
-            "it left {count} behind, the first is {}; to end them: forerun stop {name}",
+            "it left {count} behind, the first is {}; to end them: forerun stop {name}{all}",
             port::describe(first.pid)
         );
     }

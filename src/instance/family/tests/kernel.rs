@@ -88,7 +88,7 @@ impl Kernel {
             process: p.into(),
             stack: image(p.into()),
             listened: self.find(p.into()).is_some_and(|t| t.socket != 0),
-            left: p.session != origin.session && !descends(p),
+            left: found.left.contains(p) || p.session != origin.session && !descends(p),
         });
         let main = self.find(origin.main).filter(|t| !t.hidden && t.socket != 0 && !is_activated);
         Origin {

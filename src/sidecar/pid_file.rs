@@ -1,0 +1,63 @@
+#![forbid(unsafe_code)]
+//! Tells systemd who the main process is while the server hands over. systemd ends a unit whose main process has ended,
+//! unless it was told of another one before (MAINPID=, sd_notify(3)). The pid file names that one: nginx writes it as
+//! soon as the new master runs, and takes it back if the upgrade is called off.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::run::Sidecar;
+use crate::instance::family;
+use crate::report::line::say;
+use crate::report::notify::NotifyState;
+use crate::sys;
+use crate::text::quoted;
+
+/// How often the file is read. An upgrade by hand takes seconds between its steps.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The pid file, if systemd is to be told of it.
+pub struct PidFile {
+    path: PathBuf,
+    /// When it is read next, on the sidecar's clock.
+    pub next: Duration,
+    /// The pid that systemd knows.
+    told: i32,
+}
+
+impl PidFile {
+    pub fn new(path: PathBuf, main: i32) -> Self {
+        PidFile { path, next: Duration::ZERO, told: main }
+    }
+
+    /// The pid in the file, and the file's owner.
+    fn read(&self) -> Option<(i32, u32)> {
+        let pid = fs::read_to_string(&self.path).ok()?.trim().parse().ok()?;
+        Some((pid, fs::metadata(&self.path).ok()?.uid()))
+    }
+}
+
+impl Sidecar {
+    /// Reads the pid file, and tells systemd if a member of the instance is named that was not before.
+    pub(super) fn read_pid_file(&mut self, now: Duration) {
+        let Some(file) = self.pid_file.as_mut().filter(|file| now >= file.next) else { return };
+        file.next = now + INTERVAL;
+        let Some((pid, owner)) = file.read().filter(|(pid, _)| *pid != file.told) else { return };
+        // Only what a member wrote counts.
+        let is_its = owner == 0 || sys::user_of(pid) == Some(owner);
+        if !is_its || !family::look(&self.plan.origin).is_ok_and(|family| family.has(pid)) {
+            return;
+        }
+        if let Some(manager) = &self.manager {
+            if manager.tell_surely(&[NotifyState::Custom(&format!("MAINPID={pid}"))]) {
+                say(&format!(
+                    "{} hands over: systemd is told that pid {pid} is its main process",
+                    quoted(&self.plan.name)
+                ));
+                file.told = pid;
+            }
+        }
+    }
+}
