@@ -53,6 +53,48 @@ pub const CASES: &[Case] = &[
         s.keeps(later, Unclear);
         s.keeps(tracker, Background);
     }),
+    ("gunicorn, ends well, with a worker that is stuck", |s| {
+        let worker = prefork(s);
+        s.exit(worker);
+        let later = s.fork(s.main);
+        s.ends(GOOD);
+        s.is(later, Orphan);
+    }),
+    ("uvicorn --workers, ends well before its workers", |s| {
+        let (workers, tracker) = uvicorn(s);
+        s.ready();
+        s.ends(GOOD);
+        workers.iter().for_each(|worker| s.keeps(*worker, Unclear));
+        s.keeps(tracker, Background);
+    }),
+    ("nodemon, killed after it started node again", |s| {
+        let later = nodemon(s);
+        s.ends(KILLED);
+        s.keeps(later, Unclear);
+    }),
+    ("nodemon, ends well after it started node again", |s| {
+        let later = nodemon(s);
+        s.ends(GOOD);
+        s.keeps(later, Unclear);
+    }),
+    ("a main process of another user, killed", |s| {
+        s.hide(s.main);
+        let server = s.spawn(s.main);
+        s.listen(server);
+        s.ready();
+        s.ends(KILLED);
+        s.keeps(server, Unclear);
+    }),
+    ("a job that a shell of the server left", |s| {
+        s.listen(s.main);
+        s.ready();
+        let shell = s.spawn(s.main);
+        s.close(shell);
+        let job = s.fork(shell);
+        s.exit(shell);
+        s.ends(KILLED);
+        s.is(job, Background);
+    }),
     ("uvicorn --reload, killed", |s| {
         s.listen(s.main);
         let server = s.spawn(s.main);
@@ -233,6 +275,17 @@ fn uvicorn(s: &mut Scene) -> ([Who; 2], Who) {
     let tracker = s.spawn(s.main);
     s.close(tracker);
     ([s.spawn(s.main), s.spawn(s.main)], tracker)
+}
+
+/// What a wrapper started in the place of the server that was there at readiness.
+fn nodemon(s: &mut Scene) -> Who {
+    let node = s.spawn(s.main);
+    s.listen(node);
+    s.ready();
+    s.exit(node);
+    let later = s.spawn(s.main);
+    s.listen(later);
+    later
 }
 
 /// `sh -c`, and the server below it.

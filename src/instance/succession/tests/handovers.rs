@@ -13,6 +13,15 @@ pub const CASES: &[Case] = &[
         s.is(new, Successor);
         s.is(worker, Successors);
     }),
+    ("nginx, killed in the middle of an upgrade, with workers of another user", |s| {
+        let old = nginx(s);
+        let (new, worker) = upgraded_nginx(s);
+        [old[0], old[1], worker].iter().for_each(|worker| s.hide(*worker));
+        s.ends(KILLED);
+        old.iter().for_each(|worker| s.keeps(*worker, Unclear));
+        s.is(new, Unclear);
+        s.is(worker, Unclear);
+    }),
     ("nginx, killed in the middle of an upgrade", |s| {
         let old = nginx(s);
         let (new, worker) = upgraded_nginx(s);

@@ -35,7 +35,7 @@ pub const GOOD: Waited = Waited::Exited(0);
 pub struct Scene {
     pub kernel: Kernel,
     pub origin: Origin,
-    pub main_listened: bool,
+    pub main_listened: Option<bool>,
     pub was_seen: bool,
     pub ended: Option<(Waited, u64)>,
     pub in_launch: bool,
@@ -65,7 +65,7 @@ impl Scene {
         let mut scene = Scene {
             kernel,
             origin: Origin { cookie: "ours".to_owned(), ..Origin::default() },
-            main_listened: false,
+            main_listened: None,
             was_seen: false,
             ended: None,
             in_launch: false,
@@ -165,6 +165,12 @@ impl Scene {
         self.kernel.tasks[at].cookie = Cookie::No;
     }
 
+    /// It becomes another user's.
+    pub fn hide(&mut self, who: Who) {
+        let at = self.at(who);
+        self.kernel.tasks[at].hidden = true;
+    }
+
     pub fn listen(&mut self, who: Who) {
         let (at, number) = (self.at(who), self.kernel.number());
         self.kernel.tasks[at].socket = number;
@@ -189,7 +195,8 @@ impl Scene {
     pub fn ready(&mut self) {
         if self.known != Known::Nothing {
             let at = self.at(self.main);
-            self.main_listened = self.kernel.tasks[at].socket != 0;
+            let main = &self.kernel.tasks[at];
+            self.main_listened = (!main.hidden).then_some(main.socket != 0);
             self.origin = self.kernel.looked(&self.origin, false);
             self.was_seen = true;
         }

@@ -20,7 +20,7 @@ impl Scene {
             family: &family,
             table: &table,
             listening: &self.listening(&family),
-            main_listened: self.was_seen.then_some(self.main_listened),
+            main_listened: self.main_listened,
             was_seen: self.was_seen,
             end: End::from(ended.map(|(how, _)| how)),
             ended: ended.map(|(_, at)| at),
