@@ -3,6 +3,7 @@
 
 mod ends;
 mod handovers;
+mod jobs;
 mod scene;
 mod verdict;
 
@@ -12,7 +13,7 @@ use scene::{Known, Place, Scene};
 type Case = (&'static str, fn(&mut Scene));
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    handovers::CASES.iter().chain(ends::CASES)
+    handovers::CASES.iter().chain(ends::CASES).chain(jobs::CASES)
 }
 
 /// Where something is kept that could have gone. Whoever adds to this makes forerun leave more behind.
