@@ -35,7 +35,7 @@ use crate::instance::supervisor::Verb;
 use crate::mode::{Decision, Mode};
 use crate::report::line::say;
 use crate::report::progress::Teller;
-use crate::service::{OnConflict, Service};
+use crate::service::{OnConflict, Replace, Service};
 use crate::sys::{self, Caught, Dispositions, ExitWatch, Host, Nofile, Process, Seen, Wake};
 use crate::text::quoted;
 
@@ -127,7 +127,9 @@ impl Launch<'_> {
             if let Some(conflict) = self.unclear(record, after)? {
                 return Ok(Some(conflict));
             }
-            after.background().iter().filter(|_| !ends_jobs).for_each(|process| self.leaves(record, process));
+            let left = after.family.left.iter().copied();
+            let stays = if ends_jobs { Vec::new() } else { after.background() };
+            stays.into_iter().chain(left).for_each(|process| self.leaves(record, &process));
         }
         self.port_conflict(holder)
     }
@@ -136,11 +138,8 @@ impl Launch<'_> {
     fn leaves(&mut self, record: &Record, process: &Process) {
         if !self.left.contains(&process.into()) {
             self.left.push(process.into());
-            let (pid, name) = (record.process.pid, &self.service.name);
-            say(&format!(
-                "left alone: {}, which pid {pid} left running; 'forerun stop {name}' before a start ends it",
-                port::describe(process.pid)
-            ));
+            let pid = record.process.pid;
+            say(&format!("left alone: {}, which pid {pid} left running", port::describe(process.pid)));
         }
     }
 
@@ -150,7 +149,8 @@ impl Launch<'_> {
         let unclear = after.unclear();
         let Some(first) = unclear.first().copied() else { return Ok(None) };
         let conflict = place::unclear_conflict(self.service, record, &first, &self.host);
-        if first.session != record.session || self.is_healthy()? {
+        let is_asked = self.service.replace != Replace::No && self.decision.mode == Mode::Detached;
+        if first.session != record.session || !is_asked && self.is_healthy()? {
             return Ok(Some(conflict));
         }
         self.clear(record, Some(unclear))?;
