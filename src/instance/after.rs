@@ -99,6 +99,8 @@ pub fn handed_over(record: &Record, to: &Process, ready: Ready) -> Record {
         process: Identity::new(to, &record.process.host),
         was: Some(record.process.pid),
         starter: None,
+        // They were not this process's.
+        before: Vec::new(),
         session: to.session,
         group: to.group,
         executable: sys::executable(to.pid).map(|path| path.as_os_str().into()),

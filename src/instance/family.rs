@@ -24,6 +24,9 @@ use super::record::Record;
 use crate::environment::{COOKIE, Environment};
 use crate::sys::{self, Process, Seen};
 
+#[cfg(test)]
+pub(super) mod tests;
+
 /// A member that was seen when the server became ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Noted {
@@ -181,20 +184,27 @@ pub fn lineage(table: &[Process], of: i32) -> Vec<i32> {
 
 /// Finds the processes of an instance in `table`. `us` is forerun and its ancestors.
 pub fn find(origin: &Origin, table: &[Process], us: &[i32], look: &impl Look) -> Family {
-    let proof = Proof { origin, table, look };
-    let (family, with_main) = proof.family();
+    let ties = Proof { origin, table, look }.ties();
     let is_main = |p: &Process| Seen::from(p) == origin.main;
-    let is_never = |p: &Process| origin.sidecar == Some(p.into()) || us.first() == Some(&p.pid);
+    let is_never = |p: &Process| p.zombie || origin.sidecar == Some(p.into()) || us.first() == Some(&p.pid);
     let mut found = Family::default();
-    for process in table.iter().filter(|p| !p.zombie && family.contains(&p.pid) && !is_never(p)) {
+    for (process, tie) in table.iter().zip(ties).filter(|(p, tie)| tie.belongs && !is_never(p)) {
         let list = match process {
             p if us.contains(&p.pid) && !is_main(p) => &mut found.callers,
-            p if with_main.contains(&p.pid) => &mut found.members,
+            _ if tie.is_with_main => &mut found.members,
             _ => &mut found.left,
         };
         list.push(*process);
     }
     found
+}
+
+/// What ties a process to the instance.
+#[derive(Clone, Copy, Default)]
+struct Tie {
+    belongs: bool,
+    /// It did not leave for a session of its own.
+    is_with_main: bool,
 }
 
 /// Everything that the proof looks at.
@@ -205,65 +215,57 @@ struct Proof<'a, L> {
 }
 
 impl<L: Look> Proof<'_, L> {
-    /// The pids of all members, and of those that are with main.
-    fn family(&self) -> (HashSet<i32>, HashSet<i32>) {
-        let Origin { main, launcher, noted, .. } = self.origin;
-        let by_pid: HashMap<i32, &Process> = self.table.iter().map(|p| (p.pid, p)).collect();
+    /// The tie of each process of the table.
+    fn ties(&self) -> Vec<Tie> {
+        let Origin { main, launcher, noted, session, .. } = self.origin;
+        let by_pid: HashMap<i32, usize> = self.table.iter().enumerate().map(|(at, p)| (p.pid, at)).collect();
+        let parents: Vec<Option<usize>> = self.table.iter().map(|p| by_pid.get(&p.parent).copied()).collect();
         let noted: HashMap<Seen, &Noted> = noted.iter().map(|noted| (noted.process, noted)).collect();
-        let is_there = |seen: &Seen| by_pid.get(&seen.pid).is_some_and(|p| p.start == seen.start);
-        let launcher = launcher.filter(is_there).map(|launcher| launcher.pid);
+        let there = |seen: Seen| by_pid.get(&seen.pid).map(|&at| &self.table[at]).filter(|p| p.start == seen.start);
+        let launcher = launcher.and_then(there).map(|launcher| launcher.pid);
         let came_to_launcher = |p: &Process| launcher == Some(p.parent) && Some(p.pid) != launcher;
 
-        let main_lives = by_pid.get(&main.pid).is_some_and(|p| p.start == main.start && !p.zombie);
+        let main_lives = there(*main).is_some_and(|p| !p.zombie);
         let has_mains_socket =
             |p: &Process| !main_lives && !self.origin.sockets.is_empty() && self.look.holds(p, &self.origin.sockets);
 
         // What proves by itself. The launcher is not a member, but its children are.
-        let (mut family, mut with_main) = (HashSet::new(), HashSet::new());
-        for p in self.table {
+        let tie = |p: &Process| {
             let seen = Seen::from(p);
             let was_noted = noted.get(&seen);
-            let proves = seen == *main
+            let belongs = seen == *main
                 || was_noted.is_some()
                 || came_to_launcher(p)
                 || self.is_later(p) && (self.shows(p) || has_mains_socket(p));
-            if proves {
-                family.insert(p.pid);
-            }
-            let is_with_main = seen == *main
-                || was_noted.is_some_and(|noted| !noted.left)
-                || proves && p.session == self.origin.session;
-            if is_with_main {
-                with_main.insert(p.pid);
-            }
-        }
+            let is_with_main =
+                seen == *main || was_noted.is_some_and(|noted| !noted.left) || belongs && p.session == *session;
+            Tie { belongs, is_with_main }
+        };
+        let mut ties: Vec<Tie> = self.table.iter().map(tie).collect();
         let mut stacks: HashSet<u64> = noted.values().map(|noted| noted.stack).chain([self.origin.stack]).collect();
         stacks.remove(&0);
         // What belongs to a member makes further members, until nothing new is found.
         loop {
-            let count = (family.len(), with_main.len());
-            for p in self.table {
+            let executed = self.table.iter().zip(&ties).filter(|(p, tie)| tie.belongs && !p.forked);
+            stacks.extend(executed.map(|(p, _)| self.look.stack(p)).filter(|stack| *stack != 0));
+            let mut is_new = false;
+            for (at, p) in self.table.iter().enumerate() {
                 let is_image = p.forked && self.is_later(p) && stacks.contains(&p.stack);
-                let parent = by_pid.get(&p.parent).filter(|parent| family.contains(&parent.pid));
-                let is_child = parent.is_some_and(|parent| self.descends(p, parent));
-                if is_image || is_child {
-                    family.insert(p.pid);
-                }
+                let parent =
+                    parents[at].filter(|&parent| ties[parent].belongs && self.descends(p, &self.table[parent]));
+                let belongs = ties[at].belongs || is_image || parent.is_some();
                 let is_of_main = is_image && p.stack == self.origin.stack;
                 // The shell of a web terminal is in a session of its own, and is the server's. What left that session
                 // once more is the person's who typed there.
-                let is_near = parent.is_some_and(|q| q.session == p.session || q.session == self.origin.session);
-                let follows = is_child && is_near && with_main.contains(&p.parent);
-                let stays = family.contains(&p.pid) && p.session == self.origin.session;
-                if is_of_main || follows || stays {
-                    with_main.insert(p.pid);
-                }
+                let is_near = |q: &Process| q.session == p.session || q.session == *session;
+                let follows = parent.is_some_and(|at| ties[at].is_with_main && is_near(&self.table[at]));
+                let stays = belongs && p.session == *session;
+                let is_with_main = ties[at].is_with_main || is_of_main || follows || stays;
+                is_new |= (belongs, is_with_main) != (ties[at].belongs, ties[at].is_with_main);
+                ties[at] = Tie { belongs, is_with_main };
             }
-            for p in self.table.iter().filter(|p| family.contains(&p.pid) && !p.forked) {
-                stacks.extend(Some(self.look.stack(p)).filter(|stack| *stack != 0));
-            }
-            if count == (family.len(), with_main.len()) {
-                return (family, with_main);
+            if !is_new {
+                return ties;
             }
         }
     }
@@ -279,10 +281,12 @@ impl<L: Look> Proof<'_, L> {
         self.origin.group.as_ref().is_some_and(is_in_group) || self.look.shows(p, &self.origin.cookie)
     }
 
-    /// Whether a child of a member is one too. A child that main's process had before the launch is not. Pid 1 adopts
-    /// what others leave, so that a child of it proves nothing.
+    /// Whether a child of a member is one too. Pid 1 adopts what others leave, so that a child of it proves nothing. The
+    /// same is true of main if its process had children before the launch: nobody can see whether it is a subreaper,
+    /// which adopts what those leave.
     fn descends(&self, p: &Process, parent: &Process) -> bool {
-        let is_later = self.is_later(p) && p.start >= parent.start;
-        is_later && parent.pid != 1 && !self.origin.before.contains(&p.into())
+        let is_main = Seen::from(parent) == self.origin.main;
+        let may_adopt = parent.pid == 1 || is_main && !self.origin.before.is_empty();
+        self.is_later(p) && p.start >= parent.start && !may_adopt
     }
 }

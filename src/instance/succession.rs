@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::family::{Family, Noted, Origin};
 use crate::sys::{Process, Seen, Waited};
 
+#[cfg(test)]
+mod tests;
+
 /// How and when a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Ended {
@@ -181,13 +184,25 @@ impl View<'_> {
         }
         let took_over = !p.forked && self.main_listened == Some(true) && self.was_seen && self.noted(p).is_none();
         let was_detached_by_main =
-            !p.terminal && self.end == End::Good && self.ended.is_some_and(|ended| p.start <= ended);
+            !self.is_of_a_terminal(p) && self.end == End::Good && self.ended.is_some_and(|ended| p.start <= ended);
         took_over && (self.is_in_mains_session(p) || was_detached_by_main)
     }
 
+    /// It is on a terminal, or below a member that is: a person started it there.
+    fn is_of_a_terminal(&self, p: &Process) -> bool {
+        p.terminal || self.family.all().any(|q| q.terminal && self.descends(p, q))
+    }
+
     fn is_orphan(&self, p: &Process) -> bool {
-        let was_worker =
-            self.has_dead_image(p) && (self.is_image_of_main(p) || self.is_in_mains_session(p) && self.listens(p));
+        let is_in_session = self.is_in_mains_session(p);
+        // What has the port in a session of its own, after an end of main in peace, may be main that left its terminal.
+        let may_be_main = !is_in_session && self.listens(p) && self.end != End::Bad;
+        // Where nobody saw what main executed, a fork of what is gone is taken for a worker of main.
+        let is_of_main = match self.origin.stack {
+            0 => is_in_session,
+            _ => self.is_image_of_main(p) && !may_be_main,
+        };
+        let was_worker = self.has_dead_image(p) && (is_of_main || is_in_session && self.listens(p));
         let listened_beside_main = !p.forked
             && self.main_listened == Some(true)
             && self.noted(p).is_some_and(|noted| noted.listened)

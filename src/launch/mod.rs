@@ -147,10 +147,11 @@ impl Launch<'_> {
     /// is healthy. Where it is not, and stayed in main's session, it is ended.
     fn unclear(&mut self, record: &Record, after: &After) -> Result<Option<Conflict>, Error> {
         let unclear = after.unclear();
-        let Some(first) = unclear.first().copied() else { return Ok(None) };
+        let left = unclear.iter().find(|p| p.session != record.session);
+        let Some(first) = left.or(unclear.first()).copied() else { return Ok(None) };
         let conflict = place::unclear_conflict(self.service, record, &first, &self.host);
         let is_asked = self.service.replace != Replace::No && self.decision.mode == Mode::Detached;
-        if first.session != record.session || !is_asked && self.is_healthy()? {
+        if left.is_some() || !is_asked && self.is_healthy()? {
             return Ok(Some(conflict));
         }
         self.clear(record, Some(unclear))?;
@@ -288,6 +289,8 @@ impl Launch<'_> {
         let starter = if work.phase == Phase::Starting { ourselves() } else { None };
         // A server that executes its start script again has the children that it had.
         let kept = self.before.as_ref().filter(|before| before.cookie == work.cookie);
+        let is_new = self.decision.mode == Mode::Detached;
+        let children = if is_new { Vec::new() } else { self.children.clone() };
         Record {
             version: Record::VERSION,
             name: service.name.clone(),
@@ -300,7 +303,7 @@ impl Launch<'_> {
             was: None,
             first: process.pid,
             launched: kept.map_or(self.launched, |kept| kept.launched),
-            before: kept.map_or_else(|| self.children.clone(), |kept| kept.before.clone()),
+            before: kept.map_or(children, |kept| kept.before.clone()),
             ready: work.ready,
             trace: ExitWatch::new(process.pid).trace(),
             ended: None,
