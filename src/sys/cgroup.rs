@@ -68,17 +68,15 @@ impl OwnGroup {
         let Some(ours) = text.lines().find_map(|line| line.strip_prefix("0::")) else { return Ok(None) };
         let base = outside(ours);
         let is_inside = base != ours;
-        let may_be_ours = |place: &Path| is_delegated(base, place) || (base == "/" && is_for_root());
-        let Some(mount) = mount().filter(|mount| is_inside || may_be_ours(&within(mount, base))) else {
-            return Ok(None);
-        };
+        let Some(mount) = mount() else { return Ok(None) };
         let place = within(mount, base);
+        let may_be_divided = is_delegated(base, &place) || (base == "/" && is_for_root());
         if is_inside {
             fs::write(place.join(PROCS), "0")?;
         }
-        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-        let controllers = fs::read_to_string(place.join("cgroup.subtree_control"))?;
-        if !may_be_ours(&place) || !shows_all(&mounts, mount) || !controllers.trim().is_empty() {
+        let is_whole = || io::Result::Ok(shows_all(&fs::read_to_string("/proc/self/mountinfo")?, mount));
+        let is_free = || io::Result::Ok(fs::read_to_string(place.join("cgroup.subtree_control"))?.trim().is_empty());
+        if !may_be_divided || !is_whole()? || !is_free()? {
             return Ok(None);
         }
         sweep(&place);
