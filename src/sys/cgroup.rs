@@ -8,6 +8,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ impl OwnGroup {
         sweep(&place);
         let name = format!("{PREFIX}{name}");
         let folder = place.join(&name);
-        fs::create_dir(&folder)?;
+        fs::DirBuilder::new().mode(0o755).create(&folder)?;
         let opened = open(&folder, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
         let opened = opened.inspect_err(|_| drop(fs::remove_dir(&folder)))?;
         let _ = try_lock(opened.as_fd());
