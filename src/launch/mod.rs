@@ -36,7 +36,7 @@ use crate::mode::{Decision, Mode};
 use crate::report::line::say;
 use crate::report::progress::Teller;
 use crate::service::{OnConflict, Replace, Service};
-use crate::sys::{self, Caught, Dispositions, ExitWatch, Host, Nofile, Process, Seen, Wake};
+use crate::sys::{self, Caught, Dispositions, ExitWatch, Host, Nofile, OwnGroup, Process, Seen, Wake};
 use crate::text::quoted;
 
 use place::{Conflict, Holder, Kind};
@@ -83,6 +83,8 @@ pub struct Launch<'a> {
     pub checked: bool,
     /// The sidecar, once it has started.
     pub sidecar: Option<Identity>,
+    /// The control group that was made for the server. It goes where no server stays in it.
+    pub group: Option<OwnGroup>,
 }
 
 impl Launch<'_> {
@@ -277,6 +279,14 @@ impl Launch<'_> {
         self.find_command(&self.service.variables.added_to(self.inherited.for_detached()))
     }
 
+    /// Gives up the control group of the instance before, whose record is no more. What it left goes on outside.
+    fn dissolve_earlier(&self, cookie: &str) {
+        let earlier = self.before.as_ref().filter(|before| before.cookie != cookie);
+        if let Some(group) = earlier.and_then(|before| before.own_group.as_ref()) {
+            sys::dissolve_group(group);
+        }
+    }
+
     /// The error of a start that stopped nothing yet.
     fn goes_on(&self, record: &Record, error: Error) -> Error {
         place::goes_on(record, &self.host, error)
@@ -285,7 +295,7 @@ impl Launch<'_> {
     /// The record of this start.
     fn record(&self, work: Work) -> Record {
         let texts = |list: &[OsString]| list.iter().map(|s| Text::from(s.as_os_str())).collect();
-        let (service, process) = (self.service, work.process);
+        let (service, process, group) = (self.service, work.process, self.group.as_ref());
         let starter = if work.phase == Phase::Starting { ourselves() } else { None };
         // A server that executes its start script again has the children that it had.
         let kept = self.before.as_ref().filter(|before| before.cookie == work.cookie);
@@ -307,7 +317,7 @@ impl Launch<'_> {
             ready: work.ready,
             trace: ExitWatch::new(process.pid).trace(),
             ended: None,
-            own_group: None,
+            own_group: group.map(|group| group.path().to_owned()).or_else(|| kept?.own_group.clone()),
             host: service.host.clone(),
             is_activated: service.port.is_some_and(sys::inherits_listener),
             cookie: work.cookie.to_owned(),
