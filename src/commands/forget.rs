@@ -62,6 +62,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         }
     }
     Record::remove(folder);
+    record.own_group.as_deref().into_iter().for_each(sys::dissolve_group);
     print(name, true, record.log.as_ref().map(|log| OsString::from(log).into()), options.json)
 }
 

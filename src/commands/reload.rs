@@ -62,10 +62,10 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     tell(&record, not_running)?;
     drop(lock);
     let begun = Instant::now();
-    let reloaded = Reloaded { record: &record, watch: &watch, wake: &wake, signals: &signals, here: &here };
+    let mut reloaded = Reloaded { record, watch, wake: &wake, signals: &signals, here: &here };
     reloaded.wait_for_its_end()?;
     let check = reloaded.wait_for_health(options)?;
-    let (name, pid, took) = (&record.name, record.process.pid, begun.elapsed());
+    let (name, pid, took) = (&reloaded.record.name, reloaded.record.process.pid, begun.elapsed());
     let text = match &check {
         Some(_) => format!("reloaded {name}: pid {pid}, healthy after {}\n", elapsed(took)),
         None => format!("reloaded {name}: pid {pid}; nothing checks its health\n"),
@@ -98,15 +98,16 @@ fn tell(record: &Record, not_running: impl Fn() -> Error) -> Result<(), Error> {
 
 /// An instance that got its signal.
 struct Reloaded<'a> {
-    record: &'a Record,
-    watch: &'a ExitWatch,
+    record: Record,
+    watch: ExitWatch,
     wake: &'a Arc<Wake>,
     signals: &'a Caught,
     here: &'a Host,
 }
 
 impl Reloaded<'_> {
-    fn wait_for_its_end(&self) -> Result<(), Error> {
+    /// Returns once it has taken the signal. It may hand over.
+    fn wait_for_its_end(&mut self) -> Result<(), Error> {
         let until = Instant::now() + TAKES_IT;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -114,7 +115,13 @@ impl Reloaded<'_> {
                 return Err(Error::Interrupted(signal));
             }
             if self.record.process.life(self.here) == Life::Dead {
-                return Err(self.ended());
+                match follow::main(self.record.clone(), self.here).map_err(unseen)? {
+                    (record, true) => {
+                        self.watch = ExitWatch::new(record.process.pid);
+                        self.record = record;
+                    }
+                    (_, false) => return Err(self.ended()),
+                }
             }
             if left.is_zero() {
                 return Ok(());
@@ -135,7 +142,7 @@ impl Reloaded<'_> {
     fn wait_for_health(&self, options: &Options) -> Result<Option<String>, Error> {
         let name = quoted(&self.record.name);
         let failed = |why: String| Error::NotReady(format!("{name} got its signal, and cannot be checked: {why}"));
-        let service = service_of(self.record).map_err(failed)?;
+        let service = service_of(&self.record).map_err(failed)?;
         let Some(probe) = readiness(&service) else { return Ok(None) };
         if let Some(why) = trust::untried(&service, &probe.check) {
             log::warn!("the health of {} was {why}", quoted(&self.record.name));
@@ -174,6 +181,6 @@ impl Reloaded<'_> {
     }
 
     fn stranger(&self, service: &Service) -> Option<String> {
-        place::stranger(service, &Origin::of(self.record))
+        place::stranger(service, &Origin::of(&self.record))
     }
 }

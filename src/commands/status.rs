@@ -22,13 +22,12 @@ use crate::instance::family::{Family, Origin, look_at};
 use crate::instance::identity::{Identity, Life};
 use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{self, Folder};
-use crate::instance::succession::Kind;
 use crate::instance::supervisor;
 use crate::launch::{place, readiness, unseen};
 use crate::mode::Mode;
 use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
 use crate::service::{self, Named, Service, is_name, trust};
-use crate::sys::{self, Account, Host, Wake};
+use crate::sys::{self, Account, Host, Process, Wake};
 
 /// How long a health check may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -212,7 +211,8 @@ impl View {
         let main = alive.then_some(origin.main);
         let host = record.host.as_deref();
         let is_ours = |pid| family.has(pid);
-        let of = |kind| after.kinds.iter().filter(move |(_, is)| *is == kind).map(|(p, _)| port::describe(p.pid));
+        let serves = |p: &Process| after.unclear().contains(p);
+        let is_named = |p: &Process| serves(p) || after.background().contains(p);
         let stranger =
             record.port.and_then(|number| port::stranger_of(&self.eyes.sockets, host, number, main, is_ours));
         State {
@@ -232,18 +232,13 @@ impl View {
             port: record.port,
             log: record.log.as_ref().map(|log| OsString::from(log).into()),
             descriptors: if alive { sys::descriptor_count(pid) } else { None },
-            workers: family.members.iter().chain(&family.callers).filter(|p| p.pid != pid).count(),
+            workers: family.members.iter().chain(&family.callers).filter(|p| p.pid != pid && !is_named(p)).count(),
             was: record.was,
             ended: after.ended.filter(|_| !alive).map(|ended| ended.how.to_string()),
-            serving: of(Kind::Unclear).collect(),
-            background: of(Kind::Background).collect(),
+            serving: after.unclear().iter().map(|p| port::describe(p.pid)).collect(),
+            background: after.background().iter().map(|p| port::describe(p.pid)).collect(),
             sidecar: record.sidecar.as_ref().and_then(Identity::verified).filter(|p| !p.zombie).map(|p| p.pid),
-            escaped: family
-                .left
-                .iter()
-                .map(|p| port::describe(p.pid))
-                .filter(|who| !of(Kind::Background).any(|b| b == *who))
-                .collect(),
+            escaped: family.left.iter().filter(|p| !serves(p)).map(|p| port::describe(p.pid)).collect(),
             stranger,
         }
     }

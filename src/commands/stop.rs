@@ -169,6 +169,7 @@ fn complain(stopped: &Stopped, signals: &Caught) -> Result<(), Error> {
 fn forget(folder: &Folder, record: &Record, stopped: &Stopped) {
     if stopped.escaped.is_empty() {
         Record::remove(folder);
+        record.own_group.as_deref().into_iter().for_each(sys::dissolve_group);
     } else {
         if let Err(e) = record.clone().spent(None).write(folder) {
             log::warn!("cannot write the record in {}: {e}; continuing", quoted(&folder.path));

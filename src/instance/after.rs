@@ -6,6 +6,7 @@ use super::identity::Identity;
 use super::ready::Ready;
 use super::record::{Phase, Record};
 use super::succession::{End, Ended, Kind, View, classify};
+use super::supervisor::SYSTEMD;
 use crate::sys::{self, ExitWatch, Process, Seen};
 
 /// What is asked about an instance whose main process has ended.
@@ -80,15 +81,20 @@ impl After {
         self.of(&[Kind::Unclear])
     }
 
-    /// What goes on without the server.
+    /// What goes on without the server. What has left for a session of its own is not among it.
     pub fn background(&self) -> Vec<Process> {
-        self.of(&[Kind::Background])
+        let mut all = self.of(&[Kind::Background]);
+        all.retain(|p| !self.family.left.contains(p));
+        all
     }
 }
 
-/// The record of an instance whose server is `to` from now on.
+/// The record of an instance whose server is `to` from now on. Of all supervisors only systemd can follow to another
+/// main process; the others started one child, which has ended.
 pub fn handed_over(record: &Record, to: &Process, ready: Ready) -> Record {
+    let follows = record.supervisor.as_deref().is_some_and(|word| SYSTEMD.contains(&word));
     Record {
+        supervisor: record.supervisor.clone().filter(|_| follows),
         phase: Phase::Running,
         process: Identity::new(to, &record.process.host),
         was: Some(record.process.pid),

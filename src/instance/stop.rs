@@ -122,7 +122,8 @@ impl Stop<'_> {
                 found.members.append(&mut found.left);
             }
             if let Some(only) = &self.only {
-                found.members.append(&mut found.left);
+                let left = &mut found.left;
+                found.members.extend(left.iter().filter(|p| only.iter().any(|q| key(q) == key(p))).copied());
                 found.members.retain(|p| {
                     let is_one = |q: &Process| key(q) == key(p) || q.pid == p.parent;
                     only.iter().any(is_one) || known.iter().any(|seen: &Seen| seen.pid == p.parent)

@@ -9,6 +9,9 @@ use crate::environment::{Environment, UNIT_FILE};
 use crate::sys;
 use crate::text::shell_words;
 
+/// The words of systemd.
+pub const SYSTEMD: [&str; 2] = ["systemd", "a service manager"];
+
 /// What a supervisor can be asked to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verb {
@@ -81,8 +84,7 @@ pub fn unit_of_cgroup(path: &str) -> Option<&str> {
 impl Supervised {
     /// Its unit, where systemd runs it.
     pub fn systemd_unit(&self) -> Option<&OsStr> {
-        let is_systemd = matches!(self.kind.as_str(), "systemd" | "a service manager");
-        self.unit.as_deref().filter(|_| is_systemd)
+        self.unit.as_deref().filter(|_| SYSTEMD.contains(&self.kind.as_str()))
     }
 
     /// Tells the user what to do, with the supervisor's own command if it is known.

@@ -25,7 +25,7 @@ use crate::report::line::say;
 use crate::report::result::{self, Ready};
 use crate::service::{Replace, Service, trust};
 use crate::sidecar::{self, Role};
-use crate::sys::{self, Detached, ExitWatch, Process};
+use crate::sys::{self, Detached, ExitWatch, OwnGroup, Process};
 use crate::text::{elapsed, quoted};
 use crate::unit;
 
@@ -96,6 +96,8 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     if let Err(e) = write(&launch, &folder, work) {
         log::warn!("{e}; continuing");
     }
+    launch.group.take().into_iter().for_each(OwnGroup::keep);
+    launch.dissolve_earlier(&cookie);
     let pid = server.process.pid;
     // Before anybody is told: nginx takes no USR2 as long as the parent that it was started by is its parent.
     server.launched.dismiss();
@@ -169,6 +171,7 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     environment.set(COOKIE.as_ref(), cookie.as_ref());
     let path = launch.find_command(&environment)?;
     let failed = |e| exec_error(&service.command, &path, &e);
+    launch.group = OwnGroup::make(&cookie.replace('/', "-"));
     let held = sys::hold_detached(&Detached {
         path: &path,
         args: &service.command,
@@ -176,9 +179,12 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
         log: &log.file,
         nofile: launch.nofile,
         dispositions: launch.dispositions,
+        group: launch.group.as_ref(),
     })
     .map_err(failed)?;
     let pid = held.pid();
+    launch.group = launch.group.take().filter(|group| group.holds(pid));
+    let group = launch.group.as_ref().map(|group| group.path().to_owned());
     let Some(forked) = sys::process(pid) else {
         return Err(Error::State(format!("cannot read the start time of the server, pid {pid}, from the system")));
     };
@@ -187,14 +193,14 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     let role = Role::detached(service, launch.decision);
     if role.is_needed() {
         let state = launch.state.as_deref().ok();
-        let origin = server::origin(&process, cookie);
+        let origin = server::origin(&process, cookie, group.as_deref());
         let sidecar = sidecar::start(&role, origin, &launch.context, state, log.file.as_fd());
         launch.sidecar =
             sidecar.map_err(|why| log::warn!("cannot start the sidecar: {why}; continuing without it")).ok();
     }
     write(launch, folder, Work { cookie, log: Some(&log.path), ..Work::new(Phase::Starting, &process) })?;
     let launched = held.let_go().map_err(failed)?;
-    let mut server = Server { process, launched, cookie: cookie.to_owned(), started: Instant::now() };
+    let mut server = Server { process, launched, cookie: cookie.to_owned(), group, started: Instant::now() };
     match server.wait_until_ready(launch, log) {
         Ok(()) => Ok(server),
         Err(error) => {
@@ -324,6 +330,7 @@ fn replace(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<(), 
     let signal = record.ending.signal;
     let how = How { only: None, signal, signalled: Signalled::EndsTheWait, mark, before: Some(record) };
     let stopped = launch.stop_so(&Origin::of(record), how, None)?;
+    record.own_group.as_deref().into_iter().for_each(sys::remove_group);
     place::tell_escaped(&record.name, &stopped.escaped);
     say(&format!("stopped pid {} after {}", record.process.pid, elapsed(begun.elapsed())));
     Ok(())

@@ -47,6 +47,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let runs = program::of(&path, &service.command, &environment, &service.directory);
     let ready = start_sidecar(&mut launch, &cookie, &mut environment);
     write_record(&launch, folder.as_ref(), Phase::Running, &cookie, runs);
+    launch.dissolve_earlier(&cookie);
     launch.teller.starting(&format!("starting {}", quoted(&service.command[0])), service.health_timeout);
     if service.close_fds {
         sys::close_on_exec_from(first_to_close(launch.inherited));
@@ -106,6 +107,7 @@ fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environmen
         launched: before.map_or(launch.launched, |before| before.launched),
         before: before.map_or_else(|| launch.children.clone(), |before| before.before.clone()),
         cookie: cookie.to_owned(),
+        group: before.and_then(|before| before.own_group.clone()),
         ..Origin::default()
     });
     match origin.and_then(|origin| sidecar::start(&role, origin, &launch.context, state, stderr.as_fd())) {

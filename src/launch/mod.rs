@@ -35,8 +35,8 @@ use crate::instance::supervisor::Verb;
 use crate::mode::{Decision, Mode};
 use crate::report::line::say;
 use crate::report::progress::Teller;
-use crate::service::{OnConflict, Service};
-use crate::sys::{self, Caught, Dispositions, ExitWatch, Host, Nofile, Process, Seen, Wake};
+use crate::service::{OnConflict, Replace, Service};
+use crate::sys::{self, Caught, Dispositions, ExitWatch, Host, Nofile, OwnGroup, Process, Seen, Wake};
 use crate::text::quoted;
 
 use place::{Conflict, Holder, Kind};
@@ -83,6 +83,8 @@ pub struct Launch<'a> {
     pub checked: bool,
     /// The sidecar, once it has started.
     pub sidecar: Option<Identity>,
+    /// The control group that was made for the server. It goes where no server stays in it.
+    pub group: Option<OwnGroup>,
 }
 
 impl Launch<'_> {
@@ -127,7 +129,9 @@ impl Launch<'_> {
             if let Some(conflict) = self.unclear(record, after)? {
                 return Ok(Some(conflict));
             }
-            after.background().iter().filter(|_| !ends_jobs).for_each(|process| self.leaves(record, process));
+            let left = after.family.left.iter().copied();
+            let stays = if ends_jobs { Vec::new() } else { after.background() };
+            stays.into_iter().chain(left).for_each(|process| self.leaves(record, &process));
         }
         self.port_conflict(holder)
     }
@@ -136,11 +140,8 @@ impl Launch<'_> {
     fn leaves(&mut self, record: &Record, process: &Process) {
         if !self.left.contains(&process.into()) {
             self.left.push(process.into());
-            let (pid, name) = (record.process.pid, &self.service.name);
-            say(&format!(
-                "left alone: {}, which pid {pid} left running; 'forerun stop {name}' before a start ends it",
-                port::describe(process.pid)
-            ));
+            let pid = record.process.pid;
+            say(&format!("left alone: {}, which pid {pid} left running", port::describe(process.pid)));
         }
     }
 
@@ -151,7 +152,8 @@ impl Launch<'_> {
         let left = unclear.iter().find(|p| p.session != record.session);
         let Some(first) = left.or(unclear.first()).copied() else { return Ok(None) };
         let conflict = place::unclear_conflict(self.service, record, &first, &self.host);
-        if left.is_some() || self.is_healthy()? {
+        let is_asked = self.service.replace != Replace::No && self.decision.mode == Mode::Detached;
+        if left.is_some() || !is_asked && self.is_healthy()? {
             return Ok(Some(conflict));
         }
         self.clear(record, Some(unclear))?;
@@ -277,6 +279,14 @@ impl Launch<'_> {
         self.find_command(&self.service.variables.added_to(self.inherited.for_detached()))
     }
 
+    /// Gives up the control group of the instance before, whose record is no more. What it left goes on outside.
+    fn dissolve_earlier(&self, cookie: &str) {
+        let earlier = self.before.as_ref().filter(|before| before.cookie != cookie);
+        if let Some(group) = earlier.and_then(|before| before.own_group.as_ref()) {
+            sys::dissolve_group(group);
+        }
+    }
+
     /// The error of a start that stopped nothing yet.
     fn goes_on(&self, record: &Record, error: Error) -> Error {
         place::goes_on(record, &self.host, error)
@@ -285,7 +295,7 @@ impl Launch<'_> {
     /// The record of this start.
     fn record(&self, work: Work) -> Record {
         let texts = |list: &[OsString]| list.iter().map(|s| Text::from(s.as_os_str())).collect();
-        let (service, process) = (self.service, work.process);
+        let (service, process, group) = (self.service, work.process, self.group.as_ref());
         let starter = if work.phase == Phase::Starting { ourselves() } else { None };
         // A server that executes its start script again has the children that it had.
         let kept = self.before.as_ref().filter(|before| before.cookie == work.cookie);
@@ -307,7 +317,7 @@ impl Launch<'_> {
             ready: work.ready,
             trace: ExitWatch::new(process.pid).trace(),
             ended: None,
-            own_group: None,
+            own_group: group.map(|group| group.path().to_owned()).or_else(|| kept?.own_group.clone()),
             host: service.host.clone(),
             is_activated: service.port.is_some_and(sys::inherits_listener),
             cookie: work.cookie.to_owned(),

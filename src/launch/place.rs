@@ -319,7 +319,7 @@ pub fn failure(stopped: &Stopped) -> Option<String> {
 pub fn tell_escaped(name: &str, escaped: &[Process]) {
     for process in escaped {
         say(&format!(
-            "left alone: {}, which left {} into a session of its own; 'forerun stop {name} --all' ends it too",
+            "left alone: {}, which left {} for a session of its own; 'forerun stop {name} --all' ends it too",
             port::describe(process.pid),
             quoted(name),
         ));

@@ -36,16 +36,19 @@ pub struct Server {
     pub process: Process,
     pub launched: Launched,
     pub cookie: String,
+    /// The control group that it is in.
+    pub group: Option<String>,
     pub started: Instant,
 }
 
 /// What proves that a process is of a server.
-pub fn origin(main: &Process, cookie: &str) -> Origin {
+pub fn origin(main: &Process, cookie: &str, group: Option<&str>) -> Origin {
     Origin {
         main: main.into(),
         session: main.session,
         launched: main.start,
         cookie: cookie.to_owned(),
+        group: group.map(str::to_owned),
         ..Origin::default()
     }
 }
@@ -57,7 +60,7 @@ impl Server {
         Origin {
             launcher: launcher.as_ref().map(Seen::from),
             sidecar: launch.sidecar.as_ref().map(|sidecar| Seen { pid: sidecar.pid, start: sidecar.start }),
-            ..origin(&self.process, &self.cookie)
+            ..origin(&self.process, &self.cookie, self.group.as_deref())
         }
     }
 

@@ -235,7 +235,7 @@ impl State {
         let port = self.port.map(|port| port.to_string()).unwrap_or_default();
         line("port", self.stranger.as_ref().map(|who| format!("{port} is held by {who}, which is not of it")));
         for who in &self.escaped {
-            line("left", Some(format!("{who}, into a session of its own")));
+            line("left", Some(format!("{who}, for a session of its own")));
         }
         line("stop", self.stop.clone().filter(|_| runs && self.user.is_none()));
         let body: String = lines.iter().map(|(key, value)| hang(screen, &format!("  {key:<7} "), value)).collect();

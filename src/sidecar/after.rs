@@ -29,6 +29,14 @@ impl Sidecar {
     /// Whether another process is the server now, which is watched from here on. Otherwise what is in the way of the
     /// next server has been ended.
     pub(super) fn follows(&mut self) -> bool {
+        let goes_on = self.looks();
+        if !goes_on {
+            self.plan.origin.group.as_deref().into_iter().for_each(sys::remove_group);
+        }
+        goes_on
+    }
+
+    fn looks(&mut self) -> bool {
         let ended = self.how_it_ended();
         let Ok(here) = sys::host() else { return false };
         let Some(folder) = self.folder() else {

@@ -21,7 +21,7 @@ use nix::unistd::{Pid, read, write};
 use super::exec::Execve;
 use super::fd::{close_from_but, close_on_exec_from};
 use super::limits::{Nofile, set_nofile};
-use super::os::{self, ExitWatch};
+use super::os::{self, ExitWatch, OwnGroup};
 use super::pipe::{blocking_pipe, wait_readable};
 use super::process::Waited;
 use super::signal::{Dispositions, handle};
@@ -37,6 +37,8 @@ pub struct Detached<'a> {
     pub log: &'a File,
     pub nofile: Option<Nofile>,
     pub dispositions: Dispositions,
+    /// The control group that the server is forked into.
+    pub group: Option<&'a OwnGroup>,
 }
 
 /// A forked server that waits before its execve(2), so that its pid can be recorded first. It ends if it is dropped
@@ -206,7 +208,7 @@ fn launch(launch: &Launch) -> ! {
     os::set_subreaper();
     handle(Signal::SIGCHLD, on_child);
     // SAFETY: `serve` never returns, and calls nothing that is not async-signal-safe.
-    let main = match unsafe { libc::fork() } {
+    let main = match unsafe { os::fork_into(launch.start.group.map(AsFd::as_fd)) } {
         0 => serve(launch),
         -1 => -Errno::last_raw(),
         main => main,

@@ -27,6 +27,8 @@ use socket2::{SockAddr, Socket};
 use super::link::Link;
 use super::process::{Host, Listener, Process, Waited};
 
+#[path = "cgroup.rs"]
+mod cgroup;
 #[path = "container.rs"]
 mod container;
 #[path = "descriptors.rs"]
@@ -35,6 +37,7 @@ mod descriptors;
 mod ending;
 #[path = "listening.rs"]
 mod listening;
+pub use cgroup::{OwnGroup, cgroup, cgroup_of, dissolve_group, fork_into, remove_group};
 pub use container::is_unique as is_unique_container;
 pub use descriptors::{descriptors, pty_masters};
 pub use ending::end_of;
@@ -247,18 +250,6 @@ pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
 pub fn user_of(pid: i32) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
     fs::metadata(format!("/proc/{pid}")).ok().map(|folder| folder.uid())
-}
-
-/// The path of our control group, as systemd names it.
-pub fn cgroup() -> Option<String> {
-    cgroup_of(std::process::id() as i32)
-}
-
-/// The path of a process's control group, as systemd names it.
-pub fn cgroup_of(pid: i32) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let path = |prefix: &str| text.lines().find_map(|l| l.split_once(prefix).map(|(_, path)| path));
-    path("::").filter(|p| *p != "/").or_else(|| path(":name=systemd:")).map(str::to_owned)
 }
 
 /// The sockets that listen on a TCP port.

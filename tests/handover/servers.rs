@@ -250,9 +250,16 @@ fn haproxy_reload(scene: &Scene, main: i32) {
     // Its workers serve before it hears signals.
     soon("it is up", || scene.log().contains("Loading success"));
     let before = scene.children(main);
-    send(main, libc::SIGUSR2);
+    // It says so a moment before it hears signals, too.
+    let mut again = std::time::Instant::now();
     // The old worker ends with its last connection.
-    soon("another worker", || scene.children(main).iter().any(|pid| !before.contains(pid)) && scene.serves());
+    soon("another worker", || {
+        if again <= std::time::Instant::now() {
+            send(main, libc::SIGUSR2);
+            again = std::time::Instant::now() + std::time::Duration::from_secs(4);
+        }
+        scene.children(main).iter().any(|pid| !before.contains(pid)) && scene.serves()
+    });
 }
 
 // php-fpm.

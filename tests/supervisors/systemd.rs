@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::common::{Room, eventually, fixture, free_port};
+use crate::common::{Room, accepts, eventually, fixture, free_port};
 use crate::harness::{Kind, Service, Supervisor, unit};
 use crate::{FORERUN, serving, signals, skip_unless};
 
@@ -444,4 +444,45 @@ fn a_terminal_below_a_service_is_a_terminal() {
     assert!(text.contains(&why), "{text}");
     assert!(text.contains("'terminal.service'"), "it ends with that unit, and must say so: {text}");
     assert_eq!(room.record("web")["mode"], "detached");
+}
+
+/// What is detached in a unit has a control group of its own only where systemd was told that the unit divides its own,
+/// and ends with the unit.
+#[test]
+fn a_detached_instance_in_a_unit_has_a_group_of_its_own_where_that_is_delegated() {
+    skip_unless!(Kind::Systemd.missing().is_none(), "no systemd: {:?}", Kind::Systemd.missing());
+    let room = Room::new();
+    let systemd = Supervisor::boot(Kind::Systemd, &room, &[]);
+    for (delegate, ends) in [("no", "stop"), ("yes", "stop"), ("yes", "unit")] {
+        let port = free_port();
+        let text = format!(
+            "[Service]\nType=oneshot\nRemainAfterExit=yes\nDelegate={delegate}\nEnvironment=FORERUN_STATE_DIR={}\n\
+             ExecStart={FORERUN} --detach --name inner --health http://127.0.0.1:{port}/ -- {} serve {port}\n",
+            room.state().display(),
+            fixture().display()
+        );
+        systemd.unit("outer.service", &text);
+        systemd.systemctl(&["daemon-reload"]);
+        systemd.systemctl(&["start", "outer"]);
+        let record = room.record("inner");
+        let list = || systemd.inside(&["ls", "/sys/fs/cgroup/system.slice/outer.service"]);
+        match record["own_group"].as_str() {
+            Some(group) => {
+                assert_eq!(delegate, "yes", "{record}");
+                assert!(group.starts_with("/system.slice/outer.service/forerun-inner-"), "{group}");
+                let pids = systemd.inside(&["cat", &format!("/sys/fs/cgroup{group}/cgroup.procs")]);
+                assert_eq!(pids, record["process"]["pid"].to_string());
+            }
+            None => assert_eq!(delegate, "no", "{record}"),
+        }
+        match ends {
+            "stop" => drop(systemd.forerun(&room, &["stop", "inner"]).expect_code(0)),
+            _ => drop(list().contains("forerun-inner-").then_some(()).expect("it is there")),
+        }
+        assert!(ends == "unit" || !list().contains("forerun-inner-"), "{}", list());
+        systemd.systemctl(&["stop", "outer"]);
+        assert!(!accepts(port));
+    }
+    // The unit is gone, and the group in the record with it.
+    systemd.forerun(&room, &["forget", "inner"]).expect_code(0);
 }

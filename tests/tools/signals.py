@@ -167,6 +167,7 @@ def field(text, name):
 
 def judge(file, binary):
     there, events, lost = read(file)
+    starts = 0
     # By thread id: all threads of a process are one.
     processes = {}
 
@@ -210,11 +211,14 @@ def judge(file, binary):
                 continue
             if target is None:
                 wrong.append((when, number, sender, target, "a process that was never seen to begin"))
+            elif target.is_forerun and target.test is sender.test and number == signals.SIGTERM:
+                # A stop ends the start that is under way, which the record names.
+                starts += 1
             elif not target.member:
                 wrong.append((when, number, sender, target, "no member"))
             elif target.test is not sender.test:
                 wrong.append((when, number, sender, target, "a member of another test's"))
-    return counted, wrong, len(senders), lost, orphans, len(events)
+    return counted, wrong, len(senders), lost, orphans, len(events), starts
 
 
 def name_of(number):
@@ -225,13 +229,14 @@ def name_of(number):
 
 
 def report(file, binary):
-    counted, wrong, senders, lost, orphans, events = judge(file, binary)
+    counted, wrong, senders, lost, orphans, events, starts = judge(file, binary)
     others = sum(count for (_, itself), count in counted.items() if not itself)
     print(f"signals of forerun to others: {others}, by {senders} processes ({events} events)")
     for itself in (False, True):
         for (number, own), count in sorted(counted.items()):
             if own is itself:
                 print(f"  {name_of(number):10} {count}{' to itself' if own else ''}")
+    print(f"to a start of the same test that is under way: {starts}")
     print(f"to what is no member: {len(wrong)}")
     for when, number, sender, target, why in wrong:
         print(f"\n{name_of(number)} @{when:.6f} to {why}. Sender:")
