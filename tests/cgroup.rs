@@ -84,7 +84,7 @@ fn what_has_no_session_parent_or_environment_of_the_server_is_known() {
     let (hidden, group) = (pid_in(&room, "hidden"), group(&room, &base, "web"));
     assert!(is_within(hidden, &group) && is_within(main_pid(&room, "web"), &group));
     let status = room.run(&["status", "web"]).expect_code(0).stdout;
-    assert!(status.contains(&format!("pid {hidden} (sleep 1000), into a session of its own")), "{status}");
+    assert!(status.contains(&format!("pid {hidden} (sleep 1000), for a session of its own")), "{status}");
     // It may be a person's.
     let stopped = room.run(&["stop", "web"]).expect_code(0);
     stopped.expect_line(&[&format!("left alone: pid {hidden} (sleep 1000)"), "forerun stop web --all"]);
@@ -122,7 +122,7 @@ fn no_group_is_left_after_a_stop_a_failed_start_or_an_end() {
     start(&room, &name, "", port, &[]).expect_code(0);
     assert_eq!(ours(), [group(&room, &base, &name)]);
     room.run(&["stop", &name]).expect_code(0);
-    assert_eq!(ours(), [PathBuf::new(); 0]);
+    assert_eq!(ours(), Vec::<PathBuf>::new());
     // A server that fails, with something that hides.
     start(&room, &name, &format!("{HIDES}until [ -e hidden ]; do sleep 0.01; done; exit 3\n"), port, &[])
         .expect_code(1);

@@ -655,7 +655,9 @@ fn a_line_is_said_when_it_begins_when_the_holder_is_another_and_when_it_ends() {
     std::thread::sleep(Duration::from_millis(2500));
     kill(second);
     eventually("it serves", || answer(port) == Some(standby.pid()));
-    let lines = standby.lines();
+    let mut lines = standby.lines();
+    // A restart on a busy machine takes more than a second.
+    lines.retain(|line| line != "forerun: waiting for another start or stop of 'web'");
     let held = |pid: i32| format!("forerun: standby: the name 'web' is held by pid {pid} (");
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(lines[0].starts_with(&held(first)) && lines[1].starts_with(&held(second)), "{lines:?}");

@@ -196,6 +196,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         before: None,
         checked: false,
         sidecar: None,
+        link: None,
         group: None,
     }
     .start()

@@ -102,6 +102,7 @@ pub trait Look {
 pub struct Sight {
     cookies: RefCell<HashMap<Seen, Option<OsString>>>,
     random: RefCell<HashMap<Seen, bool>>,
+    groups: RefCell<HashMap<Seen, Option<String>>>,
 }
 
 impl Look for Sight {
@@ -123,7 +124,9 @@ impl Look for Sight {
     }
 
     fn is_in_group(&self, process: &Process, group: &str) -> bool {
-        sys::cgroup_of(process.pid).is_some_and(|path| path == group)
+        let mut groups = self.groups.borrow_mut();
+        let path = groups.entry(process.into()).or_insert_with(|| sys::cgroup_of(process.pid));
+        path.as_ref().is_some_and(|path| path == group)
     }
 }
 

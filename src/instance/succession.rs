@@ -197,11 +197,7 @@ impl View<'_> {
         let is_in_session = self.is_in_mains_session(p);
         // What has the port in a session of its own, after an end of main in peace, may be main that left its terminal.
         let may_be_main = !is_in_session && self.listens(p) && self.end != End::Bad;
-        // Where nobody saw what main executed, a fork of what is gone is taken for a worker of main.
-        let is_of_main = match self.origin.stack {
-            0 => is_in_session,
-            _ => self.is_image_of_main(p) && !may_be_main,
-        };
+        let is_of_main = self.is_image_of_main(p) && !may_be_main;
         let was_worker = self.has_dead_image(p) && (is_of_main || is_in_session && self.listens(p));
         let listened_beside_main = !p.forked
             && self.main_listened == Some(true)

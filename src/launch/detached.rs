@@ -195,8 +195,8 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
         let state = launch.state.as_deref().ok();
         let origin = server::origin(&process, cookie, group.as_deref());
         let sidecar = sidecar::start(&role, origin, &launch.context, state, log.file.as_fd());
-        launch.sidecar =
-            sidecar.map_err(|why| log::warn!("cannot start the sidecar: {why}; continuing without it")).ok();
+        let sidecar = sidecar.map_err(|why| log::warn!("cannot start the sidecar: {why}; continuing without it"));
+        launch.sidecar = sidecar.ok().map(|sidecar| sidecar.identity);
     }
     write(launch, folder, Work { cookie, log: Some(&log.path), ..Work::new(Phase::Starting, &process) })?;
     let launched = held.let_go().map_err(failed)?;

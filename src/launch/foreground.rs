@@ -115,7 +115,8 @@ fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environmen
             if role.manager.is_some() {
                 *environment = environment.for_silent_server();
             }
-            launch.sidecar = Some(sidecar);
+            launch.sidecar = Some(sidecar.identity);
+            launch.link = Some(sidecar.link);
             Ready::IsSaid
         }
         Err(why) => {

@@ -14,6 +14,7 @@ mod tail;
 mod unexecutable;
 
 use std::ffi::OsString;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -83,6 +84,8 @@ pub struct Launch<'a> {
     pub checked: bool,
     /// The sidecar, once it has started.
     pub sidecar: Option<Identity>,
+    /// Shows the sidecar that this process executes the server.
+    pub link: Option<UnixStream>,
     /// The control group that was made for the server. It goes where no server stays in it.
     pub group: Option<OwnGroup>,
 }

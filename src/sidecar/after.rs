@@ -11,6 +11,7 @@ use crate::instance::after::{After, Asked};
 use crate::instance::ending::Leftovers;
 use crate::instance::family::Origin;
 use crate::instance::identity::{Identity, Life};
+use crate::instance::ready::Ready;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::Folder;
 use crate::instance::succession::Ended;
@@ -75,7 +76,10 @@ impl Sidecar {
     /// Decides with the record, under the lock.
     fn goes_on(&mut self, record: Record, ended: Option<Ended>, folder: &Folder, here: &Host) -> bool {
         let Ok(eyes) = Eyes::open() else { return false };
-        let record = Record { ended, ..record };
+        // Without a look at readiness, what main executed is known from here.
+        let stack = self.plan.origin.stack;
+        let ready = record.ready.clone().or_else(|| (stack != 0).then(|| Ready { stack, ..Ready::default() }));
+        let record = Record { ended, ready, ..record };
         let write = |record: &Record| {
             if let Err(e) = record.write(folder) {
                 log::warn!("cannot write the record of {}: {e}; continuing", quoted(&record.name));

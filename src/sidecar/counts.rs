@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::leaks::{Gauge, Turn};
 use super::plan::Plan;
 use crate::check::port::describe;
-use crate::instance::family::{Sight, look_at};
+use crate::instance::family::{Origin, Sight, look_at};
 use crate::report::fds::Breakdown;
 use crate::service::Share;
-use crate::sys;
+use crate::sys::{self, Errand};
 use crate::text::{counted, one_line};
 
 /// The share of the system's pseudo-terminals above which a warning is given.
@@ -76,29 +76,15 @@ impl Counts {
     }
 
     fn processes(&mut self, plan: &Plan, now: Duration) -> Option<Line> {
-        let table = sys::processes().ok()?;
-        let main = plan.origin.main.pid;
-        let family = look_at(&plan.origin, &table, &Sight::default());
-        let its_zombies = table.iter().filter(|p| p.zombie && family.has(p.parent));
-        let others: Vec<_> = family.all().chain(its_zombies).filter(|p| p.pid != main).collect();
-        let (count, most) = (others.len() as u64, plan.watch.max_processes);
+        let most = plan.watch.max_processes;
+        // A look at all processes needs memory, which goes away with a child.
+        let said = Errand::start(|| census(&plan.origin).unwrap_or_default().into_bytes()).ok()?.finish();
+        let said = String::from_utf8(said).ok()?;
+        let (count, names) = said.split_once(' ')?;
+        let count = count.parse().ok()?;
         let turn = self.processes.look(count, Share::Count(most).is_crossed(count, None), now);
         let what = format!("{} (limit {most})", counted(count as usize, "process", "processes"));
-        line(turn, &what, self.processes.growth(count), || {
-            let mut names = BTreeMap::<String, usize>::new();
-            for process in others {
-                let name = match process.zombie {
-                    true => "not reaped".to_owned(),
-                    false => {
-                        sys::process_name(process.pid).map_or_else(|| "unknown".to_owned(), |name| one_line(&name))
-                    }
-                };
-                *names.entry(name).or_default() += 1;
-            }
-            let mut names: Vec<_> = names.into_iter().collect();
-            names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-            names.iter().take(GROUPS).map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
-        })
+        line(turn, &what, self.processes.growth(count), || names.to_owned())
     }
 
     fn pool(&mut self, now: Duration) -> Option<Line> {
@@ -125,4 +111,24 @@ fn line(turn: Turn, what: &str, growth: u64, breakdown: impl FnOnce() -> String)
             Some(Line::Crossed(format!("{what}{}{growth}", breakdown.unwrap_or_default())))
         }
     }
+}
+
+/// The number of processes of the instance without main, and what most of them are.
+fn census(origin: &Origin) -> Option<String> {
+    let table = sys::processes().ok()?;
+    let family = look_at(origin, &table, &Sight::default());
+    let its_zombies = table.iter().filter(|p| p.zombie && family.has(p.parent));
+    let others: Vec<_> = family.all().chain(its_zombies).filter(|p| p.pid != origin.main.pid).collect();
+    let mut names = BTreeMap::<String, usize>::new();
+    for process in &others {
+        let name = match process.zombie {
+            true => "not reaped".to_owned(),
+            false => sys::process_name(process.pid).map_or_else(|| "unknown".to_owned(), |name| one_line(&name)),
+        };
+        *names.entry(name).or_default() += 1;
+    }
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let names = names.iter().take(GROUPS).map(|(name, count)| format!("{count} {name}"));
+    Some(format!("{} {}", others.len(), names.collect::<Vec<_>>().join(", ")))
 }

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
@@ -57,8 +58,13 @@ pub fn run(environment: &Environment) -> Result<(), Error> {
         // The forerun that started us no longer waits.
         return Err(Error::Said(1));
     }
-    drop(stream);
-    Sidecar::new(plan, probe.clone(), environment, watch, Arc::clone(wake), signals).run();
+    // The end of our answer. What is left is to see the other side close.
+    if stream.shutdown(Shutdown::Write).is_err() {
+        return Err(Error::Said(1));
+    }
+    let mut sidecar = Sidecar::new(plan, probe.clone(), environment, watch, Arc::clone(wake), signals);
+    sidecar.launch = Some(stream);
+    sidecar.run();
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! The plan of a sidecar: what the forerun that starts it tells it.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use crate::instance::record::Text;
 use crate::report::notify::Manager;
 use crate::service::Watch;
 use crate::sys::Nofile;
+
+/// The byte after a plan.
+pub const END: u8 = 0;
 
 /// Everything that a sidecar needs. The plan is sent through a socket, never on a command line, because headers may be
 /// secrets.
@@ -121,9 +124,9 @@ impl Plan {
     ///
     /// # Errors
     /// Those of the stream, and when the content is not a plan.
-    pub fn read(mut stream: impl Read) -> io::Result<Self> {
+    pub fn read(stream: impl Read) -> io::Result<Self> {
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes)?;
-        Ok(serde_json::from_slice(&bytes)?)
+        BufReader::new(stream).read_until(END, &mut bytes)?;
+        Ok(serde_json::from_slice(bytes.strip_suffix(&[END]).unwrap_or(&bytes))?)
     }
 }

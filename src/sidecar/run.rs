@@ -2,6 +2,8 @@
 //! The main loop of a sidecar. It waits for the end of the server, a signal, the result of an attempt, or its next
 //! turn.
 
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +16,12 @@ use super::pid_file::PidFile;
 use super::plan::Plan;
 use crate::check::{self, Context, Probe};
 use crate::environment::Environment;
+use crate::instance::family::{Look, Sight};
 use crate::instance::stop::{Signalled, Stop};
 use crate::report::line::say;
 use crate::report::notify::{EXTENSION, Manager, NotifyState, cut};
 use crate::service::Action;
-use crate::sys::{self, Caught, ExitWatch, Process, Wake};
+use crate::sys::{self, Caught, ExitWatch, Process, Seen, Wake};
 use crate::text::{attempts, counted, elapsed, quoted};
 
 /// Pause between looks if neither `[watch] interval` nor a watchdog sets one.
@@ -60,6 +63,8 @@ pub struct Sidecar {
     context: Arc<Context>,
     /// Nobody knows whether what is watched is the server.
     pub(super) only_watches: bool,
+    /// Closes when the forerun that started us executes the server, or is done.
+    pub(super) launch: Option<UnixStream>,
     /// The file in which the server names its main process, if systemd is to be told.
     pub(super) pid_file: Option<PidFile>,
 }
@@ -115,6 +120,7 @@ impl Sidecar {
             access: unit.and_then(|(unit, of_user)| access::ask(unit, *of_user, Duration::ZERO).ok()),
             context,
             only_watches: false,
+            launch: None,
             pid_file,
             manager,
             plan,
@@ -134,8 +140,14 @@ impl Sidecar {
             let planned = self.next_turn().saturating_sub(now);
             let spoke = self.attempt.as_ref().map(|attempt| attempt.errand.descriptor());
             let answered = self.access.as_ref().and_then(Question::descriptor);
-            let [ended, spoke, answered] = self.wake.wait_for([self.watch.descriptor(), spoke, answered], planned);
+            let launched = self.launch.as_ref().map(UnixStream::as_fd);
+            let all = [self.watch.descriptor(), spoke, answered, launched];
+            let [ended, spoke, answered, launched] = self.wake.wait_for(all, planned);
             self.clock.woke(planned);
+            if launched {
+                self.launch = None;
+                self.see_main();
+            }
             if ended && (self.only_watches || !self.follows()) {
                 return self.leave();
             }
@@ -146,6 +158,15 @@ impl Sidecar {
             if answered || self.access.as_ref().is_some_and(|question| now >= question.late) {
                 self.take_access(answered);
             }
+        }
+    }
+
+    /// Notes what main executes, so that its forks are known if it ends before it was healthy.
+    fn see_main(&mut self) {
+        let origin = &mut self.plan.origin;
+        let is_main = |p: &Process| Seen::from(p) == origin.main && !p.forked;
+        if let Some(main) = sys::process(origin.main.pid).filter(is_main) {
+            origin.stack = Sight::default().stack(&main);
         }
     }
 

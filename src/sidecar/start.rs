@@ -3,7 +3,6 @@
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -11,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::WORD;
-use super::plan::{Health, Plan, Speaks};
+use super::plan::{END, Health, Plan, Speaks};
 use crate::check::Context;
 use crate::environment::{COOKIE, Environment};
 use crate::instance::family::Origin;
@@ -95,7 +94,7 @@ pub fn start(
     context: &Context,
     state: Option<&Path>,
     stderr: BorrowedFd,
-) -> Result<Identity, String> {
+) -> Result<Started, String> {
     if origin.main.pid == 1 {
         return Err(
             "as pid 1 the server would become its parent; run the container with an init (docker --init)".into()
@@ -131,7 +130,14 @@ pub fn start(
     spawn(&plan, &context.environment, stderr)
 }
 
-fn spawn(plan: &Plan, environment: &Environment, stderr: BorrowedFd) -> Result<Identity, String> {
+/// A sidecar that is there.
+pub struct Started {
+    pub identity: Identity,
+    /// Closes at the exec of this process. The sidecar sees by that that the server runs.
+    pub link: UnixStream,
+}
+
+fn spawn(plan: &Plan, environment: &Environment, stderr: BorrowedFd) -> Result<Started, String> {
     let failed = |e: std::io::Error| e.to_string();
     let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
     let args = ["forerun".into(), WORD.into(), OsString::from(&plan.name), plan.origin.main.pid.to_string().into()];
@@ -152,12 +158,15 @@ fn spawn(plan: &Plan, environment: &Environment, stderr: BorrowedFd) -> Result<I
     drop(theirs);
     ours.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     ours.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
-    let plan = serde_json::to_vec(plan).map_err(|e| e.to_string())?;
+    let mut plan = serde_json::to_vec(plan).map_err(|e| e.to_string())?;
+    plan.push(END);
     let mut answer = String::new();
-    let told = ours.write_all(&plan).and_then(|()| ours.shutdown(Shutdown::Write));
-    told.and_then(|()| ours.read_to_string(&mut answer)).map_err(failed)?;
+    ours.write_all(&plan).and_then(|()| ours.read_to_string(&mut answer)).map_err(failed)?;
     match answer.split_once(' ') {
-        Some(("ok", identity)) => serde_json::from_str(identity).map_err(|e| e.to_string()),
+        Some(("ok", identity)) => {
+            let identity = serde_json::from_str(identity).map_err(|e| e.to_string())?;
+            Ok(Started { identity, link: ours })
+        }
         _ if answer.is_empty() => Err("forerun cannot execute itself again".to_owned()),
         _ => Err(one_line(&answer)),
     }

@@ -203,6 +203,9 @@ def judge(file, binary):
             sender, target = known(by), known(int(re.search(r" pid=(\d+) grp=", text).group(1)))
             if sender is None or not sender.is_forerun:
                 continue
+            # A timer of somebody else ends while this process runs: nobody sent that (SI_USER, SI_QUEUE and SI_TKILL are).
+            if field(text, "code") not in (0, -1, -6):
+                continue
             number = field(text, "sig")
             itself = sender is target
             counted[(number, itself)] += 1
