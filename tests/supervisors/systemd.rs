@@ -477,7 +477,7 @@ fn a_detached_instance_in_a_unit_has_a_group_of_its_own_where_that_is_delegated(
         }
         match ends {
             "stop" => drop(systemd.forerun(&room, &["stop", "inner"]).expect_code(0)),
-            _ => drop(list().contains("forerun-inner-").then_some(()).expect("it is there")),
+            _ => assert!(list().contains("forerun-inner-"), "{}", list()),
         }
         assert!(ends == "unit" || !list().contains("forerun-inner-"), "{}", list());
         systemd.systemctl(&["stop", "outer"]);
