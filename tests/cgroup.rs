@@ -99,15 +99,14 @@ fn what_is_left_alone_goes_on_outside_once_another_instance_has_the_name() {
     let (room, port) = (Room::new(), free_port());
     start(&room, "web", HIDES, port, &[]).expect_code(0);
     let (hidden, first) = (pid_in(&room, "hidden"), group(&room, &base, "web"));
+    fs::remove_file(room.path().join("hidden")).expect("removed");
     room.run(&["restart", "web"]).expect_code(0);
-    let second = group(&room, &base, "web");
-    assert!(alive(hidden) && is_within(hidden, &base) && !first.exists() && second.exists() && first != second);
-    let next = pid_in(&room, "hidden");
+    let (next, second) = (pid_in(&room, "hidden"), group(&room, &base, "web"));
+    assert!(alive(hidden) && is_within(hidden, &base) && !first.exists() && first != second);
+    assert!(is_within(next, &second) && next != hidden);
     room.run(&["stop", "web", "--all"]).expect_code(0);
-    assert!(!second.exists() && alive(hidden));
-    for pid in [hidden, next] {
-        common::process::send(pid, libc::SIGKILL);
-    }
+    assert!(!second.exists() && !alive(next) && alive(hidden));
+    common::process::send(hidden, libc::SIGKILL);
 }
 
 #[test]

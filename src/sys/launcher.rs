@@ -148,7 +148,11 @@ impl Drop for Launched {
 /// When no process or descriptor is available, or /dev/null cannot be opened.
 pub fn hold_detached(start: &Detached) -> io::Result<Held> {
     let execve = Execve::new(start.path, start.args, start.environment)?;
-    let null = File::open("/dev/null").map_err(|e| io::Error::other(format!("cannot open /dev/null: {e}")))?;
+    let null = File::open("/dev/null").map_err(|e| match e.raw_os_error() {
+        // That is no fault of the file.
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => e,
+        _ => io::Error::other(format!("cannot open /dev/null: {e}")),
+    })?;
     let (gate, opener) = blocking_pipe()?;
     let (errors, reporter) = blocking_pipe()?;
     let (control, held) = blocking_pipe()?;
