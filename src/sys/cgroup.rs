@@ -54,13 +54,8 @@ impl OwnGroup {
     /// Makes a group, and removes those of instances that have ended by themselves. If we are in the group of another
     /// instance, we leave it first, because what we start is not of that one.
     pub fn make(name: &str) -> Option<Self> {
-        match Self::try_make(name) {
-            Ok(group) => group,
-            Err(e) => {
-                log::debug!("no control group for the server: {e}");
-                None
-            }
-        }
+        let made = Self::try_make(name).inspect_err(|e| log::debug!("no control group for the server: {e}"));
+        made.ok().flatten()
     }
 
     fn try_make(name: &str) -> io::Result<Option<Self>> {
@@ -81,8 +76,7 @@ impl OwnGroup {
         }
         sweep(&place);
         let name = format!("{PREFIX}{name}");
-        let folder = place.join(&name);
-        let folder = locked(&folder)?;
+        let folder = locked(&place.join(&name))?;
         let path = format!("{}/{name}", base.trim_end_matches('/'));
         Ok(Some(OwnGroup { path, folder, is_kept: false }))
     }
