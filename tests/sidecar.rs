@@ -313,7 +313,8 @@ fn it_ends_with_the_server_and_ends_what_the_server_left_behind() {
         let workers = children(child.pid());
         assert_eq!(workers.len(), 3);
         send(child.pid(), signal);
-        eventually("nothing is left", || left(&scene.room).iter().all(|&pid| pid == child.pid()));
+        let ended = holds_within(common::DEADLINE, || left(&scene.room).iter().all(|&pid| pid == child.pid()));
+        assert!(ended, "{signal}: {:?}: {}", left(&scene.room), scene.log());
         // A process that ends loses its environment a moment before it is gone.
         eventually("all are gone", || !alive(sidecar) && !workers.iter().any(|&pid| alive(pid)));
         scene.says(&["stopped 3 processes of 'web', pid"]);

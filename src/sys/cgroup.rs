@@ -12,7 +12,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::dir::Dir;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
@@ -55,13 +54,8 @@ impl OwnGroup {
     /// Makes a group, and removes those of instances that have ended by themselves. If we are in the group of another
     /// instance, we leave it first, because what we start is not of that one.
     pub fn make(name: &str) -> Option<Self> {
-        match Self::try_make(name) {
-            Ok(group) => group,
-            Err(e) => {
-                log::debug!("no control group for the server: {e}");
-                None
-            }
-        }
+        let made = Self::try_make(name).inspect_err(|e| log::debug!("no control group for the server: {e}"));
+        made.ok().flatten()
     }
 
     fn try_make(name: &str) -> io::Result<Option<Self>> {
@@ -82,13 +76,9 @@ impl OwnGroup {
         }
         sweep(&place);
         let name = format!("{PREFIX}{name}");
-        let folder = place.join(&name);
-        fs::DirBuilder::new().mode(0o755).create(&folder)?;
-        let opened = open(&folder, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-        let opened = opened.inspect_err(|_| drop(fs::remove_dir(&folder)))?;
-        let _ = try_lock(opened.as_fd());
+        let folder = locked(&place.join(&name))?;
         let path = format!("{}/{name}", base.trim_end_matches('/'));
-        Ok(Some(OwnGroup { path, folder: opened, is_kept: false }))
+        Ok(Some(OwnGroup { path, folder, is_kept: false }))
     }
 
     /// Its path, as /proc shows it for every process in it.
@@ -163,12 +153,32 @@ fn remove(folder: &Path) -> io::Result<()> {
     if count > 0 { fs::remove_dir(folder) } else { removed }
 }
 
+/// Makes a group that nobody takes for one that is left over. Whoever does so before it is locked has removed it, or is
+/// about to.
+fn locked(folder: &Path) -> io::Result<OwnedFd> {
+    for _ in 0..TRIES {
+        let made = fs::DirBuilder::new().mode(0o755).create(folder);
+        made.or_else(|e| if e.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(e) })?;
+        match opened(folder) {
+            Ok(opened) if try_lock(opened.as_fd()).unwrap_or(true) && folder.exists() => return Ok(opened),
+            _ => std::thread::sleep(STEP),
+        }
+    }
+    fs::remove_dir(folder)?;
+    Err(io::Error::other("another forerun had it locked all the time"))
+}
+
+fn opened(folder: &Path) -> io::Result<OwnedFd> {
+    Ok(open(folder, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
 /// Removes the groups in which nothing is left. Where another forerun is about to start a server, it has the lock.
 fn sweep(place: &Path) {
     let Ok(entries) = fs::read_dir(place) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_ours)) {
-        let folder = Dir::open(&entry.path(), OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-        if folder.is_ok_and(|folder| try_lock(folder.as_fd()).unwrap_or(false)) {
+        let Ok(folder) = opened(&entry.path()) else { continue };
+        // The lock is held until it is gone.
+        if try_lock(folder.as_fd()).unwrap_or(false) {
             let _ = fs::remove_dir(entry.path());
         }
     }
@@ -245,7 +255,7 @@ fn is_systemds() -> bool {
 
 /// Whether a group is its users' to divide. The top is never so where a systemd runs: it divides it itself.
 fn is_delegated(base: &str, place: &Path) -> bool {
-    let Ok(folder) = open(place, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()) else { return false };
+    let Ok(folder) = opened(place) else { return false };
     let is_marked = |name: &&std::ffi::CStr| {
         let mut value = [0u8; 2];
         // SAFETY: the name ends with a zero, and the value has as many bytes as it says.

@@ -149,7 +149,7 @@ impl Drop for Launched {
 pub fn hold_detached(start: &Detached) -> io::Result<Held> {
     let execve = Execve::new(start.path, start.args, start.environment)?;
     let null = File::open("/dev/null").map_err(|e| match e.raw_os_error() {
-        // Nothing is wrong with the file.
+        // That is no fault of the file.
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => e,
         _ => io::Error::other(format!("cannot open /dev/null: {e}")),
     })?;
