@@ -89,8 +89,6 @@ impl Origin {
 pub trait Look {
     /// Whether its environment is whole and shows this cookie.
     fn shows(&self, process: &Process, cookie: &str) -> bool;
-    /// Whether its environment is whole and shows the cookie of another instance.
-    fn shows_another(&self, process: &Process, cookie: &str) -> bool;
     /// Its stack, if that identifies what it executes, or 0.
     fn stack(&self, process: &Process) -> u64;
     /// Whether it holds one of these sockets.
@@ -107,20 +105,11 @@ pub struct Sight {
     groups: RefCell<HashMap<Seen, Option<String>>>,
 }
 
-impl Sight {
-    fn shown(&self, process: &Process) -> Option<OsString> {
-        let mut seen = self.cookies.borrow_mut();
-        seen.entry(process.into()).or_insert_with(|| sys::environment_of(process.pid).and_then(shown)).clone()
-    }
-}
-
 impl Look for Sight {
     fn shows(&self, process: &Process, cookie: &str) -> bool {
-        self.shown(process).is_some_and(|shown| shown == cookie)
-    }
-
-    fn shows_another(&self, process: &Process, cookie: &str) -> bool {
-        self.shown(process).is_some_and(|shown| shown != cookie)
+        let mut seen = self.cookies.borrow_mut();
+        let shown = seen.entry(process.into()).or_insert_with(|| sys::environment_of(process.pid).and_then(shown));
+        shown.as_ref().is_some_and(|shown| shown == cookie)
     }
 
     fn stack(&self, process: &Process) -> u64 {
@@ -290,11 +279,9 @@ impl<L: Look> Proof<'_, L> {
     }
 
     /// Whether it shows the cookie, or is in the instance's own control group.
-    /// What another instance has in the group shows another cookie: it was started from a terminal of this one.
     fn shows(&self, p: &Process) -> bool {
-        let cookie = &self.origin.cookie;
-        let is_in_group = |group: &String| self.look.is_in_group(p, group) && !self.look.shows_another(p, cookie);
-        self.look.shows(p, cookie) || self.origin.group.as_ref().is_some_and(is_in_group)
+        let is_in_group = |group: &String| self.look.is_in_group(p, group);
+        self.look.shows(p, &self.origin.cookie) || self.origin.group.as_ref().is_some_and(is_in_group)
     }
 
     /// Whether a child of a member is one too. Pid 1 adopts what others leave, so that a child of it proves nothing. The

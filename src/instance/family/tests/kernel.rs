@@ -195,10 +195,6 @@ impl Look for Kernel {
         })
     }
 
-    fn shows_another(&self, process: &Process, cookie: &str) -> bool {
-        ["ours", "other"].iter().any(|other| *other != cookie && self.shows(process, other))
-    }
-
     fn stack(&self, process: &Process) -> u64 {
         self.find(process.into()).filter(|t| t.random).map_or(0, |_| process.stack)
     }
