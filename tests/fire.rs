@@ -5,6 +5,12 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[cfg(target_arch = "x86_64")]
+#[path = "fire/launcher.rs"]
+mod launcher;
+#[cfg(target_arch = "x86_64")]
+#[path = "fire/tracer.rs"]
+mod tracer;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
