@@ -10,6 +10,8 @@ mod following;
 #[cfg(target_arch = "x86_64")]
 #[path = "fire/launcher.rs"]
 mod launcher;
+#[path = "fire/stopping.rs"]
+mod stopping;
 #[cfg(target_arch = "x86_64")]
 #[path = "fire/tracer.rs"]
 mod tracer;

@@ -254,8 +254,7 @@ extern "C" fn on_child(_: i32) {
             MAIN.store(0, Ordering::SeqCst);
             // SAFETY: the descriptor stays open as long as this process lives, and the bytes outlive the call. The pipe
             // holds a few bytes at most.
-            let told =
-                unsafe { libc::write(REPORTS.load(Ordering::SeqCst), status.to_ne_bytes().as_ptr().cast(), 4) };
+            let told = unsafe { libc::write(REPORTS.load(Ordering::SeqCst), status.to_ne_bytes().as_ptr().cast(), 4) };
             if told != 4 {
                 // forerun has another way to see the end, and takes it when we are gone.
                 // SAFETY: ends this process, without what `exit` runs.

@@ -21,7 +21,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use procfs::FromRead;
 use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
-use procfs::process::{FDTarget, Stat};
+use procfs::process::Stat;
 use socket2::{SockAddr, Socket};
 
 use super::link::Link;
@@ -349,10 +349,10 @@ pub fn sockets_on(pid: i32, port: u16) -> Vec<u64> {
 
 /// The inodes of the sockets that a process holds.
 fn inodes_of(pid: i32) -> impl Iterator<Item = u64> {
-    let fds = seen(procfs::process::Process::new(pid).and_then(|p| p.fd()));
-    fds.into_iter().flatten().filter_map(|fd| seen(fd).ok()).filter_map(|fd| match fd.target {
-        FDTarget::Socket(inode) => Some(inode),
-        _ => None,
+    let entries = note(fs::read_dir(format!("/proc/{pid}/fd")));
+    entries.into_iter().flatten().filter_map(|entry| {
+        let link = note(entry.and_then(|entry| fs::read_link(entry.path()))).ok()?;
+        link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
     })
 }
 

@@ -69,17 +69,19 @@ impl Left {
     fn is_looked_at_in_vain(&self, words: &str, count: usize, check: impl Fn(&Value, &str)) {
         self.restore();
         let before = self.now();
-        const ERRORS: [&str; 4] = ["EMFILE", "ENOMEM", "ENFILE", "EINTR"];
-        let of_looks = ["openat", "read", "getdents64", "readlink", "ioctl", "open_by_handle_at", "pidfd_open", "socket"];
+        // Once, or from there on.
+        const FAULTS: [(&str, &str); 4] = [("EMFILE", ""), ("ENOMEM", "+"), ("ENFILE", "+"), ("EINTR", "")];
+        let of_looks =
+            ["openat", "read", "getdents64", "readlink", "ioctl", "open_by_handle_at", "pidfd_open", "socket"];
         let of_looks = of_looks.iter().chain(&["recvfrom", "sendto", "statx", "newfstatat", "readlinkat", "fstat"]);
         let calls = system_calls_of(&self.web, words, &[0, 1, 69, 75, 78]);
         let ranges = of_looks.filter_map(|name| Some((*name, *calls.get(*name)?)));
         let all = ranges.flat_map(|(name, range)| {
-            numbers(range).into_iter().flat_map(move |number| ERRORS.map(|error| (name, number, error)))
+            numbers(range).into_iter().flat_map(move |number| FAULTS.map(|fault| (name, number, fault)))
         });
-        for (name, number, error) in sample(all.collect(), count) {
+        for (name, number, (error, on)) in sample(all.collect(), count) {
             self.restore();
-            let inject = format!("inject={name}:error={error}:when={number}");
+            let inject = format!("inject={name}:error={error}:when={number}{on}");
             let after = format!("{words} with {inject}");
             let hit = done(&mut self.web.traced(words, &["-o", "/dev/null", "-e", &inject]));
             ended_well(&hit, &after);
@@ -159,6 +161,23 @@ fn a_sidecar_whose_looks_fail_signals_nothing_of_the_server_that_took_over() {
         let status = web.run("status").expect_code(0);
         assert!(status.stdout.contains(&format!("{next} (was")), "{after}: {}", status.stdout);
         web.run("stop").expect_code(0);
+    }
+}
+
+#[test]
+fn sockets_that_cannot_be_seen_leave_the_record_whole() {
+    skip_unless!(has("strace"), "there is no strace");
+    let left = Left::after(libc::SIGTERM);
+    // The folder of the descriptors of the one that serves.
+    let folder = format!("/proc/{}/fd", left.next);
+    for words in ["status", START, "reload"] {
+        left.restore();
+        let before = left.now();
+        let fails = ["-o", "/dev/null", "-P", &folder, "-e", "inject=openat:error=EMFILE"];
+        let hit = done(&mut left.web.traced(words, &fails));
+        ended_well(&hit, words);
+        assert_eq!(left.now(), before, "{words}: {}{}", hit.stdout, hit.stderr);
+        assert_eq!(answer(left.web.port), Some(left.next), "{words}");
     }
 }
 

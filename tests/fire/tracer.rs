@@ -45,7 +45,10 @@ fn ask(request: libc::c_uint, pid: i32, data: usize) -> i64 {
 pub fn run(command: &mut Command, who: Role, when: usize, fault: Fault) -> (Done, Vec<i64>) {
     let folder = tempfile::tempdir().expect("a folder");
     let [out, err] = ["out", "err"].map(|name| folder.path().join(name));
-    command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file")).stdin(Stdio::null());
+    command
+        .stdout(File::create(&out).expect("a file"))
+        .stderr(File::create(&err).expect("a file"))
+        .stdin(Stdio::null());
     // SAFETY: ptrace(2) alone.
     unsafe {
         command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME, 0, 0usize, 0usize) {
