@@ -99,7 +99,7 @@ fn a_server_that_took_over_is_not_lost_by_a_look_that_fails() {
     skip_unless!(has("strace"), "there is no strace");
     let left = Left::after(libc::SIGTERM);
     for words in ["status", START] {
-        left.is_looked_at_in_vain(words, 12, |now, after| {
+        left.is_looked_at_in_vain(words, 8, |now, after| {
             let pid = now["process"]["pid"].as_i64();
             assert!([left.main, left.next].map(|pid| Some(i64::from(pid))).contains(&pid), "{after}: {pid:?}");
             let status = left.web.run("status").expect_code(0);
@@ -116,7 +116,7 @@ fn what_may_be_a_server_is_neither_taken_for_one_nor_ended_by_a_look_that_fails(
     let left = Left::after(libc::SIGKILL);
     left.web.run("status").expect_code(1);
     for words in ["status", START] {
-        left.is_looked_at_in_vain(words, 12, |now, after| {
+        left.is_looked_at_in_vain(words, 8, |now, after| {
             assert_eq!(now["process"]["pid"], left.main, "{after}");
         });
     }
@@ -139,7 +139,7 @@ fn a_sidecar_whose_looks_fail_signals_nothing_of_the_server_that_took_over() {
         ("socket", "EMFILE", "1+"),
         ("recvfrom", "ENOMEM", "1+"),
     ];
-    for (call, error, when) in sample(faults.to_vec(), 5) {
+    for (call, error, when) in sample(faults.to_vec(), 3) {
         let after = format!("{call}, {error}, {when}");
         let (web, main) = served(&["--watch"]);
         let sidecar = web.room.record("web")["sidecar"]["pid"].as_i64().expect("a sidecar") as i32;
