@@ -202,9 +202,9 @@ pub fn systemds<'a>(record: &Record, mut of: impl Iterator<Item = &'a Process>) 
 /// The member that the pid file names, if a member may have written that.
 fn by_pid_file(record: &Record, after: &After) -> Option<Process> {
     let path = PathBuf::from(OsString::from(record.pid_file.as_ref()?));
-    let pid = fs::read_to_string(&path).ok()?.trim().parse::<i32>().ok()?;
+    let pid = sys::note(fs::read_to_string(&path)).ok()?.trim().parse::<i32>().ok()?;
     let process = after.family.all().find(|p| p.pid == pid)?;
-    let owner = fs::metadata(&path).ok()?.uid();
+    let owner = sys::note(fs::metadata(&path)).ok()?.uid();
     let is_its = owner == 0 || sys::user_of(pid).is_some_and(|uid| uid == owner);
     is_its.then_some(*process)
 }

@@ -8,10 +8,14 @@ thread_local! {
     static FAILED: Cell<(u64, i32)> = const { Cell::new((0, 0)) };
 }
 
-/// Counts an error that says nothing about the thing itself: descriptors or memory were used up, or a signal came.
-pub(super) fn note<T>(result: io::Result<T>) -> io::Result<T> {
-    const PASSING: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EINTR];
-    let errno = result.as_ref().err().and_then(io::Error::raw_os_error);
+/// Counts an error that says nothing about the thing itself: descriptors or memory were used up, a signal came, or
+/// whoever was asked took too long.
+pub fn note<T>(result: io::Result<T>) -> io::Result<T> {
+    const PASSING: [i32; 6] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN, libc::EINTR, libc::ETIMEDOUT];
+    let errno = result.as_ref().err().and_then(|e| match e.kind() {
+        io::ErrorKind::TimedOut => Some(libc::ETIMEDOUT),
+        _ => e.raw_os_error(),
+    });
     if let Some(errno) = errno.filter(|errno| PASSING.contains(errno)) {
         FAILED.set((FAILED.get().0 + 1, errno));
     }
