@@ -71,8 +71,7 @@ impl Left {
         let before = self.now();
         // Once, or from there on.
         const FAULTS: [(&str, &str); 4] = [("EMFILE", ""), ("ENOMEM", "+"), ("ENFILE", "+"), ("EINTR", "")];
-        let of_looks =
-            ["openat", "read", "getdents64", "readlink", "ioctl", "open_by_handle_at", "pidfd_open", "socket"];
+        let of_looks = ["openat", "read", "getdents64", "readlink", "ioctl", "open_by_handle_at", "pidfd_open"];
         let of_looks = of_looks.iter().chain(&["recvfrom", "sendto", "statx", "newfstatat", "readlinkat", "fstat"]);
         let calls = system_calls_of(&self.web, words, &[0, 1, 69, 75, 78]);
         let ranges = of_looks.filter_map(|name| Some((*name, *calls.get(*name)?)));
