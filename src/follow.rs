@@ -47,12 +47,15 @@ impl Eyes {
         port::holders(&self.sockets, host, number, &members)
     }
 
-    /// The look at readiness: what the instance of a record is now.
-    pub fn ready(&self, record: &Record) -> Ready {
+    /// The look at readiness: what the instance of a record is now. `None` where a part of it could not be seen.
+    pub fn ready(&self, record: &Record) -> Option<Ready> {
         let origin = Origin::of(record);
-        let family = look_at(&origin, &self.table, &self.sight);
         let port = record.port.filter(|_| !record.is_activated);
-        ready::look(&origin, &family, &self.sight, port, &self.listening(record, &family))
+        let look = || {
+            let family = look_at(&origin, &self.table, &self.sight);
+            ready::look(&origin, &family, &self.sight, port, &self.listening(record, &family))
+        };
+        sys::whole(look).ok()
     }
 }
 
@@ -83,7 +86,14 @@ impl By {
 }
 
 /// Looks what has become of an instance.
-pub fn now(record: &Record, here: &Host, eyes: &Eyes, by: By) -> Now {
+///
+/// # Errors
+/// When a part could not be looked at: nothing may be concluded from what was not seen.
+pub fn now(record: &Record, here: &Host, eyes: &Eyes, by: By) -> std::io::Result<Now> {
+    sys::whole(|| found(record, here, eyes, by))
+}
+
+fn found(record: &Record, here: &Host, eyes: &Eyes, by: By) -> Now {
     if record.process.life(here) != Life::Dead || !record.process.host.is_same_as(here) {
         return Now::Same;
     }
@@ -102,7 +112,7 @@ pub fn now(record: &Record, here: &Host, eyes: &Eyes, by: By) -> Now {
         Some(process) => {
             let record = handed_over(record, &process, Ready::default());
             let ready = eyes.ready(&record);
-            Now::HandedOver(Box::new(Record { ready: Some(ready), ..record }))
+            Now::HandedOver(Box::new(Record { ready, ..record }))
         }
         None => Now::Ended(after),
     }
@@ -138,7 +148,7 @@ pub fn main(record: Record, here: &Host) -> std::io::Result<(Record, bool)> {
     if record.process.life(here) != Life::Dead {
         return Ok((record, false));
     }
-    Ok(match now(&record, here, &Eyes::open()?, By::Person) {
+    Ok(match now(&record, here, &Eyes::open()?, By::Person)? {
         Now::HandedOver(new) => (*new, true),
         Now::Same | Now::Ended(_) => (record, false),
     })
@@ -147,11 +157,11 @@ pub fn main(record: Record, here: &Host) -> std::io::Result<(Record, bool)> {
 /// The same for a record that is not ours to write.
 pub fn seen(record: Record, here: &Host, eyes: &Eyes) -> (Record, After) {
     match now(&record, here, eyes, By::Person) {
-        Now::Same => (record, After::default()),
+        Ok(Now::Same) | Err(_) => (record, After::default()),
         // What may be the server still may be restarted.
-        Now::Ended(after) if !after.unclear().is_empty() => (record, after),
-        Now::Ended(after) => (record.spent(after.ended), after),
-        Now::HandedOver(new) => (*new, After::default()),
+        Ok(Now::Ended(after)) if !after.unclear().is_empty() => (record, after),
+        Ok(Now::Ended(after)) => (record.spent(after.ended), after),
+        Ok(Now::HandedOver(new)) => (*new, After::default()),
     }
 }
 
@@ -192,9 +202,9 @@ pub fn systemds<'a>(record: &Record, mut of: impl Iterator<Item = &'a Process>) 
 /// The member that the pid file names, if a member may have written that.
 fn by_pid_file(record: &Record, after: &After) -> Option<Process> {
     let path = PathBuf::from(OsString::from(record.pid_file.as_ref()?));
-    let pid = fs::read_to_string(&path).ok()?.trim().parse::<i32>().ok()?;
+    let pid = sys::note(fs::read_to_string(&path)).ok()?.trim().parse::<i32>().ok()?;
     let process = after.family.all().find(|p| p.pid == pid)?;
-    let owner = fs::metadata(&path).ok()?.uid();
+    let owner = sys::note(fs::metadata(&path)).ok()?.uid();
     let is_its = owner == 0 || sys::user_of(pid).is_some_and(|uid| uid == owner);
     is_its.then_some(*process)
 }

@@ -185,7 +185,7 @@ impl View {
     fn note(&self, state: &State, folder: &Folder, record: &Record) {
         let serves = state.is_good() && record.phase == Phase::Running && !matches!(state.health, Health::Unchecked);
         if serves && record.ready.is_none() {
-            let ready = Some(self.eyes.ready(record));
+            let ready = self.eyes.ready(record);
             follow::keep(record, &Record { ready, ..record.clone() }, folder);
         }
     }

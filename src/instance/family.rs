@@ -108,14 +108,13 @@ pub struct Sight {
 impl Look for Sight {
     fn shows(&self, process: &Process, cookie: &str) -> bool {
         let mut seen = self.cookies.borrow_mut();
-        let shown = seen.entry(process.into()).or_insert_with(|| sys::environment_of(process.pid).and_then(shown));
-        shown.as_ref().is_some_and(|shown| shown == cookie)
+        let shown = ask(&mut seen, process, |pid| sys::environment_of(pid).and_then(shown));
+        shown.flatten().is_some_and(|shown| shown == cookie)
     }
 
     fn stack(&self, process: &Process) -> u64 {
         let mut random = self.random.borrow_mut();
-        let is_random =
-            process.stack != 0 && *random.entry(process.into()).or_insert_with(|| sys::has_random_stack(process.pid));
+        let is_random = process.stack != 0 && ask(&mut random, process, sys::has_random_stack).unwrap_or(false);
         if is_random { process.stack } else { 0 }
     }
 
@@ -127,6 +126,18 @@ impl Look for Sight {
         let mut groups = self.groups.borrow_mut();
         let path = groups.entry(process.into()).or_insert_with(|| sys::cgroup_of(process.pid));
         path.as_ref().is_some_and(|path| path == group)
+    }
+}
+
+/// The answer about a process, which is kept unless it could not be looked at this time.
+fn ask<T: Clone>(known: &mut HashMap<Seen, T>, process: &Process, look: impl FnOnce(i32) -> T) -> Option<T> {
+    match known.get(&process.into()) {
+        Some(answer) => Some(answer.clone()),
+        None => {
+            let answer = sys::whole(|| look(process.pid)).ok()?;
+            known.insert(process.into(), answer.clone());
+            Some(answer)
+        }
     }
 }
 

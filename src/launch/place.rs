@@ -44,8 +44,9 @@ pub fn holder(service: &Service, folder: &Folder, here: &Host, supervised: bool)
     let Some(mut record) = Record::read(folder, &service.name)? else { return Ok(Holder::Nobody) };
     let mut after = After::default();
     if record.process.life(here) == Life::Dead && record.process.host.is_same_as(here) {
-        let eyes = Eyes::open().map_err(|e| format!("cannot look at the system's processes: {e}"))?;
-        match follow::now(&record, here, &eyes, By::start(supervised)) {
+        let unseen = |e| format!("cannot look at the system's processes: {e}");
+        let eyes = Eyes::open().map_err(unseen)?;
+        match follow::now(&record, here, &eyes, By::start(supervised)).map_err(unseen)? {
             Now::Same => {}
             Now::Ended(left) => after = left,
             Now::HandedOver(new) => {

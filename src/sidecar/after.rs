@@ -86,16 +86,16 @@ impl Sidecar {
             }
         };
         match follow::now(&record, here, &eyes, By::Sidecar) {
-            Now::HandedOver(new) => {
+            Ok(Now::HandedOver(new)) => {
                 write(&new);
                 self.follow(&new);
                 true
             }
-            Now::Ended(after) => {
+            Ok(Now::Ended(after)) => {
                 write(&if after.unclear().is_empty() { record.spent(ended) } else { record });
                 self.end_rest(&after)
             }
-            Now::Same => false,
+            Ok(Now::Same) | Err(_) => false,
         }
     }
 
@@ -190,7 +190,7 @@ pub(super) fn note(origin: &Origin, folder: &Folder, name: &str) {
         return;
     }
     if let Ok(eyes) = Eyes::open() {
-        let ready = Some(eyes.ready(&record));
+        let ready = eyes.ready(&record);
         follow::keep(&record, &Record { ready, ..record.clone() }, folder);
     }
 }

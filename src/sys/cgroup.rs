@@ -17,6 +17,7 @@ use nix::sys::stat::Mode;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
 use super::super::fd::try_lock;
+use super::super::whole::note;
 
 /// Where version 2 is, alone or beside version 1.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
@@ -37,7 +38,7 @@ pub fn cgroup() -> Option<String> {
 
 /// The path of a process's control group, as systemd names it.
 pub fn cgroup_of(pid: i32) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let text = note(fs::read_to_string(format!("/proc/{pid}/cgroup"))).ok()?;
     let path = |prefix: &str| text.lines().find_map(|l| l.split_once(prefix).map(|(_, path)| path));
     path("::").filter(|p| *p != "/").or_else(|| path(":name=systemd:")).map(str::to_owned)
 }

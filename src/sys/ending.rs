@@ -3,9 +3,11 @@
 //! The kernel keeps that with the pid (PIDFD_GET_INFO, Linux 6.15), and since 6.17 as long as any process is in the
 //! session or group that has the pid as its number. The inode of a pidfd names the pid meanwhile: it is never reused.
 
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::super::process::Waited;
+use super::super::whole::note;
 
 /// FILEID_KERNFS (include/linux/exportfs.h): the file handle is the 64 bits of an inode number.
 const INODE_HANDLE: i32 = 0xfe;
@@ -64,15 +66,20 @@ pub fn end_of(trace: u64) -> Option<Waited> {
     // SAFETY: pidfd_open takes two integers. Any pidfd names the file system.
     let ours = unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), 0) };
     // SAFETY: a descriptor that nobody else has.
-    let ours = (ours >= 0).then(|| unsafe { OwnedFd::from_raw_fd(ours as i32) })?;
+    let ours = answered(ours).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })?;
     let handle = Handle { bytes: 8, kind: INODE_HANDLE, inode: trace.to_ne_bytes() };
     // SAFETY: the handle is as long as `bytes` says.
     let found = unsafe {
         libc::syscall(libc::SYS_open_by_handle_at, ours.as_raw_fd(), &handle, libc::O_RDONLY | libc::O_CLOEXEC)
     };
     // SAFETY: a descriptor that nobody else has.
-    let found = (found >= 0).then(|| unsafe { OwnedFd::from_raw_fd(found as i32) })?;
+    let found = answered(found).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })?;
     how(std::os::fd::AsFd::as_fd(&found))
+}
+
+fn answered(descriptor: i64) -> Option<i32> {
+    let result = if descriptor >= 0 { Ok(descriptor as i32) } else { Err(io::Error::last_os_error()) };
+    note(result).ok()
 }
 
 /// How the process of a pidfd ended. `None` where it was not reaped yet, and before Linux 6.15.
@@ -80,5 +87,5 @@ pub fn how(pidfd: BorrowedFd) -> Option<Waited> {
     let mut info = Info { mask: EXIT, ..Info::default() };
     // SAFETY: the request says that it writes no more than `Info` has.
     let done = unsafe { libc::ioctl(pidfd.as_raw_fd(), GET_INFO as _, &mut info) };
-    (done == 0 && info.mask & EXIT != 0).then(|| Waited::of(info.exit_code))
+    (answered(done.into()).is_some() && info.mask & EXIT != 0).then(|| Waited::of(info.exit_code))
 }

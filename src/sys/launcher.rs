@@ -224,8 +224,9 @@ fn launch(launch: &Launch) -> ! {
         unsafe { libc::dup2(launch.null.as_raw_fd(), number) };
     }
     close_from_but(3, [launch.control.as_raw_fd(), launch.reports.as_raw_fd()]);
-    let _ = write(&launch.reports, &main.to_ne_bytes());
-    if main > 0 {
+    let is_told = write(&launch.reports, &main.to_ne_bytes()) == Ok(4);
+    // forerun would wait for the number for ever. Without us it gives up, and the server ends at the gate.
+    if main > 0 && is_told {
         // A server that has ended by now is reaped as soon as the signal is let in.
         let mut child = SigSet::empty();
         child.add(Signal::SIGCHLD);
@@ -257,7 +258,12 @@ extern "C" fn on_child(_: i32) {
             MAIN.store(0, Ordering::SeqCst);
             // SAFETY: the descriptor stays open as long as this process lives, and the bytes outlive the call. The pipe
             // holds a few bytes at most.
-            unsafe { libc::write(REPORTS.load(Ordering::SeqCst), status.to_ne_bytes().as_ptr().cast(), 4) };
+            let told = unsafe { libc::write(REPORTS.load(Ordering::SeqCst), status.to_ne_bytes().as_ptr().cast(), 4) };
+            if told != 4 {
+                // forerun has another way to see the end, and takes it when we are gone.
+                // SAFETY: ends this process, without what `exit` runs.
+                unsafe { libc::_exit(0) };
+            }
         }
     }
     Errno::set_raw(saved);
@@ -268,6 +274,8 @@ fn serve(launch: &Launch) -> ! {
     let start = launch.start;
     // SAFETY: integers, and descriptors that are open. All of ours are above 2, which were filled at the start.
     unsafe {
+        // Otherwise forerun would not see that the launcher was killed before it told who we are.
+        libc::close(launch.reports.as_raw_fd());
         libc::setsid();
         libc::dup2(launch.null.as_raw_fd(), 0);
         libc::dup2(start.log.as_raw_fd(), 1);

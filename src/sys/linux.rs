@@ -21,11 +21,12 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use procfs::FromRead;
 use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
-use procfs::process::{FDTarget, Stat};
+use procfs::process::Stat;
 use socket2::{SockAddr, Socket};
 
 use super::link::Link;
 use super::process::{Host, Listener, Process, Waited};
+use super::whole::{note, whole};
 
 #[path = "cgroup.rs"]
 mod cgroup;
@@ -119,7 +120,8 @@ fn unless_exhausted<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 /// Reads a file of /proc in two system calls. Such files have no size to ask for.
 fn read(path: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(8 << 10);
-    fs::File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    let file = fs::File::open(path);
+    note(file.and_then(|file| file.take(u64::MAX).read_to_end(&mut bytes)))?;
     Ok(bytes)
 }
 
@@ -240,7 +242,7 @@ pub fn start_now() -> Option<u64> {
 
 /// The number of open descriptors of a process, and its soft limit.
 pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64;
+    let open = note(fs::read_dir(format!("/proc/{pid}/fd"))).ok()?.count() as u64;
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
     let soft = limits.lines().find_map(|l| l.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
     Some((open, soft))
@@ -249,7 +251,7 @@ pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
 /// The user that a process runs as.
 pub fn user_of(pid: i32) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
-    fs::metadata(format!("/proc/{pid}")).ok().map(|folder| folder.uid())
+    note(fs::metadata(format!("/proc/{pid}"))).ok().map(|folder| folder.uid())
 }
 
 /// The sockets that listen on a TCP port.
@@ -277,11 +279,20 @@ impl Sockets {
         let listeners = listening_on(port)?.into_iter().map(|(address, inode)| {
             let mut owners: Vec<_> = likely.iter().copied().filter(|&pid| holds(pid, inode)).collect();
             if owners.is_empty() {
-                owners = self.holders.get_or_init(holders).get(&inode).cloned().unwrap_or_default();
+                owners = self.holders_of(inode);
             }
             Listener { address, owners }
         });
         Ok(listeners.collect())
+    }
+
+    /// All holders of a socket. What could not be seen whole is not kept.
+    fn holders_of(&self, inode: u64) -> Vec<i32> {
+        let of = |all: &HashMap<u64, Vec<i32>>| all.get(&inode).cloned().unwrap_or_default();
+        match self.holders.get() {
+            Some(all) => of(all),
+            None => whole(holders).map(|all| of(self.holders.get_or_init(|| all))).unwrap_or_default(),
+        }
     }
 }
 
@@ -311,10 +322,18 @@ fn listening() -> io::Result<Vec<(SocketAddr, u64)>> {
 }
 
 fn from_proc() -> io::Result<Vec<(SocketAddr, u64)>> {
-    let mut entries = tcp().map_err(io::Error::other)?;
-    entries.extend(tcp6().unwrap_or_default());
+    let mut entries = seen(tcp())?;
+    entries.extend(seen(tcp6()).unwrap_or_default());
     entries.retain(|e: &TcpNetEntry| e.state == TcpState::Listen);
     Ok(entries.into_iter().map(|e| (e.local_address, e.inode)).collect())
+}
+
+/// The same with the error of the system.
+fn seen<T>(result: procfs::ProcResult<T>) -> io::Result<T> {
+    note(result.map_err(|e| match e {
+        procfs::ProcError::Io(e, _) => e,
+        other => io::Error::other(other),
+    }))
 }
 
 /// The numbers of the sockets that a process holds, as far as we may see them.
@@ -330,10 +349,10 @@ pub fn sockets_on(pid: i32, port: u16) -> Vec<u64> {
 
 /// The inodes of the sockets that a process holds.
 fn inodes_of(pid: i32) -> impl Iterator<Item = u64> {
-    let fds = procfs::process::Process::new(pid).and_then(|p| p.fd());
-    fds.into_iter().flatten().flatten().filter_map(|fd| match fd.target {
-        FDTarget::Socket(inode) => Some(inode),
-        _ => None,
+    let entries = note(fs::read_dir(format!("/proc/{pid}/fd")));
+    entries.into_iter().flatten().filter_map(|entry| {
+        let link = note(entry.and_then(|entry| fs::read_link(entry.path()))).ok()?;
+        link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
     })
 }
 

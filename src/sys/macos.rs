@@ -22,6 +22,7 @@ use socket2::{SockAddr, Socket};
 use super::descriptor::{Descriptor, Kind};
 use super::link::Link;
 use super::process::{Host, Listener, Process, Waited, process};
+use super::whole::note;
 
 /// The folder that lists the descriptors of this process.
 pub const DESCRIPTORS: &str = "/dev/fd";
@@ -307,7 +308,8 @@ struct FdInfo {
 fn list(pid: i32) -> io::Result<Vec<FdInfo>> {
     // SAFETY: with a null buffer the call only returns how many bytes the list would need, with room to spare.
     let room = unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDLISTFDS, 0, std::ptr::null_mut(), 0) };
-    let room = usize::try_from(room).ok().filter(|&room| room > 0).ok_or_else(io::Error::last_os_error)?;
+    let room = usize::try_from(room).ok().filter(|&room| room > 0);
+    let room = note(room.ok_or_else(io::Error::last_os_error))?;
     let mut list = vec![FdInfo::default(); room / size_of::<FdInfo>()];
     let size = size_of_val(list.as_slice()) as i32;
     // SAFETY: the buffer is as large as said; the call returns how many bytes it wrote.

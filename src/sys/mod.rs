@@ -15,6 +15,7 @@ mod process;
 mod signal;
 mod spawn;
 mod terminal;
+mod whole;
 
 #[cfg(target_os = "linux")]
 #[path = "linux.rs"]
@@ -50,3 +51,4 @@ pub use process::{
 pub use signal::{Caught, Dispositions, catch_signals, die_of, signal_name, signal_number};
 pub use spawn::{Beside, Errand, take_stdin};
 pub use terminal::{Account, accounts, has_controlling_terminal, home_directory, members_of_group, user_name};
+pub use whole::{note, whole};

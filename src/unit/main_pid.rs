@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::ask;
 use crate::instance::supervisor::Supervised;
+use crate::sys;
 
 /// How long systemd may take to answer. It answers in milliseconds; a start or a stop should not hang on it.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -25,7 +26,8 @@ pub fn active(supervised: &Supervised) -> Option<Active> {
     command.args(supervised.is_of_user().then_some("--user"));
     command.args(["show", "--property=MainPID", "--property=InvocationID", "--"]).arg(unit);
     command.env("LC_ALL", "C").stdin(Stdio::null());
-    let answer = ask::said_by(&mut command, Some(PATIENCE)).ok().filter(|answer| answer.code == Some(0))?;
+    let answer = sys::note(ask::said_by(&mut command, Some(PATIENCE)));
+    let answer = answer.ok().filter(|answer| answer.code == Some(0))?;
     let value = |key: &str| answer.out.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let main = value("MainPID")?.trim().parse().ok().filter(|&pid| pid > 0)?;
     Some(Active { main, invocation: value("InvocationID").unwrap_or_default().trim().to_owned() })
