@@ -2,9 +2,10 @@
 //! Follows a server that handed over: what serves and has taken over is the instance's main process from then on.
 
 use std::ffi::OsString;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use crate::check::port;
 use crate::environment::Environment;
@@ -77,6 +78,8 @@ pub enum By {
     /// A start by a supervisor.
     Supervisor,
     Sidecar,
+    /// root, who looks at another user's instance: nothing that the record names is opened, asked or looked up.
+    Other,
 }
 
 impl By {
@@ -107,7 +110,7 @@ fn found(record: &Record, here: &Host, eyes: &Eyes, by: By) -> Now {
         supervised: by == By::Supervisor,
     };
     let after = After::look(&asked, |family| eyes.listening(record, family));
-    let named = || by_supervisor(record, by).or_else(|| by_pid_file(record, &after));
+    let named = || by_supervisor(record, by).or_else(|| by_pid_file(record, &after, by));
     match after.successor().or_else(named) {
         Some(process) => {
             let record = handed_over(record, &process, Ready::default());
@@ -121,7 +124,7 @@ fn found(record: &Record, here: &Host, eyes: &Eyes, by: By) -> Now {
 /// The record of an instance as it is now, for those who only look. What is new is kept if nobody starts or stops the
 /// service meanwhile.
 pub fn current(record: Record, folder: &Folder, here: &Host, eyes: &Eyes) -> (Record, After) {
-    let (new, after) = seen(record.clone(), here, eyes);
+    let (new, after) = seen(record.clone(), here, eyes, By::Person);
     if new != record {
         keep(&record, &new, folder);
     }
@@ -155,8 +158,8 @@ pub fn main(record: Record, here: &Host) -> std::io::Result<(Record, bool)> {
 }
 
 /// The same for a record that is not ours to write.
-pub fn seen(record: Record, here: &Host, eyes: &Eyes) -> (Record, After) {
-    match now(&record, here, eyes, By::Person) {
+pub fn seen(record: Record, here: &Host, eyes: &Eyes, by: By) -> (Record, After) {
+    match now(&record, here, eyes, by) {
         Ok(Now::Same) | Err(_) => (record, After::default()),
         // What may be the server still may be restarted.
         Ok(Now::Ended(after)) if !after.unclear().is_empty() => (record, after),
@@ -200,11 +203,24 @@ pub fn systemds<'a>(record: &Record, mut of: impl Iterator<Item = &'a Process>) 
 }
 
 /// The member that the pid file names, if a member may have written that.
-fn by_pid_file(record: &Record, after: &After) -> Option<Process> {
-    let path = PathBuf::from(OsString::from(record.pid_file.as_ref()?));
-    let pid = sys::note(fs::read_to_string(&path)).ok()?.trim().parse::<i32>().ok()?;
+fn by_pid_file(record: &Record, after: &After, by: By) -> Option<Process> {
+    if by == By::Other {
+        return None;
+    }
+    let (pid, owner) = read_pid_file(&PathBuf::from(OsString::from(record.pid_file.as_ref()?)))?;
     let process = after.family.all().find(|p| p.pid == pid)?;
-    let owner = sys::note(fs::metadata(&path)).ok()?.uid();
-    let is_its = owner == 0 || sys::user_of(pid).is_some_and(|uid| uid == owner);
+    let is_its = owner == 0 || sys::user_of(pid) == Some(owner);
     is_its.then_some(*process)
+}
+
+/// The pid in a pid file, and the user whose file it is. Nothing else than a small regular file is read.
+pub fn read_pid_file(path: &Path) -> Option<(i32, u32)> {
+    /// More than any pid needs, in bytes.
+    const LONGEST: u64 = 32;
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY;
+    let file = File::options().read(true).custom_flags(flags).open(path).ok()?;
+    let status = file.metadata().ok().filter(|status| status.is_file() && status.len() <= LONGEST)?;
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text).ok()?;
+    Some((text.trim().parse().ok()?, status.uid()))
 }

@@ -59,11 +59,12 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         }
     }
     let watch = ExitWatch::new(record.process.pid);
-    tell(&record, not_running)?;
-    drop(lock);
+    tell(&record, not_running, &wake)?;
     let begun = Instant::now();
     let mut reloaded = Reloaded { record, watch, wake: &wake, signals: &signals, here: &here };
     reloaded.wait_for_its_end()?;
+    // A second signal while the first is taken would come in the middle of an exec, where nothing handles it.
+    drop(lock);
     let check = reloaded.wait_for_health(options)?;
     let (name, pid, took) = (&reloaded.record.name, reloaded.record.process.pid, begun.elapsed());
     let text = match &check {
@@ -75,11 +76,18 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
 }
 
 /// Sends the signal, unless that would end the server.
-fn tell(record: &Record, not_running: impl Fn() -> Error) -> Result<(), Error> {
+fn tell(record: &Record, not_running: impl Fn() -> Error, wake: &Wake) -> Result<(), Error> {
     let (name, signal) = (quoted(&record.name), record.ending.reload_signal);
     let main = record.process.verified().filter(|p| !p.zombie).ok_or_else(not_running)?;
     let signal_is = signal_name(signal);
-    let why = match sys::reaction(main.pid, signal) {
+    // A server that executes itself again handles nothing for a moment.
+    let until = Instant::now() + TAKES_IT;
+    let mut reaction = sys::reaction(main.pid, signal);
+    while reaction == Some(Reaction::Default) && Instant::now() < until {
+        wake.wait(None, TAKES_IT / 10);
+        reaction = sys::reaction(main.pid, signal);
+    }
+    let why = match reaction {
         Some(Reaction::Default) => Some(format!("it does not handle {signal_is}, which would end it")),
         Some(Reaction::Ignores) => Some(format!("it ignores {signal_is}")),
         Some(Reaction::Handles) | None => None,

@@ -16,7 +16,7 @@ use crate::check::{Context, port};
 use crate::cli::{self, Options};
 use crate::environment::{Environment, UNIT_FILE};
 use crate::error::Error;
-use crate::follow::{self, Eyes};
+use crate::follow::{self, By, Eyes};
 use crate::instance::after::After;
 use crate::instance::family::{Family, Origin, look_at};
 use crate::instance::identity::{Identity, Life};
@@ -170,7 +170,8 @@ impl View {
         // Files and checks of another user are never opened or run with our rights.
         let (record, after) = match own {
             true => follow::current(record, &folder, &self.host, &self.eyes),
-            false => follow::seen(record, &self.host, &self.eyes),
+            // A name that another user chose is not looked up with root's rights.
+            false => follow::seen(Record { host: None, ..record }, &self.host, &self.eyes, By::Other),
         };
         let service = own.then(|| service_of(&record));
         let mut state = self.look(&record, &after, user);

@@ -4,7 +4,7 @@
 //! A process belongs to it if it is main; if it descends from main through living parents, and neither began before the
 //! launch nor descends from a child that main's process had before; if its environment is whole and shows the cookie;
 //! if it is a forked image of main or of another member; if it was noted as a member and still is the same process; if
-//! it holds the very socket that main listened on, once main has ended; or if it is in a control group that forerun made
+//! it holds the very socket that main listened on, in the session that main led, once main has ended; or if it is in a control group that forerun made
 //! for the instance. Nothing else makes a member: no session, no group,
 //! no program's name, no cookie of an earlier instance, and no environment that cannot be read.
 //!
@@ -56,8 +56,11 @@ pub struct Origin {
     /// The stack of main, if that identifies what main executes, or 0.
     pub stack: u64,
     pub noted: Vec<Noted>,
-    /// The sockets that main itself opened and listened on, by their numbers. Only main can have handed them on.
+    /// The sockets that main itself opened and listened on, by their numbers. Main may hand them to anybody, so that
+    /// they prove something only in a session that the first main led: nothing else gets into that one but by descent.
     pub sockets: Vec<u64>,
+    /// The first main led its session.
+    pub led_session: bool,
     /// The sidecar.
     pub sidecar: Option<Seen>,
     /// The control group that forerun made for the instance.
@@ -79,6 +82,7 @@ impl Origin {
             stack: ready.map_or(0, |ready| ready.stack),
             noted: ready.map(|ready| ready.noted.clone()).unwrap_or_default(),
             sockets: ready.map(|ready| ready.sockets.clone()).unwrap_or_default(),
+            led_session: record.first == record.session,
             sidecar: record.sidecar.as_ref().map(seen),
             group: record.own_group.clone(),
         }
@@ -89,6 +93,8 @@ impl Origin {
 pub trait Look {
     /// Whether its environment is whole and shows this cookie.
     fn shows(&self, process: &Process, cookie: &str) -> bool;
+    /// Whether it shows that it is of another instance, by a whole environment or by a control group of forerun's.
+    fn is_of_another(&self, process: &Process, origin: &Origin) -> bool;
     /// Its stack, if that identifies what it executes, or 0.
     fn stack(&self, process: &Process) -> u64;
     /// Whether it holds one of these sockets.
@@ -112,6 +118,13 @@ impl Look for Sight {
         shown.flatten().is_some_and(|shown| shown == cookie)
     }
 
+    fn is_of_another(&self, process: &Process, origin: &Origin) -> bool {
+        let mut seen = self.cookies.borrow_mut();
+        let shown = ask(&mut seen, process, |pid| sys::environment_of(pid).and_then(shown)).flatten();
+        let group = sys::cgroup_of(process.pid).filter(|path| path.rsplit('/').next().is_some_and(is_own_group));
+        shown.is_some_and(|shown| shown != *origin.cookie) || group.is_some_and(|path| Some(path) != origin.group)
+    }
+
     fn stack(&self, process: &Process) -> u64 {
         let mut random = self.random.borrow_mut();
         let is_random = process.stack != 0 && ask(&mut random, process, sys::has_random_stack).unwrap_or(false);
@@ -127,6 +140,12 @@ impl Look for Sight {
         let path = groups.entry(process.into()).or_insert_with(|| sys::cgroup_of(process.pid));
         path.as_ref().is_some_and(|path| path == group)
     }
+}
+
+/// Whether a control group's name is one that forerun gives (`forerun-NAME-<16 hex digits>`).
+fn is_own_group(name: &str) -> bool {
+    let digits = name.strip_prefix("forerun-").and_then(|rest| rest.rsplit_once('-')).map(|(_, digits)| digits);
+    digits.is_some_and(|d| d.len() == 16 && d.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// The answer about a process, which is kept unless it could not be looked at this time.
@@ -237,11 +256,16 @@ impl<L: Look> Proof<'_, L> {
         let noted: HashMap<Seen, &Noted> = noted.iter().map(|noted| (noted.process, noted)).collect();
         let there = |seen: Seen| by_pid.get(&seen.pid).map(|&at| &self.table[at]).filter(|p| p.start == seen.start);
         let launcher = launcher.and_then(there).map(|launcher| launcher.pid);
-        let came_to_launcher = |p: &Process| launcher == Some(p.parent) && Some(p.pid) != launcher;
+        // A start of another instance below this one leaves its server to the launcher, too.
+        let came_to_launcher = |p: &Process| {
+            let is_child = launcher == Some(p.parent) && Some(p.pid) != launcher;
+            is_child && !self.look.is_of_another(p, self.origin)
+        };
 
         let main_lives = there(*main).is_some_and(|p| !p.zombie);
+        let may_take_over = !main_lives && self.origin.led_session && !self.origin.sockets.is_empty();
         let has_mains_socket =
-            |p: &Process| !main_lives && !self.origin.sockets.is_empty() && self.look.holds(p, &self.origin.sockets);
+            |p: &Process| may_take_over && p.session == *session && self.look.holds(p, &self.origin.sockets);
 
         // What proves by itself. The launcher is not a member, but its children are.
         let tie = |p: &Process| {

@@ -125,7 +125,11 @@ fn replaced<'a>(service: &Service, holder: &'a Holder) -> Option<&'a Record> {
 /// Tries all that can be known before the running server is stopped.
 fn try_first(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<(), Error> {
     let service = launch.service;
-    launch.find_server()?;
+    let path = launch.find_server()?;
+    if program::interpreter(&path).is_some_and(|(interpreter, _)| !interpreter.exists()) {
+        let missing = std::io::Error::from_raw_os_error(libc::ENOENT);
+        return Err(exec_error(&service.command, &path, &missing));
+    }
     // Another port than before may be somebody else's.
     let holder = Holder::Ourselves(Box::new(record.clone()));
     let taken = place::port_conflict(service, &holder, &launch.host).filter(|conflict| conflict.awaited.is_some());

@@ -27,7 +27,7 @@ use crate::follow;
 use crate::instance::after::After;
 use crate::instance::ending::Leftovers;
 use crate::instance::family::{self, Origin};
-use crate::instance::identity::Identity;
+use crate::instance::identity::{Identity, Life};
 use crate::instance::ready::Ready;
 use crate::instance::record::{Phase, Record, Text};
 use crate::instance::state::{Folder, Lock};
@@ -118,6 +118,11 @@ impl Launch<'_> {
     /// What prevents this start. Ends what an ended instance left in the way first.
     fn conflict(&mut self, holder: &Holder, folder: Option<&Folder>) -> Result<Option<Conflict>, Error> {
         self.before = match holder {
+            Holder::Remains(record, after)
+                if after.unclear().is_empty() && record.process.life(&self.host) == Life::Dead =>
+            {
+                Some(Box::new(record.as_ref().clone().spent(after.ended)))
+            }
             Holder::Remains(record, _) | Holder::Ourselves(record) => Some(record.clone()),
             _ => None,
         };
@@ -163,8 +168,11 @@ impl Launch<'_> {
         Ok(None)
     }
 
-    /// Whether what answers is healthy, before the wait for it would be over.
+    /// Whether what answers is healthy, before the wait for it would be over. Where no socket can be had, nobody knows.
     fn is_healthy(&mut self) -> Result<bool, Error> {
+        if std::net::UdpSocket::bind(("127.0.0.1", 0)).is_err() {
+            return Ok(true);
+        }
         let Some(probe) = readiness(self.service) else { return Ok(true) };
         Ok(self.room().run_until(vec![Job::wait(probe)], None)?.remove(0).holds())
     }

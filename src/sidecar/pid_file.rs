@@ -3,12 +3,11 @@
 //! unless it was told of another one before (MAINPID=, sd_notify(3)). The pid file names that one: nginx writes it as
 //! soon as the new master runs, and takes it back if the upgrade is called off.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::run::Sidecar;
+use crate::follow::read_pid_file;
 use crate::instance::family;
 use crate::report::line::say;
 use crate::report::notify::NotifyState;
@@ -31,12 +30,6 @@ impl PidFile {
     pub fn new(path: PathBuf, main: i32) -> Self {
         PidFile { path, next: Duration::ZERO, told: main }
     }
-
-    /// The pid in the file, and the file's owner.
-    fn read(&self) -> Option<(i32, u32)> {
-        let pid = fs::read_to_string(&self.path).ok()?.trim().parse().ok()?;
-        Some((pid, fs::metadata(&self.path).ok()?.uid()))
-    }
 }
 
 impl Sidecar {
@@ -44,7 +37,7 @@ impl Sidecar {
     pub(super) fn read_pid_file(&mut self, now: Duration) {
         let Some(file) = self.pid_file.as_mut().filter(|file| now >= file.next) else { return };
         file.next = now + INTERVAL;
-        let Some((pid, owner)) = file.read().filter(|(pid, _)| *pid != file.told) else { return };
+        let Some((pid, owner)) = read_pid_file(&file.path).filter(|(pid, _)| *pid != file.told) else { return };
         // Only what a member wrote counts.
         let is_its = owner == 0 || sys::user_of(pid) == Some(owner);
         if !is_its || !family::look(&self.plan.origin).is_ok_and(|family| family.has(pid)) {

@@ -95,6 +95,7 @@ impl Kernel {
             noted: noted.collect(),
             stack: image(origin.main),
             sockets: main.map(|t| t.socket).into_iter().collect(),
+            led_session: origin.session == origin.main.pid,
             ..origin.clone()
         }
     }
@@ -193,6 +194,10 @@ impl Look for Kernel {
         shown.is_some_and(|t| {
             t.cookie == Cookie::Ours && cookie == "ours" || t.cookie == Cookie::Other && cookie == "other"
         })
+    }
+
+    fn is_of_another(&self, process: &Process, origin: &Origin) -> bool {
+        ["ours", "other"].iter().any(|other| *other != origin.cookie && self.shows(process, other))
     }
 
     fn stack(&self, process: &Process) -> u64 {
