@@ -639,3 +639,42 @@ fn the_witness_of_signals_tells_members_from_strangers() {
         assert_eq!(judged(target, lost), code, "{target}{lost}");
     }
 }
+
+/// A start script starts another service, and then fails. That one is not of the start.
+#[test]
+fn a_start_inside_a_start_that_fails_is_left_alone() {
+    let (room, port, other) = (Room::new(), free_port(), free_port());
+    let inner = format!(
+        "{} --detach --name other --port {other} -- {} serve {other} --answer-pid >inner 2>&1\nexit 3\n",
+        common::Forerun,
+        fixture().display()
+    );
+    let script = room.file("start.sh", &inner);
+    let mut command = room.forerun();
+    command
+        .args(["--detach", "--name", "web", "--health", &format!("http://127.0.0.1:{port}/"), "--", "sh"])
+        .arg(script);
+    done(&mut command).expect_code(1);
+    let inner = std::fs::read_to_string(room.path().join("inner")).unwrap_or_default();
+    let pid = answer(other);
+    assert!(pid.is_some_and(alive), "{inner}");
+    room.run(&["stop", "other"]).expect_code(0);
+}
+
+/// A pid file that is no file is not waited for.
+#[test]
+fn a_pid_file_that_is_a_fifo_hangs_nobody() {
+    let (room, port) = (Room::new(), free_port());
+    let fifo = room.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("a FIFO");
+    room.file("forerun.toml", &format!("name = 'web'\nport = {port}\npid-file = '{}'\n", fifo.display()));
+    let mut command = room.forerun();
+    command.args(["--detach", "--", fixture().to_str().expect("UTF-8"), "serve", &port.to_string(), "--answer-pid"]);
+    done(&mut command).expect_code(0);
+    let main = answer(port).expect("it serves");
+    // What is left is looked at, and so is the file.
+    send(main, libc::SIGKILL);
+    eventually("it has ended", || !accepts(port));
+    room.run(&["status", "web"]).expect_code(1);
+    room.run(&["stop", "web"]).expect_code(0);
+}

@@ -4,7 +4,7 @@
 //! A process belongs to it if it is main; if it descends from main through living parents, and neither began before the
 //! launch nor descends from a child that main's process had before; if its environment is whole and shows the cookie;
 //! if it is a forked image of main or of another member; if it was noted as a member and still is the same process; if
-//! it holds the very socket that main listened on, in the session that main led, once main has ended; or if it is in a control group that forerun made
+//! it holds the very socket that main listened on, where only what main forked can be, once main has ended; or if it is in a control group that forerun made
 //! for the instance. Nothing else makes a member: no session, no group,
 //! no program's name, no cookie of an earlier instance, and no environment that cannot be read.
 //!
@@ -56,11 +56,12 @@ pub struct Origin {
     /// The stack of main, if that identifies what main executes, or 0.
     pub stack: u64,
     pub noted: Vec<Noted>,
-    /// The sockets that main itself opened and listened on, by their numbers. Main may hand them to anybody, so that
-    /// they prove something only in a session that the first main led: nothing else gets into that one but by descent.
+    /// The sockets that main itself opened and listened on, by their numbers.
     pub sockets: Vec<u64>,
     /// The first main led its session.
     pub led_session: bool,
+    /// The process group of main.
+    pub process_group: i32,
     /// The sidecar.
     pub sidecar: Option<Seen>,
     /// The control group that forerun made for the instance.
@@ -83,9 +84,20 @@ impl Origin {
             noted: ready.map(|ready| ready.noted.clone()).unwrap_or_default(),
             sockets: ready.map(|ready| ready.sockets.clone()).unwrap_or_default(),
             led_session: record.first == record.session,
+            process_group: record.group,
             sidecar: record.sidecar.as_ref().map(seen),
             group: record.own_group.clone(),
         }
+    }
+}
+
+impl Origin {
+    /// Whether a process is where only a descendant of main can be. Main may hand its socket to anybody, so that the
+    /// socket alone proves nothing. Nobody gets into a session that main led but by descent. Into another one somebody
+    /// may, but not into main's process group, and without a parent in that session.
+    pub fn is_where_main_was(&self, p: &Process, parent: Option<&Process>) -> bool {
+        let is_orphan = parent.is_none_or(|parent| parent.session != self.session);
+        p.session == self.session && (self.led_session || p.group == self.process_group && is_orphan)
     }
 }
 
@@ -263,9 +275,10 @@ impl<L: Look> Proof<'_, L> {
         };
 
         let main_lives = there(*main).is_some_and(|p| !p.zombie);
-        let may_take_over = !main_lives && self.origin.led_session && !self.origin.sockets.is_empty();
-        let has_mains_socket =
-            |p: &Process| may_take_over && p.session == *session && self.look.holds(p, &self.origin.sockets);
+        let may_take_over = !main_lives && !self.origin.sockets.is_empty();
+        let has_mains_socket = |p: &Process, parent: Option<&Process>| {
+            may_take_over && self.origin.is_where_main_was(p, parent) && self.look.holds(p, &self.origin.sockets)
+        };
 
         // What proves by itself. The launcher is not a member, but its children are.
         let tie = |p: &Process| {
@@ -274,7 +287,8 @@ impl<L: Look> Proof<'_, L> {
             let belongs = seen == *main
                 || was_noted.is_some()
                 || came_to_launcher(p)
-                || self.is_later(p) && (self.shows(p) || has_mains_socket(p));
+                || self.is_later(p)
+                    && (self.shows(p) || has_mains_socket(p, by_pid.get(&p.parent).map(|&at| &self.table[at])));
             let is_with_main =
                 seen == *main || was_noted.is_some_and(|noted| !noted.left) || belongs && p.session == *session;
             Tie { belongs, is_with_main }

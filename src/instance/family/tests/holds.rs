@@ -53,14 +53,20 @@ impl World {
                 Some("was forked by a member that lives")
             } else if main.zip(parent).is_some_and(|(m, p)| is_main(p) && !m.hidden && is_image(m.process.stack)) {
                 Some("is a fork of main that executed nothing")
-            } else if origin.launcher.and_then(|l| kernel.find(l)).is_some_and(|l| l.process.pid == task.process.parent)
+            } else if task.cookie != Cookie::Other
+                && origin.launcher.and_then(|l| kernel.find(l)).is_some_and(|l| l.process.pid == task.process.parent)
             {
                 Some("came to the launcher")
             } else if is_seen && task.cookie == Cookie::Ours && !task.overwritten {
                 Some("shows the cookie")
             } else if task.process.forked && task.socket != 0 && self.images.iter().any(|stack| is_image(*stack)) {
                 Some("is a worker without a leader that holds the port")
-            } else if main.is_none() && is_seen && origin.sockets.contains(&task.socket) {
+            } else if main.is_none()
+                && is_seen
+                && origin.sockets.contains(&task.socket)
+                && origin.led_session
+                && task.process.session == origin.session
+            {
                 Some("holds main's socket, and main has ended")
             } else if origin.noted.iter().any(|noted| noted.process == (&task.process).into()) {
                 Some("was noted")

@@ -96,6 +96,7 @@ impl Kernel {
             stack: image(origin.main),
             sockets: main.map(|t| t.socket).into_iter().collect(),
             led_session: origin.session == origin.main.pid,
+            process_group: self.find(origin.main).map_or(0, |t| t.process.group),
             ..origin.clone()
         }
     }
