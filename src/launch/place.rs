@@ -241,7 +241,8 @@ pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<
 pub fn stranger(service: &Service, origin: &Origin) -> Option<String> {
     let mut members = None;
     port::stranger(service.host.as_deref(), service.port?, Some(origin.main), |pid| {
-        members.get_or_insert_with(|| family::look(origin).unwrap_or_default()).has(pid)
+        // Who cannot be looked at now is not called a stranger.
+        members.get_or_insert_with(|| family::look(origin).ok()).as_ref().is_none_or(|family| family.has(pid))
     })
 }
 

@@ -103,7 +103,8 @@ impl Attempter {
     fn stranger(&self) -> Option<String> {
         let mut members = None;
         port::stranger(self.host.as_deref(), self.port?, Some(self.origin.main), |pid| {
-            members.get_or_insert_with(|| family::look(&self.origin).unwrap_or_default()).has(pid)
+            // Who cannot be looked at now is not called a stranger.
+            members.get_or_insert_with(|| family::look(&self.origin).ok()).as_ref().is_none_or(|family| family.has(pid))
         })
     }
 }
