@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::check::port;
 use crate::environment::Environment;
 use crate::instance::after::{After, Asked, handed_over};
-use crate::instance::family::{Family, Origin, Sight, look_at};
+use crate::instance::family::{self, Family, Origin, Sight, look_at};
 use crate::instance::identity::Life;
 use crate::instance::ready::{self, Ready};
 use crate::instance::record::{Record, os_strings};
@@ -113,7 +113,7 @@ fn found(record: &Record, here: &Host, eyes: &Eyes, by: By) -> Now {
     let named = || by_supervisor(record, by).or_else(|| by_pid_file(record, &after, by));
     match after.successor().or_else(named) {
         Some(process) => {
-            let record = handed_over(record, &process, Ready::default());
+            let record = handed_over(record, &process);
             let ready = eyes.ready(&record);
             Now::HandedOver(Box::new(Record { ready, ..record }))
         }
@@ -131,33 +131,39 @@ pub fn current(record: Record, folder: &Folder, here: &Host, eyes: &Eyes) -> (Re
     (new, after)
 }
 
-/// The record with the main process that is the server now, for those who have the lock. Otherwise it is as it was.
+/// Like [`now`], for one instance. Looks at the system only where its main process has ended.
 ///
 /// # Errors
-/// When the process table cannot be read, or the record cannot be written.
-pub fn locked(record: Record, folder: &Folder, here: &Host) -> std::io::Result<Record> {
-    let record = main(record, here)?;
-    if record.1 {
-        record.0.write(folder)?;
+/// As [`now`], and when the process table cannot be read.
+pub fn look(record: &Record, here: &Host, by: By) -> std::io::Result<Now> {
+    match record.process.life(here) {
+        Life::Dead => now(record, here, &Eyes::open()?, by),
+        Life::Alive | Life::Unknown(_) => Ok(Now::Same),
     }
-    Ok(record.0)
 }
 
-/// The record with the main process that is the server now, and whether that is another than before.
+/// The record with the main process that is the server now, if that is another than before.
 ///
 /// # Errors
-/// When the process table cannot be read.
-pub fn main(record: Record, here: &Host) -> std::io::Result<(Record, bool)> {
-    if record.process.life(here) != Life::Dead {
-        return Ok((record, false));
-    }
-    Ok(match now(&record, here, &Eyes::open()?, By::Person)? {
-        Now::HandedOver(new) => (*new, true),
-        Now::Same | Now::Ended(_) => (record, false),
+/// As [`look`].
+pub fn new_main(record: &Record, here: &Host) -> std::io::Result<Option<Record>> {
+    Ok(match look(record, here, By::Person)? {
+        Now::HandedOver(new) => Some(*new),
+        Now::Same | Now::Ended(_) => None,
     })
 }
 
-/// The same for a record that is not ours to write.
+/// The record with the main process that is the server now, for those who have the lock. Otherwise it is as it was.
+///
+/// # Errors
+/// As [`look`], and when the record cannot be written.
+pub fn locked(record: Record, folder: &Folder, here: &Host) -> std::io::Result<Record> {
+    let Some(new) = new_main(&record, here)? else { return Ok(record) };
+    new.write(folder)?;
+    Ok(new)
+}
+
+/// The same as [`current`] for a record that is not ours to write.
 pub fn seen(record: Record, here: &Host, eyes: &Eyes, by: By) -> (Record, After) {
     match now(&record, here, eyes, by) {
         Ok(Now::Same) | Err(_) => (record, After::default()),
@@ -202,19 +208,17 @@ pub fn systemds<'a>(record: &Record, mut of: impl Iterator<Item = &'a Process>) 
     Some(supervised)
 }
 
-/// The member that the pid file names, if a member may have written that.
+/// The member that the pid file names.
 fn by_pid_file(record: &Record, after: &After, by: By) -> Option<Process> {
     if by == By::Other {
         return None;
     }
-    let (pid, owner) = read_pid_file(&PathBuf::from(OsString::from(record.pid_file.as_ref()?)))?;
-    let process = after.family.all().find(|p| p.pid == pid)?;
-    let is_its = owner == 0 || sys::user_of(pid) == Some(owner);
-    is_its.then_some(*process)
+    let pid = read_pid_file(&PathBuf::from(OsString::from(record.pid_file.as_ref()?)))?;
+    after.family.all().find(|p| p.pid == pid).copied()
 }
 
-/// The pid in a pid file, and the user whose file it is. Nothing else than a small regular file is read.
-pub fn read_pid_file(path: &Path) -> Option<(i32, u32)> {
+/// The pid in a pid file, if root or the user of that process wrote it. Nothing else than a small regular file is read.
+pub fn read_pid_file(path: &Path) -> Option<i32> {
     /// More than any pid needs, in bytes.
     const LONGEST: u64 = 32;
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY;
@@ -222,5 +226,15 @@ pub fn read_pid_file(path: &Path) -> Option<(i32, u32)> {
     let status = file.metadata().ok().filter(|status| status.is_file() && status.len() <= LONGEST)?;
     let mut text = String::new();
     file.take(LONGEST).read_to_string(&mut text).ok()?;
-    Some((text.trim().parse().ok()?, status.uid()))
+    let pid = text.trim().parse().ok()?;
+    (status.uid() == 0 || sys::user_of(pid) == Some(status.uid())).then_some(pid)
+}
+
+/// Describes who listens on a port of a host on which the instance should, if that does not belong to it.
+pub fn stranger(origin: &Origin, host: Option<&str>, port: Option<u16>) -> Option<String> {
+    let mut family = None;
+    port::stranger(host, port?, Some(origin.main), |pid| {
+        // Who cannot be looked at now is not called a stranger.
+        family.get_or_insert_with(|| family::look(origin).ok()).as_ref().is_none_or(|family| family.has(pid))
+    })
 }

@@ -123,13 +123,9 @@ impl Reloaded<'_> {
                 return Err(Error::Interrupted(signal));
             }
             if self.record.process.life(self.here) == Life::Dead {
-                match follow::main(self.record.clone(), self.here).map_err(unseen)? {
-                    (record, true) => {
-                        self.watch = ExitWatch::new(record.process.pid);
-                        self.record = record;
-                    }
-                    (_, false) => return Err(self.ended()),
-                }
+                let new = follow::new_main(&self.record, self.here).map_err(unseen)?;
+                self.record = new.ok_or_else(|| self.ended())?;
+                self.watch = ExitWatch::new(self.record.process.pid);
             }
             if left.is_zero() {
                 return Ok(());

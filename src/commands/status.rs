@@ -212,8 +212,8 @@ impl View {
         let main = alive.then_some(origin.main);
         let host = record.host.as_deref();
         let is_ours = |pid| family.has(pid);
-        let serves = |p: &Process| after.unclear().contains(p);
-        let is_named = |p: &Process| serves(p) || after.background().contains(p);
+        let (unclear, background) = (after.unclear(), after.background());
+        let is_named = |p: &&Process| unclear.contains(p) || background.contains(p);
         let stranger =
             record.port.and_then(|number| port::stranger_of(&self.eyes.sockets, host, number, main, is_ours));
         State {
@@ -236,10 +236,10 @@ impl View {
             workers: family.members.iter().chain(&family.callers).filter(|p| p.pid != pid && !is_named(p)).count(),
             was: record.was,
             ended: after.ended.filter(|_| !alive).map(|ended| ended.how.to_string()),
-            serving: after.unclear().iter().map(|p| port::describe(p.pid)).collect(),
-            background: after.background().iter().map(|p| port::describe(p.pid)).collect(),
+            serving: unclear.iter().map(|p| port::describe(p.pid)).collect(),
+            background: background.iter().map(|p| port::describe(p.pid)).collect(),
             sidecar: record.sidecar.as_ref().and_then(Identity::verified).filter(|p| !p.zombie).map(|p| p.pid),
-            escaped: family.left.iter().filter(|p| !serves(p)).map(|p| port::describe(p.pid)).collect(),
+            escaped: family.left.iter().filter(|p| !unclear.contains(p)).map(|p| port::describe(p.pid)).collect(),
             stranger,
         }
     }

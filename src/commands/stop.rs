@@ -171,9 +171,7 @@ fn forget(folder: &Folder, record: &Record, stopped: &Stopped) {
         Record::remove(folder);
         record.own_group.as_deref().into_iter().for_each(sys::dissolve_group);
     } else {
-        if let Err(e) = record.clone().spent(None).write(folder) {
-            log::warn!("cannot write the record in {}: {e}; continuing", quoted(&folder.path));
-        }
+        record.clone().spent(None).write_or_warn(folder);
         log::info!("the record of {} stays for what was left alone", quoted(&record.name));
     }
 }

@@ -71,19 +71,15 @@ impl Target {
             Error::State(e.message(folder) + what_to_do)
         })
     }
-}
 
-impl Target {
     /// The record with the main process that is the server now: it may have handed over.
     ///
     /// # Errors
     /// As [`Target::record`], and [`Error::Exhausted`].
     pub fn followed(&self, here: &Host) -> Result<Option<Record>, Error> {
         let (Some(record), Some(folder)) = (self.record()?, &self.folder) else { return Ok(None) };
-        let (new, is_new) = follow::main(record.clone(), here).map_err(unseen)?;
-        if is_new {
-            follow::keep(&record, &new, folder);
-        }
+        let Some(new) = follow::new_main(&record, here).map_err(unseen)? else { return Ok(Some(record)) };
+        follow::keep(&record, &new, folder);
         Ok(Some(new))
     }
 }

@@ -89,9 +89,9 @@ impl After {
     }
 }
 
-/// The record of an instance whose server is `to` from now on. Of all supervisors only systemd can follow to another
+/// The record of an instance whose server is `to` from now on, before anybody has looked at it. Of all supervisors only systemd can follow to another
 /// main process; the others started one child, which has ended.
-pub fn handed_over(record: &Record, to: &Process, ready: Ready) -> Record {
+pub fn handed_over(record: &Record, to: &Process) -> Record {
     let follows = record.supervisor.as_deref().is_some_and(|word| SYSTEMD.contains(&word));
     Record {
         supervisor: record.supervisor.clone().filter(|_| follows),
@@ -106,7 +106,7 @@ pub fn handed_over(record: &Record, to: &Process, ready: Ready) -> Record {
         executable: sys::executable(to.pid).map(|path| path.as_os_str().into()),
         trace: ExitWatch::new(to.pid).trace(),
         ended: None,
-        ready: Some(ready),
+        ready: None,
         ..record.clone()
     }
 }

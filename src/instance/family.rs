@@ -4,9 +4,9 @@
 //! A process belongs to it if it is main; if it descends from main through living parents, and neither began before the
 //! launch nor descends from a child that main's process had before; if its environment is whole and shows the cookie;
 //! if it is a forked image of main or of another member; if it was noted as a member and still is the same process; if
-//! it holds the very socket that main listened on, where only what main forked can be, once main has ended; or if it is in a control group that forerun made
-//! for the instance. Nothing else makes a member: no session, no group,
-//! no program's name, no cookie of an earlier instance, and no environment that cannot be read.
+//! it holds the very socket that main listened on, where only what main forked can be, once main has ended; or if it is
+//! in a control group that forerun made for the instance. Nothing else makes a member: no session, no group, no
+//! program's name, no cookie of an earlier instance, and no environment that cannot be read.
 //!
 //! A member that left for a session of its own (a tmux server that was started from a web terminal) belongs to a
 //! person. forerun itself, its ancestors and the sidecar are never among those that a stop begins with.
@@ -19,7 +19,6 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde::{Deserialize, Serialize};
 
-use super::identity::Identity;
 use super::record::Record;
 use crate::environment::{COOKIE, Environment};
 use crate::sys::{self, Process, Seen};
@@ -72,9 +71,8 @@ impl Origin {
     /// What a record tells.
     pub fn of(record: &Record) -> Self {
         let ready = record.ready.as_ref();
-        let seen = |identity: &Identity| Seen { pid: identity.pid, start: identity.start };
         Origin {
-            main: seen(&record.process),
+            main: (&record.process).into(),
             session: record.session,
             launched: record.launched,
             cookie: record.cookie.clone(),
@@ -85,13 +83,11 @@ impl Origin {
             sockets: ready.map(|ready| ready.sockets.clone()).unwrap_or_default(),
             led_session: record.first == record.session,
             process_group: record.group,
-            sidecar: record.sidecar.as_ref().map(seen),
+            sidecar: record.sidecar.as_ref().map(Seen::from),
             group: record.own_group.clone(),
         }
     }
-}
 
-impl Origin {
     /// Whether a process is where only a descendant of main can be. Main may hand its socket to anybody, so that the
     /// socket alone proves nothing. Nobody gets into a session that main led but by descent. Into another one somebody
     /// may, but not into main's process group, and without a parent in that session.
@@ -123,18 +119,27 @@ pub struct Sight {
     groups: RefCell<HashMap<Seen, Option<String>>>,
 }
 
+impl Sight {
+    /// The cookie that a process shows.
+    fn cookie(&self, process: &Process) -> Option<OsString> {
+        let mut seen = self.cookies.borrow_mut();
+        ask(&mut seen, process, |pid| sys::environment_of(pid).and_then(shown)).flatten()
+    }
+
+    fn group(&self, process: &Process) -> Option<String> {
+        ask(&mut self.groups.borrow_mut(), process, sys::cgroup_of).flatten()
+    }
+}
+
 impl Look for Sight {
     fn shows(&self, process: &Process, cookie: &str) -> bool {
-        let mut seen = self.cookies.borrow_mut();
-        let shown = ask(&mut seen, process, |pid| sys::environment_of(pid).and_then(shown));
-        shown.flatten().is_some_and(|shown| shown == cookie)
+        self.cookie(process).is_some_and(|shown| shown == cookie)
     }
 
     fn is_of_another(&self, process: &Process, origin: &Origin) -> bool {
-        let mut seen = self.cookies.borrow_mut();
-        let shown = ask(&mut seen, process, |pid| sys::environment_of(pid).and_then(shown)).flatten();
-        let group = sys::cgroup_of(process.pid).filter(|path| path.rsplit('/').next().is_some_and(is_own_group));
-        shown.is_some_and(|shown| shown != *origin.cookie) || group.is_some_and(|path| Some(path) != origin.group)
+        let group = self.group(process).filter(|path| sys::is_own_group(path));
+        self.cookie(process).is_some_and(|shown| shown != *origin.cookie)
+            || group.is_some_and(|path| Some(path) != origin.group)
     }
 
     fn stack(&self, process: &Process) -> u64 {
@@ -148,16 +153,8 @@ impl Look for Sight {
     }
 
     fn is_in_group(&self, process: &Process, group: &str) -> bool {
-        let mut groups = self.groups.borrow_mut();
-        let path = groups.entry(process.into()).or_insert_with(|| sys::cgroup_of(process.pid));
-        path.as_ref().is_some_and(|path| path == group)
+        self.group(process).is_some_and(|path| path == group)
     }
-}
-
-/// Whether a control group's name is one that forerun gives (`forerun-NAME-<16 hex digits>`).
-fn is_own_group(name: &str) -> bool {
-    let digits = name.strip_prefix("forerun-").and_then(|rest| rest.rsplit_once('-')).map(|(_, digits)| digits);
-    digits.is_some_and(|d| d.len() == 16 && d.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// The answer about a process, which is kept unless it could not be looked at this time.
@@ -276,24 +273,24 @@ impl<L: Look> Proof<'_, L> {
 
         let main_lives = there(*main).is_some_and(|p| !p.zombie);
         let may_take_over = !main_lives && !self.origin.sockets.is_empty();
-        let has_mains_socket = |p: &Process, parent: Option<&Process>| {
+        let has_mains_socket = |at: usize, p: &Process| {
+            let parent = parents[at].map(|at| &self.table[at]);
             may_take_over && self.origin.is_where_main_was(p, parent) && self.look.holds(p, &self.origin.sockets)
         };
 
         // What proves by itself. The launcher is not a member, but its children are.
-        let tie = |p: &Process| {
+        let tie = |(at, p): (usize, &Process)| {
             let seen = Seen::from(p);
             let was_noted = noted.get(&seen);
             let belongs = seen == *main
                 || was_noted.is_some()
                 || came_to_launcher(p)
-                || self.is_later(p)
-                    && (self.shows(p) || has_mains_socket(p, by_pid.get(&p.parent).map(|&at| &self.table[at])));
+                || self.is_later(p) && (self.shows(p) || has_mains_socket(at, p));
             let is_with_main =
                 seen == *main || was_noted.is_some_and(|noted| !noted.left) || belongs && p.session == *session;
             Tie { belongs, is_with_main }
         };
-        let mut ties: Vec<Tie> = self.table.iter().map(tie).collect();
+        let mut ties: Vec<Tie> = self.table.iter().enumerate().map(tie).collect();
         let mut stacks: HashSet<u64> = noted.values().map(|noted| noted.stack).chain([self.origin.stack]).collect();
         stacks.remove(&0);
         // What belongs to a member makes further members, until nothing new is found.

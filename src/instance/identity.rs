@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::sys::{self, Host, Process};
+use crate::sys::{self, Host, Process, Seen};
 
 /// One process of one boot of one machine. Pids are reused; this is not.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -12,6 +12,12 @@ pub struct Identity {
     pub pid: i32,
     pub start: u64,
     pub host: Host,
+}
+
+impl From<&Identity> for Seen {
+    fn from(identity: &Identity) -> Self {
+        Seen { pid: identity.pid, start: identity.start }
+    }
 }
 
 /// Whether a recorded process still runs.

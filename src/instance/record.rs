@@ -175,6 +175,13 @@ impl Record {
         folder.replace(FILE, &bytes)
     }
 
+    /// Writes the record. If that fails, what is done goes on with a warning.
+    pub fn write_or_warn(&self, folder: &Folder) {
+        if let Err(e) = self.write(folder) {
+            log::warn!("cannot write the record in {}: {e}; continuing", quoted(&folder.path));
+        }
+    }
+
     /// The path of a service's record.
     pub fn path(folder: &Folder) -> PathBuf {
         folder.path.join(FILE)

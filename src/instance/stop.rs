@@ -12,7 +12,6 @@ use super::identity::Identity;
 use super::record::{Phase, Record, Stopper};
 use super::state::Folder;
 use crate::sys::{self, Caught, ExitWatch, Host, Process, Seen, Wake};
-use crate::text::quoted;
 
 /// How often the process table is read while the processes end.
 const TICK: Duration = Duration::from_millis(20);
@@ -78,16 +77,11 @@ impl<'a> Mark<'a> {
     fn make(&self, told: bool) {
         let told = told || self.record.was_told_to_end();
         let stopper = self.us.clone().map(|process| Stopper { process, told });
-        let record = Record { phase: Phase::Stopping, starter: None, stopper, ..self.record.clone() };
-        if let Err(e) = record.write(self.folder) {
-            log::warn!("cannot write the record in {}: {e}; continuing", quoted(&self.folder.path));
-        }
+        Record { phase: Phase::Stopping, starter: None, stopper, ..self.record.clone() }.write_or_warn(self.folder);
     }
 
     fn take_back(&self) {
-        if let Err(e) = self.record.write(self.folder) {
-            log::warn!("cannot write the record in {}: {e}; continuing", quoted(&self.folder.path));
-        }
+        self.record.write_or_warn(self.folder);
     }
 }
 

@@ -90,9 +90,10 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     })?;
     write(&launch, &folder, Work { cookie: &cookie, log: Some(&log.path), ..Work::new(Phase::Starting, &us) })?;
     let started = launch_server(&mut launch, &folder, &cookie, &log);
-    let server = started.inspect_err(|_| give_up(&launch, &folder))?;
+    let mut server = started.inspect_err(|_| give_up(&launch, &folder))?;
+    let seen = server.seen(&launch);
     let work = Work { cookie: &cookie, log: Some(&log.path), ..Work::new(Phase::Running, &server.process) };
-    let work = Work { executable: sys::executable(server.process.pid), ready: server.seen(&launch), ..work };
+    let work = Work { executable: sys::executable(server.process.pid), ready: seen, ..work };
     if let Err(e) = write(&launch, &folder, work) {
         log::warn!("{e}; continuing");
     }
@@ -204,7 +205,8 @@ fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) 
     }
     write(launch, folder, Work { cookie, log: Some(&log.path), ..Work::new(Phase::Starting, &process) })?;
     let launched = held.let_go().map_err(failed)?;
-    let mut server = Server { process, launched, cookie: cookie.to_owned(), group, started: Instant::now() };
+    let (cookie, started) = (cookie.to_owned(), Instant::now());
+    let mut server = Server { process, launched, cookie, group, started, seen: None };
     match server.wait_until_ready(launch, log) {
         Ok(()) => Ok(server),
         Err(error) => {

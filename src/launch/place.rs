@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::check::port::{self, Port};
 use crate::error::Error;
-use crate::follow::{self, By, Eyes, Now};
+use crate::follow::{self, By, Now};
 use crate::instance::after::After;
 use crate::instance::cookie;
 use crate::instance::family::{self, Origin};
@@ -43,17 +43,14 @@ pub enum Holder {
 pub fn holder(service: &Service, folder: &Folder, here: &Host, supervised: bool) -> Result<Holder, String> {
     let Some(mut record) = Record::read(folder, &service.name)? else { return Ok(Holder::Nobody) };
     let mut after = After::default();
-    if record.process.life(here) == Life::Dead && record.process.host.is_same_as(here) {
-        let unseen = |e| format!("cannot look at the system's processes: {e}");
-        let eyes = Eyes::open().map_err(unseen)?;
-        match follow::now(&record, here, &eyes, By::start(supervised)).map_err(unseen)? {
-            Now::Same => {}
-            Now::Ended(left) => after = left,
-            Now::HandedOver(new) => {
-                let failed = |e| format!("cannot write the record in {}: {e}", quoted(&folder.path));
-                new.write(folder).map_err(failed)?;
-                record = *new;
-            }
+    let unseen = |e| format!("cannot look at the system's processes: {e}");
+    match follow::look(&record, here, By::start(supervised)).map_err(unseen)? {
+        Now::Same => {}
+        Now::Ended(left) => after = left,
+        Now::HandedOver(new) => {
+            let failed = |e| format!("cannot write the record in {}: {e}", quoted(&folder.path));
+            new.write(folder).map_err(failed)?;
+            record = *new;
         }
     }
     let life = record.process.life(here);
@@ -239,11 +236,7 @@ pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<
 
 /// Describes the process that listens on the port of a running instance, if it does not belong to the instance.
 pub fn stranger(service: &Service, origin: &Origin) -> Option<String> {
-    let mut members = None;
-    port::stranger(service.host.as_deref(), service.port?, Some(origin.main), |pid| {
-        // Who cannot be looked at now is not called a stranger.
-        members.get_or_insert_with(|| family::look(origin).ok()).as_ref().is_none_or(|family| family.has(pid))
-    })
+    follow::stranger(origin, service.host.as_deref(), service.port)
 }
 
 /// Whether a process belongs to our own instance: a worker of a server that executes itself again.

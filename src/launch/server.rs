@@ -11,7 +11,7 @@ use crate::check::port;
 use crate::check::run::{Desk, Ended, Job, Progress, Run};
 use crate::error::Error;
 use crate::follow::Eyes;
-use crate::instance::family::{self, Origin, look_at};
+use crate::instance::family::{self, Family, Origin, look_at};
 use crate::instance::ready::{self, Ready};
 use crate::instance::succession::{End, Kind, View, classify};
 use crate::launch::log_file::Log;
@@ -39,6 +39,22 @@ pub struct Server {
     /// The control group that it is in.
     pub group: Option<String>,
     pub started: Instant,
+    /// What was seen of it once it was ready.
+    pub seen: Option<Ready>,
+}
+
+/// What a look at a server's processes shows.
+struct Look {
+    eyes: Eyes,
+    origin: Origin,
+    family: Family,
+    listening: Vec<i32>,
+}
+
+impl Look {
+    fn ready(&self, service: &Service) -> Ready {
+        ready::look(&self.origin, &self.family, &self.eyes.sight, service.port, &self.listening)
+    }
 }
 
 /// What proves that a process is of a server.
@@ -59,19 +75,22 @@ impl Server {
         let launcher = sys::process(self.launched.launcher());
         Origin {
             launcher: launcher.as_ref().map(Seen::from),
-            sidecar: launch.sidecar.as_ref().map(|sidecar| Seen { pid: sidecar.pid, start: sidecar.start }),
+            sidecar: launch.sidecar.as_ref().map(Seen::from),
             ..origin(&self.process, &self.cookie, self.group.as_deref())
         }
     }
 
     /// The one look at readiness. `None` if the process table cannot be read.
-    pub fn seen(&self, launch: &Launch) -> Option<Ready> {
-        let eyes = Eyes::open().ok()?;
-        let origin = self.origin(launch);
+    pub fn seen(&mut self, launch: &Launch) -> Option<Ready> {
+        self.seen.take().or_else(|| Some(self.look(launch).ok()?.ready(launch.service)))
+    }
+
+    /// Looks at the server's processes.
+    fn look(&self, launch: &Launch) -> std::io::Result<Look> {
+        let (eyes, origin) = (Eyes::open()?, self.origin(launch));
         let family = look_at(&origin, &eyes.table, &eyes.sight);
-        let Service { host, port, .. } = launch.service;
-        let listening = eyes.holders(host.as_deref(), *port, &family);
-        Some(ready::look(&origin, &family, &eyes.sight, *port, &listening))
+        let listening = eyes.holders(launch.service.host.as_deref(), launch.service.port, &family);
+        Ok(Look { eyes, origin, family, listening })
     }
 
     /// Waits until health holds, the server lives and the port is its own. If the server puts itself into the
@@ -117,14 +136,15 @@ impl Server {
 
     /// Whether a process in a session of its own listens, and main does not, or is the same program: main may end in a
     /// moment (`pg_ctl start`, `daemonize = yes`).
-    fn is_leaving(&self, launch: &Launch) -> bool {
-        let Ok(eyes) = Eyes::open() else { return false };
-        let family = look_at(&self.origin(launch), &eyes.table, &eyes.sight);
-        let Service { host, port, .. } = launch.service;
-        let listening = eyes.holders(host.as_deref(), *port, &family);
-        let main_listens = listening.contains(&self.process.pid);
+    fn is_leaving(&mut self, launch: &Launch) -> bool {
+        let Ok(look) = self.look(launch) else { return false };
+        let main_listens = look.listening.contains(&self.process.pid);
         let leads = |p: &&Process| p.session == p.pid && p.session != self.process.session;
-        family.all().filter(leads).any(|p| listening.contains(&p.pid) && (p.forked || !main_listens))
+        let may_be_main = |p: &Process| look.listening.contains(&p.pid) && (p.forked || !main_listens);
+        let leaves = look.family.all().filter(leads).any(may_be_main);
+        // A server that stays has been looked at by that.
+        self.seen = (!leaves).then(|| look.ready(launch.service));
+        leaves
     }
 
     /// Repeats the check until it holds, its time is over, or nothing is left that could make it hold.
@@ -153,14 +173,12 @@ impl Server {
     /// Makes the process that serves the main process.
     fn follow(&mut self, launch: &Launch, ended: Waited) -> Result<(), Error> {
         let (service, was) = (launch.service, self.process.pid);
-        let eyes = Eyes::open().map_err(super::unseen)?;
-        let origin = self.origin(launch);
-        let family = look_at(&origin, &eyes.table, &eyes.sight);
+        let look = self.look(launch).map_err(super::unseen)?;
         let kinds = classify(&View {
-            origin: &origin,
-            family: &family,
-            table: &eyes.table,
-            listening: &eyes.holders(service.host.as_deref(), service.port, &family),
+            origin: &look.origin,
+            family: &look.family,
+            table: &look.eyes.table,
+            listening: &look.listening,
             main_listened: None,
             was_seen: false,
             end: End::from(Some(ended)),
@@ -170,7 +188,7 @@ impl Server {
         });
         let successor = kinds.into_iter().find(|(_, kind)| *kind == Kind::Successor);
         let (process, _) = successor.ok_or_else(|| died(service, ended))?;
-        self.process = process;
+        (self.process, self.seen) = (process, None);
         say(&format!(
             "{} put itself into the background: pid {was} has ended, and pid {} serves; \
              if it can stay in the foreground, let it (\"daemon off\")",

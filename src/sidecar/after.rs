@@ -10,13 +10,13 @@ use crate::follow::{self, By, Eyes, Now};
 use crate::instance::after::{After, Asked};
 use crate::instance::ending::Leftovers;
 use crate::instance::family::Origin;
-use crate::instance::identity::{Identity, Life};
+use crate::instance::identity::Life;
 use crate::instance::ready::Ready;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::Folder;
 use crate::instance::succession::Ended;
 use crate::report::line::say;
-use crate::sys::{self, ExitWatch, Host, Process, Waited};
+use crate::sys::{self, ExitWatch, Host, Process, Seen, Waited};
 use crate::text::quoted;
 
 /// How long the parent of a server may take to reap it. Only then it is known how it ended.
@@ -185,8 +185,7 @@ impl Sidecar {
 /// Keeps what is seen of a server that just became healthy, in the record that names it.
 pub(super) fn note(origin: &Origin, folder: &Folder, name: &str) {
     let Some(record) = Record::look(folder, name).ok().flatten() else { return };
-    let is_its = |process: &Identity| (process.pid, process.start) == (origin.main.pid, origin.main.start);
-    if record.ready.is_some() || !is_its(&record.process) || record.phase != Phase::Running {
+    if record.ready.is_some() || Seen::from(&record.process) != origin.main || record.phase != Phase::Running {
         return;
     }
     if let Ok(eyes) = Eyes::open() {

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use super::after;
 use crate::check::run::{Desk, Job, Observer, Progress, Run};
-use crate::check::{Context, Probe, port};
+use crate::check::{Context, Probe};
 use crate::error::Error;
-use crate::instance::family::{self, Origin};
+use crate::follow;
+use crate::instance::family::Origin;
 use crate::instance::state::Folder;
 use crate::sys::{self, Errand, Wake};
 use crate::text::elapsed;
@@ -76,7 +77,7 @@ impl Attempter {
         let errand = Errand::start(|| {
             sys::set_nofile(self.nofile);
             match attempt(job, &self.context) {
-                Ok(progress) if progress.holds() => match self.stranger().filter(|_| is_first) {
+                Ok(progress) if progress.holds() => match self.stranger(is_first) {
                     Some(who) => format!("-{who} answers, not the server").into_bytes(),
                     None => {
                         self.note(is_first);
@@ -90,6 +91,11 @@ impl Attempter {
         Ok(Attempt { errand, late: now + limit + SLACK, limit })
     }
 
+    /// Who answers in the server's place. Only asked before it was healthy once.
+    fn stranger(&self, is_first: bool) -> Option<String> {
+        is_first.then(|| follow::stranger(&self.origin, self.host.as_deref(), self.port)).flatten()
+    }
+
     /// Keeps what is seen of the server that just became healthy.
     fn note(&self, is_first: bool) {
         if let Some((folder, name)) = self.state.as_ref().filter(|_| is_first) {
@@ -97,15 +103,6 @@ impl Attempter {
             let folder = Folder::existing(folder, name, us).ok().flatten();
             folder.into_iter().for_each(|folder| after::note(&self.origin, &folder, name));
         }
-    }
-
-    /// Describes who listens on the server's port, if that does not belong to the instance.
-    fn stranger(&self) -> Option<String> {
-        let mut members = None;
-        port::stranger(self.host.as_deref(), self.port?, Some(self.origin.main), |pid| {
-            // Who cannot be looked at now is not called a stranger.
-            members.get_or_insert_with(|| family::look(&self.origin).ok()).as_ref().is_none_or(|family| family.has(pid))
-        })
     }
 }
 

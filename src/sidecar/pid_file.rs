@@ -11,7 +11,6 @@ use crate::follow::read_pid_file;
 use crate::instance::family;
 use crate::report::line::say;
 use crate::report::notify::NotifyState;
-use crate::sys;
 use crate::text::quoted;
 
 /// How often the file is read. An upgrade by hand takes seconds between its steps.
@@ -37,10 +36,8 @@ impl Sidecar {
     pub(super) fn read_pid_file(&mut self, now: Duration) {
         let Some(file) = self.pid_file.as_mut().filter(|file| now >= file.next) else { return };
         file.next = now + INTERVAL;
-        let Some((pid, owner)) = read_pid_file(&file.path).filter(|(pid, _)| *pid != file.told) else { return };
-        // Only what a member wrote counts.
-        let is_its = owner == 0 || sys::user_of(pid) == Some(owner);
-        if !is_its || !family::look(&self.plan.origin).is_ok_and(|family| family.has(pid)) {
+        let Some(pid) = read_pid_file(&file.path).filter(|pid| *pid != file.told) else { return };
+        if !family::look(&self.plan.origin).is_ok_and(|family| family.has(pid)) {
             return;
         }
         if let Some(manager) = &self.manager {

@@ -120,6 +120,11 @@ impl Health {
 }
 
 impl Plan {
+    /// Whether the sidecar reports to systemd.
+    pub fn is_under_systemd(&self) -> bool {
+        self.manager.as_ref().is_some_and(|speaks| speaks.is_systemd)
+    }
+
     /// Reads a plan to its end.
     ///
     /// # Errors

@@ -88,8 +88,7 @@ impl Sidecar {
         });
         let unit = plan.manager.as_ref().and_then(|speaks| speaks.unit.as_ref());
         let interval = plan.watch.interval.or(by_watchdog).unwrap_or(INTERVAL);
-        let is_systemd = plan.manager.as_ref().is_some_and(|speaks| speaks.is_systemd);
-        let path = plan.pid_file.as_ref().filter(|_| is_systemd).map(std::ffi::OsString::from);
+        let path = plan.pid_file.as_ref().filter(|_| plan.is_under_systemd()).map(std::ffi::OsString::from);
         let pid_file = path.map(|path| PidFile::new(path.into(), plan.origin.main.pid));
         Sidecar {
             watch,
@@ -266,7 +265,7 @@ impl Sidecar {
 
     /// What happens to a server that was not healthy within its health timeout.
     fn after_the_timeout(&self) -> String {
-        let waits = !self.is_told && self.plan.manager.as_ref().is_some_and(|speaks| speaks.is_systemd);
+        let waits = !self.is_told && self.plan.is_under_systemd();
         let then = match waits {
             true => "systemd ends it at the start timeout of the unit".to_owned(),
             false => format!("checking again every {}", elapsed(self.interval)),
@@ -409,8 +408,7 @@ impl Sidecar {
             let (script, limit) = (std::ffi::OsString::from(script), self.plan.ending.before_timeout);
             check::before_stop(&self.plan.name, &script, limit, &self.context, &self.wake, &self.signals);
         }
-        let is_systemd = self.plan.manager.as_ref().is_some_and(|speaks| speaks.is_systemd);
-        if let Some(manager) = self.manager.as_ref().filter(|_| is_systemd) {
+        if let Some(manager) = self.manager.as_ref().filter(|_| self.plan.is_under_systemd()) {
             // A SIGTERM of ours would be a clean exit, after which Restart=on-failure does nothing. The unit chooses
             // the signal of the watchdog (WatchdogSignal=, systemd.service(5)).
             manager.tell_surely(&[NotifyState::WatchdogTrigger]);

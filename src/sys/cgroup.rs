@@ -207,6 +207,11 @@ pub unsafe fn fork_into(group: Option<BorrowedFd>) -> i32 {
     unsafe { libc::fork() }
 }
 
+/// Whether the last part of a path is a group that forerun made.
+pub fn is_own_group(path: &str) -> bool {
+    outside(path) != path
+}
+
 /// The group that the groups of forerun at the end of a path are in.
 fn outside(path: &str) -> &str {
     match path.rsplit_once('/') {

@@ -38,7 +38,7 @@ mod descriptors;
 mod ending;
 #[path = "listening.rs"]
 mod listening;
-pub use cgroup::{OwnGroup, cgroup, cgroup_of, dissolve_group, fork_into, remove_group};
+pub use cgroup::{OwnGroup, cgroup, cgroup_of, dissolve_group, fork_into, is_own_group, remove_group};
 pub use container::is_unique as is_unique_container;
 pub use descriptors::{descriptors, pty_masters};
 pub use ending::end_of;

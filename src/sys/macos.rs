@@ -445,6 +445,11 @@ impl AsFd for OwnGroup {
 }
 
 /// macOS has no control groups.
+pub fn is_own_group(_path: &str) -> bool {
+    false
+}
+
+/// macOS has no control groups.
 pub fn remove_group(_path: &str) {}
 
 /// macOS has no control groups.

@@ -37,7 +37,10 @@ impl<'a> Instance<'a> {
     pub fn find(service: &'a Service, root: Option<&Path>, units: &[Found], site: &Site) -> io::Result<Self> {
         let host = sys::host()?;
         // A server that handed over runs.
-        let follow = |record| follow::main(record, &host).map(|(record, _)| record).map_err(|e| e.to_string());
+        let follow = |record| {
+            let new = follow::new_main(&record, &host).map_err(|e| e.to_string())?;
+            Ok::<_, String>(new.unwrap_or(record))
+        };
         let mut record = root.map_or(Ok(None), |root| read(service, root, geteuid().as_raw()));
         record = record.and_then(|record| record.map(follow).transpose());
         let lives = |record: &Record| record.process.life(&host) == Life::Alive;

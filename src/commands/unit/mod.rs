@@ -126,7 +126,7 @@ fn record_in(root: &Path, owner: Uid, name: &str) -> Option<(Record, Life)> {
     let folder = Folder::existing(root, name, owner.as_raw()).ok().flatten()?;
     let record = Record::look(&folder, name).ok().flatten()?;
     let here = sys::host().ok()?;
-    let (record, _) = follow::main(record, &here).ok()?;
+    let record = follow::new_main(&record, &here).ok()?.unwrap_or(record);
     let life = record.process.life(&here);
     Some((record, life))
 }
