@@ -3,28 +3,27 @@
 #![cfg_attr(test, allow(dead_code, reason = "the test harness has its own main, which does not call `run`"))]
 //! forerun runs before a server, makes sure that it can start, and then becomes it.
 
+mod args;
 mod check;
-mod cli;
 mod commands;
 mod environment;
 mod error;
 mod follow;
 mod instance;
-mod launch;
-mod mode;
+mod line;
 mod report;
+mod screen;
 mod service;
 mod sidecar;
-mod situation;
+mod start;
+mod supervisor;
 #[allow(unsafe_code)]
 mod sys;
 mod text;
-mod unit;
 
-use cli::Task;
+use args::Task;
 use environment::Environment;
 use error::Error;
-use report::{line, screen};
 
 /// The whole program. Returns the exit code.
 fn run(started: sys::Started) -> i32 {
@@ -35,8 +34,8 @@ fn run(started: sys::Started) -> i32 {
     if started.args.get(1).is_some_and(|word| word == sidecar::WORD) {
         return end(sidecar::run(&environment), false);
     }
-    let parsed = cli::parse(started.args.clone());
-    let color = parsed.as_ref().map_or_else(|_| cli::color(started.args.clone()), |options| options.color);
+    let parsed = args::parse(started.args.clone());
+    let color = parsed.as_ref().map_or_else(|_| args::color(started.args.clone()), |options| options.color);
     screen::init(&environment, color);
     let options = match parsed {
         Ok(options) => options,
@@ -45,15 +44,15 @@ fn run(started: sys::Started) -> i32 {
         }
         Err(e) => {
             line::init(&environment, 0, false);
-            let message = cli::explain(&e, &started.args);
-            return end(Err(Error::Usage(message)), situation::is_recognised(&environment));
+            let message = args::explain(&e, &started.args);
+            return end(Err(Error::Usage(message)), supervisor::clues::is_recognised(&environment));
         }
     };
     line::init(&environment, options.verbose, options.quiet);
     let result = commands::run(&options, &environment, &started.args, started.dispositions);
     // Only a start reports to a supervisor's unit; `forerun stop` below one is typed by a person.
     let starts = matches!(options.task, Task::Start | Task::Check);
-    end(result, starts && situation::is_recognised(&environment))
+    end(result, starts && supervisor::clues::is_recognised(&environment))
 }
 
 /// Prints the error and returns its exit code.

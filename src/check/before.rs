@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use super::{Context, exec};
-use crate::report::line::say;
+use crate::line::say;
 use crate::sys::{Caught, Wake};
 use crate::text::quoted;
 

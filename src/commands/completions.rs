@@ -5,11 +5,11 @@
 use clap::Command;
 use clap_complete::aot::{Bash, Fish, Zsh, generate};
 
-use crate::cli::{self, Options, Shell};
+use crate::args::{self, Options, Shell};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
-use crate::report::line::print_result;
+use crate::line::print_result;
 use crate::service::is_name;
 
 /// How the scripts get the names. What goes wrong is no concern of somebody who types.
@@ -23,7 +23,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     if options.names {
         return print_result(names(environment).as_bytes());
     }
-    let mut definition = cli::without_server();
+    let mut definition = args::without_server();
     definition.build();
     let script = match options.shell {
         Some(Shell::Zsh) => zsh(&mut definition),

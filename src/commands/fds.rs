@@ -2,13 +2,13 @@
 //! `forerun fds`: shows the file descriptors of a server or of any process.
 
 use super::target::{self, Target};
+use crate::args::Options;
 use crate::check::port::describe;
-use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
-use crate::launch::unseen;
 use crate::report::fds::{Breakdown, Report};
+use crate::start::unseen;
 use crate::sys;
 use crate::text::quoted;
 

@@ -8,15 +8,15 @@ use serde_json::json;
 
 use super::new_wake;
 use super::target::Target;
-use crate::cli::Options;
+use crate::args::Options;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::follow;
 use crate::instance::family::{self, Origin};
 use crate::instance::identity::Life;
 use crate::instance::record::Record;
-use crate::launch::{LockDesk, place, unseen};
-use crate::report::line::print_summary;
+use crate::line::print_summary;
+use crate::start::{LockDesk, holder, unseen};
 use crate::sys;
 use crate::text::{counted, one_line, quoted};
 
@@ -40,7 +40,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     match record.process.life(&here) {
         Life::Dead => {}
         Life::Alive => {
-            let runs = place::whereabouts(&record);
+            let runs = holder::whereabouts(&record);
             return Err(Error::Conflict(format!("{} runs as {runs}; stop it first", quoted(name))));
         }
         Life::Unknown(why) => {

@@ -4,9 +4,9 @@
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::cli;
+use crate::args;
 use crate::error::Error;
-use crate::report::line::print_result;
+use crate::line::print_result;
 
 /// Prints forerun(1): the options of a start, and a section for each subcommand.
 pub fn page() -> Result<(), Error> {
@@ -17,7 +17,7 @@ pub fn page() -> Result<(), Error> {
 }
 
 fn write_page(out: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut definition = cli::command();
+    let mut definition = args::command();
     definition.build();
     let man = Man::new(definition.clone()).manual("User Commands");
     man.render_title(out)?;
@@ -25,7 +25,7 @@ fn write_page(out: &mut Vec<u8>) -> std::io::Result<()> {
     let mut synopsis = Roff::new();
     synopsis.control("SH", ["SYNOPSIS"]);
     synopsis.control("nf", []);
-    for line in cli::USAGE.lines() {
+    for line in args::USAGE.lines() {
         synopsis.text([roman(line.trim_start())]);
     }
     synopsis.control("fi", []);
@@ -54,7 +54,7 @@ fn write_page(out: &mut Vec<u8>) -> std::io::Result<()> {
     let mut rest = Roff::new();
     rest.control("SH", ["CHECKS, EXAMPLES AND EXIT CODES"]);
     rest.control("nf", []);
-    for line in cli::AFTER_HELP.lines() {
+    for line in args::AFTER_HELP.lines() {
         rest.text([roman(line)]);
     }
     rest.control("fi", []);

@@ -20,7 +20,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::{Options, Task};
+use crate::args::{Options, Task};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
@@ -56,7 +56,7 @@ pub fn run(
 fn current_folder(environment: &Environment) -> Result<PathBuf, Error> {
     let actual = std::env::current_dir()
         .map_err(|e| Error::Config(format!("cannot tell the current directory: {e}; change to one that is there")))?;
-    Ok(crate::unit::here(environment, &actual))
+    Ok(crate::supervisor::units::here(environment, &actual))
 }
 
 /// The state folders of all users.

@@ -12,9 +12,9 @@ use serde_json::json;
 use super::new_wake;
 use super::status::service_of;
 use super::target::Target;
+use crate::args::Options;
 use crate::check::Context;
 use crate::check::run::Job;
-use crate::cli::Options;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::follow;
@@ -22,10 +22,10 @@ use crate::instance::family::Origin;
 use crate::instance::identity::Life;
 use crate::instance::record::{Record, os_strings};
 use crate::instance::stop::send;
-use crate::launch::{LockDesk, checks, place, readiness, unseen};
-use crate::report::line::print_summary;
-use crate::report::progress::Teller;
+use crate::line::print_summary;
 use crate::service::{Service, trust};
+use crate::start::progress::Teller;
+use crate::start::{LockDesk, checks, holder, readiness, unseen};
 use crate::sys::{self, Caught, ExitWatch, Host, Reaction, Wake, signal_name};
 use crate::text::{elapsed, quoted};
 
@@ -54,7 +54,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
             return Err(Error::Conflict(format!(
                 "cannot tell whether {} runs as {}: {why}",
                 quoted(&target.name),
-                place::whereabouts(&record)
+                holder::whereabouts(&record)
             )));
         }
     }
@@ -93,7 +93,7 @@ fn tell(record: &Record, not_running: impl Fn() -> Error, wake: &Wake) -> Result
         Some(Reaction::Handles) | None => None,
     };
     if let Some(why) = why {
-        let instead = place::how_to_restart(record);
+        let instead = holder::how_to_restart(record);
         return Err(Error::Config(format!(
             "cannot reload {name}: {why}; set reload-signal in [stop], or restart it: {instead}"
         )));
@@ -185,6 +185,6 @@ impl Reloaded<'_> {
     }
 
     fn stranger(&self, service: &Service) -> Option<String> {
-        place::stranger(service, &Origin::of(&self.record))
+        holder::stranger(service, &Origin::of(&self.record))
     }
 }

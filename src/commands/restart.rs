@@ -9,13 +9,13 @@ use super::outside;
 use super::start::{self, Start};
 use super::stop::refuse_supervised;
 use super::target::Target;
-use crate::cli::{self, Options, Task};
+use crate::args::{self, Options, Task};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::{Record, os_strings};
-use crate::instance::supervisor::Verb;
-use crate::launch::{place, unseen};
-use crate::report::line::say;
+use crate::line::say;
+use crate::start::{holder, unseen};
+use crate::supervisor::job::Verb;
 use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 
@@ -31,10 +31,10 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
     let folder = PathBuf::from(OsString::from(&record.called_in));
     std::env::set_current_dir(&folder).map_err(|e| {
         let message = format!("cannot change to {}, where {name} was started: {e}", quoted(&folder));
-        place::goes_on(&record, &here, Error::Config(message))
+        holder::goes_on(&record, &here, Error::Config(message))
     })?;
     let arguments = os_strings(&record.arguments);
-    let recorded = cli::parse(arguments.clone()).map_err(|_| {
+    let recorded = args::parse(arguments.clone()).map_err(|_| {
         Error::Config(format!("cannot understand the flags that {name} was started with; start it anew"))
     })?;
     let stop_grace = Some(options.grace.unwrap_or(record.grace));

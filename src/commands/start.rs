@@ -8,27 +8,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{new_wake, outside};
+use crate::args::{Options, Task};
 use crate::check::{self, Context, Lookup};
-use crate::cli::{Options, Task};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
-use crate::launch::{Launch, checks, log_file, place, unseen};
-use crate::mode::{Decision, Mode};
-use crate::report::line::{print_result, say};
-use crate::report::notify::Manager;
+use crate::line::{print_result, say};
 use crate::report::plan::Plan;
-use crate::report::progress::Teller;
 use crate::report::result::{Checked, print_checks};
-use crate::report::screen;
+use crate::screen;
 use crate::service::trust::Trust;
 use crate::service::{self, Replace, Service};
 use crate::sidecar::Role;
-use crate::situation;
+use crate::start::progress::Teller;
+use crate::start::refresh;
+use crate::start::{Launch, checks, holder, log_file, unseen};
+use crate::supervisor::clues;
+use crate::supervisor::decide::{Decision, Mode};
+use crate::supervisor::notify::Manager;
+use crate::supervisor::units::Site;
 use crate::sys::{self, Dispositions, Seen};
 use crate::text::quoted;
-use crate::unit::{Site, refresh};
 
 /// Runs a start, its dry run, or `forerun check`, as the command line says.
 ///
@@ -83,7 +84,7 @@ impl Start<'_> {
     fn goes_on(&self, error: Error) -> Error {
         let record = self.restarted.cloned().or_else(|| self.replaced());
         match (record, sys::host()) {
-            (Some(record), Ok(here)) => place::goes_on(&record, &here, error),
+            (Some(record), Ok(here)) => holder::goes_on(&record, &here, error),
             _ => error,
         }
     }
@@ -101,7 +102,7 @@ impl Start<'_> {
 /// As [`run`].
 pub fn start(start: &Start) -> Result<(), Error> {
     let service = Service::resolve(start.options, &start.called_in).map_err(|e| start.goes_on(e))?;
-    let decision = situation::decide(start.options, start.caller, service.asked_mode).map_err(|e| start.goes_on(e))?;
+    let decision = clues::decide(start.options, start.caller, service.asked_mode).map_err(|e| start.goes_on(e))?;
     log::info!("{} mode: {}", decision.mode, decision.reason);
     for why in &service.without_effect {
         log::warn!("{why}; continuing");

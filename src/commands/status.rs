@@ -11,9 +11,9 @@ use nix::unistd::{User, getegid, geteuid};
 
 use super::target;
 use super::{homes, new_wake};
+use crate::args::{self, Options};
 use crate::check::run::{Desk, Job, Observer, Progress, Run};
 use crate::check::{Context, port};
-use crate::cli::{self, Options};
 use crate::environment::{Environment, UNIT_FILE};
 use crate::error::Error;
 use crate::follow::{self, By, Eyes};
@@ -22,11 +22,11 @@ use crate::instance::family::{Family, Origin, look_at};
 use crate::instance::identity::{Identity, Life};
 use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{self, Folder};
-use crate::instance::supervisor;
-use crate::launch::{place, readiness, unseen};
-use crate::mode::Mode;
 use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
 use crate::service::{self, Named, Service, is_name, trust};
+use crate::start::{holder, readiness, unseen};
+use crate::supervisor::decide::Mode;
+use crate::supervisor::job;
 use crate::sys::{self, Account, Host, Process, Wake};
 
 /// How long a health check may take.
@@ -208,7 +208,7 @@ impl View {
         };
         let alive = life == Life::Alive;
         let pid = record.process.pid;
-        let supervised = supervisor::of(record);
+        let supervised = job::of(record);
         let main = alive.then_some(origin.main);
         let host = record.host.as_deref();
         let is_ours = |pid| family.has(pid);
@@ -225,7 +225,7 @@ impl View {
             health_timeout: None,
             pid,
             mode: record.mode.clone(),
-            stop: place::stop_command(record),
+            stop: holder::stop_command(record),
             unit: supervised.as_ref().and_then(|s| s.unit.as_ref()).map(|u| u.to_string_lossy().into_owned()),
             supervisor: supervised.map(|s| s.kind),
             uptime: if alive { sys::age(record.process.start) } else { None },
@@ -284,7 +284,7 @@ impl View {
 pub fn service_of(record: &Record) -> Result<Service, String> {
     let here = PathBuf::from(OsString::from(&record.called_in));
     let options =
-        cli::parse(os_strings(&record.arguments)).map_err(|_| "the recorded flags make no sense".to_owned())?;
+        args::parse(os_strings(&record.arguments)).map_err(|_| "the recorded flags make no sense".to_owned())?;
     Service::resolve(&options, &here).map_err(|e| e.to_string())
 }
 

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::status::service_of;
 use super::target::Target;
 use super::{new_wake, outside};
+use crate::args::Options;
 use crate::check::{self, Context, port};
-use crate::cli::Options;
 use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
 use crate::follow;
@@ -19,9 +19,9 @@ use crate::instance::identity::Life;
 use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Mark, Signalled, Stop, Stopped, send};
-use crate::instance::supervisor::{self, Verb};
-use crate::launch::{LockDesk, place, unseen};
-use crate::report::line::{print_summary, say};
+use crate::line::{print_summary, say};
+use crate::start::{LockDesk, holder, unseen};
+use crate::supervisor::job::{self, Verb};
 use crate::sys::{self, Caught, Host, Wake};
 use crate::text::{counted, elapsed, quoted};
 
@@ -46,7 +46,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         return Err(Error::Conflict(format!(
             "cannot tell whether {} runs as {}: {why}; if it is gone, remove {}",
             quoted(&target.name),
-            place::whereabouts(&record),
+            holder::whereabouts(&record),
             quoted(&Record::path(folder))
         )));
     }
@@ -73,7 +73,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let stopped = stop.run(|| {}).map_err(unseen)?;
     complain(&stopped, &signals)?;
     forget(folder, &record, &stopped);
-    place::tell_escaped(&target.name, &stopped.escaped);
+    holder::tell_escaped(&target.name, &stopped.escaped);
     report(&record, life == Life::Alive, &stopped, begun.elapsed(), options.json)
 }
 
@@ -99,7 +99,7 @@ fn before(record: &Record, wake: &Wake, signals: &Caught) {
 /// # Errors
 /// [`Error::Conflict`] with the supervisor's own command.
 pub fn refuse_supervised(record: &Record, here: &Host, verb: Verb) -> Result<(), Error> {
-    let Some(supervised) = supervisor::of(record) else { return Ok(()) };
+    let Some(supervised) = job::of(record) else { return Ok(()) };
     if verb == Verb::Stop && record.process.life(here) == Life::Dead {
         return Ok(());
     }
@@ -161,7 +161,7 @@ fn complain(stopped: &Stopped, signals: &Caught) -> Result<(), Error> {
             say(&format!("interrupted: {} was told to end and still runs", port::describe(left.pid)));
             Err(Error::Interrupted(signal))
         }
-        None => Err(Error::Conflict(place::failure(stopped).unwrap_or_default())),
+        None => Err(Error::Conflict(holder::failure(stopped).unwrap_or_default())),
     }
 }
 

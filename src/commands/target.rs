@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, geteuid};
 
 use super::homes;
-use crate::cli::Options;
+use crate::args::Options;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::follow;
 use crate::instance::identity::Identity;
 use crate::instance::record::{Record, Unreadable};
 use crate::instance::state::{self, Folder};
-use crate::launch::unseen;
 use crate::service::{self, Named};
+use crate::start::unseen;
 use crate::sys::{self, Account, Host, Process};
 use crate::text::{nearest, one_line, quoted, whole_number};
 

@@ -6,7 +6,7 @@ use super::identity::Identity;
 use super::ready::Ready;
 use super::record::{Phase, Record};
 use super::succession::{End, Ended, Kind, View, classify};
-use super::supervisor::SYSTEMD;
+use crate::supervisor::job::SYSTEMD;
 use crate::sys::{self, ExitWatch, Process, Seen};
 
 /// What is asked about an instance whose main process has ended.

@@ -11,4 +11,3 @@ pub mod record;
 pub mod state;
 pub mod stop;
 pub mod succession;
-pub mod supervisor;

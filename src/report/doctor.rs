@@ -4,8 +4,8 @@
 use serde_json::json;
 
 use super::layout::{hang, padded};
-use super::line::document;
-use super::screen::Screen;
+use crate::line::document;
+use crate::screen::Screen;
 use crate::text::counted;
 
 /// Below this width each message is under its topic.

@@ -9,9 +9,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::layout::{cut_middle, paragraph};
-use super::line::{document, print_result};
-use super::screen::{self, Screen};
 use crate::error::Error;
+use crate::line::{document, print_result};
+use crate::screen::{self, Screen};
 use crate::sys::{Descriptor, Kind};
 use crate::text::one_line;
 

@@ -4,7 +4,7 @@
 use console::{measure_text_width, truncate_str};
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
-use super::screen::Screen;
+use crate::screen::Screen;
 
 /// Beside a prefix this much is left for a text, or the text goes below it.
 const LEAST: usize = 16;

@@ -4,11 +4,7 @@
 pub mod doctor;
 pub mod fds;
 mod layout;
-pub mod line;
-pub mod notify;
 pub mod plan;
-pub mod progress;
 pub mod result;
-pub mod screen;
 pub mod status;
 mod table;

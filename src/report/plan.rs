@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::layout::hang;
-use super::line::document;
-use super::screen::Screen;
-use crate::mode::{Decision, Mode};
+use crate::line::document;
+use crate::screen::Screen;
 use crate::service::Service;
 use crate::service::trust::{Doubt, Trust};
+use crate::supervisor::decide::{Decision, Mode};
 use crate::text::{elapsed, one_line, shell_words};
 
 /// Everything that a dry run shows.

@@ -8,12 +8,12 @@ use console::measure_text_width;
 use serde_json::{Value, json};
 
 use super::layout::{cut_middle, hang, headed, padded};
-use super::line::print_summary;
-use super::screen::{self, Screen};
 use crate::check::run::Progress;
 use crate::error::Error;
-use crate::instance::supervisor::unit_of_cgroup;
+use crate::line::print_summary;
+use crate::screen::{self, Screen};
 use crate::service::Service;
+use crate::supervisor::job::unit_of_cgroup;
 use crate::sys;
 use crate::text::{elapsed, one_line};
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::layout::{hang, paragraph};
-use super::line::print_summary;
-use super::screen::{self, Screen};
 use super::table::{Column, table};
 use crate::error::Error;
+use crate::line::print_summary;
+use crate::screen::{self, Screen};
 use crate::text::{counted, elapsed, one_line, quoted};
 
 /// The state of an instance.

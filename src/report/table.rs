@@ -4,7 +4,7 @@
 use console::measure_text_width;
 
 use super::layout::{cut_end, hang, padded, paragraph};
-use super::screen::Screen;
+use crate::screen::Screen;
 
 const GAP: usize = 2;
 

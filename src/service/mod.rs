@@ -22,11 +22,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::args::{Options, Task};
 use crate::check::{self, Check};
-use crate::cli::{Options, Task};
 use crate::error::Error;
 use crate::instance::ending::Ending;
-use crate::mode::Mode;
+use crate::supervisor::decide::Mode;
 use crate::sys::{self, Nofile};
 use crate::text::{quoted, whole_number};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::Fault;
 use super::file::{File, Wrong};
-use crate::cli::Options;
+use crate::args::Options;
 use crate::text::quoted;
 
 const EXPECTED: &str = "expected 1 to 64 of A-Z a-z 0-9 . _ @ -, and not '.' or '..'";

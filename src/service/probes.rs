@@ -11,8 +11,8 @@ use ureq::http::{HeaderName, HeaderValue};
 
 use super::file::{self, CheckTable, Wrong};
 use super::{Fault, HEALTH_TIMEOUT};
+use crate::args::Options;
 use crate::check::{self, Check, Expectation, Probe};
-use crate::cli::Options;
 use crate::text::quoted;
 
 const FIX_TIMEOUT: Duration = Duration::from_secs(300);

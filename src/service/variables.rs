@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Fault;
 use super::file::{self, File, Wrong};
-use crate::cli::Options;
+use crate::args::Options;
 use crate::environment::Environment;
 use crate::text::quoted;
 

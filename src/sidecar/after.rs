@@ -15,7 +15,7 @@ use crate::instance::ready::Ready;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::Folder;
 use crate::instance::succession::Ended;
-use crate::report::line::say;
+use crate::line::say;
 use crate::sys::{self, ExitWatch, Host, Process, Seen, Waited};
 use crate::text::quoted;
 

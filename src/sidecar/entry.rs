@@ -15,7 +15,7 @@ use super::run::Sidecar;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::identity::Identity;
-use crate::report::line;
+use crate::line;
 use crate::sys::{self, ExitWatch, Nofile, Wake};
 
 /// A sidecar never needs more descriptors than this.

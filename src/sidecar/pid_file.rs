@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::run::Sidecar;
 use crate::follow::read_pid_file;
 use crate::instance::family;
-use crate::report::line::say;
-use crate::report::notify::NotifyState;
+use crate::line::say;
+use crate::supervisor::notify::NotifyState;
 use crate::text::quoted;
 
 /// How often the file is read. An upgrade by hand takes seconds between its steps.

@@ -13,8 +13,8 @@ use crate::check::{Check, Expectation, Probe};
 use crate::instance::ending::Ending;
 use crate::instance::family::Origin;
 use crate::instance::record::Text;
-use crate::report::notify::Manager;
 use crate::service::Watch;
+use crate::supervisor::notify::Manager;
 use crate::sys::Nofile;
 
 /// The byte after a plan.

@@ -18,9 +18,9 @@ use crate::check::{self, Context, Probe};
 use crate::environment::Environment;
 use crate::instance::family::{Look, Sight};
 use crate::instance::stop::{Signalled, Stop};
-use crate::report::line::say;
-use crate::report::notify::{EXTENSION, Manager, NotifyState, cut};
+use crate::line::say;
 use crate::service::Action;
+use crate::supervisor::notify::{EXTENSION, Manager, NotifyState, cut};
 use crate::sys::{self, Caught, ExitWatch, Process, Seen, Wake};
 use crate::text::{attempts, counted, elapsed, quoted};
 

@@ -16,11 +16,11 @@ use crate::environment::{COOKIE, Environment};
 use crate::instance::family::Origin;
 use crate::instance::identity::Identity;
 use crate::instance::record::Text;
-use crate::instance::supervisor::unit_of_cgroup;
-use crate::mode::Decision;
-use crate::report::line;
-use crate::report::notify::Manager;
+use crate::line;
 use crate::service::{Service, Speaker};
+use crate::supervisor::decide::Decision;
+use crate::supervisor::job::unit_of_cgroup;
+use crate::supervisor::notify::Manager;
 use crate::sys::{self, Beside};
 use crate::text::one_line;
 

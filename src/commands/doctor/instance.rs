@@ -14,11 +14,11 @@ use crate::instance::family::{self, Family, Origin};
 use crate::instance::identity::Life;
 use crate::instance::record::{Record, Unreadable};
 use crate::instance::state::{self, Folder};
-use crate::launch::place;
 use crate::report::doctor::Finding;
 use crate::service::{Service, is_same_file};
+use crate::start::holder;
+use crate::supervisor::units::{Found, Site};
 use crate::sys::{self, Host};
-use crate::unit::{Found, Site};
 
 pub struct Instance<'a> {
     service: &'a Service,
@@ -81,9 +81,9 @@ impl<'a> Instance<'a> {
             Ok(Some(record)) => record,
         };
         match record.process.life(&self.host) {
-            Life::Alive => Finding::ok("instance", format!("runs: {}", place::whereabouts(record))),
+            Life::Alive => Finding::ok("instance", format!("runs: {}", holder::whereabouts(record))),
             Life::Unknown(why) => {
-                let message = format!("cannot tell whether {} runs: {why}", place::whereabouts(record));
+                let message = format!("cannot tell whether {} runs: {why}", holder::whereabouts(record));
                 Finding::warning("instance", message, format!("if it no longer runs: forerun stop {name}"))
             }
             Life::Dead => {

@@ -7,9 +7,9 @@ use nix::unistd::{AccessFlags, User, access, geteuid};
 
 use crate::check::port;
 use crate::environment::Environment;
-use crate::mode::{Decision, Mode};
 use crate::report::doctor::Finding;
 use crate::service::Service;
+use crate::supervisor::decide::{Decision, Mode};
 use crate::sys;
 use crate::text::{one_line, quoted};
 

@@ -1,11 +1,11 @@
 #![forbid(unsafe_code)]
 //! `forerun doctor`: examines the environment and says how to fix each problem. It changes nothing.
 
+mod installed;
 mod instance;
 mod machine;
 mod script;
 mod shell;
-mod units;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -13,21 +13,21 @@ use std::path::Path;
 use nix::unistd::User;
 
 use super::current_folder;
+use crate::args::{Kind, Options};
 use crate::check::{self, Lookup};
-use crate::cli::{Kind, Options};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
-use crate::instance::supervisor::{self, Supervised};
-use crate::launch::unseen;
+use crate::line::print_result;
 use crate::report::doctor::{Finding, Level, json, text};
-use crate::report::line::print_result;
-use crate::report::screen;
+use crate::screen;
 use crate::service::trust::Trust;
 use crate::service::{Service, is_same_file};
-use crate::situation;
+use crate::start::unseen;
+use crate::supervisor::clues;
+use crate::supervisor::job::{self, Supervised};
+use crate::supervisor::units::{self, Control, Found, Scope, Site};
 use crate::text::{quoted, shell_words};
-use crate::unit::{self, Control, Found, Scope, Site};
 
 use instance::Instance;
 
@@ -42,7 +42,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
         }
     };
     let asked = service.as_ref().and_then(|service| service.asked_mode);
-    match situation::decide(options, environment, asked) {
+    match clues::decide(options, environment, asked) {
         Ok(decision) => findings.extend(machine::mode(&decision, environment)),
         Err(e) => {
             findings.push(Finding::problem("mode", e.to_string(), "set FORERUN_FOREGROUND to 1 or 0, or unset it"))
@@ -56,13 +56,13 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     findings.push(folder);
     if let Some(service) = service.as_ref().filter(|service| !service.command.is_empty()) {
         let site = Site { environment, arguments, here: &here };
-        let units = unit::find(&service.name, service.config.as_deref(), environment);
+        let units = units::find(&service.name, service.config.as_deref(), environment);
         let instance = Instance::find(service, root.as_deref(), &units, &site).map_err(unseen)?;
         findings.extend(Room { service, site, units, instance }.look());
     } else if service.is_some() {
         let what = "no service here: no forerun.toml, and no command after '--'";
         findings.push(Finding::ok("service", what));
-        findings.extend(units::all(&Site { environment, arguments, here: &here }));
+        findings.extend(installed::all(&Site { environment, arguments, here: &here }));
     }
     print_result(if options.json { json(&findings) } else { text(&findings, &screen::stdout()) }.as_bytes())?;
     match findings.iter().any(|finding| finding.level == Level::Problem) {
@@ -91,10 +91,10 @@ impl Room<'_> {
         findings.extend(
             [Some(self.service.directory.as_path()), beside].into_iter().flatten().filter_map(script::start_script),
         );
-        let (units, served) = units::of(self.service, &self.units, &self.site);
+        let (units, served) = installed::of(self.service, &self.units, &self.site);
         findings.push(self.instance.look());
         findings.extend(self.instance.port(&served));
-        let is_told = units.iter().any(|finding| finding.topic == units::SIDECAR);
+        let is_told = units.iter().any(|finding| finding.topic == installed::SIDECAR);
         findings.extend(units);
         findings.extend(self.messages().filter(|_| !is_told));
         findings
@@ -139,12 +139,12 @@ impl Room<'_> {
     /// Whether the systemd that runs the instance accepts messages from a sidecar.
     fn messages(&self) -> Option<Finding> {
         let service = self.service;
-        let supervised = self.instance.alive().and_then(supervisor::of);
+        let supervised = self.instance.alive().and_then(job::of);
         let Some((Supervised { kind, .. }, unit)) =
             supervised.as_ref().and_then(|s| Some((s, s.unit.as_ref()?.to_str()?)))
         else {
             return Some(Finding::ok(
-                units::SIDECAR,
+                installed::SIDECAR,
                 match service.health {
                     Some(_) => "not under a supervisor. (Under systemd the unit needs NotifyAccess=all.)",
                     None => "not needed: there is no health check",
@@ -153,27 +153,27 @@ impl Room<'_> {
         };
         if !kind.starts_with("systemd") || service.health.is_none() {
             return Some(Finding::ok(
-                units::SIDECAR,
+                installed::SIDECAR,
                 "not needed: the supervisor takes no messages, or there is no health check",
             ));
         }
         let of_user = supervised.as_ref().is_some_and(Supervised::is_of_user);
         if of_user && !self.instance.is_ours() {
             let what = format!("{} belongs to another user's manager, which only that user can query", quoted(unit));
-            return Some(Finding::ok(units::SIDECAR, what));
+            return Some(Finding::ok(installed::SIDECAR, what));
         }
         let name = unit.strip_suffix(".service")?;
-        let place = unit::Place { unit: unit.into(), link: None };
+        let place = units::Place { unit: unit.into(), link: None };
         let scope = if of_user { Scope::User } else { Scope::System };
         let environment = self.site.environment;
         let control = Control { kind: Kind::Systemd, scope, name, place: &place, environment, grace: service.grace };
         Some(match control.standing().map(|standing| standing.hears_sidecar) {
             Ok(Some(true)) => Finding::ok(
-                units::SIDECAR,
+                installed::SIDECAR,
                 format!("systemd accepts its messages: {} has NotifyAccess=all", quoted(unit)),
             ),
-            Ok(_) => units::unheard(Path::new(unit), name, of_user),
-            Err(e) => Finding::warning(units::SIDECAR, e.to_string(), "query systemd yourself"),
+            Ok(_) => installed::unheard(Path::new(unit), name, of_user),
+            Err(e) => Finding::warning(installed::SIDECAR, e.to_string(), "query systemd yourself"),
         })
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use clap::error::ErrorKind;
 
 use super::shell::{self, Simple};
-use crate::cli::{self, Task};
+use crate::args::{self, Task};
 use crate::report::doctor::Finding;
 use crate::text::quoted;
 
@@ -140,8 +140,8 @@ fn call(command: &Simple) -> Option<Call> {
         return None;
     }
     let words: Vec<&str> = words.collect();
-    let asks = words.iter().take_while(|word| **word != "--").any(|word| cli::is_subcommand(word));
-    match cli::parse(["forerun"].iter().chain(&words).map(Into::into).collect()) {
+    let asks = words.iter().take_while(|word| **word != "--").any(|word| args::is_subcommand(word));
+    match args::parse(["forerun"].iter().chain(&words).map(Into::into).collect()) {
         Ok(options) if options.task != Task::Start || options.dry_run || options.detach => None,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) || asks => None,
         // A command line with "$@" or the like does not parse yet, but is a start once it is expanded.

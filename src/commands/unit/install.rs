@@ -11,12 +11,12 @@ use serde_json::json;
 
 use super::verify::Proof;
 use super::{difference, path_of};
-use crate::cli::{Kind, Options};
+use crate::args::{Kind, Options};
 use crate::error::Error;
-use crate::report::line::{document, print_result, say};
+use crate::line::{document, print_result, say};
+use crate::supervisor::units::{self, Control, Draft, File, Installed, Place, Runs, Scope, State};
 use crate::sys;
 use crate::text::{one_line, quoted, shell_words};
-use crate::unit::{self, Control, Draft, File, Installed, Place, Runs, Scope, State};
 
 /// The start time of a process may seem earlier than it is by this much.
 const TICK: Duration = Duration::from_millis(20);
@@ -39,7 +39,7 @@ impl Install<'_> {
         let Install { draft, files, control, options, .. } = self;
         let (unit, now) = (&draft.place.unit, options.unit.now);
         let hidden = if *state == State::Missing {
-            unit::hidden_by(draft.kind, draft.made.scope, &draft.service.name).filter(|hidden| hidden != unit)
+            units::hidden_by(draft.kind, draft.made.scope, &draft.service.name).filter(|hidden| hidden != unit)
         } else {
             None
         };
@@ -65,7 +65,7 @@ impl Install<'_> {
             if left_alone.is_some() {
                 self.keep_old().map_err(failed)?;
             }
-            unit::write(unit, files, installed).map_err(failed)?;
+            units::write(unit, files, installed).map_err(failed)?;
         }
         if now {
             self.leave_folder(installed)?;
@@ -175,7 +175,7 @@ impl Install<'_> {
         if runs.is_none() && !control.is_there() {
             log::warn!("{} is not on PATH: no supervisor on this machine reads this unit", quoted(control.program()));
         }
-        if draft.kind == Kind::Systemd && draft.made.scope == Scope::User && !unit::lingers() {
+        if draft.kind == Kind::Systemd && draft.made.scope == Scope::User && !units::lingers() {
             say("it runs only while you are logged in; to run it from boot and after logout: loginctl enable-linger");
         }
         Ok(())

@@ -13,19 +13,19 @@ use nix::unistd::{Uid, User, geteuid};
 use serde_json::json;
 
 use super::current_folder;
-use crate::cli::{Kind, Options};
+use crate::args::{Kind, Options};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::follow;
 use crate::instance::identity::Life;
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder, Lock};
-use crate::report::line::{document, print_result, say};
+use crate::line::{document, print_result, say};
 use crate::service::Service;
 use crate::service::trust::Trust;
+use crate::supervisor::units::{self, Caller, Control, Draft, File, Installed, Made, Place, Scope, Site, State};
 use crate::sys;
 use crate::text::quoted;
-use crate::unit::{self, Caller, Control, Draft, File, Installed, Made, Place, Scope, Site, State};
 
 use install::Install;
 
@@ -48,12 +48,12 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     }
     let service = Service::resolve(options, &here)?;
     service.without_effect.iter().for_each(|why| log::warn!("{why}; continuing"));
-    unit::refuse_name(kind, &service.name)?;
+    units::refuse_name(kind, &service.name)?;
     let _lock = asked.install.then(|| lock(&service.name, &site));
     let (place, installed) = Place::looked_at(kind, scope, &service.name, dir.as_deref(), environment)?;
     let caller = Caller { options, site };
     let mut draft = Draft::new(&caller, &service, kind, scope, asked.harden, place)?;
-    draft.run_as(unit::choose_user(asked, scope, &service, environment)?, &installed);
+    draft.run_as(units::choose_user(asked, scope, &service, environment)?, &installed);
     draft.keep(&installed);
     if scope == Scope::System {
         let trust = Trust::of(&service, None, &[0, draft.runs_as().as_raw()]);
@@ -64,7 +64,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
         }
     }
     let files = draft.files();
-    if let Some(file) = files.iter().find(|file| file.text.len() as u64 > unit::LARGEST) {
+    if let Some(file) = files.iter().find(|file| file.text.len() as u64 > units::LARGEST) {
         let path = path_of(&draft, file.name);
         return Err(Error::Config(format!(
             "the unit {} would be larger than 1 MiB; use fewer or shorter flags",

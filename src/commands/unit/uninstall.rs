@@ -8,18 +8,18 @@ use nix::unistd::geteuid;
 use serde_json::json;
 
 use super::{lock, record_in, recorded};
+use crate::args::{Kind, Options};
 use crate::check::port;
-use crate::cli::{Kind, Options};
 use crate::error::Error;
 use crate::instance::family::{self, Origin};
 use crate::instance::identity::Life;
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
-use crate::instance::supervisor::{self, Verb};
-use crate::report::line::{document, print_result};
+use crate::line::{document, print_result};
 use crate::service;
+use crate::supervisor::job::{self, Verb};
+use crate::supervisor::units::{self, Found, Installed, Place, Runs, Scope, Site, State};
 use crate::text::{counted, one_line, quoted};
-use crate::unit::{self, Found, Installed, Place, Runs, Scope, Site, State};
 
 /// How long a server may take to stop if its own grace is unknown.
 const LONGEST_GRACE: Duration = Duration::from_secs(60);
@@ -28,7 +28,7 @@ pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option
     let Site { environment, here, .. } = *site;
     let named = service::named(options, here)?;
     let (name, config) = (named.name().to_owned(), named.config());
-    unit::refuse_name(kind, &name)?;
+    units::refuse_name(kind, &name)?;
     let look = || Place::looked_at(kind, scope, &name, dir, environment);
     let _lock = (!matches!(look()?.1, Installed::Nothing)).then(|| lock(&name, site));
     let (place, installed) = look()?;
@@ -83,9 +83,9 @@ fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
     }
     let names: Vec<&str> = match installed {
         Installed::Unit(text) => text.files.iter().map(|(name, _)| name.as_str()).filter(|n| !n.is_empty()).collect(),
-        _ => unit::all_files(*kind).to_vec(),
+        _ => units::all_files(*kind).to_vec(),
     };
-    let something_stays = unit::remove(&place.unit, &names, control.keeps())
+    let something_stays = units::remove(&place.unit, &names, control.keeps())
         .map_err(|e| Error::State(format!("cannot remove {unit}: {e}")))?;
     if is_there {
         control.forget()?;
@@ -109,7 +109,7 @@ fn what_runs_all_the_same(found: &Found, site: &Site) -> Result<(), Error> {
     );
     match record(found, site) {
         Some((record, Life::Alive)) if record.process.pid == pid => {
-            let stop = supervisor::of(&record).map_or(String::new(), |by| format!("; {}", by.advice(Verb::Stop)));
+            let stop = job::of(&record).map_or(String::new(), |by| format!("; {}", by.advice(Verb::Stop)));
             Err(Error::NotReady(what + &stop))
         }
         _ => {

@@ -16,12 +16,12 @@ use crate::error::Error;
 use crate::instance::family::{self, Origin};
 use crate::instance::identity::Life;
 use crate::instance::record::Record;
-use crate::launch::readiness;
-use crate::report::line::say;
+use crate::line::say;
 use crate::service::{is_same_file, trust};
+use crate::start::readiness;
+use crate::supervisor::units::{Control, Draft, Runs};
 use crate::sys::{self, ExitWatch};
 use crate::text::quoted;
-use crate::unit::{Control, Draft, Runs};
 
 /// How long a supervisor may report that it does not run the unit that it was told to start.
 const SETTLED: Duration = Duration::from_secs(2);

@@ -1,0 +1,184 @@
+#![forbid(unsafe_code)]
+//! Findings about units: about their text, and about what their supervisor reports.
+
+use std::collections::HashSet;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::args::Kind;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::report::doctor::Finding;
+use crate::service::{Service, is_same_file};
+use crate::supervisor::units::{self, Draft, Found, Runs, Scope, Site, State};
+use crate::text::{quoted, shell_words};
+
+/// The topic of findings about messages of the sidecar.
+pub const SIDECAR: &str = "sidecar";
+
+/// All units that forerun wrote, in their usual folders.
+pub fn all(site: &Site) -> Vec<Finding> {
+    let mut silent = HashSet::new();
+    units::all(site.environment).iter().flat_map(|found| look(found, site, &mut silent).0).collect()
+}
+
+/// The units of a service, and the processes that their supervisors run. `found` are the units with the name of the
+/// service.
+pub fn of(service: &Service, found: &[Found], site: &Site) -> (Vec<Finding>, Vec<i32>) {
+    let (name, config) = (&service.name, service.config.as_deref());
+    // Units of this config file under an earlier name.
+    let renamed: Vec<Found> = units::all(site.environment)
+        .into_iter()
+        .filter(|found| {
+            let theirs = found.marker().and_then(|marker| marker.config.as_deref());
+            found.name != *name && matches!((config, theirs), (Some(ours), Some(theirs)) if is_same_file(ours, theirs))
+        })
+        .collect();
+    let (mut findings, mut served, mut silent) = (Vec::new(), Vec::new(), HashSet::new());
+    for (mut said, pid) in found.iter().chain(&renamed).map(|found| look(found, site, &mut silent)) {
+        findings.append(&mut said);
+        served.extend(pid);
+    }
+    findings.extend(units::strangers(name, config, site.environment).into_iter().map(|(unit, why)| {
+        let message = format!("{} is in the place of this service's unit: {why}", quoted(&unit));
+        Finding::warning("unit", message, "give the service another name, or compare: forerun unit KIND --diff")
+    }));
+    if findings.is_empty() {
+        let none = "no unit of this service is installed; 'forerun unit KIND --install' writes one";
+        findings.push(Finding::ok("unit", none));
+    }
+    (findings, served)
+}
+
+/// Supervisors that did not answer. They are not queried again, because each query takes its time.
+type Silent = HashSet<(&'static str, bool)>;
+
+fn look(found: &Found, site: &Site, silent: &mut Silent) -> (Vec<Finding>, Option<i32>) {
+    let today = found.today(site, |draft| {
+        let state = found.installed.state(draft, &draft.files());
+        (text(found, draft, &state), draft.service.health.is_some(), state)
+    });
+    let (mut findings, has_health, state) = today.unwrap_or_else(|e| {
+        let message = format!("{} does not describe a service: {e}", quoted(&found.place.unit));
+        let mend = format!("correct that, or remove the unit: {}", found.uninstall_command());
+        let config = found.marker().and_then(|marker| marker.config.as_ref());
+        let denied = config.and_then(|config| std::fs::File::open(config).err()).map(|e| e.kind())
+            == Some(ErrorKind::PermissionDenied);
+        let finding = match denied {
+            true => Finding::warning("unit", message, "run it as root: sudo forerun doctor"),
+            false => Finding::problem("unit", message, mend),
+        };
+        (vec![finding], false, State::Foreign(String::new()))
+    });
+    let whom = (units::kind_word(found.kind), found.scope == Scope::User);
+    if silent.contains(&whom) {
+        return (findings, None);
+    }
+    match standing(found, site.environment, has_health, &state) {
+        Ok((said, pid)) => {
+            findings.extend(said);
+            (findings, pid)
+        }
+        Err(e) => {
+            silent.insert(whom);
+            findings.push(Finding::warning(whom.0, e.to_string(), format!("start {}, or query it yourself", whom.0)));
+            (findings, None)
+        }
+    }
+}
+
+/// Whether the text of the unit is what forerun would write.
+fn text(found: &Found, draft: &Draft, state: &State) -> Vec<Finding> {
+    let unit = quoted(&found.place.unit);
+    let mut findings = vec![match state {
+        State::Edited => Finding::warning(
+            "unit",
+            format!("{unit} was edited, so forerun does not update it"),
+            format!(
+                "compare: '{}'; then either replace it (--install --force instead of --diff) or keep it",
+                found.command(&["--diff"])
+            ),
+        ),
+        State::Stale => Finding::warning(
+            "unit",
+            format!("{unit} is out of date: forerun would write another text today"),
+            found.command(&["--install", "--now"]),
+        ),
+        State::Foreign(why) => Finding::problem(
+            "unit",
+            format!(
+                "{unit} is the unit of {}, which is now called {}: {why}",
+                quoted(&found.name),
+                quoted(&draft.service.name)
+            ),
+            found.uninstall_command(),
+        ),
+        _ => Finding::ok("unit", format!("{unit} was written by forerun and is up to date")),
+    }];
+    findings.extend(draft.guarded().map(|path| {
+        let message = format!("{} is in a folder that macOS protects: a job may hang or fail there", quoted(path));
+        Finding::warning("unit", message, "move it, or give the server Full Disk Access")
+    }));
+    findings
+}
+
+/// The finding for a unit whose systemd ignores the sidecar.
+pub fn unheard(unit: &Path, name: &str, of_user: bool) -> Finding {
+    let flag = if of_user { "--user " } else { "" };
+    Finding::problem(
+        SIDECAR,
+        format!("systemd ignores its messages: {} does not have NotifyAccess=all", quoted(unit)),
+        format!("add NotifyAccess=all under [Service]: systemctl {flag}edit {name}"),
+    )
+}
+
+/// What the supervisor reports, and the process that it runs. `has_health`: the sidecar has something to report.
+fn standing(
+    found: &Found,
+    environment: &Environment,
+    has_health: bool,
+    state: &State,
+) -> Result<(Vec<Finding>, Option<i32>), Error> {
+    let Found { kind, scope, name, place, .. } = found;
+    // This only queries, so the grace does not matter.
+    let control = found.control(environment, Duration::ZERO);
+    let word = control.kind_word();
+    let standing = control.standing()?;
+    let runs = match &standing.runs {
+        Runs::Yes(pid) => format!("runs it as pid {pid}"),
+        Runs::Later(said) => format!("is starting or stopping it: {said}"),
+        Runs::No(said) => format!("does not run it: {said}"),
+    };
+    let mut findings = vec![match (&standing.runs, standing.enabled) {
+        (_, false) => Finding::warning(
+            word,
+            format!("{runs}, and does not start it at boot or login"),
+            match state {
+                State::Current | State::Stale => found.command(&["--install", "--now"]),
+                // A foreign unit would be refused, and an edited one would be replaced.
+                _ => control.start_commands(false).iter().map(|w| shell_words(w)).collect::<Vec<_>>().join("; "),
+            },
+        ),
+        (Runs::No(_), _) => Finding::problem(word, runs, control.start_command()),
+        (Runs::Later(_), _) => {
+            Finding::warning(word, runs, control.log_command().unwrap_or_else(|| "run doctor again".to_owned()))
+        }
+        (Runs::Yes(_), _) => match standing.standby().map(|said| said.rsplit_once("; ").unwrap_or((said, "end it"))) {
+            Some((said, what_to_do)) => Finding::warning(word, format!("{runs}, forerun: {said}"), what_to_do),
+            None => Finding::ok(word, runs),
+        },
+    }];
+    if standing.is_older {
+        findings.push(Finding::warning(word, "has loaded an older text of the unit", control.reread_command()));
+    }
+    let of_user = *scope == Scope::User;
+    if *kind == Kind::Systemd && of_user && !units::lingers() {
+        findings.push(Finding::warning(word, "stops it when this user logs out", "loginctl enable-linger"));
+    }
+    if has_health && standing.hears_sidecar == Some(false) && !standing.is_older {
+        findings.push(unheard(&place.unit, name, of_user));
+    }
+    let pid = if let Runs::Yes(pid) = standing.runs { Some(pid) } else { None };
+    Ok((findings, pid))
+}

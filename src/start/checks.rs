@@ -1,0 +1,138 @@
+#![forbid(unsafe_code)]
+//! Runs requirements, fixes and waits, in that order, and puts failures into words.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use crate::check::run::{Desk, Job, Progress, Run, Work};
+use crate::check::{Check, Context};
+use crate::error::Error;
+use crate::service::{Fix, Requirement, Service};
+use crate::start::progress::Teller;
+use crate::sys::{Caught, Wake};
+use crate::text::{attempts, elapsed, one_line, quoted};
+
+/// Everything that running checks needs.
+pub struct Room<'a> {
+    pub context: &'a Arc<Context>,
+    pub wake: &'a Arc<Wake>,
+    pub signals: &'a Caught,
+    pub teller: &'a mut Teller,
+    /// They held before the running server was stopped. Only what its end can have changed is tried again.
+    pub checked: bool,
+}
+
+impl Room<'_> {
+    /// Runs all jobs at once. Returns how each ended.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`], [`Error::Exhausted`].
+    pub fn run(&mut self, jobs: Vec<Job>) -> Result<Vec<Progress>, Error> {
+        self.run_until(jobs, None)
+    }
+
+    /// The same, but at most until `other` becomes readable.
+    ///
+    /// # Errors
+    /// As [`Room::run`].
+    pub fn run_until(&mut self, jobs: Vec<Job>, other: Option<BorrowedFd>) -> Result<Vec<Progress>, Error> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut run = Run::start(jobs, self.context, self.wake)?;
+        let mut desk = Desk { wake: self.wake, signals: self.signals, observer: self.teller };
+        let ended = run.wait(other, &mut desk);
+        self.teller.end();
+        ended.map(|_| run.progress())
+    }
+}
+
+/// Runs all requirements, fixes and waits, and makes sure that they hold.
+///
+/// # Errors
+/// [`Error::Unmet`] and [`Error::TimedOut`] with a line for each that does not.
+pub fn ensure(service: &Service, room: &mut Room) -> Result<(), Error> {
+    let checked = room.checked;
+    ensure_those(service, room, |check| !checked || is_of_own_port(service, check))
+}
+
+/// The same while the server runs that is to be replaced: all but what only its end can make true.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn ensure_before_stop(service: &Service, room: &mut Room) -> Result<(), Error> {
+    ensure_those(service, room, |check| !is_of_own_port(service, check))
+}
+
+/// Whether the check asks for the service's own port to be free.
+fn is_of_own_port(service: &Service, check: &Check) -> bool {
+    matches!(check, Check::Free { port, .. } if Some(*port) == service.port)
+}
+
+fn ensure_those(service: &Service, room: &mut Room, tried: impl Fn(&Check) -> bool) -> Result<(), Error> {
+    let required: Vec<_> = service.requirements.iter().filter(|r| tried(&r.probe.check)).collect();
+    let mut progress = room.run(required.iter().map(|r| Job::require(r.probe.clone())).collect())?;
+    for (requirement, progress) in required.iter().zip(&mut progress) {
+        if let Some(fix) = requirement.fix.as_ref().filter(|_| !progress.holds() && service.run_fixes) {
+            mend(requirement, fix, progress, room)?;
+        }
+    }
+    let unmet: Vec<_> = required.into_iter().zip(&progress).filter_map(unmet).collect();
+    if !unmet.is_empty() {
+        return Err(Error::Unmet(unmet.join("\n")));
+    }
+    let awaited: Vec<_> = service.waits.iter().filter(|w| tried(&w.probe.check)).collect();
+    let progress = room.run(awaited.iter().map(|w| Job::wait(w.probe.clone())).collect())?;
+    let late: Vec<_> = awaited.into_iter().zip(&progress).filter(|(_, p)| !p.holds()).collect();
+    let lines =
+        late.iter().map(|(wait, progress)| not_ready(&wait.probe.check.to_string(), progress, wait.hint.as_deref()));
+    match late.is_empty() {
+        true => Ok(()),
+        false => Err(Error::TimedOut(lines.collect::<Vec<_>>().join("\n"))),
+    }
+}
+
+/// Tries each requirement once, all at the same time.
+pub fn requirements(service: &Service, room: &mut Room) -> Result<Vec<Progress>, Error> {
+    room.run(service.requirements.iter().map(|r| Job::require(r.probe.clone())).collect())
+}
+
+/// Runs all waits at the same time.
+pub fn waits(service: &Service, room: &mut Room) -> Result<Vec<Progress>, Error> {
+    room.run(service.waits.iter().map(|w| Job::wait(w.probe.clone())).collect())
+}
+
+/// Runs a fix, then the check again.
+fn mend(requirement: &Requirement, fix: &Fix, progress: &mut Progress, room: &mut Room) -> Result<(), Error> {
+    let check = requirement.probe.check.to_string();
+    crate::line::say(&format!("{} does not hold ({}); running its fix", quoted(&check), progress.reason));
+    let job = Job { label: format!("fix of {check}"), work: Work::Fix(fix.script.clone()), deadline: fix.timeout };
+    let fixed = room.run(vec![job])?.remove(0);
+    if !fixed.holds() {
+        progress.reason = format!("{}; its fix {} failed: {}", progress.reason, quoted(&fix.script), fixed.reason);
+        return Ok(());
+    }
+    let again = room.run(vec![Job::require(requirement.probe.clone())])?.remove(0);
+    *progress = Progress { attempts: progress.attempts + again.attempts, ..again };
+    if !progress.holds() {
+        progress.reason = format!("{}, also after its fix", progress.reason);
+    }
+    Ok(())
+}
+
+fn unmet((requirement, progress): (&Requirement, &Progress)) -> Option<String> {
+    let check = quoted(&requirement.probe.check.to_string());
+    let hint = hint(requirement.hint.as_deref());
+    (!progress.holds()).then(|| format!("requirement {check} does not hold: {}{hint}", progress.reason))
+}
+
+/// The line for a check that did not hold in time.
+pub fn not_ready(check: &str, progress: &Progress, given: Option<&str>) -> String {
+    let attempts = attempts(progress.attempts);
+    let took = elapsed(progress.took());
+    format!("{} not ready after {took} ({attempts}): {}{}", quoted(check), progress.reason, hint(given))
+}
+
+fn hint(hint: Option<&str>) -> String {
+    hint.map(|hint| format!("; {}", one_line(hint))).unwrap_or_default()
+}

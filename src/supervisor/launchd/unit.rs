@@ -1,0 +1,168 @@
+#![forbid(unsafe_code)]
+//! Writes property lists for launchd (launchd.plist(5)).
+
+use std::path::{Path, PathBuf};
+
+use nix::unistd::User;
+use plist::{Dictionary, Value};
+
+use crate::supervisor::units::path::label;
+use crate::supervisor::units::quote::plain;
+use crate::supervisor::units::{Draft, File, Scope};
+use crate::sys;
+
+pub fn files(draft: &Draft) -> Vec<File> {
+    vec![File { name: "", text: text(draft), executable: false }]
+}
+
+/// The PATH in a plist that forerun wrote.
+pub fn kept_path(text: &str) -> Option<String> {
+    let value = Value::from_reader_xml(text.as_bytes()).ok()?;
+    let variables = value.as_dictionary()?.get("EnvironmentVariables")?.as_dictionary()?;
+    Some(variables.get("PATH")?.as_string()?.to_owned())
+}
+
+/// A key, its value, and the comment above it.
+type Entry = (&'static str, Value, &'static str);
+
+fn text(draft: &Draft) -> String {
+    let entries = entries(draft);
+    let dictionary: Dictionary = entries.iter().map(|(key, value, _)| ((*key).to_owned(), value.clone())).collect();
+    let mut xml = Vec::new();
+    // Writing to memory cannot fail, and all values can be expressed in XML.
+    let _ = Value::Dictionary(dictionary).to_writer_xml(&mut xml);
+    let xml = String::from_utf8_lossy(&xml);
+    let mut out = String::new();
+    for line in xml.lines() {
+        if line == "<plist version=\"1.0\">" {
+            let name = &draft.service.name.replace("--", "-\u{2010}");
+            let undone: String = draft.undone().iter().map(|line| format!("\n     {line}")).collect();
+            let root = match (draft.made.scope, &draft.made.user) {
+                (Scope::System, None) => "\n     It runs as root. To run it as another user, make it as that user.",
+                _ => "",
+            };
+            out += &format!(
+                "<!-- {name}, started by forerun. Written by 'forerun unit launchd'. To change it, edit forerun.toml or run that\n     \
+                 command again with other flags. forerun keeps this file up to date as long as nobody edits it. It leaves\n     \
+                 an edited file alone.{root}{undone} -->\n\
+                 <!-- {} -->\n",
+                draft.marker()
+            );
+        }
+        // Only keys of the outermost dictionary are indented by one tab.
+        let why = entries.iter().find(|(key, _, _)| line == format!("\t<key>{key}</key>")).map(|(_, _, why)| *why);
+        if let Some(why) = why {
+            out += &format!("\t<!-- {why} -->\n");
+        }
+        out += line;
+        out.push('\n');
+    }
+    out
+}
+
+fn entries(draft: &Draft) -> Vec<Entry> {
+    let name = &draft.service.name;
+    let string = |text: &str| Value::String(text.to_owned());
+    let number = |n: u64| Value::Integer(n.into());
+    let table = |pairs: Vec<(&str, Value)>| {
+        Value::Dictionary(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    };
+    // launchd opens the log as the user of the job, and does not start a job whose log it cannot open.
+    let home = match (&draft.made.user, draft.made.scope) {
+        (Some(user), _) => User::from_name(user).ok().flatten().map(|user| user.dir),
+        (None, Scope::User) => sys::home_directory(),
+        (None, Scope::System) => None,
+    };
+    let logs = home.unwrap_or("/".into()).join("Library/Logs");
+    let log = string(&logs.join(format!("{}.log", label(name))).to_string_lossy());
+    let (soft, hard) = draft.nofile();
+    let mut variables = vec![("PATH", string(&draft.path))];
+    variables.extend(draft.made.state.as_ref().map(|state| ("FORERUN_STATE_DIR", string(state))));
+    variables.push(("FORERUN_UNIT", string(&draft.place.unit.to_string_lossy())));
+    let mut entries = vec![
+        ("Label", string(&label(name)), "Name of the job in launchctl."),
+        (
+            "ProgramArguments",
+            Value::Array(plain(&draft.words()).into_iter().map(Value::String).collect()),
+            "forerun becomes the server, so the pid of the job is the server's.",
+        ),
+        (
+            "EnvironmentVariables",
+            table(variables),
+            "PATH of the shell that created this file, without temporary folders; launchd's own PATH has no Homebrew.\n\t     \
+             FORERUN_UNIT is the path of this file, so that forerun can keep it up to date. The server does not see it.",
+        ),
+        (
+            "KeepAlive",
+            Value::Boolean(true),
+            "Start at load, and again whenever the server ends. launchd has no exit code that stops this: after a 78 (a\n\t     \
+             mistake in the configuration) it tries again every ThrottleInterval seconds.",
+        ),
+        (
+            "ThrottleInterval",
+            number(10),
+            "At least this many seconds from one start to the next. This is launchd's default.",
+        ),
+        ("ExitTimeOut", number(draft.grace()), "The grace: seconds from SIGTERM to SIGKILL. launchd's default is 5."),
+        ("ProcessType", string("Interactive"), "Do not throttle the server like a background job."),
+        (
+            "StandardOutPath",
+            log.clone(),
+            "Output of forerun and the server. launchd appends to this file and never rotates it: see newsyslog.conf(5).",
+        ),
+        ("StandardErrorPath", log, "The same file, so that both outputs stay in order."),
+    ];
+    match draft.made.scope {
+        // In the plist of a daemon these keys change kern.maxfiles of the whole machine. There, forerun's --nofile sets
+        // the limit.
+        Scope::System => {}
+        Scope::User => {
+            let limit = |n: u64| table(vec![("NumberOfFiles", number(n))]);
+            entries.push((
+                "SoftResourceLimits",
+                limit(soft),
+                "launchd's default of 256 descriptors is low for a server.",
+            ));
+            entries.push(("HardResourceLimits", limit(hard), "The server itself may raise that limit up to this one."));
+        }
+    }
+    if let Some(user) = &draft.made.user {
+        entries.push(("UserName", string(user), draft.why_user()));
+    }
+    entries
+}
+
+/// The first of these paths that is in a folder where macOS protects a user's files. macOS would ask for consent there,
+/// and a job of launchd has nobody to ask (launchd.plist(5), "CAVEATS").
+pub fn guarded<'a>(mut paths: impl Iterator<Item = &'a Path>, home: Option<&Path>) -> Option<&'a Path> {
+    const FOLDERS: [&str; 4] = ["Desktop", "Documents", "Downloads", "Library/Mobile Documents"];
+    paths.find(|path| {
+        // Root also makes units that read folders of users.
+        let users: PathBuf = path.components().take(3).collect();
+        let homes = home.into_iter().chain(users.starts_with("/Users").then_some(users.as_path()));
+        path.starts_with("/Volumes")
+            || homes.flat_map(|home| FOLDERS.map(|f| home.join(f))).any(|f| path.starts_with(f))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protected_folders_of_macos_are_recognised() {
+        let home = Some(Path::new("/home/me"));
+        for (path, expected) in [
+            ("/Users/a/Documents/web", true),
+            ("/Users/a/Library/Mobile Documents/web", true),
+            ("/home/me/Desktop", true),
+            ("/Volumes/disk/web", true),
+            ("/Users/a/web/Documents", false),
+            ("/Users/a/DocumentsToo", false),
+            ("/home/you/Desktop", false),
+            ("/srv/web", false),
+        ] {
+            assert_eq!(guarded([Path::new("/"), Path::new(path)].into_iter(), home).is_some(), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+#![forbid(unsafe_code)]
+//! All that is known of runit: runsv(8).
+
+pub mod unit;

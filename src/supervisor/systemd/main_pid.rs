@@ -1,0 +1,34 @@
+#![forbid(unsafe_code)]
+//! Asks systemd which process is the main one of a service. It is the only supervisor whose word can change: a server
+//! may hand over with MAINPID= (sd_notify(3)).
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::supervisor::ask;
+use crate::supervisor::job::Supervised;
+use crate::sys;
+
+/// How long systemd may take to answer. It answers in milliseconds; a start or a stop should not hang on it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What systemd says of a unit that is active.
+pub struct Active {
+    pub main: i32,
+    /// Another one for each start of the unit: INVOCATION_ID of its processes (systemd.exec(5)).
+    pub invocation: String,
+}
+
+/// The unit that runs an instance. `None` where systemd does not run it, or has no main process of it now.
+pub fn active(supervised: &Supervised) -> Option<Active> {
+    let unit = supervised.systemd_unit()?;
+    let mut command = Command::new("systemctl");
+    command.args(supervised.is_of_user().then_some("--user"));
+    command.args(["show", "--property=MainPID", "--property=InvocationID", "--"]).arg(unit);
+    command.env("LC_ALL", "C").stdin(Stdio::null());
+    let answer = sys::note(ask::said_by(&mut command, Some(PATIENCE)));
+    let answer = answer.ok().filter(|answer| answer.code == Some(0))?;
+    let value = |key: &str| answer.out.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    let main = value("MainPID")?.trim().parse().ok().filter(|&pid| pid > 0)?;
+    Some(Active { main, invocation: value("InvocationID").unwrap_or_default().trim().to_owned() })
+}
