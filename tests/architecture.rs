@@ -187,7 +187,7 @@ fn only_sys_is_unsafe_and_knows_the_os() {
 /// The numbers of the import graph, for a person.
 #[test]
 fn the_numbers() {
-    let source = std::env::var_os("FORERUN_TEST_NUMBERS").map_or_else(own_source, |folder| PathBuf::from(folder));
+    let source = std::env::var_os("FORERUN_TEST_NUMBERS").map_or_else(own_source, PathBuf::from);
     let house = House::read(&source);
     println!("files: {}", house.files.len());
     println!("lines of code: {}", house.files.iter().map(|file| file.lines).sum::<usize>());
