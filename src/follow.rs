@@ -15,8 +15,7 @@ use crate::instance::identity::Life;
 use crate::instance::ready::{self, Ready};
 use crate::instance::record::{Record, os_strings};
 use crate::instance::state::Folder;
-use crate::supervisor::job::{self, Supervised};
-use crate::supervisor::units;
+use crate::supervisor::{self, Supervised};
 use crate::sys::{self, Host, Process, Sockets};
 
 /// One look at the system, for one instance or for many.
@@ -113,7 +112,7 @@ fn found(record: &Record, here: &Host, eyes: &Eyes, by: By) -> Now {
     let named = || by_supervisor(record, by).or_else(|| by_pid_file(record, &after, by));
     match after.successor().or_else(named) {
         Some(process) => {
-            let record = handed_over(record, &process);
+            let record = handed_over(record, &process, supervisor::recorded::follows(record));
             let ready = eyes.ready(&record);
             Now::HandedOver(Box::new(Record { ready, ..record }))
         }
@@ -185,26 +184,24 @@ pub fn keep(old: &Record, new: &Record, folder: &Folder) {
 /// The process that systemd says is the main one of the instance's unit. Its word counts, whether that process shows
 /// where it comes from or not: forerun never signals it. Asked only from outside: a start by systemd is that process.
 fn by_supervisor(record: &Record, by: By) -> Option<Process> {
-    let supervised = job::of(record).filter(|_| by == By::Person)?;
-    let unit = supervised.systemd_unit()?.to_str()?;
-    let active = units::active(&supervised)?;
+    let supervised = supervisor::of(record).filter(|_| by == By::Person)?;
+    let active = supervised.active()?;
     // After a restart of the unit its main process is another start, and no successor.
     let environment = Environment::new(os_strings(&record.environment));
     environment.filled("INVOCATION_ID").filter(|of_launch| *of_launch == active.invocation.as_str())?;
     let path = sys::cgroup_of(active.main)?;
-    sys::process(active.main).filter(|p| !p.zombie && job::unit_of_cgroup(&path) == Some(unit))
+    sys::process(active.main).filter(|p| !p.zombie && supervised.has_group(&path))
 }
 
 /// systemd, where one of these processes is in the control group of a unit of it that is active:
 /// then they are systemd's to end.
 pub fn systemds<'a>(record: &Record, mut of: impl Iterator<Item = &'a Process>) -> Option<Supervised> {
-    let supervised = job::of(record)?;
-    let unit = supervised.systemd_unit()?.to_str()?.to_owned();
-    let is_in = |path: String| job::unit_of_cgroup(&path).is_some_and(|its| its == unit);
+    let supervised = supervisor::of(record)?;
+    let is_in = |path: String| supervised.has_group(&path);
     if sys::cgroup().is_some_and(is_in) || !of.any(|p| sys::cgroup_of(p.pid).is_some_and(is_in)) {
         return None;
     }
-    units::active(&supervised)?;
+    supervised.active()?;
     Some(supervised)
 }
 

@@ -45,14 +45,14 @@ fn run(started: sys::Started) -> i32 {
         Err(e) => {
             line::init(&environment, 0, false);
             let message = args::explain(&e, &started.args);
-            return end(Err(Error::Usage(message)), supervisor::clues::is_recognised(&environment));
+            return end(Err(Error::Usage(message)), supervisor::mode::is_recognised(&environment));
         }
     };
     line::init(&environment, options.verbose, options.quiet);
     let result = commands::run(&options, &environment, &started.args, started.dispositions);
     // Only a start reports to a supervisor's unit; `forerun stop` below one is typed by a person.
     let starts = matches!(options.task, Task::Start | Task::Check);
-    end(result, starts && supervisor::clues::is_recognised(&environment))
+    end(result, starts && supervisor::mode::is_recognised(&environment))
 }
 
 /// Prints the error and returns its exit code.

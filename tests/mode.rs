@@ -120,18 +120,33 @@ fn a_supervisors_variable_means_foreground() {
     assert_eq!(mode_on_terminal(&[("LAUNCHD_SOCKET", "a")])["mode"], "foreground");
 }
 
+/// The supervisor with these variables, where our parent or our parent's parent is pid 1.
+#[track_caller]
+fn supervisor_below_pid_1(script: &str, variables: &[(&str, &str)]) -> Value {
+    let room = Room::new();
+    let mut below = Command::new("unshare");
+    let shell = shell(&room, script, &DRY);
+    below.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(shell.get_program()).args(shell.get_args());
+    below.env_clear().envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    parsed(done(below.envs(variables.iter().copied()).current_dir(room.path())))["supervisor"].take()
+}
+
 #[test]
-fn a_launchd_label_counts_where_stderr_is_no_terminal() {
-    for (label, mode) in [
-        ("com.example.web", "foreground"),
-        ("applications.mine", "foreground"),
-        ("0", "detached"),
-        ("", "detached"),
-        ("application.com.apple.Terminal.1.2", "detached"),
-    ] {
-        assert_eq!(mode_with(&[("XPC_SERVICE_NAME", label)])["mode"], mode, "{label}");
-        assert_eq!(mode_on_terminal(&[("XPC_SERVICE_NAME", label)])["mode"], "detached", "{label}");
+fn a_launchd_label_counts_only_where_launchd_started_us_or_our_parent() {
+    const LABEL: (&str, &str) = ("XPC_SERVICE_NAME", "com.example.web");
+    assert_eq!(mode_with(&[LABEL])["mode"], "detached", "it is inherited from an editor");
+    assert_eq!(mode_on_terminal(&[LABEL])["mode"], "detached");
+    skip_unless!(can_unshare(), "needs root and pid namespaces");
+    for script in ["\"$@\"; :", "sh -c '\"$@\"; :' sh \"$@\"; :"] {
+        assert_eq!(supervisor_below_pid_1(script, &[LABEL]), "launchd", "{script}");
+        for other in ["0", "", "application.com.apple.Terminal.1.2"] {
+            let found = supervisor_below_pid_1(script, &[("XPC_SERVICE_NAME", other)]);
+            assert_eq!(found, "a container", "{other}, {script}");
+        }
+        assert_eq!(supervisor_below_pid_1(script, &[("XPC_SERVICE_NAME", "applications.mine")]), "launchd");
     }
+    let far = "sh -c 'sh -c \"\\\"\\$@\\\"; :\" sh \"$@\"; :' sh \"$@\"; :";
+    assert_eq!(supervisor_below_pid_1(far, &[LABEL]), Value::Null);
 }
 
 #[test]

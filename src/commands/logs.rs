@@ -19,7 +19,7 @@ use crate::instance::record::Record;
 use crate::instance::state::Folder;
 use crate::line::say;
 use crate::start::log_file;
-use crate::supervisor::job;
+use crate::supervisor::{self, Verb};
 use crate::sys::{self, Wake};
 use crate::text::{quoted, shell_words};
 
@@ -34,8 +34,8 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let lines = options.lines.unwrap_or(LINES);
     let record = target.record()?;
     // A log that is a file is not in the journal.
-    let of_supervisor = record.as_ref().filter(|record| record.log.is_none()).and_then(job::of);
-    if let Some(command) = of_supervisor.and_then(|s| s.log_command(lines, options.follow)) {
+    let of_supervisor = record.as_ref().filter(|record| record.log.is_none()).and_then(supervisor::of);
+    if let Some(command) = of_supervisor.and_then(|s| s.argv(Verb::Logs { lines, follow: options.follow })) {
         return Err(become_shower(&command));
     }
     let path = log_of(&target, record.as_ref())?;
@@ -59,13 +59,13 @@ fn log_of(target: &Target, record: Option<&Record>) -> Result<PathBuf, Error> {
     match record.map(|record| (record, &record.log)) {
         Some((record, Some(log))) => {
             let path = PathBuf::from(OsString::from(log));
-            if let Some(supervised) = job::of(record) {
+            if let Some(supervised) = supervisor::of(record) {
                 say(&format!("{name} is run by {}; its output goes to {}", supervised.describe(), quoted(&path)));
             }
             Ok(path)
         }
         Some((record, None)) => {
-            let whose = match job::of(record) {
+            let whose = match supervisor::of(record) {
                 Some(supervised) => format!("run by {}, which takes its output", supervised.describe()),
                 None => "in the foreground, where its output goes".to_owned(),
             };

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::instance::record::{Record, os_strings};
 use crate::line::say;
 use crate::start::{holder, unseen};
-use crate::supervisor::job::Verb;
+use crate::supervisor::Verb;
 use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 

@@ -24,8 +24,8 @@ use crate::sidecar::Role;
 use crate::start::progress::Teller;
 use crate::start::refresh;
 use crate::start::{Launch, checks, holder, log_file, unseen};
-use crate::supervisor::clues;
 use crate::supervisor::decide::{Decision, Mode};
+use crate::supervisor::mode;
 use crate::supervisor::notify::Manager;
 use crate::supervisor::units::Site;
 use crate::sys::{self, Dispositions, Seen};
@@ -102,7 +102,7 @@ impl Start<'_> {
 /// As [`run`].
 pub fn start(start: &Start) -> Result<(), Error> {
     let service = Service::resolve(start.options, &start.called_in).map_err(|e| start.goes_on(e))?;
-    let decision = clues::decide(start.options, start.caller, service.asked_mode).map_err(|e| start.goes_on(e))?;
+    let decision = mode::decide(service.asked_mode, start.caller).map_err(|e| start.goes_on(e))?;
     log::info!("{} mode: {}", decision.mode, decision.reason);
     for why in &service.without_effect {
         log::warn!("{why}; continuing");
@@ -213,10 +213,14 @@ fn explain(decision: &Decision) {
             log::warn!("detaching below {supervisor}, which will not see the server; continuing");
         }
     }
-    if decision.parent_supervised && decision.mode == Mode::Foreground {
-        let parent = std::os::unix::process::parent_id() as i32;
-        let who = check::port::describe(parent);
-        log::warn!("systemd started our parent, {who}, and not us: write 'exec' before forerun there; continuing");
+    if decision.mode == Mode::Detached && decision.is_unexplained {
+        say(
+            "detaching: no supervisor was recognised and there is no terminal; to stay in the foreground: --foreground",
+        );
+    }
+    if let Some(by) = decision.recognised.filter(|_| decision.parent_supervised && decision.mode == Mode::Foreground) {
+        let who = check::port::describe(std::os::unix::process::parent_id() as i32);
+        log::warn!("{by} started our parent, {who}, and not us: write 'exec' before forerun there; continuing");
     }
 }
 

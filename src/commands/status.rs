@@ -25,8 +25,8 @@ use crate::instance::state::{self, Folder};
 use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
 use crate::service::{self, Named, Service, is_name, trust};
 use crate::start::{holder, readiness, unseen};
+use crate::supervisor;
 use crate::supervisor::decide::Mode;
-use crate::supervisor::job;
 use crate::sys::{self, Account, Host, Process, Wake};
 
 /// How long a health check may take.
@@ -208,7 +208,7 @@ impl View {
         };
         let alive = life == Life::Alive;
         let pid = record.process.pid;
-        let supervised = job::of(record);
+        let supervised = supervisor::of(record);
         let main = alive.then_some(origin.main);
         let host = record.host.as_deref();
         let is_ours = |pid| family.has(pid);
@@ -226,8 +226,8 @@ impl View {
             pid,
             mode: record.mode.clone(),
             stop: holder::stop_command(record),
-            unit: supervised.as_ref().and_then(|s| s.unit.as_ref()).map(|u| u.to_string_lossy().into_owned()),
-            supervisor: supervised.map(|s| s.kind),
+            unit: supervised.as_ref().and_then(|s| s.job()).map(|job| job.to_string_lossy().into_owned()),
+            supervisor: supervised.map(|s| s.word),
             uptime: if alive { sys::age(record.process.start) } else { None },
             url: record.url.clone(),
             port: record.port,

@@ -21,7 +21,7 @@ use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Mark, Signalled, Stop, Stopped, send};
 use crate::line::{print_summary, say};
 use crate::start::{LockDesk, holder, unseen};
-use crate::supervisor::job::{self, Verb};
+use crate::supervisor::{self, Verb};
 use crate::sys::{self, Caught, Host, Wake};
 use crate::text::{counted, elapsed, quoted};
 
@@ -99,7 +99,7 @@ fn before(record: &Record, wake: &Wake, signals: &Caught) {
 /// # Errors
 /// [`Error::Conflict`] with the supervisor's own command.
 pub fn refuse_supervised(record: &Record, here: &Host, verb: Verb) -> Result<(), Error> {
-    let Some(supervised) = job::of(record) else { return Ok(()) };
+    let Some(supervised) = supervisor::of(record) else { return Ok(()) };
     if verb == Verb::Stop && record.process.life(here) == Life::Dead {
         return Ok(());
     }

@@ -6,7 +6,6 @@ use super::identity::Identity;
 use super::ready::Ready;
 use super::record::{Phase, Record};
 use super::succession::{End, Ended, Kind, View, classify};
-use crate::supervisor::job::SYSTEMD;
 use crate::sys::{self, ExitWatch, Process, Seen};
 
 /// What is asked about an instance whose main process has ended.
@@ -90,11 +89,10 @@ impl After {
 }
 
 /// The record of an instance whose server is `to` from now on, before anybody has looked at it. Of all supervisors only systemd can follow to another
-/// main process; the others started one child, which has ended.
-pub fn handed_over(record: &Record, to: &Process) -> Record {
-    let follows = record.supervisor.as_deref().is_some_and(|word| SYSTEMD.contains(&word));
+/// main process; the others started one child, which has ended. `is_followed`: the supervisor can.
+pub fn handed_over(record: &Record, to: &Process, is_followed: bool) -> Record {
     Record {
-        supervisor: record.supervisor.clone().filter(|_| follows),
+        supervisor: record.supervisor.clone().filter(|_| is_followed),
         phase: Phase::Running,
         process: Identity::new(to, &record.process.host),
         was: Some(record.process.pid),

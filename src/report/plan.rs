@@ -84,7 +84,7 @@ impl Plan<'_> {
         document(json!({
             "mode": decision.mode.to_string(),
             "reason": decision.reason,
-            "supervisor": decision.recognised,
+            "supervisor": decision.recognised.map(|known| known.word()),
             "name": service.name,
             "config": service.config.as_ref().map(|c| c.to_string_lossy()),
             "cwd": service.directory.to_string_lossy(),

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::line::print_summary;
 use crate::screen::{self, Screen};
 use crate::service::Service;
-use crate::supervisor::job::unit_of_cgroup;
+use crate::supervisor::service_of_group;
 use crate::sys;
 use crate::text::{elapsed, one_line};
 
@@ -70,7 +70,7 @@ impl<'a> Ready<'a> {
 
     /// The unit of another service, if the server lives in its control group.
     fn foreign_unit(&self) -> Option<String> {
-        let unit = || sys::cgroup().and_then(|path| unit_of_cgroup(&path).map(one_line));
+        let unit = || sys::cgroup().and_then(|path| service_of_group(&path).map(one_line));
         if self.already.is_none() { unit() } else { None }
     }
 

@@ -19,8 +19,8 @@ use crate::instance::record::Text;
 use crate::line;
 use crate::service::{Service, Speaker};
 use crate::supervisor::decide::Decision;
-use crate::supervisor::job::unit_of_cgroup;
 use crate::supervisor::notify::Manager;
+use crate::supervisor::service_of_group;
 use crate::sys::{self, Beside};
 use crate::text::one_line;
 
@@ -101,9 +101,9 @@ pub fn start(
         );
     }
     let Role { service, decision, manager, ready_fd, supervised, is_heard } = *role;
-    let is_systemd = decision.recognised == Some("systemd");
+    let is_systemd = decision.recognised.is_some_and(|by| by.knows_all_messages());
     let unit = || {
-        let unit = sys::cgroup().and_then(|path| unit_of_cgroup(&path).map(str::to_owned))?;
+        let unit = sys::cgroup().and_then(|path| service_of_group(&path).map(str::to_owned))?;
         Some((unit, context.environment.filled("MANAGERPID").is_some()))
     };
     let (verbose, _) = line::loudness();

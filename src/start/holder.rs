@@ -16,7 +16,7 @@ use crate::instance::state::Folder;
 use crate::instance::stop::Stopped;
 use crate::line::say;
 use crate::service::{Service, is_same_file};
-use crate::supervisor::job::{self, Verb};
+use crate::supervisor::{self, Verb};
 use crate::sys::{self, Host, Process};
 use crate::text::{quoted, shell_words};
 
@@ -185,7 +185,7 @@ pub fn unclear_conflict(service: &Service, record: &Record, process: &Process, h
         true => format!("{who}, which pid {} of {name} left when it ended", record.process.pid),
         false => format!("{who}, which was started from {name} and left it for a session of its own"),
     };
-    let what_to_do = match (process.session == record.session, job::of(record)) {
+    let what_to_do = match (process.session == record.session, supervisor::of(record)) {
         (true, None) => format!("'forerun restart {}' takes its place", service.name),
         _ => format!("stop it, or 'forerun stop {} --all'", service.name),
     };
@@ -262,7 +262,7 @@ pub fn goes_on(record: &Record, here: &Host, error: Error) -> Error {
 
 /// Where an instance runs, in a few words.
 pub fn whereabouts(record: &Record) -> String {
-    match job::of(record) {
+    match supervisor::of(record) {
         Some(supervised) => format!("pid {} under {}", record.process.pid, supervised.describe()),
         None => format!("pid {} ({})", record.process.pid, record.mode),
     }
@@ -271,7 +271,7 @@ pub fn whereabouts(record: &Record) -> String {
 /// An instance by its process, command and supervisor.
 fn describe(record: &Record) -> String {
     let who = port::describe(record.process.pid);
-    match job::of(record) {
+    match supervisor::of(record) {
         Some(supervised) => format!("{who} under {}", supervised.describe()),
         None => format!("{who}, {}", record.mode),
     }
@@ -279,7 +279,7 @@ fn describe(record: &Record) -> String {
 
 /// How to stop or restart an instance, in words.
 pub fn how_to(record: &Record, verb: Verb) -> String {
-    match job::of(record) {
+    match supervisor::of(record) {
         Some(supervised) => supervised.advice(verb),
         None => format!("{0} it: forerun {0} {1}", verb.word(), record.name),
     }
@@ -287,7 +287,7 @@ pub fn how_to(record: &Record, verb: Verb) -> String {
 
 /// The command that restarts an instance, or what to do where it is not known.
 pub fn how_to_restart(record: &Record) -> String {
-    match job::of(record) {
+    match supervisor::of(record) {
         Some(supervised) => supervised.command(Verb::Restart).unwrap_or_else(|| supervised.advice(Verb::Restart)),
         None => format!("forerun restart {}", record.name),
     }
@@ -295,7 +295,7 @@ pub fn how_to_restart(record: &Record) -> String {
 
 /// The command that stops an instance, if it is known.
 pub fn stop_command(record: &Record) -> Option<String> {
-    match job::of(record) {
+    match supervisor::of(record) {
         Some(supervised) => supervised.command(Verb::Stop),
         None => Some(format!("forerun stop {}", record.name)),
     }

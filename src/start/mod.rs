@@ -35,8 +35,8 @@ use crate::instance::stop::{Mark, Signalled, Stop, Stopped};
 use crate::line::say;
 use crate::service::{OnConflict, Replace, Service};
 use crate::start::progress::Teller;
+use crate::supervisor::Verb;
 use crate::supervisor::decide::{Decision, Mode};
-use crate::supervisor::job::Verb;
 use crate::sys::{self, Caught, Dispositions, ExitWatch, Host, Nofile, OwnGroup, Process, Seen, Wake};
 use crate::text::quoted;
 
@@ -333,7 +333,11 @@ impl Launch<'_> {
             is_activated: service.port.is_some_and(sys::inherits_listener),
             cookie: work.cookie.to_owned(),
             mode: self.decision.mode.to_string(),
-            supervisor: self.decision.recognised.filter(|_| self.decision.mode == Mode::Foreground).map(str::to_owned),
+            supervisor: self
+                .decision
+                .recognised
+                .filter(|_| self.decision.mode == Mode::Foreground)
+                .map(|by| by.word().to_owned()),
             cgroup: sys::cgroup(),
             config: service.config.as_ref().map(|c| Text::from(c.as_os_str())),
             command: texts(&service.command),

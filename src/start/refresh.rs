@@ -24,7 +24,7 @@ const TOLD: &str = "unit-told";
 pub fn run(site: &Site, service: &Service, decision: &Decision, state: Option<&Path>) -> bool {
     let Some(unit) = site.environment.filled(UNIT_FILE).map(PathBuf::from) else { return false };
     let ending = unit.extension().and_then(|ending| ending.to_str());
-    let kind = match (decision.recognised, ending) {
+    let kind = match (decision.recognised.map(|by| by.word()), ending) {
         (Some("systemd" | "a service manager"), Some("service")) if is_of_us(site.environment) => Kind::Systemd,
         (Some("launchd"), Some("plist")) => Kind::Launchd,
         _ => {

@@ -1,10 +1,14 @@
 #![forbid(unsafe_code)]
-//! Decides between foreground and detached, and gives the reason. Pure: another module looks up the [`Situation`].
+//! Decides between foreground and detached, and gives the reason. Pure: another module looks up the [`Clues`].
 //!
 //! The rules are tried in order, and the first one that matches wins. Every variable that marks a supervisor is
 //! inherited by all processes below it. So a mark does not count if it is proved to belong to another process.
 
 use std::fmt;
+
+use super::all::ALL;
+use super::clues::Clues;
+use super::kind::Known;
 
 /// How the server is launched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,33 +26,13 @@ impl fmt::Display for Mode {
     }
 }
 
-/// The name of a supervisor in messages and records.
-pub type Supervisor = &'static str;
-
-/// Everything that the decision depends on.
-#[derive(Clone, Debug, Default)]
-pub struct Situation {
-    /// `--foreground` or `--detach`, from the command line or the file.
-    pub asked: Option<(Mode, &'static str)>,
+/// What a person asked for.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Asked {
+    /// `--foreground` or `--detach`, from the command line or the file, and what said so.
+    pub flag: Option<(Mode, &'static str)>,
     /// The mode that FORERUN_FOREGROUND asks for.
-    pub forced: Option<Mode>,
-    pub launchd_socket: bool,
-    pub notify_socket: bool,
-    pub invocation_id: bool,
-    pub xpc_service_name: Option<String>,
-    pub supervisor_enabled: bool,
-    /// SYSTEMD_EXEC_PID, if it is a number.
-    pub systemd_exec_pid: Option<i32>,
-    pub pid: i32,
-    /// 0 if the parent is outside our pid namespace.
-    pub parent: i32,
-    pub parent_name: Option<String>,
-    /// The name of pid 1, looked up only if it is our parent.
-    pub init_name: Option<String>,
-    pub stdin_is_terminal: bool,
-    pub stderr_is_terminal: bool,
-    pub controlling_terminal: bool,
-    pub cgroup_leaf: Option<String>,
+    pub variable: Option<Mode>,
 }
 
 /// The decision, with its reason.
@@ -57,126 +41,46 @@ pub struct Decision {
     pub mode: Mode,
     pub reason: String,
     /// The supervisor that rules 3 to 6 recognise, even if another rule decided.
-    pub recognised: Option<Supervisor>,
+    pub recognised: Option<Known>,
     /// A supervisor was recognised, or `--foreground` was given without a controlling terminal.
     pub supervised: bool,
-    /// Why systemd's variables do not count, if they were there.
+    /// Why a supervisor's variables do not count, if they were there.
     pub disproved: Option<String>,
     /// The supervisor started our parent: a start script without `exec`.
     pub parent_supervised: bool,
+    /// Nothing was asked for and nothing recognised, and there is no terminal at all: the log of a supervisor that
+    /// nobody knows must show why the server left.
+    pub is_unexplained: bool,
     /// forerun may send messages to NOTIFY_SOCKET.
     pub may_notify: bool,
 }
 
-const INITS: [&str; 13] = [
-    "systemd",
-    "init",
-    "launchd",
-    "runit",
-    "runit-init",
-    "s6-svscan",
-    "s6-linux-init",
-    "dinit",
-    "openrc-init",
-    "shepherd",
-    "finit",
-    "sinit",
-    "procd",
-];
-
 /// Applies the rules.
-pub fn decide(s: &Situation) -> Decision {
-    let disproved = disproof(s);
-    let found = recognise(s, disproved.is_none());
-    let (mode, reason) = if let Some((mode, flag)) = s.asked {
-        (mode, format!("{flag} was given"))
-    } else if let Some(mode) = s.forced {
-        (mode, "FORERUN_FOREGROUND says so".to_owned())
-    } else if let Some((_, why)) = &found {
-        (Mode::Foreground, why.clone())
-    } else if let Some(why) = &disproved {
-        (Mode::Detached, why.clone())
-    } else {
-        (Mode::Detached, "no supervisor was recognised".to_owned())
+pub fn decide(asked: Asked, clues: &Clues) -> Decision {
+    let disproved = ALL.iter().find_map(|supervisor| supervisor.disproof(clues));
+    let found = ALL.iter().filter_map(|&supervisor| Some((supervisor, supervisor.recognise(clues)?)));
+    // The first of those with the least rank.
+    let found = found.min_by_key(|(_, evidence)| evidence.rank);
+    let (mode, reason) = match (asked.flag, asked.variable, &found, &disproved) {
+        (Some((mode, flag)), ..) => (mode, format!("{flag} was given")),
+        (_, Some(mode), ..) => (mode, "FORERUN_FOREGROUND says so".to_owned()),
+        (_, _, Some((_, evidence)), _) => (Mode::Foreground, evidence.reason.clone()),
+        (_, _, None, Some(why)) => (Mode::Detached, why.clone()),
+        (_, _, None, None) => (Mode::Detached, "no supervisor was recognised".to_owned()),
     };
-    let recognised = found.map(|(supervisor, _)| supervisor);
-    let asked_foreground = matches!(s.asked, Some((Mode::Foreground, _)));
-    let ours = s.systemd_exec_pid.is_none_or(|pid| pid == s.pid || pid == s.parent);
+    let recognised = found.as_ref().map(|(supervisor, _)| *supervisor);
+    let asked_foreground = matches!(asked.flag, Some((Mode::Foreground, _)));
+    let was_asked = asked.flag.is_some() || asked.variable.is_some();
     Decision {
         mode,
         reason,
         recognised,
-        supervised: recognised.is_some() || (asked_foreground && !s.controlling_terminal),
-        parent_supervised: s.systemd_exec_pid == Some(s.parent) && s.parent != s.pid && disproved.is_none(),
-        may_notify: s.notify_socket && ours && disproved.is_none(),
+        supervised: recognised.is_some() || (asked_foreground && !clues.controlling_terminal),
+        parent_supervised: found.is_some_and(|(_, evidence)| evidence.of_parent),
+        is_unexplained: recognised.is_none() && disproved.is_none() && !was_asked && !clues.has_terminal(),
+        may_notify: disproved.is_none() && clues.may_notify(),
         disproved,
     }
-}
-
-/// Rules 3 to 6.
-fn recognise(s: &Situation, systemd_counts: bool) -> Option<(Supervisor, String)> {
-    let is_set = |name: &str| format!("{name} is set");
-    if s.launchd_socket {
-        return Some(("launchd", is_set("LAUNCHD_SOCKET")));
-    }
-    if s.invocation_id && systemd_counts {
-        return Some(("systemd", is_set("INVOCATION_ID")));
-    }
-    if s.notify_socket && systemd_counts {
-        return Some(("a service manager", is_set("NOTIFY_SOCKET")));
-    }
-    if !s.stderr_is_terminal {
-        if let Some(label) = s.xpc_service_name.as_deref().filter(|l| is_launchd_label(l)) {
-            return Some(("launchd", format!("XPC_SERVICE_NAME is '{label}' and stderr is not a terminal")));
-        }
-        if s.supervisor_enabled {
-            return Some(("supervisord", "SUPERVISOR_ENABLED is set and stderr is not a terminal".to_owned()));
-        }
-    }
-    if s.pid == 1 {
-        return Some(("a container", "we are pid 1".to_owned()));
-    }
-    if s.parent == 1 {
-        // If the name is unknown, pid 1 may still be an init, because /proc can hide the name.
-        if let Some(name) = s.init_name.as_deref().filter(|n| !INITS.contains(n)) {
-            return Some(("a container", format!("our parent is pid 1, '{name}', which is not the system's init")));
-        }
-    }
-    if s.parent == 0 && !s.controlling_terminal {
-        return Some((
-            "a container",
-            "our parent is outside our pid namespace and there is no controlling terminal".to_owned(),
-        ));
-    }
-    let supervisor = match s.parent_name.as_deref()? {
-        "runsv" => "runit",
-        "s6-supervise" => "s6",
-        "supervise" => "daemontools",
-        "supervise-daemon" => "OpenRC",
-        "dinit" => "dinit",
-        _ => return None,
-    };
-    Some((supervisor, format!("our parent is '{}'", s.parent_name.as_deref()?)))
-}
-
-/// Proof that INVOCATION_ID and NOTIFY_SOCKET belong to another process.
-fn disproof(s: &Situation) -> Option<String> {
-    if !(s.invocation_id || s.notify_socket) || !(s.stdin_is_terminal && s.stderr_is_terminal) {
-        return None;
-    }
-    let whose = "systemd's variables were inherited from another unit";
-    match s.systemd_exec_pid {
-        Some(pid) if pid != s.pid && pid != s.parent => {
-            return Some(format!("{whose}: stdin and stderr are a terminal and SYSTEMD_EXEC_PID is {pid}"));
-        }
-        _ => {}
-    }
-    let scope = s.cgroup_leaf.as_deref().filter(|leaf| leaf.ends_with(".scope"))?;
-    Some(format!("{whose}: stdin and stderr are a terminal and we are in '{scope}'"))
-}
-
-fn is_launchd_label(name: &str) -> bool {
-    !(name.is_empty() || name == "0" || name.starts_with("application."))
 }
 
 /// The mode that FORERUN_FOREGROUND asks for. `Err` if it is none of the accepted words.
@@ -192,131 +96,179 @@ pub fn forced(value: &str) -> Result<Option<Mode>, ()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::Environment;
+    use crate::supervisor::clues::Ancestor;
+
+    fn ancestor(pid: i32, name: &str) -> Ancestor {
+        Ancestor { pid, session: pid, name: Some(name.into()) }
+    }
 
     /// A plain shell in a terminal.
-    fn shell() -> Situation {
-        Situation {
+    fn shell() -> Clues {
+        Clues {
             pid: 500,
-            parent: 400,
-            parent_name: Some("bash".into()),
+            session: 400,
+            parent: ancestor(400, "bash"),
+            grandparent: Some(ancestor(300, "sshd")),
             stdin_is_terminal: true,
             stderr_is_terminal: true,
             controlling_terminal: true,
-            ..Situation::default()
+            ..Clues::default()
         }
     }
 
     /// A process that a supervisor started: no terminal anywhere.
-    fn service() -> Situation {
-        Situation {
+    fn service() -> Clues {
+        Clues {
             stdin_is_terminal: false,
             stderr_is_terminal: false,
             controlling_terminal: false,
-            parent: 1,
-            init_name: Some("systemd".into()),
-            parent_name: Some("systemd".into()),
+            session: 500,
+            parent: ancestor(1, "systemd"),
+            grandparent: Some(Ancestor::default()),
             ..shell()
         }
+    }
+
+    fn with(variables: &[&str], clues: Clues) -> Clues {
+        Clues { environment: Environment::new(variables.iter().map(Into::into).collect()), ..clues }
+    }
+
+    fn below(parent: Ancestor, clues: Clues) -> Clues {
+        Clues { parent, ..clues }
+    }
+
+    /// In a start script, itself started by `above`, in the session of one of them.
+    fn in_script(above: Ancestor, session: i32) -> Clues {
+        Clues { parent: ancestor(400, "sh"), grandparent: Some(above), session, ..service() }
+    }
+
+    fn word(decision: &Decision) -> Option<&'static str> {
+        decision.recognised.map(|known| known.word())
     }
 
     #[test]
     fn the_first_rule_that_matches_decides() {
         use Mode::{Detached, Foreground};
-        let s = |f: fn(&mut Situation), mut s: Situation| {
-            f(&mut s);
-            s
-        };
-        type Row = (&'static str, Situation, Mode, Option<Supervisor>);
+        let none = Asked::default();
+        let flag = |mode, flag| Asked { flag: Some((mode, flag)), ..none };
+        let forced = Asked { variable: Some(Foreground), ..none };
+        let both = Asked { variable: Some(Foreground), ..flag(Detached, "--detach") };
+        let one = &["INVOCATION_ID=1"];
+        let label = &["XPC_SERVICE_NAME=org.x.web"];
+        let editor = ancestor(400, "editor");
+        let unknown = Ancestor { name: None, ..ancestor(1, "") };
+        let outside = ancestor(0, "");
+        type Row = (&'static str, Asked, Clues, Mode, Option<&'static str>);
         let table: Vec<Row> = vec![
-            ("a terminal", shell(), Detached, None),
-            ("cron", service(), Detached, None),
-            ("--foreground", s(|s| s.asked = Some((Foreground, "--foreground")), shell()), Foreground, None),
-            ("forced", s(|s| s.forced = Some(Foreground), shell()), Foreground, None),
+            ("a terminal", none, shell(), Detached, None),
+            ("cron", none, service(), Detached, None),
+            ("--foreground", flag(Foreground, "--foreground"), shell(), Foreground, None),
+            ("forced", forced, shell(), Foreground, None),
+            ("--detach beats FORERUN_FOREGROUND", both, with(one, service()), Detached, Some("systemd")),
+            ("systemd", none, with(one, service()), Foreground, Some("systemd")),
+            ("notified", none, with(&["NOTIFY_SOCKET=/x"], service()), Foreground, Some("a service manager")),
+            ("LAUNCHD_SOCKET", none, with(&["LAUNCHD_SOCKET=/x"], shell()), Foreground, Some("launchd")),
+            ("a label", none, with(label, service()), Foreground, Some("launchd")),
+            ("a label in a terminal", none, with(label, shell()), Detached, None),
+            ("an editor of launchd's", none, below(editor, with(label, service())), Detached, None),
+            ("XPC 0", none, with(&["XPC_SERVICE_NAME=0"], service()), Detached, None),
+            ("an app", none, with(&["XPC_SERVICE_NAME=application.x.1"], service()), Detached, None),
+            ("supervisord", none, with(&["SUPERVISOR_ENABLED=1"], service()), Foreground, Some("supervisord")),
+            ("below it, in a terminal", none, with(&["SUPERVISOR_ENABLED=1"], shell()), Detached, None),
+            ("pid 1", none, Clues { pid: 1, parent: outside.clone(), ..service() }, Foreground, Some("a container")),
+            ("tini", none, below(ancestor(1, "tini"), service()), Foreground, Some("a container")),
+            ("an unknown pid 1", none, below(unknown, service()), Detached, None),
+            ("docker exec -t", none, below(outside.clone(), shell()), Detached, None),
+            ("docker exec", none, below(outside, service()), Foreground, Some("a container")),
+            ("runit", none, below(ancestor(400, "runsv"), shell()), Foreground, Some("runit")),
+            ("s6", none, below(ancestor(400, "s6-supervise"), shell()), Foreground, Some("s6")),
+            ("daemontools", none, below(ancestor(400, "supervise"), shell()), Foreground, Some("daemontools")),
+            ("OpenRC", none, below(ancestor(400, "supervise-daemon"), shell()), Foreground, Some("OpenRC")),
+            ("dinit", none, below(ancestor(400, "dinit"), shell()), Foreground, Some("dinit")),
+            ("a script of runit", none, in_script(ancestor(300, "runsv"), 300), Foreground, Some("runit")),
+            ("a script of s6", none, in_script(ancestor(300, "s6-supervise"), 400), Foreground, Some("s6")),
+            ("a script of tini", none, in_script(ancestor(1, "tini"), 1), Foreground, Some("a container")),
+            ("a job of a service", none, in_script(ancestor(300, "runsv"), 450), Detached, None),
             (
-                "--detach beats FORERUN_FOREGROUND and keeps what was recognised",
-                s(
-                    |s| {
-                        s.asked = Some((Detached, "--detach"));
-                        s.forced = Some(Foreground);
-                        s.invocation_id = true;
-                    },
-                    service(),
-                ),
+                "a web terminal below runit",
+                none,
+                Clues { controlling_terminal: true, ..in_script(ancestor(300, "runsv"), 400) },
                 Detached,
-                Some("systemd"),
+                None,
             ),
-            ("systemd", s(|s| s.invocation_id = true, service()), Foreground, Some("systemd")),
-            ("NOTIFY_SOCKET alone", s(|s| s.notify_socket = true, service()), Foreground, Some("a service manager")),
-            ("LAUNCHD_SOCKET", s(|s| s.launchd_socket = true, shell()), Foreground, Some("launchd")),
-            ("a label", s(|s| s.xpc_service_name = Some("org.x.web".into()), service()), Foreground, Some("launchd")),
-            ("a label in a terminal", s(|s| s.xpc_service_name = Some("org.x.web".into()), shell()), Detached, None),
-            ("XPC 0", s(|s| s.xpc_service_name = Some("0".into()), service()), Detached, None),
-            ("an app", s(|s| s.xpc_service_name = Some("application.x.1.2".into()), service()), Detached, None),
-            ("supervisord", s(|s| s.supervisor_enabled = true, service()), Foreground, Some("supervisord")),
-            ("below supervisord, in a terminal", s(|s| s.supervisor_enabled = true, shell()), Detached, None),
-            ("pid 1", s(|s| (s.pid, s.parent) = (1, 0), service()), Foreground, Some("a container")),
-            ("tini", s(|s| s.init_name = Some("tini".into()), service()), Foreground, Some("a container")),
-            ("an unknown pid 1", s(|s| s.init_name = None, service()), Detached, None),
-            ("docker exec -t", s(|s| s.parent = 0, shell()), Detached, None),
-            ("docker exec", s(|s| s.parent = 0, service()), Foreground, Some("a container")),
-            ("runit", s(|s| s.parent_name = Some("runsv".into()), shell()), Foreground, Some("runit")),
-            ("s6", s(|s| s.parent_name = Some("s6-supervise".into()), shell()), Foreground, Some("s6")),
-            ("daemontools", s(|s| s.parent_name = Some("supervise".into()), shell()), Foreground, Some("daemontools")),
-            ("OpenRC", s(|s| s.parent_name = Some("supervise-daemon".into()), shell()), Foreground, Some("OpenRC")),
-            ("dinit", s(|s| s.parent_name = Some("dinit".into()), shell()), Foreground, Some("dinit")),
         ];
-        for (what, situation, mode, recognised) in table {
-            let decision = decide(&situation);
-            assert_eq!((decision.mode, decision.recognised), (mode, recognised), "{what}: {decision:?}");
+        for (what, asked, clues, mode, recognised) in table {
+            let decision = decide(asked, &clues);
+            assert_eq!((decision.mode, word(&decision)), (mode, recognised), "{what}: {decision:?}");
         }
     }
 
     #[test]
     fn inherited_variables_are_ignored_only_with_proof() {
-        let inherited = Situation { invocation_id: true, notify_socket: true, ..shell() };
-        let with = |exec_pid, leaf: Option<&str>| Situation {
-            systemd_exec_pid: exec_pid,
-            cgroup_leaf: leaf.map(str::to_owned),
-            ..inherited.clone()
+        let inherited = |exec_pid: Option<i32>, leaf: Option<&str>, clues: Clues| {
+            let exec_pid = exec_pid.map(|pid| format!("SYSTEMD_EXEC_PID={pid}")).unwrap_or_default();
+            let cgroup_leaf = leaf.map(str::to_owned);
+            Clues { cgroup_leaf, ..with(&["INVOCATION_ID=1", "NOTIFY_SOCKET=/x", &exec_pid], clues) }
         };
-        for (situation, mode, may_notify) in [
-            (with(None, None), Mode::Foreground, true),
-            (with(Some(7), None), Mode::Detached, false),
-            (with(None, Some("app-7.scope")), Mode::Detached, false),
-            (with(None, Some("web.service")), Mode::Foreground, true),
-            (with(Some(500), Some("web.service")), Mode::Foreground, true),
-            (with(Some(400), Some("web.service")), Mode::Foreground, true),
-            (Situation { stdin_is_terminal: false, ..with(Some(7), None) }, Mode::Foreground, false),
-            (Situation { stderr_is_terminal: false, ..with(None, Some("a.scope")) }, Mode::Foreground, true),
+        let piped_in = Clues { stdin_is_terminal: false, ..shell() };
+        let piped_out = Clues { stderr_is_terminal: false, ..shell() };
+        for (clues, mode, may_notify) in [
+            (inherited(None, None, shell()), Mode::Foreground, true),
+            (inherited(Some(7), None, shell()), Mode::Detached, false),
+            (inherited(None, Some("app-7.scope"), shell()), Mode::Detached, false),
+            (inherited(None, Some("web.service"), shell()), Mode::Foreground, true),
+            (inherited(Some(500), Some("web.service"), shell()), Mode::Foreground, true),
+            (inherited(Some(400), Some("web.service"), shell()), Mode::Foreground, true),
+            (inherited(Some(7), None, piped_in), Mode::Foreground, false),
+            (inherited(None, Some("a.scope"), piped_out), Mode::Foreground, true),
         ] {
-            let decision = decide(&situation);
-            assert_eq!((decision.mode, decision.may_notify), (mode, may_notify), "{situation:?}");
-            assert_eq!(decision.disproved.is_some(), mode == Mode::Detached, "{situation:?}");
+            let decision = decide(Asked::default(), &clues);
+            assert_eq!((decision.mode, decision.may_notify), (mode, may_notify), "{clues:?}");
+            assert_eq!(decision.disproved.is_some(), mode == Mode::Detached, "{clues:?}");
         }
     }
 
     #[test]
     fn a_disproof_does_not_affect_the_other_rules() {
-        let s = Situation { parent_name: Some("runsv".into()), ..shell() };
-        let s = Situation { invocation_id: true, systemd_exec_pid: Some(7), ..s };
-        assert_eq!(decide(&s).recognised, Some("runit"));
+        let clues = below(ancestor(400, "runsv"), shell());
+        let decision = decide(Asked::default(), &with(&["INVOCATION_ID=1", "SYSTEMD_EXEC_PID=7"], clues));
+        assert_eq!(word(&decision), Some("runit"));
     }
 
     #[test]
     fn supervised_is_recognised_or_foreground_without_a_terminal() {
-        let asked = |s: Situation| Situation { asked: Some((Mode::Foreground, "--foreground")), ..s };
-        assert!(!decide(&asked(shell())).supervised);
-        assert!(decide(&asked(service())).supervised);
-        assert_eq!(decide(&asked(service())).recognised, None);
-        assert!(decide(&Situation { invocation_id: true, ..service() }).supervised);
-        assert!(!decide(&Situation { forced: Some(Mode::Foreground), ..service() }).supervised);
+        let asked = Asked { flag: Some((Mode::Foreground, "--foreground")), ..Asked::default() };
+        let forced = Asked { variable: Some(Mode::Foreground), ..Asked::default() };
+        assert!(!decide(asked, &shell()).supervised);
+        assert!(decide(asked, &service()).supervised);
+        assert_eq!(decide(asked, &service()).recognised, None);
+        assert!(decide(Asked::default(), &with(&["INVOCATION_ID=1"], service())).supervised);
+        assert!(!decide(forced, &service()).supervised);
     }
 
     #[test]
     fn a_start_script_without_exec_is_noticed() {
-        let s = |pid| Situation { invocation_id: true, systemd_exec_pid: Some(pid), ..service() };
-        assert!(decide(&Situation { parent: 400, ..s(400) }).parent_supervised);
-        assert!(!decide(&s(500)).parent_supervised);
+        let of_systemd = |pid: i32| {
+            let variables = ["INVOCATION_ID=1", &format!("SYSTEMD_EXEC_PID={pid}")];
+            decide(Asked::default(), &below(ancestor(400, "sh"), with(&variables, service()))).parent_supervised
+        };
+        assert!(of_systemd(400) && !of_systemd(500));
+        let decision = |clues| decide(Asked::default(), &clues).parent_supervised;
+        assert!(decision(in_script(ancestor(300, "runsv"), 300)));
+        assert!(!decision(below(ancestor(300, "runsv"), service())));
+        let above = Some(ancestor(300, "supervisord"));
+        let script = Clues { grandparent: above, ..below(ancestor(400, "sh"), service()) };
+        assert!(decision(with(&["SUPERVISOR_ENABLED=1"], Clues { session: 400, ..script })));
+    }
+
+    #[test]
+    fn a_detached_start_that_nobody_asked_for_is_explained_where_no_terminal_is() {
+        let detach = Asked { flag: Some((Mode::Detached, "--detach")), ..Asked::default() };
+        assert!(decide(Asked::default(), &service()).is_unexplained);
+        assert!(!decide(Asked::default(), &shell()).is_unexplained);
+        assert!(!decide(detach, &service()).is_unexplained);
+        assert!(!decide(Asked::default(), &with(&["INVOCATION_ID=1"], service())).is_unexplained);
     }
 
     #[test]

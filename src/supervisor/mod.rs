@@ -1,14 +1,28 @@
 #![forbid(unsafe_code)]
-//! Everything that is known of supervisors.
+//! Everything that is known of supervisors, one file or folder each: how it is recognised, its words, its commands, its
+//! units. A new one is one of those and one line in [`ALL`].
 
+mod all;
 pub mod ask;
 pub mod clues;
+mod container;
+mod daemontools;
 pub mod decide;
+mod dinit;
+mod evidence;
 pub mod job;
+mod kind;
 pub mod launchd;
+pub mod mode;
 pub mod notify;
+mod openrc;
+pub mod recorded;
 pub mod runit;
 pub mod s6;
 pub mod supervisord;
 pub mod systemd;
 pub mod units;
+
+pub use all::service_of_group;
+pub use job::Verb;
+pub use recorded::{Supervised, of};

@@ -9,9 +9,10 @@ use crate::check::port;
 use crate::environment::Environment;
 use crate::report::doctor::Finding;
 use crate::service::Service;
+use crate::supervisor::clues::Clues;
 use crate::supervisor::decide::{Decision, Mode};
 use crate::sys;
-use crate::text::{one_line, quoted};
+use crate::text::quoted;
 
 /// Percentage of the pseudo-terminals in use from which new terminals may fail to open.
 const NEARLY_ALL: u64 = 90;
@@ -20,30 +21,18 @@ const FEW: u64 = 1024;
 
 /// The mode, the reason for it, and the proof.
 pub fn mode(decision: &Decision, environment: &Environment) -> Vec<Finding> {
-    let exec_pid = environment.filled("SYSTEMD_EXEC_PID").map(|pid| pid.to_string_lossy().into_owned());
-    let is_us = exec_pid.as_deref() == Some(std::process::id().to_string().as_str());
-    let proof = match (decision.recognised, &exec_pid) {
-        (Some("systemd" | "a service manager"), Some(_)) if is_us => {
-            "; the proof: SYSTEMD_EXEC_PID is our own pid".to_owned()
-        }
-        (Some("systemd" | "a service manager"), Some(pid)) => {
-            format!("; this is not proved: SYSTEMD_EXEC_PID is {}, another process", one_line(pid))
-        }
-        (Some("systemd" | "a service manager"), None) => {
-            "; this is not proved: SYSTEMD_EXEC_PID is not set (it is systemd before 248, or not systemd)".to_owned()
-        }
-        _ => String::new(),
-    };
-    let message = format!("{}: {}{proof}", decision.mode, decision.reason);
-    let inherited =
-        decision.mode == Mode::Foreground && exec_pid.is_some() && !is_us && decision.recognised == Some("systemd");
-    let mut findings = vec![match decision.parent_supervised || !inherited {
-        true => Finding::ok("mode", message),
-        false => Finding::warning("mode", message, "if this is not a service: --detach, or FORERUN_FOREGROUND=0"),
+    let by = decision.recognised;
+    let proof = by.and_then(|by| by.proof(&Clues::look(environment)));
+    let (text, may_be_inherited) = proof.map_or((String::new(), false), |proof| (proof.text, proof.may_be_inherited));
+    let message = format!("{}: {}{text}", decision.mode, decision.reason);
+    let is_inherited = decision.mode == Mode::Foreground && may_be_inherited && !decision.parent_supervised;
+    let mut findings = vec![match is_inherited {
+        false => Finding::ok("mode", message),
+        true => Finding::warning("mode", message, "if this is not a service: --detach, or FORERUN_FOREGROUND=0"),
     }];
-    if decision.parent_supervised {
+    if let Some(by) = by.filter(|_| decision.parent_supervised) {
         let parent = port::describe(std::os::unix::process::parent_id() as i32);
-        let message = format!("systemd started our parent, {parent}, not us: it supervises the script, not the server");
+        let message = format!("{by} started our parent, {parent}, not us: it supervises the script, not the server");
         findings.push(Finding::problem("start.sh", message, "write 'exec' before forerun in that script"));
     }
     findings

@@ -24,8 +24,8 @@ use crate::screen;
 use crate::service::trust::Trust;
 use crate::service::{Service, is_same_file};
 use crate::start::unseen;
-use crate::supervisor::clues;
-use crate::supervisor::job::{self, Supervised};
+use crate::supervisor;
+use crate::supervisor::mode;
 use crate::supervisor::units::{self, Control, Found, Scope, Site};
 use crate::text::{quoted, shell_words};
 
@@ -42,7 +42,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
         }
     };
     let asked = service.as_ref().and_then(|service| service.asked_mode);
-    match clues::decide(options, environment, asked) {
+    match mode::decide(asked, environment) {
         Ok(decision) => findings.extend(machine::mode(&decision, environment)),
         Err(e) => {
             findings.push(Finding::problem("mode", e.to_string(), "set FORERUN_FOREGROUND to 1 or 0, or unset it"))
@@ -139,10 +139,8 @@ impl Room<'_> {
     /// Whether the systemd that runs the instance accepts messages from a sidecar.
     fn messages(&self) -> Option<Finding> {
         let service = self.service;
-        let supervised = self.instance.alive().and_then(job::of);
-        let Some((Supervised { kind, .. }, unit)) =
-            supervised.as_ref().and_then(|s| Some((s, s.unit.as_ref()?.to_str()?)))
-        else {
+        let supervised = self.instance.alive().and_then(supervisor::of);
+        let Some((s, unit)) = supervised.as_ref().and_then(|s| Some((s, s.job()?.to_str()?))) else {
             return Some(Finding::ok(
                 installed::SIDECAR,
                 match service.health {
@@ -151,13 +149,13 @@ impl Room<'_> {
                 },
             ));
         };
-        if !kind.starts_with("systemd") || service.health.is_none() {
+        if !s.follows() || service.health.is_none() {
             return Some(Finding::ok(
                 installed::SIDECAR,
                 "not needed: the supervisor takes no messages, or there is no health check",
             ));
         }
-        let of_user = supervised.as_ref().is_some_and(Supervised::is_of_user);
+        let of_user = supervised.as_ref().is_some_and(|s| s.is_of_user());
         if of_user && !self.instance.is_ours() {
             let what = format!("{} belongs to another user's manager, which only that user can query", quoted(unit));
             return Some(Finding::ok(installed::SIDECAR, what));

@@ -17,8 +17,8 @@ use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
 use crate::line::{document, print_result};
 use crate::service;
-use crate::supervisor::job::{self, Verb};
 use crate::supervisor::units::{self, Found, Installed, Place, Runs, Scope, Site, State};
+use crate::supervisor::{self, Verb};
 use crate::text::{counted, one_line, quoted};
 
 /// How long a server may take to stop if its own grace is unknown.
@@ -109,7 +109,7 @@ fn what_runs_all_the_same(found: &Found, site: &Site) -> Result<(), Error> {
     );
     match record(found, site) {
         Some((record, Life::Alive)) if record.process.pid == pid => {
-            let stop = job::of(&record).map_or(String::new(), |by| format!("; {}", by.advice(Verb::Stop)));
+            let stop = supervisor::of(&record).map_or(String::new(), |by| format!("; {}", by.advice(Verb::Stop)));
             Err(Error::NotReady(what + &stop))
         }
         _ => {

@@ -8,7 +8,6 @@ use plist::Value;
 
 use crate::error::Error;
 use crate::supervisor::ask::Words;
-use crate::supervisor::job::launchd_domain;
 use crate::supervisor::units::Scope;
 use crate::supervisor::units::control::{Control, Runs, Standing};
 use crate::supervisor::units::path::label;
@@ -188,7 +187,7 @@ fn insist(control: &Control, words: &Words, is_so: impl Fn() -> Result<bool, Err
 }
 
 fn domain(scope: Scope) -> String {
-    launchd_domain(scope == Scope::User)
+    super::domain(scope == Scope::User)
 }
 
 fn target(control: &Control) -> String {

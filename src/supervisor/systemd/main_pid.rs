@@ -6,24 +6,18 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::supervisor::ask;
-use crate::supervisor::job::Supervised;
+use crate::supervisor::job::{Active, Job};
 use crate::sys;
 
 /// How long systemd may take to answer. It answers in milliseconds; a start or a stop should not hang on it.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What systemd says of a unit that is active.
-pub struct Active {
-    pub main: i32,
-    /// Another one for each start of the unit: INVOCATION_ID of its processes (systemd.exec(5)).
-    pub invocation: String,
-}
-
-/// The unit that runs an instance. `None` where systemd does not run it, or has no main process of it now.
-pub fn active(supervised: &Supervised) -> Option<Active> {
-    let unit = supervised.systemd_unit()?;
+/// The unit of a job. `None` where it has no main process now. Its invocation is INVOCATION_ID of its processes
+/// (systemd.exec(5)).
+pub fn active(job: &Job) -> Option<Active> {
+    let unit = job.name.as_deref()?;
     let mut command = Command::new("systemctl");
-    command.args(supervised.is_of_user().then_some("--user"));
+    command.args(job.of_user.then_some("--user"));
     command.args(["show", "--property=MainPID", "--property=InvocationID", "--"]).arg(unit);
     command.env("LC_ALL", "C").stdin(Stdio::null());
     let answer = sys::note(ask::said_by(&mut command, Some(PATIENCE)));

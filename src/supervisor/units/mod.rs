@@ -21,7 +21,6 @@ use crate::environment::Environment;
 use crate::supervisor::runit::unit as runit;
 use crate::supervisor::s6::unit as s6;
 
-pub use crate::supervisor::systemd::main_pid::active;
 pub use crate::supervisor::systemd::unit::lingers;
 pub use control::{Control, Runs};
 pub use found::{Found, all, find, in_the_way, strangers};

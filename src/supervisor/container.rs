@@ -1,0 +1,61 @@
+#![forbid(unsafe_code)]
+//! All that is known of containers: what is below their pid 1 ends with it.
+
+use super::clues::{Ancestor, Clues};
+use super::evidence::{Evidence, Rank};
+use super::job::Verb;
+use super::kind::Supervisor;
+
+pub struct Container;
+
+/// Names of pid 1 that are a system's init, and no container's.
+const INITS: [&str; 13] = [
+    "systemd",
+    "init",
+    "launchd",
+    "runit",
+    "runit-init",
+    "s6-svscan",
+    "s6-linux-init",
+    "dinit",
+    "openrc-init",
+    "shepherd",
+    "finit",
+    "sinit",
+    "procd",
+];
+
+impl Supervisor for Container {
+    fn word(&self) -> &'static str {
+        "a container"
+    }
+
+    fn recognise(&self, clues: &Clues) -> Option<Evidence> {
+        let evidence = |reason: String| Some(Evidence::new(Rank::Init, reason));
+        if clues.pid == 1 {
+            return evidence("we are pid 1".to_owned());
+        }
+        if let Some(name) = own_init(&clues.parent) {
+            return evidence(format!("our parent is pid 1, '{name}', which is not the system's init"));
+        }
+        if clues.parent.pid == 0 && !clues.controlling_terminal {
+            return evidence("our parent is outside our pid namespace and there is no controlling terminal".to_owned());
+        }
+        let above = clues.grandparent.as_ref().filter(|above| clues.is_in_script_of(above));
+        if let Some(name) = above.and_then(own_init) {
+            let reason = format!("our parent's parent is pid 1, '{name}', and there is no terminal");
+            return Some(Evidence { of_parent: true, ..Evidence::new(Rank::Grandparent, reason) });
+        }
+        None
+    }
+
+    fn advice(&self, verb: Verb) -> String {
+        format!("{} the container", verb.word())
+    }
+}
+
+/// The name of a pid 1 that is not the system's init. If the name is unknown, pid 1 may still be one, because /proc can
+/// hide the name.
+fn own_init(process: &Ancestor) -> Option<&str> {
+    process.name.as_deref().filter(|name| process.pid == 1 && !INITS.contains(name))
+}

@@ -1,0 +1,36 @@
+#![forbid(unsafe_code)]
+//! All that is known of dinit(8).
+
+use std::ffi::OsStr;
+
+use super::clues::Clues;
+use super::evidence::Evidence;
+use super::job::{Argv, Job, Recorded, Verb, argv};
+use super::kind::Supervisor;
+
+pub struct Dinit;
+
+impl Supervisor for Dinit {
+    fn word(&self) -> &'static str {
+        "dinit"
+    }
+
+    fn recognise(&self, clues: &Clues) -> Option<Evidence> {
+        clues.started_by(|name| name == "dinit")
+    }
+
+    fn job(&self, recorded: &Recorded) -> Job {
+        Job::named(recorded.variable("DINIT_SERVICE").map(OsStr::to_owned))
+    }
+
+    fn command(&self, verb: Verb, job: &Job) -> Option<Argv> {
+        match verb {
+            Verb::Stop | Verb::Restart => argv(["dinitctl".as_ref(), verb.word().as_ref(), job.name.as_deref()?]),
+            Verb::Logs { .. } => None,
+        }
+    }
+
+    fn advice(&self, verb: Verb) -> String {
+        format!("{0} it through dinit: dinitctl {0} SERVICE", verb.word())
+    }
+}
