@@ -232,7 +232,7 @@ fn every_supervised_start_stands_by_behind_a_detached_instance() {
         ("launchd's socket", start(&[], &[("LAUNCHD_SOCKET", "/x")])),
         ("NOTIFY_SOCKET", start(&[], &[("NOTIFY_SOCKET", "/nonexistent")])),
         ("INVOCATION_ID", start(&[], &[("INVOCATION_ID", "0123")])),
-        ("launchd", start(&[], &[("XPC_SERVICE_NAME", "org.example.web")])),
+        ("launchd", start(&[], &[("XPC_SERVICE_NAME", "org.example.web"), ("LAUNCHD_SOCKET", "/x")])),
         ("supervisord", start(&[], &[("SUPERVISOR_ENABLED", "1")])),
         ("runit", child_of_runsv),
         ("--foreground without a terminal", start(&["--foreground"], &[])),

@@ -49,6 +49,26 @@ impl Terminal {
         }
     }
 
+    /// Makes it the controlling terminal of a command, which becomes the leader of a session. Its stdin, stdout and stderr
+    /// stay what they are: a person's shell whose output goes elsewhere.
+    pub fn control<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let far = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(self.far.as_os_str())).expect("a path");
+        // SAFETY: all calls are async-signal-safe; the path ends with a zero byte.
+        unsafe {
+            command.pre_exec(move || {
+                let failed = || Err(std::io::Error::last_os_error());
+                if libc::setsid() < 0 {
+                    return failed();
+                }
+                let far = libc::open(far.as_ptr(), libc::O_RDWR | libc::O_NOCTTY);
+                if far < 0 || libc::ioctl(far, libc::TIOCSCTTY, 0) < 0 || libc::close(far) < 0 {
+                    return failed();
+                }
+                Ok(())
+            })
+        }
+    }
+
     /// Makes it so wide.
     pub fn resize(&self, columns: u16) {
         let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };

@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 use nix::unistd::User;
 use sha2::{Digest, Sha256};
 
+use crate::common::terminal::Terminal;
 use crate::common::{Room, accepts, done, free_port, has, is_root};
 use crate::place::{rust_environment, rustc_works};
 use crate::{repository, skip_unless, text};
@@ -76,7 +77,10 @@ fn the_example_is_built_and_started_from_any_folder() {
     // The second time there is nothing to build, and nobody needs Rust.
     done(room.forerun().args(["stop", "hello"])).expect_code(0);
     assert!(!accepts(port));
-    let again = done(room.forerun().env("PATH", "/nowhere").arg("--config").arg(&file)).expect_code(0);
+    let terminal = Terminal::open();
+    let mut again = room.forerun();
+    again.env("PATH", "/nowhere").arg("--config").arg(&file);
+    let again = done(terminal.control(&mut again)).expect_code(0);
     assert_eq!(again.stderr, "");
     done(room.forerun().args(["stop", "hello"])).expect_code(0);
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::common::terminal::Terminal;
 use crate::common::{Room, Web, done, example, fixture, free_port, has};
 use crate::{repository, text};
 
@@ -179,9 +180,10 @@ impl Place {
         command
     }
 
-    /// Runs a script, both its outputs as one.
+    /// Runs a script as a person would in a terminal, both its outputs as one.
     pub fn shell(&self, script: &str) -> crate::common::Done {
-        done(self.command("sh").args(["-c", &format!("exec 2>&1\nset -e\n{script}")]))
+        let terminal = Terminal::open();
+        done(terminal.control(self.command("sh").args(["-c", &format!("exec 2>&1\nset -e\n{script}")])))
     }
 
     /// What cargo was told.

@@ -73,7 +73,7 @@ fn it_is_left_alone_and_the_supervisors_own_command_is_named() {
         (By::Parent("s6-supervise"), "s6 (", "s6-svc -d HERE", "s6-svc -r HERE"),
         (By::Parent("supervise"), "daemontools (", "svc -d HERE", "svc -t HERE"),
         (
-            By::Variables(&[("XPC_SERVICE_NAME", "com.example.web")]),
+            By::Variables(&[("XPC_SERVICE_NAME", "com.example.web"), ("LAUNCHD_SOCKET", "/x")]),
             "launchd (com.example.web)",
             "launchctl bootout ",
             "launchctl kickstart -k ",

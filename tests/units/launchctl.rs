@@ -163,7 +163,7 @@ fn a_start_by_hand_asks_the_job_first() {
     // launchd starts it at the next login.
     let told = start()
         .expect_code(75)
-        .expect_line(&["is the unit '", "of launchd, which is enabled but does not run: not loaded"]);
+        .expect_stderr(&["is the unit '", "of launchd, which is enabled but does not run: not loaded"]);
     assert!(
         told.stderr.contains(&format!("start it there: launchctl bootstrap {} {plist}", Scene::domain())),
         "{}",
@@ -173,7 +173,7 @@ fn a_start_by_hand_asks_the_job_first() {
     scene.room.file("loaded", "1");
     scene.room.file("shown", "");
     scene.room.file("resting", "spawn scheduled");
-    start().expect_code(75).expect_line(&["of launchd, which is being started or stopped: spawn scheduled"]);
+    start().expect_code(75).expect_stderr(&["of launchd, which is being started or stopped: spawn scheduled"]);
     for file in ["loaded", "resting"] {
         fs::remove_file(scene.room.path().join(file)).expect("removed");
     }

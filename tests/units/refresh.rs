@@ -49,7 +49,7 @@ impl Scene {
         let mut command = self.room.forerun();
         match self.kind {
             "systemd" => command.env("INVOCATION_ID", "1"),
-            _ => command.env("XPC_SERVICE_NAME", "forerun.web"),
+            _ => command.env("XPC_SERVICE_NAME", "forerun.web").env("LAUNCHD_SOCKET", "/x"),
         };
         // The current PATH, and one that differs from the unit's.
         command
@@ -166,7 +166,7 @@ fn what_is_not_ours_is_left() {
         let other = scene.room.file("other.toml", "name = 'other'\ncommand = ['/bin/true']\n");
         let start = |config: &Path| {
             let mut command = scene.room.forerun();
-            command.env(if kind == "systemd" { "INVOCATION_ID" } else { "XPC_SERVICE_NAME" }, "x.y");
+            command.env(if kind == "systemd" { "INVOCATION_ID" } else { "LAUNCHD_SOCKET" }, "x.y");
             command.env("FORERUN_UNIT", &scene.unit).args(["--foreground", "--config"]).arg(config);
             command
         };
@@ -180,12 +180,12 @@ fn what_is_not_ours_is_left() {
         // Another supervisor started us, or none did.
         let mut command = scene.start();
         scene.leaves(
-            command.env_remove("INVOCATION_ID").env_remove("XPC_SERVICE_NAME").env("SUPERVISOR_ENABLED", "1"),
+            command.env_remove("INVOCATION_ID").env_remove("LAUNCHD_SOCKET").env("SUPERVISOR_ENABLED", "1"),
             &["it did not start this forerun"],
         );
         let mut command = scene.start();
         scene.leaves(
-            command.env_remove("INVOCATION_ID").env_remove("XPC_SERVICE_NAME"),
+            command.env_remove("INVOCATION_ID").env_remove("LAUNCHD_SOCKET"),
             &["it did not start this forerun"],
         );
         if kind == "systemd" {
@@ -220,7 +220,7 @@ fn a_unit_that_cannot_be_written_never_fails_a_start() {
         // The disk is full, as far as this process can tell.
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -f 0; exec \"$@\"", "sh"]).arg(env!("CARGO_BIN_EXE_forerun")).env_clear();
-        command.env(if kind == "systemd" { "INVOCATION_ID" } else { "XPC_SERVICE_NAME" }, "x.y");
+        command.env(if kind == "systemd" { "INVOCATION_ID" } else { "LAUNCHD_SOCKET" }, "x.y");
         command
             .env("FORERUN_UNIT", &scene.unit)
             .env("PATH", "/usr/bin:/bin")
