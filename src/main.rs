@@ -34,8 +34,9 @@ fn run(started: sys::Started) -> i32 {
     if started.args.get(1).is_some_and(|word| word == sidecar::WORD) {
         return end(sidecar::run(&environment), false);
     }
-    let parsed = args::parse(started.args.clone());
-    let color = parsed.as_ref().map_or_else(|_| args::color(started.args.clone()), |options| options.color);
+    let kinds = supervisor::unit_words();
+    let parsed = args::parse(started.args.clone(), kinds);
+    let color = parsed.as_ref().map_or_else(|_| args::color(started.args.clone(), kinds), |options| options.color);
     screen::init(&environment, color);
     let options = match parsed {
         Ok(options) => options,
@@ -44,7 +45,7 @@ fn run(started: sys::Started) -> i32 {
         }
         Err(e) => {
             line::init(&environment, 0, false);
-            let message = args::explain(&e, &started.args);
+            let message = args::explain(&e, &started.args, kinds);
             return end(Err(Error::Usage(message)), supervisor::mode::is_recognised(&environment));
         }
     };

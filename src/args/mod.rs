@@ -34,24 +34,8 @@ pub enum Task {
     Completions,
 }
 
-/// A supervisor that `forerun unit` writes units for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    Systemd,
-    Launchd,
-    Supervisord,
-    Runit,
-    S6,
-}
-
-/// The supervisors by their word on the command line.
-pub const KINDS: [(&str, Kind); 5] = [
-    ("systemd", Kind::Systemd),
-    ("launchd", Kind::Launchd),
-    ("supervisord", Kind::Supervisord),
-    ("runit", Kind::Runit),
-    ("s6", Kind::S6),
-];
+/// The words of the supervisors that forerun writes units for.
+pub type Kinds = &'static [&'static str];
 
 /// A shell that `forerun completions` knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,7 +108,8 @@ pub struct Options {
 /// The options of `forerun unit`.
 #[derive(Debug, Default, PartialEq)]
 pub struct UnitOptions {
-    pub kind: Option<Kind>,
+    /// The word of a supervisor that forerun writes units for.
+    pub kind: Option<String>,
     pub user: bool,
     pub system: bool,
     pub dir: Option<PathBuf>,
@@ -140,15 +125,15 @@ pub struct UnitOptions {
 
 /// Whether a word names a subcommand.
 pub fn is_subcommand(word: &str) -> bool {
-    command().get_subcommands().any(|subcommand| subcommand.get_name() == word)
+    command(&[]).get_subcommands().any(|subcommand| subcommand.get_name() == word)
 }
 
 /// Parses the arguments, the program's name first.
 ///
 /// # Errors
 /// A usage error, or the text of `--help` and `--version`.
-pub fn parse(args: Vec<OsString>) -> Result<Options, clap::Error> {
-    let mut definition = command();
+pub fn parse(args: Vec<OsString>, kinds: Kinds) -> Result<Options, clap::Error> {
+    let mut definition = command(kinds);
     let matches = definition.try_get_matches_from_mut(args)?;
     let mut options = Options::default();
     options.take(&matches);
@@ -177,9 +162,9 @@ pub fn parse(args: Vec<OsString>) -> Result<Options, clap::Error> {
 }
 
 /// The `--color` of a command line that cannot be parsed.
-pub fn color(args: Vec<OsString>) -> Color {
+pub fn color(args: Vec<OsString>, kinds: Kinds) -> Color {
     let mut options = Options::default();
-    if let Ok(matches) = command().ignore_errors(true).try_get_matches_from(args) {
+    if let Ok(matches) = command(kinds).ignore_errors(true).try_get_matches_from(args) {
         options.take(&matches);
     }
     options.color
@@ -211,12 +196,12 @@ fn refuse_what_no_unit_has(definition: &mut Command, matches: &ArgMatches) -> Re
 }
 
 /// The definitions of all options and subcommands.
-pub fn command() -> Command {
-    without_server().arg(command_arg())
+pub fn command(kinds: Kinds) -> Command {
+    without_server(kinds).arg(command_arg())
 }
 
 /// The definitions without COMMAND. Completions know a subcommand only where no operand can come before it.
-pub fn without_server() -> Command {
+pub fn without_server(kinds: Kinds) -> Command {
     let check = subcommand("check", "Run the requirements and waits and report; start nothing")
         .after_help("Example:\n  forerun check --require cmd:python3 --wait tcp:127.0.0.1:5432 --wait-timeout 5s")
         .defer(|c| c.args(service_args()).args(check_args()).args(output_args()).arg(command_arg()));
@@ -265,10 +250,10 @@ pub fn without_server() -> Command {
             "Examples:\n  forerun unit systemd\n  forerun unit launchd --install --now\n  \
              forerun unit systemd --name web --health http://127.0.0.1:8080/ --install -- python3 server.py",
         )
-        .override_usage("forerun unit systemd|launchd|supervisord|runit|s6 [OPTIONS] [-- COMMAND [ARG]...]")
+        .override_usage(format!("forerun unit {} [OPTIONS] [-- COMMAND [ARG]...]", kinds.join("|")))
+        .arg(kind_arg(kinds))
         .defer(|c| {
-            c.arg(kind_arg())
-                .args(unit_args())
+            c.args(unit_args())
                 .args(service_args())
                 .args(check_args())
                 .args(health_args())
@@ -441,9 +426,10 @@ fn detached_args() -> [Arg; 5] {
     ]
 }
 
-fn kind_arg() -> Arg {
-    let kind = Arg::new("kind").value_name("KIND").required(true).value_parser(one_of(&KINDS));
-    kind.hide_possible_values(true).help("systemd, launchd, supervisord, runit or s6")
+fn kind_arg(kinds: Kinds) -> Arg {
+    let kind = Arg::new("kind").value_name("KIND").required(true).value_parser(PossibleValuesParser::new(kinds));
+    let (last, others) = kinds.split_last().unwrap_or((&"", &[]));
+    kind.hide_possible_values(true).help(format!("{} or {last}", others.join(", ")))
 }
 
 fn unit_args() -> [Arg; 10] {
@@ -589,6 +575,6 @@ fn many(matches: &ArgMatches, name: &str, values: &mut Vec<OsString>) {
 mod tests {
     #[test]
     fn the_definitions_are_sound() {
-        super::command().help_expected(true).debug_assert();
+        super::command(&["a", "b"]).help_expected(true).debug_assert();
     }
 }

@@ -21,8 +21,8 @@ const OF_OTHERS: [(&[&str], &str); 5] = [
 ];
 
 /// The message for `error`, which parsing `args` (the program's name first) gave.
-pub fn explain(error: &clap::Error, args: &[OsString]) -> String {
-    let mut definition = super::command();
+pub fn explain(error: &clap::Error, args: &[OsString], kinds: super::Kinds) -> String {
+    let mut definition = super::command(kinds);
     definition.build();
     let place = Place::find(args, &definition);
     let invalid = text_of(error, ContextKind::InvalidArg).or_else(|| text_of(error, ContextKind::InvalidSubcommand));
@@ -210,8 +210,8 @@ mod tests {
 
     fn said(words: &str) -> String {
         let args: Vec<OsString> = ["forerun"].into_iter().chain(words.split(' ')).map(OsString::from).collect();
-        let error = super::super::parse(args.clone()).expect_err(words);
-        explain(&error, &args)
+        let error = super::super::parse(args.clone(), &["systemd", "launchd"]).expect_err(words);
+        explain(&error, &args, &["systemd", "launchd"])
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::instance::state;
 use crate::line::print_result;
 use crate::service::is_name;
+use crate::supervisor;
 
 /// How the scripts get the names. What goes wrong is no concern of somebody who types.
 const NAMES: &str = "forerun completions --names 2>/dev/null";
@@ -23,7 +24,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     if options.names {
         return print_result(names(environment).as_bytes());
     }
-    let mut definition = args::without_server();
+    let mut definition = args::without_server(supervisor::unit_words());
     definition.build();
     let script = match options.shell {
         Some(Shell::Zsh) => zsh(&mut definition),

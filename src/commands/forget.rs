@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::new_wake;
+use super::common::new_wake;
 use super::target::Target;
 use crate::args::Options;
 use crate::environment::Environment;

@@ -6,9 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use super::target::Target;
@@ -19,7 +17,7 @@ use crate::instance::record::Record;
 use crate::instance::state::Folder;
 use crate::line::say;
 use crate::start::log_file;
-use crate::supervisor::{self, Verb};
+use crate::supervisor::{self, Verb, ask};
 use crate::sys::{self, Wake};
 use crate::text::{quoted, shell_words};
 
@@ -83,7 +81,7 @@ fn log_of(target: &Target, record: Option<&Record>) -> Result<PathBuf, Error> {
 
 fn become_shower(command: &[OsString]) -> Error {
     say(&format!("its output is in the journal: {}", shell_words(command)));
-    let error = Command::new(&command[0]).args(&command[1..]).exec();
+    let error = ask::become_program(command);
     Error::NotFound(format!("cannot execute {}: {error}", quoted(&command[0])))
 }
 

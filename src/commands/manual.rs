@@ -7,6 +7,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use crate::args;
 use crate::error::Error;
 use crate::line::print_result;
+use crate::supervisor;
 
 /// Prints forerun(1): the options of a start, and a section for each subcommand.
 pub fn page() -> Result<(), Error> {
@@ -17,7 +18,7 @@ pub fn page() -> Result<(), Error> {
 }
 
 fn write_page(out: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut definition = args::command();
+    let mut definition = args::command(supervisor::unit_words());
     definition.build();
     let man = Man::new(definition.clone()).manual("User Commands");
     man.render_title(out)?;

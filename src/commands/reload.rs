@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::new_wake;
+use super::common::new_wake;
 use super::status::service_of;
 use super::target::Target;
 use crate::args::Options;

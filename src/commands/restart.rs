@@ -34,7 +34,7 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
         holder::goes_on(&record, &here, Error::Config(message))
     })?;
     let arguments = os_strings(&record.arguments);
-    let recorded = args::parse(arguments.clone()).map_err(|_| {
+    let recorded = args::parse(arguments.clone(), &[]).map_err(|_| {
         Error::Config(format!("cannot understand the flags that {name} was started with; start it anew"))
     })?;
     let stop_grace = Some(options.grace.unwrap_or(record.grace));

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{new_wake, outside};
+use super::common::new_wake;
+use super::outside;
 use crate::args::{Options, Task};
 use crate::check::{self, Context, Lookup};
 use crate::environment::Environment;
@@ -23,11 +24,11 @@ use crate::service::{self, Replace, Service};
 use crate::sidecar::Role;
 use crate::start::progress::Teller;
 use crate::start::refresh;
+use crate::start::unit::Caller;
 use crate::start::{Launch, checks, holder, log_file, unseen};
 use crate::supervisor::decide::{Decision, Mode};
 use crate::supervisor::mode;
 use crate::supervisor::notify::Manager;
-use crate::supervisor::units::Site;
 use crate::sys::{self, Dispositions, Seen};
 use crate::text::quoted;
 
@@ -164,9 +165,9 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         );
     }
     explain(decision);
-    let site = Site { environment: inherited, arguments: start.arguments, here: &start.called_in };
+    let caller = Caller { environment: inherited, arguments: start.arguments, here: &start.called_in };
     let unit_is_ours =
-        decision.mode == Mode::Foreground && refresh::run(&site, service, decision, start.state.as_deref().ok());
+        decision.mode == Mode::Foreground && refresh::run(&caller, service, decision, start.state.as_deref().ok());
     if service.replace == Replace::Same && decision.mode == Mode::Foreground {
         log::warn!("--replace is of a detached start, and stops nothing in the foreground; continuing");
     }

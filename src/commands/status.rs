@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use nix::unistd::{User, getegid, geteuid};
 
+use super::common::{homes, new_wake};
 use super::target;
-use super::{homes, new_wake};
 use crate::args::{self, Options};
 use crate::check::run::{Desk, Job, Observer, Progress, Run};
 use crate::check::{Context, port};
@@ -284,7 +284,7 @@ impl View {
 pub fn service_of(record: &Record) -> Result<Service, String> {
     let here = PathBuf::from(OsString::from(&record.called_in));
     let options =
-        args::parse(os_strings(&record.arguments)).map_err(|_| "the recorded flags make no sense".to_owned())?;
+        args::parse(os_strings(&record.arguments), &[]).map_err(|_| "the recorded flags make no sense".to_owned())?;
     Service::resolve(&options, &here).map_err(|e| e.to_string())
 }
 

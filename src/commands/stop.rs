@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::common::new_wake;
+use super::outside;
 use super::status::service_of;
 use super::target::Target;
-use super::{new_wake, outside};
 use crate::args::Options;
 use crate::check::{self, Context, port};
 use crate::environment::{COOKIE, Environment};

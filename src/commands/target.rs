@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, geteuid};
 
-use super::homes;
+use super::common::homes;
 use crate::args::Options;
 use crate::environment::Environment;
 use crate::error::Error;

@@ -2,6 +2,7 @@
 //! The service: merges the command line, forerun.toml and the environment, and validates all of it before anything
 //! is tried.
 
+pub mod argv;
 mod file;
 mod keys;
 mod name;
@@ -27,6 +28,7 @@ use crate::check::{self, Check};
 use crate::error::Error;
 use crate::instance::ending::Ending;
 use crate::supervisor::decide::Mode;
+pub use crate::sys::is_same_file;
 use crate::sys::{self, Nofile};
 use crate::text::{quoted, whole_number};
 
@@ -286,11 +288,6 @@ impl Service {
         let allowed = sys::allowed_nofile(wanted);
         (allowed, allowed != wanted)
     }
-}
-
-/// Whether two paths lead to the same file or folder, symlinks included.
-pub fn is_same_file(a: &Path, b: &Path) -> bool {
-    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// A mistake, by its place: the command line, or a file.

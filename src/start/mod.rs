@@ -12,6 +12,7 @@ pub mod progress;
 pub mod refresh;
 mod standby;
 mod unexecutable;
+pub mod unit;
 
 use std::ffi::OsString;
 use std::os::unix::net::UnixStream;

@@ -8,8 +8,7 @@ use crate::environment::Environment;
 use crate::instance::record::{Record, os_strings};
 use crate::sys::{self, Process};
 
-/// A command and its arguments.
-pub type Argv = Vec<OsString>;
+pub use super::ask::Argv;
 
 /// What a supervisor can be asked to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,6 +6,7 @@ use std::fmt;
 use super::clues::Clues;
 use super::evidence::{Evidence, Proof};
 use super::job::{Active, Argv, Job, Recorded, Verb};
+use super::units::Kind;
 
 /// A supervisor, as the code refers to it. Records and JSON have its [`Supervisor::word`].
 pub type Known = &'static dyn Supervisor;
@@ -56,6 +57,11 @@ pub trait Supervisor: Sync {
 
     /// Asks it which process is the main one of a job. `None` where the job has none, or it cannot be asked.
     fn active(&self, _: &Job) -> Option<Active> {
+        None
+    }
+
+    /// How its units are written, if forerun writes any.
+    fn units(&self) -> Option<Kind> {
         None
     }
 

@@ -23,6 +23,6 @@ pub mod supervisord;
 pub mod systemd;
 pub mod units;
 
-pub use all::service_of_group;
+pub use all::{service_of_group, unit_words, units as unit_kinds};
 pub use job::Verb;
 pub use recorded::{Supervised, of};

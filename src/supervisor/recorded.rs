@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use super::all::ALL;
 use super::job::{Active, Argv, Job, Recorded, Verb};
 use super::kind::Known;
+use super::units::Kind;
 use crate::instance::record::Record;
 use crate::text::{one_line, shell_words};
 
@@ -70,6 +71,11 @@ impl Supervised {
     /// Whether the supervisor takes messages of sd_notify(3), and can be told of another main process.
     pub fn follows(&self) -> bool {
         self.known.is_some_and(|known| known.follows())
+    }
+
+    /// How the supervisor's units are written, if forerun writes any.
+    pub fn units(&self) -> Option<Kind> {
+        self.known?.units()
     }
 
     /// Asks the supervisor which process is the main one now.

@@ -35,6 +35,7 @@ pub use fd::{
 };
 pub use launcher::{Detached, Launched, hold_detached};
 pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
+pub use link::is_same_file;
 pub use os::{
     ExitWatch, FOLDER, Listening, OwnGroup, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, cgroup_of, children,
     command_line, connect, descriptor_count, descriptors, dissolve_group, end_of, end_of_zombie, environment_of,

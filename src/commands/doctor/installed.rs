@@ -6,29 +6,30 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::args::Kind;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::report::doctor::Finding;
 use crate::service::{Service, is_same_file};
-use crate::supervisor::units::{self, Draft, Found, Runs, Scope, Site, State};
-use crate::text::{quoted, shell_words};
+use crate::start::unit::{self, Caller};
+use crate::supervisor::units::search;
+use crate::supervisor::units::{Found, Runs, Scope, State, UnitSpec, write};
+use crate::text::quoted;
 
 /// The topic of findings about messages of the sidecar.
 pub const SIDECAR: &str = "sidecar";
 
 /// All units that forerun wrote, in their usual folders.
-pub fn all(site: &Site) -> Vec<Finding> {
+pub fn all(caller: &Caller) -> Vec<Finding> {
     let mut silent = HashSet::new();
-    units::all(site.environment).iter().flat_map(|found| look(found, site, &mut silent).0).collect()
+    search::all(caller.environment).iter().flat_map(|found| look(found, caller, &mut silent).0).collect()
 }
 
 /// The units of a service, and the processes that their supervisors run. `found` are the units with the name of the
 /// service.
-pub fn of(service: &Service, found: &[Found], site: &Site) -> (Vec<Finding>, Vec<i32>) {
+pub fn of(service: &Service, found: &[Found], caller: &Caller) -> (Vec<Finding>, Vec<i32>) {
     let (name, config) = (&service.name, service.config.as_deref());
     // Units of this config file under an earlier name.
-    let renamed: Vec<Found> = units::all(site.environment)
+    let renamed: Vec<Found> = search::all(caller.environment)
         .into_iter()
         .filter(|found| {
             let theirs = found.marker().and_then(|marker| marker.config.as_deref());
@@ -36,11 +37,11 @@ pub fn of(service: &Service, found: &[Found], site: &Site) -> (Vec<Finding>, Vec
         })
         .collect();
     let (mut findings, mut served, mut silent) = (Vec::new(), Vec::new(), HashSet::new());
-    for (mut said, pid) in found.iter().chain(&renamed).map(|found| look(found, site, &mut silent)) {
+    for (mut said, pid) in found.iter().chain(&renamed).map(|found| look(found, caller, &mut silent)) {
         findings.append(&mut said);
         served.extend(pid);
     }
-    findings.extend(units::strangers(name, config, site.environment).into_iter().map(|(unit, why)| {
+    findings.extend(search::strangers(name, config, caller.environment).into_iter().map(|(unit, why)| {
         let message = format!("{} is in the place of this service's unit: {why}", quoted(&unit));
         Finding::warning("unit", message, "give the service another name, or compare: forerun unit KIND --diff")
     }));
@@ -54,13 +55,13 @@ pub fn of(service: &Service, found: &[Found], site: &Site) -> (Vec<Finding>, Vec
 /// Supervisors that did not answer. They are not queried again, because each query takes its time.
 type Silent = HashSet<(&'static str, bool)>;
 
-fn look(found: &Found, site: &Site, silent: &mut Silent) -> (Vec<Finding>, Option<i32>) {
-    let today = found.today(site, |draft| {
-        let state = found.installed.state(draft, &draft.files());
-        (text(found, draft, &state), draft.service.health.is_some(), state)
+fn look(found: &Found, caller: &Caller, silent: &mut Silent) -> (Vec<Finding>, Option<i32>) {
+    let today = unit::today(found, caller).map(|spec| {
+        let state = found.installed.state(&spec, &write::files(found.kind, &spec));
+        (text(found, &spec, &state), spec.health.is_some(), state)
     });
     let (mut findings, has_health, state) = today.unwrap_or_else(|e| {
-        let message = format!("{} does not describe a service: {e}", quoted(&found.place.unit));
+        let message = format!("{} does not describe a service: {e}", quoted(&found.path.unit));
         let mend = format!("correct that, or remove the unit: {}", found.uninstall_command());
         let config = found.marker().and_then(|marker| marker.config.as_ref());
         let denied = config.and_then(|config| std::fs::File::open(config).err()).map(|e| e.kind())
@@ -71,11 +72,11 @@ fn look(found: &Found, site: &Site, silent: &mut Silent) -> (Vec<Finding>, Optio
         };
         (vec![finding], false, State::Foreign(String::new()))
     });
-    let whom = (units::kind_word(found.kind), found.scope == Scope::User);
+    let whom = (found.kind.word(), found.scope == Scope::User);
     if silent.contains(&whom) {
         return (findings, None);
     }
-    match standing(found, site.environment, has_health, &state) {
+    match status(found, caller.environment, has_health, &state) {
         Ok((said, pid)) => {
             findings.extend(said);
             (findings, pid)
@@ -89,8 +90,8 @@ fn look(found: &Found, site: &Site, silent: &mut Silent) -> (Vec<Finding>, Optio
 }
 
 /// Whether the text of the unit is what forerun would write.
-fn text(found: &Found, draft: &Draft, state: &State) -> Vec<Finding> {
-    let unit = quoted(&found.place.unit);
+fn text(found: &Found, spec: &UnitSpec, state: &State) -> Vec<Finding> {
+    let unit = quoted(&found.path.unit);
     let mut findings = vec![match state {
         State::Edited => Finding::warning(
             "unit",
@@ -107,16 +108,12 @@ fn text(found: &Found, draft: &Draft, state: &State) -> Vec<Finding> {
         ),
         State::Foreign(why) => Finding::problem(
             "unit",
-            format!(
-                "{unit} is the unit of {}, which is now called {}: {why}",
-                quoted(&found.name),
-                quoted(&draft.service.name)
-            ),
+            format!("{unit} is the unit of {}, which is now called {}: {why}", quoted(&found.name), quoted(&spec.name)),
             found.uninstall_command(),
         ),
         _ => Finding::ok("unit", format!("{unit} was written by forerun and is up to date")),
     }];
-    findings.extend(draft.guarded().map(|path| {
+    findings.extend(found.kind.guarded(&spec.paths()).map(|path| {
         let message = format!("{} is in a folder that macOS protects: a job may hang or fail there", quoted(path));
         Finding::warning("unit", message, "move it, or give the server Full Disk Access")
     }));
@@ -134,51 +131,51 @@ pub fn unheard(unit: &Path, name: &str, of_user: bool) -> Finding {
 }
 
 /// What the supervisor reports, and the process that it runs. `has_health`: the sidecar has something to report.
-fn standing(
+fn status(
     found: &Found,
     environment: &Environment,
     has_health: bool,
     state: &State,
 ) -> Result<(Vec<Finding>, Option<i32>), Error> {
-    let Found { kind, scope, name, place, .. } = found;
+    let Found { kind, scope, name, path, .. } = found;
     // This only queries, so the grace does not matter.
-    let control = found.control(environment, Duration::ZERO);
-    let word = control.kind_word();
-    let standing = control.standing()?;
-    let runs = match &standing.runs {
+    let unit = found.unit(environment, Duration::ZERO);
+    let word = kind.word();
+    let status = unit.status()?;
+    let runs = match &status.runs {
         Runs::Yes(pid) => format!("runs it as pid {pid}"),
         Runs::Later(said) => format!("is starting or stopping it: {said}"),
         Runs::No(said) => format!("does not run it: {said}"),
     };
-    let mut findings = vec![match (&standing.runs, standing.enabled) {
+    let mut findings = vec![match (&status.runs, status.enabled) {
         (_, false) => Finding::warning(
             word,
             format!("{runs}, and does not start it at boot or login"),
             match state {
                 State::Current | State::Stale => found.command(&["--install", "--now"]),
                 // A foreign unit would be refused, and an edited one would be replaced.
-                _ => control.start_commands(false).iter().map(|w| shell_words(w)).collect::<Vec<_>>().join("; "),
+                _ => unit.start_commands(false).join("; "),
             },
         ),
-        (Runs::No(_), _) => Finding::problem(word, runs, control.start_command()),
+        (Runs::No(_), _) => Finding::problem(word, runs, unit.start_command()),
         (Runs::Later(_), _) => {
-            Finding::warning(word, runs, control.log_command().unwrap_or_else(|| "run doctor again".to_owned()))
+            Finding::warning(word, runs, unit.log_command().unwrap_or_else(|| "run doctor again".to_owned()))
         }
-        (Runs::Yes(_), _) => match standing.standby().map(|said| said.rsplit_once("; ").unwrap_or((said, "end it"))) {
+        (Runs::Yes(_), _) => match status.standby().map(|said| said.rsplit_once("; ").unwrap_or((said, "end it"))) {
             Some((said, what_to_do)) => Finding::warning(word, format!("{runs}, forerun: {said}"), what_to_do),
             None => Finding::ok(word, runs),
         },
     }];
-    if standing.is_older {
-        findings.push(Finding::warning(word, "has loaded an older text of the unit", control.reread_command()));
+    if status.is_older {
+        findings.push(Finding::warning(word, "has loaded an older text of the unit", unit.reread_command()));
     }
     let of_user = *scope == Scope::User;
-    if *kind == Kind::Systemd && of_user && !units::lingers() {
-        findings.push(Finding::warning(word, "stops it when this user logs out", "loginctl enable-linger"));
+    if let Some((what, mend)) = kind.needs_login(*scope) {
+        findings.push(Finding::warning(word, what, mend));
     }
-    if has_health && standing.hears_sidecar == Some(false) && !standing.is_older {
-        findings.push(unheard(&place.unit, name, of_user));
+    if has_health && status.hears_sidecar == Some(false) && !status.is_older {
+        findings.push(unheard(&path.unit, name, of_user));
     }
-    let pid = if let Runs::Yes(pid) = standing.runs { Some(pid) } else { None };
+    let pid = if let Runs::Yes(pid) = status.runs { Some(pid) } else { None };
     Ok((findings, pid))
 }

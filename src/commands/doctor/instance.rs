@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::unistd::{User, geteuid};
 
 use crate::check::port::{self, Port};
-use crate::commands::homes;
+use crate::commands::common::homes;
 use crate::follow;
 use crate::instance::family::{self, Family, Origin};
 use crate::instance::identity::Life;
@@ -17,7 +17,8 @@ use crate::instance::state::{self, Folder};
 use crate::report::doctor::Finding;
 use crate::service::{Service, is_same_file};
 use crate::start::holder;
-use crate::supervisor::units::{Found, Site};
+use crate::start::unit::Caller;
+use crate::supervisor::units::Found;
 use crate::sys::{self, Host};
 
 pub struct Instance<'a> {
@@ -34,7 +35,7 @@ impl<'a> Instance<'a> {
     ///
     /// # Errors
     /// When it cannot be determined which machine this is.
-    pub fn find(service: &'a Service, root: Option<&Path>, units: &[Found], site: &Site) -> io::Result<Self> {
+    pub fn find(service: &'a Service, root: Option<&Path>, units: &[Found], site: &Caller) -> io::Result<Self> {
         let host = sys::host()?;
         // A server that handed over runs.
         let follow = |record| {
@@ -158,7 +159,7 @@ fn read(service: &Service, root: &Path, owner: u32) -> Result<Option<Record>, St
 }
 
 /// The records of this service in other state folders, as far as they can be read.
-fn elsewhere(service: &Service, units: &[Found], site: &Site) -> Vec<Record> {
+fn elsewhere(service: &Service, units: &[Found], site: &Caller) -> Vec<Record> {
     let us = geteuid();
     let of_unit = |found: &Found| {
         let made = &found.marker()?.made;

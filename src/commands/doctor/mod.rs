@@ -12,8 +12,8 @@ use std::path::Path;
 
 use nix::unistd::User;
 
-use super::current_folder;
-use crate::args::{Kind, Options};
+use super::common::current_folder;
+use crate::args::Options;
 use crate::check::{self, Lookup};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -23,10 +23,11 @@ use crate::report::doctor::{Finding, Level, json, text};
 use crate::screen;
 use crate::service::trust::Trust;
 use crate::service::{Service, is_same_file};
+use crate::start::unit::{self, Caller};
 use crate::start::unseen;
 use crate::supervisor;
 use crate::supervisor::mode;
-use crate::supervisor::units::{self, Control, Found, Scope, Site};
+use crate::supervisor::units::{Found, Scope, Unit, UnitPath, search};
 use crate::text::{quoted, shell_words};
 
 use instance::Instance;
@@ -55,14 +56,14 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     let root = root.ok().filter(|_| folder.level == Level::Ok);
     findings.push(folder);
     if let Some(service) = service.as_ref().filter(|service| !service.command.is_empty()) {
-        let site = Site { environment, arguments, here: &here };
-        let units = units::find(&service.name, service.config.as_deref(), environment);
-        let instance = Instance::find(service, root.as_deref(), &units, &site).map_err(unseen)?;
-        findings.extend(Room { service, site, units, instance }.look());
+        let caller = Caller { environment, arguments, here: &here };
+        let units = search::find(&service.name, service.config.as_deref(), environment);
+        let instance = Instance::find(service, root.as_deref(), &units, &caller).map_err(unseen)?;
+        findings.extend(Room { service, caller, units, instance }.look());
     } else if service.is_some() {
         let what = "no service here: no forerun.toml, and no command after '--'";
         findings.push(Finding::ok("service", what));
-        findings.extend(installed::all(&Site { environment, arguments, here: &here }));
+        findings.extend(installed::all(&Caller { environment, arguments, here: &here }));
     }
     print_result(if options.json { json(&findings) } else { text(&findings, &screen::stdout()) }.as_bytes())?;
     match findings.iter().any(|finding| finding.level == Level::Problem) {
@@ -74,7 +75,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
 /// Everything that is examined about one service.
 struct Room<'a> {
     service: &'a Service,
-    site: Site<'a>,
+    caller: Caller<'a>,
     units: Vec<Found>,
     instance: Instance<'a>,
 }
@@ -91,7 +92,7 @@ impl Room<'_> {
         findings.extend(
             [Some(self.service.directory.as_path()), beside].into_iter().flatten().filter_map(script::start_script),
         );
-        let (units, served) = installed::of(self.service, &self.units, &self.site);
+        let (units, served) = installed::of(self.service, &self.units, &self.caller);
         findings.push(self.instance.look());
         findings.extend(self.instance.port(&served));
         let is_told = units.iter().any(|finding| finding.topic == installed::SIDECAR);
@@ -103,8 +104,9 @@ impl Room<'_> {
     fn command(&self) -> Finding {
         let service = self.service;
         // A unit has its own PATH, not that of the caller.
-        let path = self.units.iter().find_map(|found| found.today(&self.site, |draft| draft.path.clone()).ok());
-        let mut environment = self.site.environment.clone();
+        let path =
+            self.units.iter().find_map(|found| unit::today(found, &self.caller).ok().map(|spec| spec.search_path));
+        let mut environment = self.caller.environment.clone();
         path.iter().for_each(|path| environment.set("PATH".as_ref(), path.as_ref()));
         let environment = service.variables.added_to(environment);
         let from = service.config.as_ref().map_or("the command line".to_owned(), quoted);
@@ -161,11 +163,12 @@ impl Room<'_> {
             return Some(Finding::ok(installed::SIDECAR, what));
         }
         let name = unit.strip_suffix(".service")?;
-        let place = units::Place { unit: unit.into(), link: None };
+        let path = UnitPath::file(unit.into());
         let scope = if of_user { Scope::User } else { Scope::System };
-        let environment = self.site.environment;
-        let control = Control { kind: Kind::Systemd, scope, name, place: &place, environment, grace: service.grace };
-        Some(match control.standing().map(|standing| standing.hears_sidecar) {
+        let environment = self.caller.environment;
+        let kind = s.units()?;
+        let target = Unit { kind, scope, name, path: &path, environment, grace: service.grace };
+        Some(match target.status().map(|status| status.hears_sidecar) {
             Ok(Some(true)) => Finding::ok(
                 installed::SIDECAR,
                 format!("systemd accepts its messages: {} has NotifyAccess=all", quoted(unit)),

@@ -141,7 +141,7 @@ fn call(command: &Simple) -> Option<Call> {
     }
     let words: Vec<&str> = words.collect();
     let asks = words.iter().take_while(|word| **word != "--").any(|word| args::is_subcommand(word));
-    match args::parse(["forerun"].iter().chain(&words).map(Into::into).collect()) {
+    match args::parse(["forerun"].iter().chain(&words).map(Into::into).collect(), &[]) {
         Ok(options) if options.task != Task::Start || options.dry_run || options.detach => None,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) || asks => None,
         // A command line with "$@" or the like does not parse yet, but is a start once it is expanded.

@@ -9,23 +9,26 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::show::difference;
 use super::verify::Proof;
-use super::{difference, path_of};
-use crate::args::{Kind, Options};
+use crate::args::Options;
 use crate::error::Error;
 use crate::line::{document, print_result, say};
-use crate::supervisor::units::{self, Control, Draft, File, Installed, Place, Runs, Scope, State};
+use crate::service::Service;
+use crate::supervisor::units::replace;
+use crate::supervisor::units::{File, Installed, Runs, Scope, State, Unit, UnitPath, UnitSpec};
 use crate::sys;
-use crate::text::{one_line, quoted, shell_words};
+use crate::text::{one_line, quoted};
 
 /// The start time of a process may seem earlier than it is by this much.
 const TICK: Duration = Duration::from_millis(20);
 
 /// An installation.
 pub struct Install<'a> {
-    pub draft: &'a Draft<'a>,
+    pub spec: &'a UnitSpec,
+    pub service: &'a Service,
     pub files: &'a [File],
-    pub control: Control<'a>,
+    pub unit: Unit<'a>,
     pub options: &'a Options,
 }
 
@@ -36,10 +39,10 @@ impl Install<'_> {
     /// [`Error::Conflict`] when another file is in the way, [`Error::State`] when the unit cannot be written,
     /// [`Error::NotReady`] when the service does not serve.
     pub fn run(&self, installed: &Installed, state: &State) -> Result<(), Error> {
-        let Install { draft, files, control, options, .. } = self;
-        let (unit, now) = (&draft.place.unit, options.unit.now);
+        let Install { spec, files, unit: target, options, .. } = self;
+        let (unit, now) = (&spec.path.unit, options.unit.now);
         let hidden = if *state == State::Missing {
-            units::hidden_by(draft.kind, draft.made.scope, &draft.service.name).filter(|hidden| hidden != unit)
+            target.kind.hidden_by(target.scope, target.name).filter(|hidden| hidden != unit)
         } else {
             None
         };
@@ -53,11 +56,11 @@ impl Install<'_> {
             _ => None,
         };
         if let Some(why) = left_alone.as_ref().filter(|_| !options.unit.force) {
-            print_result(difference(draft, installed, files).as_bytes())?;
+            print_result(difference(spec, installed, files).as_bytes())?;
             return Err(Error::Conflict(format!("{} is left alone: {why}; --force replaces it", quoted(unit))));
         }
         if now {
-            control.could_start()?;
+            target.could_start()?;
         }
         let changed = *state != State::Current;
         if changed {
@@ -65,14 +68,14 @@ impl Install<'_> {
             if left_alone.is_some() {
                 self.keep_old().map_err(failed)?;
             }
-            units::write(unit, files, installed).map_err(failed)?;
+            replace::write(unit, files, installed).map_err(failed)?;
         }
         if now {
             self.leave_folder(installed)?;
-            control
+            target
                 .start(changed || self.runs_what_was_before())
                 .map_err(|e| if changed { written(unit, e) } else { e })?;
-            let (pid, health) = Proof { draft, control }.find()?;
+            let (pid, health) = Proof { spec, service: self.service, unit: target }.find()?;
             return self.report(changed, Some((pid, health)));
         }
         self.report(changed, None)
@@ -80,25 +83,25 @@ impl Install<'_> {
 
     /// Stops a unit of runit or s6 that was scanned in another folder before. It may run from one folder only.
     fn leave_folder(&self, installed: &Installed) -> Result<(), Error> {
-        let Install { draft, control, .. } = self;
-        let scanned = installed.ours(control.name).and_then(|marker| marker.made.scanned.as_ref());
-        let before = Place { unit: draft.place.unit.clone(), link: scanned.map(|folder| folder.join(control.name)) };
-        if before.link.is_none() || before == draft.place {
+        let Install { spec, unit, .. } = self;
+        let scanned = installed.ours(unit.name).and_then(|marker| marker.made.scanned.as_ref());
+        let before = UnitPath { unit: spec.path.unit.clone(), link: scanned.map(|folder| folder.join(unit.name)) };
+        if before.link.is_none() || before == spec.path {
             return Ok(());
         }
-        let there = Control { place: &before, ..*control };
+        let there = Unit { path: &before, ..*unit };
         if there.scanned().is_some() { there.stop() } else { Ok(()) }
     }
 
     /// Whether the running process is older than its unit, config file or env-file. What it was started with cannot be
     /// known then.
     fn runs_what_was_before(&self) -> bool {
-        let Ok(standing) = self.control.standing() else { return false };
-        let pid = if let Runs::Yes(pid) = standing.runs { Some(pid) } else { standing.starting };
+        let Ok(status) = self.unit.status() else { return false };
+        let pid = if let Runs::Yes(pid) = status.runs { Some(pid) } else { status.starting };
         let Some(pid) = pid else { return false };
         let Some(runs_for) = sys::process(pid).and_then(|process| sys::age(process.start)) else { return false };
-        let service = self.draft.service;
-        let files = self.files.iter().map(|file| path_of(self.draft, file.name));
+        let service = self.service;
+        let files = self.files.iter().map(|file| self.spec.path.of(file.name));
         let files = files.chain(service.config.clone()).chain(service.variables.file.clone());
         // The later of mtime and ctime, because `cp -p` and `rsync -a` set an old mtime. A time in the future comes
         // from another clock and counts as now.
@@ -112,7 +115,7 @@ impl Install<'_> {
     }
 
     fn advice(&self, e: &io::Error) -> &'static str {
-        match (e.kind(), self.draft.made.scope) {
+        match (e.kind(), self.spec.made.scope) {
             (io::ErrorKind::PermissionDenied, Scope::System) => {
                 "; run it as root, or install a unit of this user: --user"
             }
@@ -122,11 +125,11 @@ impl Install<'_> {
 
     /// Keeps the files that `--force` replaces.
     fn keep_old(&self) -> io::Result<()> {
-        let unit = &self.draft.place.unit;
+        let unit = &self.spec.path.unit;
         // If the folder is a symlink, only the symlink is replaced. Its target belongs to somebody else.
         let files = if unit.is_symlink() { &self.files[..1] } else { self.files };
         for file in files {
-            let path = if unit.is_symlink() { unit.clone() } else { path_of(self.draft, file.name) };
+            let path = if unit.is_symlink() { unit.clone() } else { self.spec.path.of(file.name) };
             if path.symlink_metadata().is_err() {
                 continue;
             }
@@ -142,11 +145,11 @@ impl Install<'_> {
     }
 
     fn report(&self, changed: bool, runs: Option<(i32, Option<String>)>) -> Result<(), Error> {
-        let Install { draft, control, options, .. } = self;
-        let (unit, name) = (&draft.place.unit, &draft.service.name);
-        let ran = || control.standing().is_ok_and(|standing| matches!(standing.runs, Runs::Yes(_) | Runs::Later(_)));
-        let restart = changed && runs.is_none() && control.is_there() && ran();
-        let commands: Vec<String> = control.start_commands(restart).iter().map(|words| shell_words(words)).collect();
+        let Install { spec, unit: target, options, .. } = self;
+        let (unit, name) = (&spec.path.unit, &spec.name);
+        let ran = || target.status().is_ok_and(|status| matches!(status.runs, Runs::Yes(_) | Runs::Later(_)));
+        let restart = changed && runs.is_none() && target.is_there() && ran();
+        let commands: Vec<String> = target.start_commands(restart);
         if options.json {
             let (pid, health) = runs.clone().map_or((None, None), |(pid, health)| (Some(pid), health));
             let left = if runs.is_some() { Vec::new() } else { commands };
@@ -160,11 +163,11 @@ impl Install<'_> {
                 Some((pid, Some(check))) => {
                     out += &format!(
                         "{name} runs under {}: pid {pid}, healthy: {} holds\n",
-                        control.kind_word(),
+                        target.kind.word(),
                         quoted(check)
                     );
                 }
-                Some((pid, None)) => out += &format!("{name} runs under {}: pid {pid}\n", control.kind_word()),
+                Some((pid, None)) => out += &format!("{name} runs under {}: pid {pid}\n", target.kind.word()),
                 None => {
                     out += "to start it now and at each boot or login, run (or use --now):\n";
                     commands.iter().for_each(|command| out += &format!("  {command}\n"));
@@ -172,11 +175,11 @@ impl Install<'_> {
             }
             print_result(out.as_bytes())?;
         }
-        if runs.is_none() && !control.is_there() {
-            log::warn!("{} is not on PATH: no supervisor on this machine reads this unit", quoted(control.program()));
+        if runs.is_none() && !target.is_there() {
+            log::warn!("{} is not on PATH: no supervisor on this machine reads this unit", quoted(target.program()));
         }
-        if draft.kind == Kind::Systemd && draft.made.scope == Scope::User && !units::lingers() {
-            say("it runs only while you are logged in; to run it from boot and after logout: loginctl enable-linger");
+        if let Some((_, command)) = target.kind.needs_login(target.scope) {
+            say(&format!("it runs only while you are logged in; to run it from boot and after logout: {command}"));
         }
         Ok(())
     }

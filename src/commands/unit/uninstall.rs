@@ -7,8 +7,8 @@ use std::time::Duration;
 use nix::unistd::geteuid;
 use serde_json::json;
 
-use super::{lock, record_in, recorded};
-use crate::args::{Kind, Options};
+use super::record::{lock, record_in, recorded};
+use crate::args::Options;
 use crate::check::port;
 use crate::error::Error;
 use crate::instance::family::{self, Origin};
@@ -17,61 +17,62 @@ use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
 use crate::line::{document, print_result};
 use crate::service;
-use crate::supervisor::units::{self, Found, Installed, Place, Runs, Scope, Site, State};
+use crate::start::unit::{self, Caller};
+use crate::supervisor::units::{Found, Installed, Kind, Runs, Scope, State, path, replace, write};
 use crate::supervisor::{self, Verb};
 use crate::text::{counted, one_line, quoted};
 
 /// How long a server may take to stop if its own grace is unknown.
 const LONGEST_GRACE: Duration = Duration::from_secs(60);
 
-pub fn run(options: &Options, site: &Site, kind: Kind, scope: Scope, dir: Option<&Path>) -> Result<(), Error> {
-    let Site { environment, here, .. } = *site;
+pub fn run(options: &Options, caller: &Caller, kind: Kind, scope: Scope, dir: Option<&Path>) -> Result<(), Error> {
+    let Caller { environment, here, .. } = *caller;
     let named = service::named(options, here)?;
     let (name, config) = (named.name().to_owned(), named.config());
-    units::refuse_name(kind, &name)?;
-    let look = || Place::looked_at(kind, scope, &name, dir, environment);
-    let _lock = (!matches!(look()?.1, Installed::Nothing)).then(|| lock(&name, site));
-    let (place, installed) = look()?;
+    write::refuse_name(kind, &name)?;
+    let look = || path::looked_at(kind, scope, &name, dir, environment);
+    let _lock = (!matches!(look()?.1, Installed::Nothing)).then(|| lock(&name, caller));
+    let (path, installed) = look()?;
     // Without a config file the name alone identifies the unit.
     let left_alone = match installed.whose(&name, config.map(Some)) {
         // The script of the folder may be gone while other files and the supervisor remain.
-        State::Missing if place.unit.is_dir() => None,
+        State::Missing if path.unit.is_dir() => None,
         State::Missing => {
-            let found = Found { kind, scope, name, place: place.clone(), installed };
-            what_runs_all_the_same(&found, site)?;
-            return report(&place.unit, "missing", options.json);
+            let found = Found { kind, scope, name, path: path.clone(), installed };
+            what_runs_all_the_same(&found, caller)?;
+            return report(&path.unit, "missing", options.json);
         }
         State::Foreign(why) => Some(why),
         State::Edited => Some("it was edited".to_owned()),
         State::Stale | State::Current => None,
     };
     if let Some(why) = left_alone.filter(|_| !options.unit.force) {
-        return Err(Error::Conflict(format!("{} is not removed: {why}; --force removes it", quoted(&place.unit))));
+        return Err(Error::Conflict(format!("{} is not removed: {why}; --force removes it", quoted(&path.unit))));
     }
-    let found = Found { kind, scope, name, place, installed };
-    let something_stays = remove(&found, site, options.unit.force)?;
-    forget_lock(&found.name, site);
-    report(&found.place.unit, if something_stays { "emptied" } else { "removed" }, options.json)
+    let found = Found { kind, scope, name, path, installed };
+    let something_stays = remove(&found, caller, options.unit.force)?;
+    forget_lock(&found.name, caller);
+    report(&found.path.unit, if something_stays { "emptied" } else { "removed" }, options.json)
 }
 
 /// Stops and removes the unit. True if the folder stays, because it contains other files.
-fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
-    let Found { kind, place, installed, .. } = found;
-    let grace = found.today(site, |draft| draft.service.grace).unwrap_or(LONGEST_GRACE);
-    let control = found.control(site.environment, grace);
-    let unit = quoted(&place.unit);
-    let is_there = control.is_there();
-    let running = record(found, site).filter(|(record, life)| *life == Life::Alive && record.supervisor.is_some());
+fn remove(found: &Found, caller: &Caller, force: bool) -> Result<bool, Error> {
+    let Found { kind, path, installed, .. } = found;
+    let grace = unit::today(found, caller).map_or(LONGEST_GRACE, |spec| spec.grace);
+    let target = found.unit(caller.environment, grace);
+    let unit = quoted(&path.unit);
+    let is_there = target.is_there();
+    let running = record(found, caller).filter(|(record, life)| *life == Life::Alive && record.supervisor.is_some());
     let running = running.map(|(record, _)| record.process.pid).filter(|_| !force);
-    match (is_there, control.standing()) {
+    match (is_there, target.status()) {
         // A supervisor that does not answer cannot stop the unit either.
         (true, Err(e)) if running.is_some() => {
             let pid = running.unwrap_or_default();
             return Err(Error::NotReady(format!("{e}; pid {pid} was started by {unit}, so only --force removes it")));
         }
-        (true, _) => control.stop()?,
+        (true, _) => target.stop()?,
         (false, _) => {
-            let program = quoted(control.program());
+            let program = quoted(target.program());
             if let Some(pid) = running {
                 return Err(Error::NotFound(format!(
                     "cannot execute {program}: it is not on PATH, and pid {pid} was started by {unit}; add it, or remove \
@@ -83,31 +84,31 @@ fn remove(found: &Found, site: &Site, force: bool) -> Result<bool, Error> {
     }
     let names: Vec<&str> = match installed {
         Installed::Unit(text) => text.files.iter().map(|(name, _)| name.as_str()).filter(|n| !n.is_empty()).collect(),
-        _ => units::all_files(*kind).to_vec(),
+        _ => kind.all_files().to_vec(),
     };
-    let something_stays = units::remove(&place.unit, &names, control.keeps())
+    let something_stays = replace::remove(&path.unit, &names, target.keeps())
         .map_err(|e| Error::State(format!("cannot remove {unit}: {e}")))?;
     if is_there {
-        control.forget()?;
-        if let Ok(Runs::Yes(pid)) = control.standing().map(|standing| standing.runs) {
+        target.forget()?;
+        if let Ok(Runs::Yes(pid)) = target.status().map(|status| status.runs) {
             return Err(Error::NotReady(format!("{unit} is removed, but pid {pid} still runs")));
         }
-        warn_of_remains(found, site);
+        warn_of_remains(found, caller);
     }
     Ok(something_stays)
 }
 
 /// Reports a unit that still runs although its file was removed by hand. Another service may have the same name; the
 /// record tells whether it is ours.
-fn what_runs_all_the_same(found: &Found, site: &Site) -> Result<(), Error> {
-    let control = found.control(site.environment, LONGEST_GRACE);
-    let Ok(Runs::Yes(pid)) = control.standing().map(|standing| standing.runs) else { return Ok(()) };
-    let (word, unit) = (control.kind_word(), quoted(&found.place.unit));
+fn what_runs_all_the_same(found: &Found, caller: &Caller) -> Result<(), Error> {
+    let target = found.unit(caller.environment, LONGEST_GRACE);
+    let Ok(Runs::Yes(pid)) = target.status().map(|status| status.runs) else { return Ok(()) };
+    let (word, unit) = (target.kind.word(), quoted(&found.path.unit));
     let what = format!(
         "no unit is installed at {unit}, but {word} runs a service called {} as pid {pid}",
         quoted(&found.name)
     );
-    match record(found, site) {
+    match record(found, caller) {
         Some((record, Life::Alive)) if record.process.pid == pid => {
             let stop = supervisor::of(&record).map_or(String::new(), |by| format!("; {}", by.advice(Verb::Stop)));
             Err(Error::NotReady(what + &stop))
@@ -120,9 +121,9 @@ fn what_runs_all_the_same(found: &Found, site: &Site) -> Result<(), Error> {
 }
 
 /// Warns of processes that put themselves into the background, where the supervisor does not stop them.
-fn warn_of_remains(found: &Found, site: &Site) {
+fn warn_of_remains(found: &Found, caller: &Caller) {
     let name = &found.name;
-    let Some((record, Life::Dead)) = record(found, site) else { return };
+    let Some((record, Life::Dead)) = record(found, caller) else { return };
     let family = family::look(&Origin::of(&record)).unwrap_or_default();
     if let Some(first) = family.all().next() {
         let count = counted(family.all().count(), "process", "processes");
@@ -135,14 +136,14 @@ fn warn_of_remains(found: &Found, site: &Site) {
 }
 
 /// The record of the service and whether its process runs. Looks where the unit keeps it, then where the caller does.
-fn record(found: &Found, site: &Site) -> Option<(Record, Life)> {
-    let here = || record_in(&state::root(site.environment, site.here).ok()?, geteuid(), &found.name);
+fn record(found: &Found, caller: &Caller) -> Option<(Record, Life)> {
+    let here = || record_in(&state::root(caller.environment, caller.here).ok()?, geteuid(), &found.name);
     found.marker().and_then(|marker| recorded(&marker.made, &found.name)).or_else(here)
 }
 
 /// Removes the state folder of a service that never ran: it contains only the lock.
-fn forget_lock(name: &str, site: &Site) {
-    let root = state::root(site.environment, site.here).ok();
+fn forget_lock(name: &str, caller: &Caller) {
+    let root = state::root(caller.environment, caller.here).ok();
     if let Some(folder) = root.and_then(|root| Folder::existing(&root, name, geteuid().as_raw()).ok().flatten()) {
         folder.forget_unit_lock();
     }

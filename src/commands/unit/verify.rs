@@ -7,19 +7,19 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::recorded;
+use super::record::recorded;
 use crate::check::run::{Desk, Ended, Job, Observer, Progress, Run};
 use crate::check::{Context, port};
-use crate::commands::new_wake;
+use crate::commands::common::new_wake;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::family::{self, Origin};
 use crate::instance::identity::Life;
 use crate::instance::record::Record;
 use crate::line::say;
-use crate::service::{is_same_file, trust};
+use crate::service::{Service, is_same_file, trust};
 use crate::start::readiness;
-use crate::supervisor::units::{Control, Draft, Runs};
+use crate::supervisor::units::{Runs, Unit, UnitSpec};
 use crate::sys::{self, ExitWatch};
 use crate::text::quoted;
 
@@ -33,8 +33,9 @@ const REQUIREMENTS: Duration = Duration::from_secs(20);
 
 /// What to prove about a unit.
 pub struct Proof<'a> {
-    pub draft: &'a Draft<'a>,
-    pub control: &'a Control<'a>,
+    pub spec: &'a UnitSpec,
+    pub service: &'a Service,
+    pub unit: &'a Unit<'a>,
 }
 
 impl Proof<'_> {
@@ -50,7 +51,7 @@ impl Proof<'_> {
             if let Some(stranger) = self.stranger(pid) {
                 return Err(self.not_running(&format!("{stranger} answers on its port, not pid {pid}")));
             }
-            match self.control.standing()?.runs {
+            match self.unit.status()?.runs {
                 Runs::Yes(still) if still == pid && self.is_server(pid) => return Ok((pid, health)),
                 Runs::Yes(still) if still == pid => {}
                 Runs::Yes(other) => {
@@ -63,8 +64,7 @@ impl Proof<'_> {
 
     /// Waits until the process that the supervisor runs is the server, no longer forerun.
     fn wait_for_server(&self, mut begun: Instant) -> Result<i32, Error> {
-        let Proof { draft, control, .. } = self;
-        let service = draft.service;
+        let Proof { service, unit, .. } = self;
         let waits = service.waits.iter().map(|wait| wait.probe.timeout).max().unwrap_or_default();
         let health = readiness(service).map(|_| service.health_timeout).unwrap_or_default();
         // Fixes run one after another.
@@ -73,21 +73,21 @@ impl Proof<'_> {
         let patience = waits + health + fixes + requirements + Duration::from_secs(10);
         let (mut down_since, mut said) = (None, HashSet::new());
         loop {
-            let standing = control.standing()?;
-            if standing.is_held_up {
+            let status = unit.status()?;
+            if status.is_held_up {
                 begun = Instant::now();
             }
-            let is_starting = matches!(standing.runs, Runs::Later(_));
-            let limit = standing.limit.filter(|_| is_starting).map_or(patience, |limit| patience.max(limit));
-            let status = standing.standby().map(str::to_owned);
-            let why = match (standing.runs, status) {
-                (Runs::Later(why), None) if standing.has_ended && begun.elapsed() >= SETTLED => {
+            let is_starting = matches!(status.runs, Runs::Later(_));
+            let limit = status.limit.filter(|_| is_starting).map_or(patience, |limit| patience.max(limit));
+            let standby = status.standby().map(str::to_owned);
+            let why = match (status.runs, standby) {
+                (Runs::Later(why), None) if status.has_ended && begun.elapsed() >= SETTLED => {
                     return Err(self.not_running(&why));
                 }
                 (Runs::Yes(pid), _) if self.is_server(pid) => return Ok(pid),
                 // A standby lasts until somebody does what its status says.
-                (Runs::Yes(_) | Runs::Later(_), Some(status)) if begun.elapsed() >= SETTLED => {
-                    return Err(self.not_running(&status));
+                (Runs::Yes(_) | Runs::Later(_), Some(standby)) if begun.elapsed() >= SETTLED => {
+                    return Err(self.not_running(&standby));
                 }
                 (Runs::Yes(pid), _) => {
                     down_since = None;
@@ -111,7 +111,7 @@ impl Proof<'_> {
             if begun.elapsed() >= limit {
                 return Err(self.not_running(&why));
             }
-            if (standing.is_held_up || begun.elapsed() >= SETTLED) && said.insert(why.clone()) {
+            if (status.is_held_up || begun.elapsed() >= SETTLED) && said.insert(why.clone()) {
                 say(&format!("waiting for {}: {why}", quoted(&service.name)));
             }
             std::thread::sleep(INTERVAL);
@@ -130,7 +130,7 @@ impl Proof<'_> {
 
     /// Describes the process that answers on the service's port, if it was there before the server.
     fn stranger(&self, pid: i32) -> Option<String> {
-        let service = self.draft.service;
+        let service = self.service;
         let main = sys::process(pid)?;
         let family = self.recorded().and_then(|record| family::look(&Origin::of(&record)).ok()).unwrap_or_default();
         port::stranger(service.host.as_deref(), service.port?, Some((&main).into()), |pid| family.has(pid))
@@ -138,13 +138,12 @@ impl Proof<'_> {
 
     /// The record of the service, if its process runs.
     fn recorded(&self) -> Option<Record> {
-        let Draft { service, made, .. } = self.draft;
-        recorded(made, &service.name).filter(|(_, life)| *life == Life::Alive).map(|(record, _)| record)
+        recorded(&self.spec.made, &self.spec.name).filter(|(_, life)| *life == Life::Alive).map(|(record, _)| record)
     }
 
     /// Runs the health check, or tries the port of a service without one. `None` if the service has neither.
     fn health(&self, pid: i32) -> Result<Option<String>, Error> {
-        let service = self.draft.service;
+        let service = self.service;
         let Some(probe) = readiness(service) else { return Ok(None) };
         if let Some(why) = trust::untried(service, &probe.check) {
             say(&format!("the health of {} was {why}", quoted(&service.name)));
@@ -175,11 +174,11 @@ impl Proof<'_> {
 
     /// About the environment that the supervisor gives the service, which does not have this shell's variables.
     fn unit_environment(&self) -> Environment {
-        let Draft { path, made, .. } = self.draft;
-        let mut entries = vec![OsString::from(format!("PATH={path}"))];
+        let UnitSpec { search_path, made, .. } = self.spec;
+        let mut entries = vec![OsString::from(format!("PATH={search_path}"))];
         entries.extend(made.state.as_ref().map(|state| format!("FORERUN_STATE_DIR={state}").into()));
         for name in ["HOME", "USER", "LOGNAME", "SHELL", "LANG"] {
-            let value = self.control.environment.get(name);
+            let value = self.unit.environment.get(name);
             entries.extend(
                 value.map(|value| [OsStr::new(name), OsStr::new("="), value].into_iter().collect::<OsString>()),
             );
@@ -188,13 +187,10 @@ impl Proof<'_> {
     }
 
     fn not_running(&self, why: &str) -> Error {
-        let Proof { draft, control, .. } = self;
-        let log = control.log_command().map(|command| format!("; see: {command}")).unwrap_or_default();
-        let kind = control.kind_word();
-        Error::NotReady(format!(
-            "{} is installed but does not serve under {kind}: {why}{log}",
-            quoted(&draft.service.name)
-        ))
+        let Proof { spec, unit, .. } = self;
+        let log = unit.log_command().map(|command| format!("; see: {command}")).unwrap_or_default();
+        let kind = unit.kind.word();
+        Error::NotReady(format!("{} is installed but does not serve under {kind}: {why}{log}", quoted(&spec.name)))
     }
 }
 

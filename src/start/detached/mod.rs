@@ -27,7 +27,7 @@ use crate::start::log_file::Log;
 use crate::start::unexecutable::exec_error;
 use crate::supervisor::Verb;
 use crate::supervisor::decide::Mode;
-use crate::supervisor::units;
+use crate::supervisor::units::search;
 use crate::sys::{self, Detached, ExitWatch, OwnGroup, Process};
 use crate::text::{elapsed, quoted};
 use server::{Server, not_ready};
@@ -54,7 +54,8 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let asked = matches!(service.asked_mode, Some((Mode::Detached, _)));
     if !asked && !matches!(holder, Holder::Instance(_)) {
         // Beside our server, the supervised job would stand by for ever.
-        if let Some(why) = units::in_the_way(service, launch.inherited) {
+        if let Some(why) = search::in_the_way(&service.name, service.config.as_deref(), service.grace, launch.inherited)
+        {
             return Err(Error::Conflict(why));
         }
     }

@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
 //! All that is known of launchd(8).
 
-pub mod control;
-pub mod unit;
+mod control;
+mod unit;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -11,6 +11,7 @@ use super::clues::Clues;
 use super::evidence::{Evidence, Rank};
 use super::job::{Argv, Job, Recorded, Verb};
 use super::kind::Supervisor;
+use super::units::Kind;
 use crate::environment::UNIT_FILE;
 
 pub struct Launchd;
@@ -50,6 +51,10 @@ impl Supervisor for Launchd {
         target.push(job.name.as_deref()?);
         Some(["launchctl"].iter().chain(verb).map(OsString::from).chain([target]).collect())
     }
+
+    fn units(&self) -> Option<Kind> {
+        Some(&Launchd)
+    }
 }
 
 /// A label of launchd. `0` is a shell's, and applications have one that is made up for them.
@@ -67,4 +72,9 @@ pub fn domain(of_user: bool) -> String {
 fn is_agent(unit_file: Option<&OsStr>) -> bool {
     let us = nix::unistd::geteuid();
     unit_file.map_or(!us.is_root(), |file| !Path::new(file).starts_with("/Library/LaunchDaemons"))
+}
+
+/// The launchd label of a service. The prefix keeps it apart from the names of applications.
+pub fn label(name: &str) -> String {
+    format!("forerun.{name}")
 }

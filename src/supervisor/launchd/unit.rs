@@ -6,27 +6,62 @@ use std::path::{Path, PathBuf};
 use nix::unistd::User;
 use plist::{Dictionary, Value};
 
-use crate::supervisor::units::path::label;
+use super::{Launchd, label};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::supervisor::units::path::home;
 use crate::supervisor::units::quote::plain;
-use crate::supervisor::units::{Draft, File, Scope};
+use crate::supervisor::units::spec::Given;
+use crate::supervisor::units::{Control, File, Scope, UnitPath, UnitSpec, Units};
 use crate::sys;
 
-pub fn files(draft: &Draft) -> Vec<File> {
-    vec![File { name: "", text: text(draft), executable: false }]
-}
+impl Units for Launchd {
+    fn word(&self) -> &'static str {
+        "launchd"
+    }
 
-/// The PATH in a plist that forerun wrote.
-pub fn kept_path(text: &str) -> Option<String> {
-    let value = Value::from_reader_xml(text.as_bytes()).ok()?;
-    let variables = value.as_dictionary()?.get("EnvironmentVariables")?.as_dictionary()?;
-    Some(variables.get("PATH")?.as_string()?.to_owned())
+    fn files(&self, spec: &UnitSpec, given: &Given) -> Vec<File> {
+        File::single(text(spec, given))
+    }
+
+    fn kept_path(&self, text: &str) -> Option<String> {
+        let value = Value::from_reader_xml(text.as_bytes()).ok()?;
+        let variables = value.as_dictionary()?.get("EnvironmentVariables")?.as_dictionary()?;
+        Some(variables.get("PATH")?.as_string()?.to_owned())
+    }
+
+    fn path(&self, scope: Scope, name: &str, dir: Option<&Path>, _: &Environment) -> Result<UnitPath, Error> {
+        let folder = match (dir, scope) {
+            (Some(dir), _) => dir.to_owned(),
+            (None, Scope::System) => "/Library/LaunchDaemons".into(),
+            (None, Scope::User) => home()?.join("Library/LaunchAgents"),
+        };
+        Ok(UnitPath::file(folder.join(format!("{}.plist", label(name)))))
+    }
+
+    /// In the plist of a daemon the keys for it change kern.maxfiles of the whole machine.
+    fn sets_limits(&self, scope: Scope) -> bool {
+        scope == Scope::User
+    }
+
+    fn guarded<'a>(&self, paths: &[&'a Path]) -> Option<&'a Path> {
+        guarded(paths.iter().copied(), sys::home_directory().as_deref())
+    }
+
+    fn heals(&self, unit: &Path, _: &Environment) -> bool {
+        unit.extension().is_some_and(|ending| ending == "plist")
+    }
+
+    fn control(&self) -> &dyn Control {
+        self
+    }
 }
 
 /// A key, its value, and the comment above it.
 type Entry = (&'static str, Value, &'static str);
 
-fn text(draft: &Draft) -> String {
-    let entries = entries(draft);
+fn text(spec: &UnitSpec, given: &Given) -> String {
+    let entries = entries(spec, given);
     let dictionary: Dictionary = entries.iter().map(|(key, value, _)| ((*key).to_owned(), value.clone())).collect();
     let mut xml = Vec::new();
     // Writing to memory cannot fail, and all values can be expressed in XML.
@@ -35,9 +70,9 @@ fn text(draft: &Draft) -> String {
     let mut out = String::new();
     for line in xml.lines() {
         if line == "<plist version=\"1.0\">" {
-            let name = &draft.service.name.replace("--", "-\u{2010}");
-            let undone: String = draft.undone().iter().map(|line| format!("\n     {line}")).collect();
-            let root = match (draft.made.scope, &draft.made.user) {
+            let name = &spec.name.replace("--", "-\u{2010}");
+            let undone: String = given.undone.iter().map(|line| format!("\n     {line}")).collect();
+            let root = match (spec.made.scope, &spec.made.user) {
                 (Scope::System, None) => "\n     It runs as root. To run it as another user, make it as that user.",
                 _ => "",
             };
@@ -46,7 +81,7 @@ fn text(draft: &Draft) -> String {
                  command again with other flags. forerun keeps this file up to date as long as nobody edits it. It leaves\n     \
                  an edited file alone.{root}{undone} -->\n\
                  <!-- {} -->\n",
-                draft.marker()
+                given.marker
             );
         }
         // Only keys of the outermost dictionary are indented by one tab.
@@ -60,30 +95,30 @@ fn text(draft: &Draft) -> String {
     out
 }
 
-fn entries(draft: &Draft) -> Vec<Entry> {
-    let name = &draft.service.name;
+fn entries(spec: &UnitSpec, given: &Given) -> Vec<Entry> {
+    let name = &spec.name;
     let string = |text: &str| Value::String(text.to_owned());
     let number = |n: u64| Value::Integer(n.into());
     let table = |pairs: Vec<(&str, Value)>| {
         Value::Dictionary(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
     };
     // launchd opens the log as the user of the job, and does not start a job whose log it cannot open.
-    let home = match (&draft.made.user, draft.made.scope) {
+    let home = match (&spec.made.user, spec.made.scope) {
         (Some(user), _) => User::from_name(user).ok().flatten().map(|user| user.dir),
         (None, Scope::User) => sys::home_directory(),
         (None, Scope::System) => None,
     };
     let logs = home.unwrap_or("/".into()).join("Library/Logs");
     let log = string(&logs.join(format!("{}.log", label(name))).to_string_lossy());
-    let (soft, hard) = draft.nofile();
-    let mut variables = vec![("PATH", string(&draft.path))];
-    variables.extend(draft.made.state.as_ref().map(|state| ("FORERUN_STATE_DIR", string(state))));
-    variables.push(("FORERUN_UNIT", string(&draft.place.unit.to_string_lossy())));
+    let (soft, hard) = spec.nofile();
+    let mut variables = vec![("PATH", string(&spec.search_path))];
+    variables.extend(spec.made.state.as_ref().map(|state| ("FORERUN_STATE_DIR", string(state))));
+    variables.push(("FORERUN_UNIT", string(&spec.path.unit.to_string_lossy())));
     let mut entries = vec![
         ("Label", string(&label(name)), "Name of the job in launchctl."),
         (
             "ProgramArguments",
-            Value::Array(plain(&draft.words()).into_iter().map(Value::String).collect()),
+            Value::Array(plain(&given.argv).into_iter().map(Value::String).collect()),
             "forerun becomes the server, so the pid of the job is the server's.",
         ),
         (
@@ -103,7 +138,7 @@ fn entries(draft: &Draft) -> Vec<Entry> {
             number(10),
             "At least this many seconds from one start to the next. This is launchd's default.",
         ),
-        ("ExitTimeOut", number(draft.grace()), "The grace: seconds from SIGTERM to SIGKILL. launchd's default is 5."),
+        ("ExitTimeOut", number(spec.grace()), "The grace: seconds from SIGTERM to SIGKILL. launchd's default is 5."),
         ("ProcessType", string("Interactive"), "Do not throttle the server like a background job."),
         (
             "StandardOutPath",
@@ -112,7 +147,7 @@ fn entries(draft: &Draft) -> Vec<Entry> {
         ),
         ("StandardErrorPath", log, "The same file, so that both outputs stay in order."),
     ];
-    match draft.made.scope {
+    match spec.made.scope {
         // In the plist of a daemon these keys change kern.maxfiles of the whole machine. There, forerun's --nofile sets
         // the limit.
         Scope::System => {}
@@ -126,15 +161,15 @@ fn entries(draft: &Draft) -> Vec<Entry> {
             entries.push(("HardResourceLimits", limit(hard), "The server itself may raise that limit up to this one."));
         }
     }
-    if let Some(user) = &draft.made.user {
-        entries.push(("UserName", string(user), draft.why_user()));
+    if let Some(user) = &spec.made.user {
+        entries.push(("UserName", string(user), spec.why_user()));
     }
     entries
 }
 
 /// The first of these paths that is in a folder where macOS protects a user's files. macOS would ask for consent there,
 /// and a job of launchd has nobody to ask (launchd.plist(5), "CAVEATS").
-pub fn guarded<'a>(mut paths: impl Iterator<Item = &'a Path>, home: Option<&Path>) -> Option<&'a Path> {
+fn guarded<'a>(mut paths: impl Iterator<Item = &'a Path>, home: Option<&Path>) -> Option<&'a Path> {
     const FOLDERS: [&str; 4] = ["Desktop", "Documents", "Downloads", "Library/Mobile Documents"];
     paths.find(|path| {
         // Root also makes units that read folders of users.

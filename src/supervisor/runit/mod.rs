@@ -1,12 +1,14 @@
 #![forbid(unsafe_code)]
 //! All that is known of runit: runsv(8).
 
-pub mod unit;
+mod control;
+mod unit;
 
 use super::clues::Clues;
 use super::evidence::Evidence;
 use super::job::{Argv, Job, Recorded, Verb, argv};
 use super::kind::Supervisor;
+use super::units::Kind;
 
 pub struct Runit;
 
@@ -30,5 +32,9 @@ impl Supervisor for Runit {
             Verb::Logs { .. } => return None,
         };
         argv(["sv".as_ref(), word.as_ref(), job.name.as_deref()?])
+    }
+
+    fn units(&self) -> Option<Kind> {
+        Some(&Runit)
     }
 }

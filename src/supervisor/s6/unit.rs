@@ -1,42 +1,95 @@
 #![forbid(unsafe_code)]
-//! Writes service folders for s6 and controls s6 through its commands.
+//! Writes service folders for s6 (https://skarnet.org/software/s6/servicedir.html).
 
-use std::time::Duration;
+use std::path::Path;
 
+use super::S6;
+use crate::environment::Environment;
 use crate::error::Error;
-use crate::supervisor::ask::Words;
-use crate::supervisor::runit::unit as runit;
-use crate::supervisor::units::control::{Control, Runs, Standing};
-use crate::supervisor::units::words;
-use crate::supervisor::units::{Draft, File};
+use crate::supervisor::units::path::{first_folder, home, linked};
+use crate::supervisor::units::spec::Given;
+use crate::supervisor::units::{Control, File, Scope, UnitPath, UnitSpec, Units, script};
 
 /// All files that a unit can have.
-pub const FILES: [&str; 5] = ["run", "finish", "notification-fd", "timeout-kill", "down-signal"];
+const FILES: [&str; 5] = ["run", "finish", "notification-fd", "timeout-kill", "down-signal"];
+/// Those of a unit whose marker lists none.
+const USUAL: [&str; 2] = ["run", "finish"];
+/// The descriptor on which s6 expects readiness if nobody sets another.
+const NOTIFICATION_FD: i32 = 3;
 
-/// The names of the files of this unit.
-pub fn names(draft: &Draft) -> Vec<&'static str> {
-    let needs = |name: &&str| match *name {
-        "notification-fd" => draft.service.health.is_some(),
-        // s6 sends SIGTERM anyway.
-        "down-signal" => draft.service.ending.signal != libc::SIGTERM,
-        _ => true,
-    };
-    FILES.into_iter().filter(needs).collect()
-}
+impl Units for S6 {
+    fn word(&self) -> &'static str {
+        "s6"
+    }
 
-pub fn files(draft: &Draft) -> Vec<File> {
-    let text = |name| match name {
-        "run" => runit::run(draft, "s6"),
-        "finish" => finish(),
-        "notification-fd" => format!("{}\n", draft.service.ready_fd.unwrap_or(words::NOTIFICATION_FD)),
-        "down-signal" => format!("{}\n", draft.service.ending.signal),
-        // The grace in milliseconds, from SIGTERM to SIGKILL.
-        _ => format!("{}\n", draft.grace() * 1000),
-    };
-    names(draft)
-        .into_iter()
-        .map(|name| File { name, text: text(name), executable: matches!(name, "run" | "finish") })
-        .collect()
+    fn files(&self, spec: &UnitSpec, given: &Given) -> Vec<File> {
+        let text = |name| match name {
+            "run" => script::run("s6", "s6-setuidgid", spec, given),
+            "finish" => finish(),
+            "notification-fd" => format!("{}\n", spec.ready_fd.unwrap_or(NOTIFICATION_FD)),
+            "down-signal" => format!("{}\n", spec.ending.signal),
+            // The grace in milliseconds, from SIGTERM to SIGKILL.
+            _ => format!("{}\n", spec.grace() * 1000),
+        };
+        let is_script = |name| matches!(name, "run" | "finish");
+        let names = self.names(spec).into_iter();
+        names.map(|name| File { name, text: text(name), executable: is_script(name) }).collect()
+    }
+
+    fn names(&self, spec: &UnitSpec) -> Vec<&'static str> {
+        let needs = |name: &&str| match *name {
+            "notification-fd" => spec.health.is_some(),
+            // s6 sends SIGTERM anyway.
+            "down-signal" => spec.ending.signal != libc::SIGTERM,
+            _ => true,
+        };
+        FILES.into_iter().filter(needs).collect()
+    }
+
+    fn all_files(&self) -> &'static [&'static str] {
+        &FILES
+    }
+
+    fn usual_files(&self) -> &'static [&'static str] {
+        &USUAL
+    }
+
+    fn is_ours(&self, name: &str, text: &str) -> bool {
+        match name {
+            "finish" => text == finish(),
+            "notification-fd" | "timeout-kill" | "down-signal" => text.trim_end().bytes().all(|b| b.is_ascii_digit()),
+            _ => false,
+        }
+    }
+
+    fn kept_path(&self, text: &str) -> Option<String> {
+        script::kept_path(text)
+    }
+
+    fn path(&self, scope: Scope, name: &str, dir: Option<&Path>, _: &Environment) -> Result<UnitPath, Error> {
+        let services = match scope {
+            Scope::System => "/etc/s6/sv".into(),
+            Scope::User => home()?.join(".config/s6/sv"),
+        };
+        let scanned = match (dir, scope) {
+            (Some(dir), _) => dir.to_owned(),
+            (None, Scope::System) => first_folder(&["/run/service", "/service"]),
+            (None, Scope::User) => home()?.join("service"),
+        };
+        Ok(linked(&services, &scanned, name))
+    }
+
+    fn notification_fd(&self) -> Option<i32> {
+        Some(NOTIFICATION_FD)
+    }
+
+    fn sends(&self, _: i32) -> bool {
+        true
+    }
+
+    fn control(&self) -> &dyn Control {
+        self
+    }
 }
 
 fn finish() -> String {
@@ -48,81 +101,4 @@ fn finish() -> String {
 exit 125
 "
     .to_owned()
-}
-
-/// Whether forerun wrote this file, which is not the one with the marker.
-pub fn is_file(name: &str, text: &str) -> bool {
-    match name {
-        "finish" => text == finish(),
-        "notification-fd" | "timeout-kill" | "down-signal" => text.trim_end().bytes().all(|b| b.is_ascii_digit()),
-        _ => false,
-    }
-}
-
-const PATIENCE: Duration = Duration::from_secs(20);
-const INTERVAL: Duration = Duration::from_millis(100);
-/// Names that s6-supervise itself creates in the folder of a service.
-pub const KEPT: [&str; 2] = ["supervise", "event"];
-
-pub fn start_commands(control: &Control, restart: bool) -> Vec<Words> {
-    let (link, scanned) = control.link();
-    // `-r` never sends SIGKILL. `-d` does, after timeout-kill.
-    let down = restart.then(|| svc(&["-wD", "-d"], &scanned));
-    link.into_iter().chain([scan(control, "-a")]).chain(down).chain([svc(&["-u"], &scanned)]).collect()
-}
-
-pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
-    let restart = changed && matches!(standing(control)?.runs, Runs::Yes(_));
-    control.make_link()?;
-    let commands = start_commands(control, restart);
-    let [scan, rest @ ..] = &commands[..] else { return Ok(()) };
-    control.order(scan)?;
-    control
-        .poll(PATIENCE, INTERVAL, || Ok(is_supervised(control)?.then_some(())))?
-        .ok_or_else(|| control.not_scanned("s6-svscan"))?;
-    rest.iter().try_for_each(|words| control.order(words))
-}
-
-pub fn restart(control: &Control) -> Words {
-    svc(&["-r"], &control.asked())
-}
-
-/// Queries s6-supervise: whether the service is up, and its pid.
-pub fn standing(control: &Control) -> Result<Standing, Error> {
-    let answer = control.ask(&["s6-svstat", &control.asked()].map(str::to_owned).into())?;
-    if answer.err.contains("Permission denied") {
-        return Err(control.failed("s6-svstat", &answer));
-    }
-    let said = answer.out.trim().to_owned();
-    let pid = said.strip_prefix("up (pid ").and_then(|rest| rest.split([')', ' ']).next()?.parse().ok());
-    let enabled = control.scanned().is_some();
-    let runs = match pid {
-        Some(pid) => Runs::Yes(pid),
-        None if said.contains("want up") => Runs::Later(said),
-        None if !enabled => Runs::No("not linked".to_owned()),
-        None => Runs::No(if said.is_empty() { answer.err.trim().to_owned() } else { said }),
-    };
-    Ok(Standing::of(enabled, runs))
-}
-
-pub fn stop(control: &Control) -> Result<(), Error> {
-    let unit = control.place.unit.to_string_lossy().into_owned();
-    let supervised = is_supervised(control)?;
-    // Stops the service and s6-supervise itself.
-    control.take_away(&svc(&["-dx"], &unit), || is_supervised(control))?;
-    if supervised { control.order(&scan(control, "-an")) } else { Ok(()) }
-}
-
-fn is_supervised(control: &Control) -> Result<bool, Error> {
-    Ok(control.ask(&["s6-svok", &control.asked()].map(str::to_owned).into())?.code == Some(0))
-}
-
-fn scan(control: &Control, how: &str) -> Words {
-    let folder = control.place.link.as_ref().and_then(|link| link.parent());
-    ["s6-svscanctl".to_owned(), how.to_owned(), folder.map(|f| f.to_string_lossy().into_owned()).unwrap_or_default()]
-        .into()
-}
-
-fn svc(how: &[&str], folder: &str) -> Words {
-    ["s6-svc"].iter().chain(how).chain([&folder]).map(|word| (*word).to_owned()).collect()
 }

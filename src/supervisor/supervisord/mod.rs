@@ -1,7 +1,8 @@
 #![forbid(unsafe_code)]
 //! All that is known of supervisord (http://supervisord.org/).
 
-pub mod unit;
+mod control;
+mod unit;
 
 use std::ffi::OsStr;
 
@@ -9,6 +10,7 @@ use super::clues::Clues;
 use super::evidence::{Evidence, Rank};
 use super::job::{Argv, Job, Recorded, Verb, argv};
 use super::kind::Supervisor;
+use super::units::Kind;
 
 pub struct Supervisord;
 
@@ -41,5 +43,9 @@ impl Supervisor for Supervisord {
             Verb::Logs { .. } => return None,
         };
         argv(["supervisorctl".as_ref(), word.as_ref(), job.name.as_deref()?])
+    }
+
+    fn units(&self) -> Option<Kind> {
+        Some(&Supervisord)
     }
 }

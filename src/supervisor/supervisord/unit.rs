@@ -1,26 +1,68 @@
 #![forbid(unsafe_code)]
-//! Writes program sections for supervisord 4 and controls it through supervisorctl.
+//! Writes program sections for supervisord 4 (http://supervisord.org/configuration.html).
 
+use std::path::Path;
+
+use super::Supervisord;
+use crate::environment::Environment;
 use crate::error::Error;
-use crate::supervisor::ask::Words;
-use crate::supervisor::units::control::{Control, Runs, Standing};
+use crate::supervisor::units::path::home;
 use crate::supervisor::units::quote::supervisord;
-use crate::supervisor::units::{Draft, File};
+use crate::supervisor::units::spec::Given;
+use crate::supervisor::units::{Control, File, Scope, UnitPath, UnitSpec, Units};
 
-pub fn files(draft: &Draft) -> Vec<File> {
-    vec![File { name: "", text: text(draft), executable: false }]
+impl Units for Supervisord {
+    fn word(&self) -> &'static str {
+        "supervisord"
+    }
+
+    fn files(&self, spec: &UnitSpec, given: &Given) -> Vec<File> {
+        File::single(text(spec, given))
+    }
+
+    fn kept_path(&self, text: &str) -> Option<String> {
+        let value = text.lines().find_map(|line| line.strip_prefix("environment=PATH="))?;
+        Some(value.split('"').nth(1)?.replace("%%", "%"))
+    }
+
+    fn path(&self, scope: Scope, name: &str, dir: Option<&Path>, _: &Environment) -> Result<UnitPath, Error> {
+        // The folders of Debian, Red Hat and Alpine, in this order.
+        const FOLDERS: [(&str, &str); 3] =
+            [("/etc/supervisor/conf.d", "conf"), ("/etc/supervisord.d", "ini"), ("/etc/supervisor.d", "ini")];
+        let (folder, ending) = match (dir, scope) {
+            (Some(dir), _) => (dir.to_owned(), "conf"),
+            (None, Scope::User) => (home()?.join(".config/supervisor"), "conf"),
+            (None, Scope::System) => {
+                let there = FOLDERS.into_iter().find(|(folder, _)| Path::new(folder).is_dir());
+                let (folder, ending) = there.unwrap_or(FOLDERS[0]);
+                (folder.into(), ending)
+            }
+        };
+        Ok(UnitPath::file(folder.join(format!("{name}.{ending}"))))
+    }
+
+    fn sends(&self, signal: i32) -> bool {
+        stop_signal(signal).is_some()
+    }
+
+    fn refusal(&self, name: &str) -> Option<&'static str> {
+        (name == "all").then_some("means every program to supervisorctl")
+    }
+
+    /// supervisord reads a value up to the next quote, takes ';' for a comment, and replaces '%(...)' first.
+    fn can_hold(&self, text: &str) -> bool {
+        !(text.contains(['"', ';', '\\']) || text.contains("%("))
+    }
+
+    fn control(&self) -> &dyn Control {
+        self
+    }
 }
 
-/// The PATH in a section that forerun wrote.
-pub fn kept_path(text: &str) -> Option<String> {
-    let value = text.lines().find_map(|line| line.strip_prefix("environment=PATH="))?;
-    Some(value.split('"').nth(1)?.replace("%%", "%"))
-}
-
-fn text(draft: &Draft) -> String {
-    let name = &draft.service.name;
-    let user = |user| format!("; {}\nuser={user}\n", draft.why_user());
-    let user = draft.made.user.as_ref().map(user).unwrap_or_default();
+fn text(spec: &UnitSpec, given: &Given) -> String {
+    let name = &spec.name;
+    let user = |user| format!("; {}\nuser={user}\n", spec.why_user());
+    let user = spec.made.user.as_ref().map(user).unwrap_or_default();
     format!(
         "\
 ; {name}, started by forerun. Written by 'forerun unit supervisord'. To change it, edit forerun.toml or write it again
@@ -46,22 +88,22 @@ killasgroup=true
 ; Output of forerun and the server, in one log file, which supervisord keeps and rotates.
 redirect_stderr=true
 ",
-        marker = draft.marker(),
-        command = supervisord(&draft.words()),
-        path = draft.path.replace('%', "%%"),
-        state = draft
+        marker = given.marker,
+        command = supervisord(&given.argv),
+        path = spec.search_path.replace('%', "%%"),
+        state = spec
             .made
             .state
             .as_ref()
             .map_or(String::new(), |state| { format!(",FORERUN_STATE_DIR=\"{}\"", state.replace('%', "%%")) }),
-        undone = draft.undone().iter().map(|line| format!("; {line}\n")).collect::<String>(),
-        signal = stop_signal(draft.service.ending.signal).unwrap_or("TERM"),
-        grace = draft.grace(),
+        undone = given.undone.iter().map(|line| format!("; {line}\n")).collect::<String>(),
+        signal = stop_signal(spec.ending.signal).unwrap_or("TERM"),
+        grace = spec.grace(),
     )
 }
 
 /// The name of a signal that supervisord can send to stop a program. It knows no others.
-pub fn stop_signal(number: i32) -> Option<&'static str> {
+fn stop_signal(number: i32) -> Option<&'static str> {
     const KNOWN: [(i32, &str); 7] = [
         (libc::SIGTERM, "TERM"),
         (libc::SIGHUP, "HUP"),
@@ -72,83 +114,4 @@ pub fn stop_signal(number: i32) -> Option<&'static str> {
         (libc::SIGUSR2, "USR2"),
     ];
     KNOWN.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
-}
-
-pub fn start_commands(control: &Control, _: bool) -> Vec<Words> {
-    // `update` restarts a changed program and starts a new one.
-    vec![supervisorctl(&["reread"]), supervisorctl(&["update", control.name])]
-}
-
-pub fn start(control: &Control, changed: bool) -> Result<(), Error> {
-    let before = standing(control)?.runs;
-    start_commands(control, false).iter().try_for_each(|words| control.order(words))?;
-    let now = standing(control)?.runs;
-    match now {
-        Runs::No(_) => control.order(&start_again(control)),
-        // supervisord had loaded this text already, but a file that the text names has changed.
-        Runs::Yes(_) if changed && now == before => control.order(&restart(control)),
-        _ => Ok(()),
-    }
-}
-
-/// Queries supervisord about the program: `web  RUNNING  pid 812, uptime 0:00:05`.
-pub fn standing(control: &Control) -> Result<Standing, Error> {
-    let answer = control.ask(&supervisorctl(&["status", control.name]))?;
-    let line = answer.out.lines().next().unwrap_or_default();
-    let mut words = line.split_whitespace();
-    let (name, state) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let rest = words.collect::<Vec<_>>().join(" ");
-    let pid = rest.strip_prefix("pid ").and_then(|rest| rest.split(',').next()?.parse().ok());
-    if name != control.name {
-        // No supervisord runs, or it has no such program. The text says which.
-        let said = format!("{}{}", answer.out, answer.err);
-        return match said.contains("no such process") {
-            true => Ok(unknown()),
-            false => Err(control.failed("supervisorctl status", &answer)),
-        };
-    }
-    let said = format!("{state} {rest}");
-    let runs = match (state, pid) {
-        ("RUNNING", Some(pid)) => Runs::Yes(pid),
-        ("STARTING" | "BACKOFF" | "RUNNING", _) => Runs::Later(said),
-        _ => Runs::No(said),
-    };
-    Ok(Standing::of(true, runs))
-}
-
-pub fn stop(control: &Control) -> Result<(), Error> {
-    match standing(control) {
-        // If supervisord does not run, nothing is to be stopped.
-        Err(e) => {
-            log::warn!("{e}; continuing");
-            Ok(())
-        }
-        Ok(Standing { runs: Runs::No(_), .. }) => Ok(()),
-        Ok(_) => control.order(&supervisorctl(&["stop", control.name])),
-    }
-}
-
-pub fn forget(control: &Control) -> Result<(), Error> {
-    match standing(control) {
-        Ok(standing) if standing != unknown() => {
-            start_commands(control, false).iter().try_for_each(|words| control.order(words))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn unknown() -> Standing {
-    Standing::absent("supervisord does not know it")
-}
-
-pub fn start_again(control: &Control) -> Words {
-    supervisorctl(&["start", control.name])
-}
-
-pub fn restart(control: &Control) -> Words {
-    supervisorctl(&["restart", control.name])
-}
-
-fn supervisorctl(words: &[&str]) -> Words {
-    ["supervisorctl"].iter().chain(words).map(|word| (*word).to_owned()).collect()
 }

@@ -1,13 +1,12 @@
 #![forbid(unsafe_code)]
 //! The restrictions that `--harden` adds to a unit of systemd.
 
-use crate::supervisor::systemd::unit::Lines;
-use crate::supervisor::units::{Draft, Scope};
+use super::lines::Lines;
+use crate::supervisor::units::{Scope, UnitSpec};
 
 /// Whether the service lives in a folder that PrivateTmp= would replace.
-pub fn lives_in_tmp(draft: &Draft) -> bool {
-    let mut paths = draft.paths();
-    paths.any(|path| path.starts_with("/tmp") || path.starts_with("/var/tmp"))
+pub fn lives_in_tmp(spec: &UnitSpec) -> bool {
+    spec.paths().into_iter().any(|path| path.starts_with("/tmp") || path.starts_with("/var/tmp"))
 }
 
 /// Adds each restriction with what it may break. A user's own manager cannot give a service its own view of the file

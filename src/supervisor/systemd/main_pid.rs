@@ -2,10 +2,9 @@
 //! Asks systemd which process is the main one of a service. It is the only supervisor whose word can change: a server
 //! may hand over with MAINPID= (sd_notify(3)).
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::supervisor::ask;
+use crate::supervisor::ask::{self, argv};
 use crate::supervisor::job::{Active, Job};
 use crate::sys;
 
@@ -16,11 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// (systemd.exec(5)).
 pub fn active(job: &Job) -> Option<Active> {
     let unit = job.name.as_deref()?;
-    let mut command = Command::new("systemctl");
-    command.args(job.of_user.then_some("--user"));
-    command.args(["show", "--property=MainPID", "--property=InvocationID", "--"]).arg(unit);
-    command.env("LC_ALL", "C").stdin(Stdio::null());
-    let answer = sys::note(ask::said_by(&mut command, Some(PATIENCE)));
+    let mut words = argv(["systemctl"]);
+    words.extend(job.of_user.then(|| "--user".into()));
+    words.extend(argv(["show", "--property=MainPID", "--property=InvocationID", "--"]));
+    words.push(unit.to_owned());
+    let answer = sys::note(ask::run(&words, job.of_user, None, Some(PATIENCE)));
     let answer = answer.ok().filter(|answer| answer.code == Some(0))?;
     let value = |key: &str| answer.out.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let main = value("MainPID")?.trim().parse().ok().filter(|&pid| pid > 0)?;

@@ -1,9 +1,11 @@
 #![forbid(unsafe_code)]
 //! All that is known of systemd(1), and of other service managers that set `NOTIFY_SOCKET` as it does.
 
+mod control;
 mod harden;
+mod lines;
 mod main_pid;
-pub mod unit;
+mod unit;
 
 use std::ffi::{OsStr, OsString};
 
@@ -11,6 +13,7 @@ use super::clues::Clues;
 use super::evidence::{Evidence, Proof, Rank};
 use super::job::{Active, Argv, Job, Recorded, Verb, argv};
 use super::kind::Supervisor;
+use super::units::Kind;
 use crate::environment::NOTIFY_SOCKET;
 use crate::text::one_line;
 
@@ -62,6 +65,10 @@ impl Supervisor for Systemd {
 
     fn service_of_group<'a>(&self, path: &'a str) -> Option<&'a str> {
         unit_of_group(path)
+    }
+
+    fn units(&self) -> Option<Kind> {
+        Some(&Systemd)
     }
 }
 

@@ -6,12 +6,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::service::is_same_file;
-use crate::supervisor::runit::unit as runit;
-use crate::supervisor::s6::unit as s6;
-use crate::supervisor::units::marker;
-use crate::supervisor::units::replace::{is_beside, left_beside};
-use crate::supervisor::units::{Draft, File, Marker, Place};
+use super::leftover::{is_beside, left_beside};
+use super::marker::{self, Marker};
+use super::spec::{File, UnitPath, UnitSpec};
+use super::unit::Kind;
+use crate::sys::is_same_file;
 
 /// The largest unit, in bytes: systemd does not read more.
 pub const LARGEST: u64 = 1 << 20;
@@ -50,9 +49,9 @@ pub enum State {
 }
 
 impl Installed {
-    /// Reads what is installed. `names`: the files of a unit that is a folder, if its marker does not list them.
-    pub fn look(place: &Place, names: &[&str]) -> Installed {
-        let (first, others): (&str, &[&str]) = match names.split_first() {
+    /// Reads what is installed.
+    pub fn look(kind: Kind, place: &UnitPath) -> Installed {
+        let (first, others): (&str, &[&str]) = match kind.usual_files().split_first() {
             Some((first, others)) => (first, others),
             None => ("", &[]),
         };
@@ -60,7 +59,7 @@ impl Installed {
             Ok(Some(found)) => found,
             Ok(None) if first.is_empty() || place.unit.symlink_metadata().is_err() => return Installed::Nothing,
             // An installation that was killed left this behind.
-            Ok(None) if is_rest(&place.unit) => return Installed::Nothing,
+            Ok(None) if is_rest(kind, &place.unit) => return Installed::Nothing,
             Ok(None) => return Installed::Unusable(format!("it has no '{first}'")),
             Err(why) => return Installed::Unusable(why.to_string()),
         };
@@ -97,8 +96,8 @@ impl Installed {
     }
 
     /// How the installed unit relates to the unit that forerun would write.
-    pub fn state(&self, draft: &Draft, files: &[File]) -> State {
-        let state = self.whose(&draft.service.name, Some(draft.service.config.as_deref()));
+    pub fn state(&self, spec: &UnitSpec, files: &[File]) -> State {
+        let state = self.whose(&spec.name, Some(spec.config.as_deref()));
         if state == State::Current && !self.is(files) { State::Stale } else { state }
     }
 
@@ -154,16 +153,17 @@ fn holds_once_done(unit: &Path, files: &[(String, String)]) -> bool {
     done.first().and_then(|(_, text)| Marker::find(text)).is_some_and(|marker| marker.holds(&done))
 }
 
-/// Whether a folder of runit or s6 contains only files that forerun or the supervisor put there, or that any service
+/// Whether a folder contains only files that forerun or the supervisor put there, or that any service
 /// folder may contain.
-fn is_rest(folder: &Path) -> bool {
+fn is_rest(kind: Kind, folder: &Path) -> bool {
     let is_of_us = |name: &str| match read(folder, name) {
-        Ok(Some((text, _))) => runit::is_file(name, &text) || s6::is_file(name, &text),
+        Ok(Some((text, _))) => kind.is_ours(name, &text),
         _ => false,
     };
     const OTHERS: [&str; 3] = ["log", "env", "data"];
     let is_known = |name: &str| {
-        [&runit::KEPT[..], &s6::KEPT, &OTHERS].concat().contains(&name)
+        OTHERS.contains(&name)
+            || kind.control().keeps().contains(&name)
             || is_beside(name)
             || name.ends_with(".old")
             || is_of_us(name)

@@ -6,25 +6,26 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::run::spoken;
+use super::unit::Unit;
 use crate::error::Error;
 use crate::line::say;
-use crate::supervisor::ask::Words;
-use crate::supervisor::units::control::Control;
+use crate::supervisor::ask::{Argv, argv};
 use crate::text::{quoted, shell_words};
 
-impl Control<'_> {
+impl Unit<'_> {
     /// The link, and the `ln -s` command that makes it if it is missing.
-    pub fn link(&self) -> (Option<Words>, String) {
+    pub fn link(&self) -> (Option<Argv>, String) {
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
-        let link = self.place.link.as_ref().map(text).unwrap_or_default();
-        let order = ["ln", "-s", &text(&self.place.unit), &link].map(str::to_owned);
-        (self.scanned().is_none().then(|| order.into()), link)
+        let link = self.path.link.as_ref().map(text).unwrap_or_default();
+        let order = argv(["ln", "-s", &text(&self.path.unit), &link]);
+        (self.scanned().is_none().then_some(order), link)
     }
 
     /// The link, if it leads to our unit.
     pub fn scanned(&self) -> Option<String> {
-        let link = self.place.link.as_ref()?;
-        (fs::read_link(link).ok()? == self.place.unit).then(|| link.to_string_lossy().into_owned())
+        let link = self.path.link.as_ref()?;
+        (fs::read_link(link).ok()? == self.path.unit).then(|| link.to_string_lossy().into_owned())
     }
 
     /// Checks that the place of the link is empty or contains our link.
@@ -32,7 +33,7 @@ impl Control<'_> {
     /// # Errors
     /// [`Error::Conflict`].
     pub fn link_is_free(&self) -> Result<(), Error> {
-        match &self.place.link {
+        match &self.path.link {
             Some(link) if link.symlink_metadata().is_ok() && self.scanned().is_none() => Err(Error::Conflict(format!(
                 "cannot make the link {}: another file is there; remove it, or give another --name",
                 quoted(link)
@@ -46,9 +47,9 @@ impl Control<'_> {
     /// # Errors
     /// [`Error::Conflict`] when another file is there, [`Error::State`] when the link cannot be made.
     pub fn make_link(&self) -> Result<(), Error> {
-        let (Some(order), Some(link)) = (self.link().0, &self.place.link) else { return Ok(()) };
+        let (Some(order), Some(link)) = (self.link().0, &self.path.link) else { return Ok(()) };
         self.say(&order);
-        std::os::unix::fs::symlink(&self.place.unit, link).or_else(|e| match e.kind() {
+        std::os::unix::fs::symlink(&self.path.unit, link).or_else(|e| match e.kind() {
             // Another forerun may have made the link meanwhile.
             io::ErrorKind::AlreadyExists => self.link_is_free(),
             _ => Err(Error::State(format!(
@@ -62,8 +63,8 @@ impl Control<'_> {
     /// This works even if the link is gone already.
     ///
     /// # Errors
-    /// As [`Control::start`]; [`Error::State`] when the link cannot be removed.
-    pub fn take_away(&self, order: &Words, is_supervised: impl Fn() -> Result<bool, Error>) -> Result<(), Error> {
+    /// As [`Unit::start`]; [`Error::State`] when the link cannot be removed.
+    pub fn take_away(&self, order: &Argv, is_supervised: impl Fn() -> Result<bool, Error>) -> Result<(), Error> {
         if let Some(link) = self.scanned() {
             self.remove_link(&link)?;
         }
@@ -75,7 +76,7 @@ impl Control<'_> {
         let answer = self.attempt(order)?;
         let patience = self.grace + Duration::from_secs(20);
         let gone = self.poll(patience, Duration::from_millis(100), || Ok((!is_supervised()?).then_some(())))?;
-        gone.ok_or_else(|| self.failed(&order.join(" "), &answer))
+        gone.ok_or_else(|| self.failed(&spoken(order), &answer))
     }
 
     fn remove_link(&self, link: &str) -> Result<(), Error> {
@@ -85,12 +86,12 @@ impl Control<'_> {
 
     /// The folder to name in queries: the link, or the unit itself if there is no link.
     pub fn asked(&self) -> String {
-        self.scanned().unwrap_or_else(|| self.place.unit.to_string_lossy().into_owned())
+        self.scanned().unwrap_or_else(|| self.path.unit.to_string_lossy().into_owned())
     }
 
     /// The error for a folder of links that no supervisor scans.
     pub fn not_scanned(&self, scanner: &str) -> Error {
-        let folder = self.place.link.as_ref().and_then(|link| link.parent()).map(quoted).unwrap_or_default();
+        let folder = self.path.link.as_ref().and_then(|link| link.parent()).map(quoted).unwrap_or_default();
         Error::NotReady(format!("no {scanner} scans {folder}; start one, or name the folder that it scans: --dir"))
     }
 }

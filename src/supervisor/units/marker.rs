@@ -10,11 +10,8 @@ use std::path::{Path, PathBuf};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use sha2::{Digest, Sha256};
 
-use crate::args::{self, Options};
-use crate::error::Error;
-use crate::supervisor::units::words;
-use crate::supervisor::units::{File, Scope};
-use crate::text::one_line;
+use super::argv::base;
+use super::spec::{File, Made, Scope};
 
 const WORD: &str = "forerun-unit:";
 /// Length of the digest in hexadecimal digits: half of a SHA-256, enough to notice edits.
@@ -32,23 +29,6 @@ pub struct Marker {
     /// The files of the unit, if it is a folder.
     pub files: Vec<String>,
     digest: String,
-}
-
-/// How a unit was made, as far as the service does not determine it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Made {
-    pub scope: Scope,
-    pub harden: bool,
-    /// The user that the service runs as, if that is not the user of the supervisor.
-    pub user: Option<String>,
-    /// FORERUN_STATE_DIR, if it was set. Commands about the service must find the same record.
-    pub state: Option<String>,
-    /// The folder that runit or s6 scans.
-    pub scanned: Option<PathBuf>,
-    /// The path of forerun.
-    pub program: PathBuf,
-    /// The arguments of forerun after the config file.
-    pub flags: Vec<OsString>,
 }
 
 impl Marker {
@@ -119,18 +99,9 @@ impl Marker {
         (marker.digest.len() == LENGTH && marker.made.program.is_absolute()).then_some(marker)
     }
 
-    /// Parses the command line that the unit executes.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when this forerun does not understand the command line.
-    pub fn options(&self) -> Result<Options, Error> {
-        let words = words::base(self.config.as_deref()).into_iter().chain(self.made.flags.iter().cloned());
-        args::parse(["forerun".into()].into_iter().chain(words).collect()).map_err(|e| {
-            Error::Config(format!(
-                "cannot understand the command line in the unit: {}",
-                one_line(e.to_string().lines().next().unwrap_or_default())
-            ))
-        })
+    /// The arguments of forerun that the unit executes.
+    pub fn arguments(&self) -> Vec<OsString> {
+        [base(self.config.as_deref()), self.made.flags.clone()].concat()
     }
 
     /// Whether the digest matches these names and texts.

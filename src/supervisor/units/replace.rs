@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::supervisor::units::File;
-use crate::supervisor::units::installed::Installed;
-use crate::sys;
+use super::installed::Installed;
+use super::leftover::{left_beside, name_beside};
+use super::spec::File;
 
 /// Writes a unit. Each file is replaced as a whole, so a reader sees the old file or the new one, even after a power
 /// failure. Files of the old unit (`there`) that the new one does not have are removed.
@@ -58,7 +58,7 @@ impl Ready {
     /// `keeps_mode`: the new file keeps mode and group of the old one, so that the same users may read it.
     fn new(path: &Path, file: &File, keeps_mode: bool) -> io::Result<Ready> {
         sweep(path);
-        let temporary = beside(path, &std::process::id().to_string());
+        let temporary = name_beside(path, &std::process::id().to_string());
         let ready = Ready { path: path.to_owned(), temporary: Some(temporary.clone()) };
         let there = path.symlink_metadata().ok().filter(|there| keeps_mode && there.is_file());
         let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
@@ -92,29 +92,6 @@ impl Drop for Ready {
     fn drop(&mut self) {
         self.temporary.take().map(fs::remove_file);
     }
-}
-
-/// The temporary name of a file. It begins with a dot, because no supervisor reads such names.
-fn beside(path: &Path, whose: &str) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.forerun-{whose}"))
-}
-
-/// Whether a name is such a temporary name.
-pub fn is_beside(name: &str) -> bool {
-    name.starts_with('.') && name.contains(".forerun-")
-}
-
-/// Temporary files that a killed forerun left beside a file.
-pub fn left_beside(path: &Path) -> Vec<PathBuf> {
-    let prefix = beside(path, "").file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let Some(entries) = path.parent().and_then(|folder| fs::read_dir(folder).ok()) else { return Vec::new() };
-    let is_left = |name: &str| {
-        let pid = name.strip_prefix(&prefix).and_then(|pid| pid.parse::<i32>().ok());
-        pid.is_some_and(|pid| sys::process(pid).is_none() || pid == std::process::id() as i32)
-    };
-    let entries = entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_left));
-    entries.map(|entry| entry.path()).collect()
 }
 
 /// Removes temporary files that a killed forerun left beside a file.

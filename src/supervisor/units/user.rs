@@ -3,17 +3,14 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nix::unistd::{User, geteuid};
 
-use crate::args::UnitOptions;
+use super::spec::Scope;
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::service::Service;
-use crate::supervisor::units::Scope;
 use crate::text::quoted;
-
-pub const ROOT: &str = "root";
 
 /// Why a service runs as a user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,23 +33,23 @@ pub type Choice = Option<(String, Why)>;
 /// # Errors
 /// [`Error::Usage`] for an `--as` that makes no sense, [`Error::Config`] when the owner of forerun.toml has no name.
 pub fn choose(
-    asked: &UnitOptions,
+    asked: Option<&str>,
     scope: Scope,
-    service: &Service,
+    config: Option<&Path>,
     environment: &Environment,
 ) -> Result<Choice, Error> {
-    let Some(user) = &asked.run_as else {
+    let Some(user) = asked else {
         if scope == Scope::User {
             return Ok(None);
         }
-        let owner = service.config.as_ref().and_then(|config| fs::metadata(config).ok()).map(|status| status.uid());
+        let owner = config.and_then(|config| fs::metadata(config).ok()).map(|status| status.uid());
         let (uid, why) = decide(geteuid().as_raw(), of_sudo(environment), owner);
         return match (by_uid(uid), why) {
             (_, None) => Ok(None),
             (Some(name), Some(why)) => Ok(Some((name, why))),
             (None, Some(Why::OwnsFile)) => Err(Error::Config(format!(
                 "the owner of {}, user {uid}, is not in the user database; say who runs the service: --as USER",
-                service.config.as_ref().map(quoted).unwrap_or_default(),
+                config.map(quoted).unwrap_or_default(),
             ))),
             (None, Some(_)) => Ok(None),
         };
