@@ -219,6 +219,9 @@ fn explain(decision: &Decision) {
             "detaching: no supervisor was recognised and there is no terminal; to stay in the foreground: --foreground",
         );
     }
+    if let Some(remark) = decision.remark.as_ref().filter(|_| decision.mode == Mode::Foreground) {
+        log::warn!("{}; {}; continuing", remark.what, remark.what_to_do);
+    }
     if let Some(by) = decision.recognised.filter(|_| decision.parent_supervised && decision.mode == Mode::Foreground) {
         let who = check::port::describe(std::os::unix::process::parent_id() as i32);
         log::warn!("{by} started our parent, {who}, and not us: write 'exec' before forerun there; continuing");

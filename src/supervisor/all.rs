@@ -5,19 +5,29 @@ use std::sync::LazyLock;
 
 use super::kind::Known;
 use super::units::Kind;
-use super::{container, daemontools, dinit, launchd, openrc, runit, s6, supervisord, systemd};
+use super::{
+    container, daemontools, dinit, launchd, openrc, runit, runners, s6, start_stop_daemon, supervisord, systemd,
+};
 
 /// All supervisors. Where two of them show the same kind of evidence, the first one counts.
-pub static ALL: [Known; 10] = [
+pub static ALL: [Known; 18] = [
     &systemd::Systemd,
     &systemd::Manager,
     &launchd::Launchd,
     &supervisord::Supervisord,
+    &runners::pm2::Pm2,
+    &runners::procfile::HONCHO,
+    &runners::procfile::FOREMAN,
+    &runners::procfile::OVERMIND,
+    &runners::procfile::HIVEMIND,
+    &runners::procfile::GOREMAN,
+    &runners::circus::Circus,
     &container::Container,
     &runit::Runit,
     &s6::S6,
     &daemontools::Daemontools,
     &openrc::OpenRc,
+    &start_stop_daemon::StartStopDaemon,
     &dinit::Dinit,
 ];
 

@@ -27,6 +27,6 @@ impl Supervisor for Daemontools {
             Verb::Restart => "-t",
             Verb::Logs { .. } => return None,
         };
-        argv(["svc".as_ref(), word.as_ref(), job.name.as_deref()?])
+        Some(argv(["svc".as_ref(), word.as_ref(), job.name.as_deref()?]))
     }
 }

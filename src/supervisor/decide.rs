@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::all::ALL;
 use super::clues::Clues;
+use super::evidence::Remark;
 use super::kind::Known;
 
 /// How the server is launched.
@@ -48,6 +49,8 @@ pub struct Decision {
     pub disproved: Option<String>,
     /// The supervisor started our parent: a start script without `exec`.
     pub parent_supervised: bool,
+    /// What a server below the supervisor lacks.
+    pub remark: Option<Remark>,
     /// Nothing was asked for and nothing recognised, and there is no terminal at all: the log of a supervisor that
     /// nobody knows must show why the server left.
     pub is_unexplained: bool,
@@ -77,6 +80,7 @@ pub fn decide(asked: Asked, clues: &Clues) -> Decision {
         recognised,
         supervised: recognised.is_some() || (asked_foreground && !clues.controlling_terminal),
         parent_supervised: found.is_some_and(|(_, evidence)| evidence.of_parent),
+        remark: recognised.and_then(|supervisor| supervisor.remark(clues)),
         is_unexplained: recognised.is_none() && disproved.is_none() && !was_asked && !clues.has_terminal(),
         may_notify: disproved.is_none() && clues.may_notify(),
         disproved,

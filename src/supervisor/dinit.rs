@@ -25,7 +25,7 @@ impl Supervisor for Dinit {
 
     fn command(&self, verb: Verb, job: &Job) -> Option<Argv> {
         match verb {
-            Verb::Stop | Verb::Restart => argv(["dinitctl".as_ref(), verb.word().as_ref(), job.name.as_deref()?]),
+            Verb::Stop | Verb::Restart => Some(argv(["dinitctl".as_ref(), verb.word().as_ref(), job.name.as_deref()?])),
             Verb::Logs { .. } => None,
         }
     }

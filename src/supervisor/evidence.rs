@@ -33,6 +33,13 @@ pub enum Rank {
     Grandparent,
 }
 
+/// Something that a person should know about the way in which a server is started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Remark {
+    pub what: String,
+    pub what_to_do: &'static str,
+}
+
 /// What `doctor` says about a recognised supervisor.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Proof {

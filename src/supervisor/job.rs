@@ -8,7 +8,7 @@ use crate::environment::Environment;
 use crate::instance::record::{Record, os_strings};
 use crate::sys::{self, Process};
 
-pub use super::ask::Argv;
+pub use super::ask::{Argv, argv};
 
 /// What a supervisor can be asked to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,12 +39,14 @@ pub struct Job {
     pub name: Option<OsString>,
     /// The supervisor is the user's own manager, not the system's.
     pub of_user: bool,
+    /// Which supervisor of several it is, if not the usual one: its folder.
+    pub place: Option<OsString>,
 }
 
 impl Job {
     /// A job of the system's supervisor.
     pub fn named(name: Option<OsString>) -> Self {
-        Job { name, of_user: false }
+        Job { name, ..Job::default() }
     }
 }
 
@@ -89,9 +91,4 @@ impl<'a> Recorded<'a> {
     pub fn argument_of_parent(&self, index: usize) -> Option<OsString> {
         sys::command_line(self.main()?.parent)?.into_iter().nth(index)
     }
-}
-
-/// A command made of its words.
-pub fn argv<const N: usize>(words: [&OsStr; N]) -> Option<Argv> {
-    Some(words.map(OsStr::to_owned).into())
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::clues::Clues;
-use super::evidence::{Evidence, Proof};
+use super::evidence::{Evidence, Proof, Remark};
 use super::job::{Active, Argv, Job, Recorded, Verb};
 use super::units::Kind;
 
@@ -26,6 +26,11 @@ pub trait Supervisor: Sync {
 
     /// What else shows, or does not show, that it started us. For `doctor`.
     fn proof(&self, _: &Clues) -> Option<Proof> {
+        None
+    }
+
+    /// What a server below it lacks, and what to do. A server in the foreground is told so at its start.
+    fn remark(&self, _: &Clues) -> Option<Remark> {
         None
     }
 

@@ -24,7 +24,9 @@ impl Supervisor for OpenRc {
 
     fn command(&self, verb: Verb, job: &Job) -> Option<Argv> {
         match verb {
-            Verb::Stop | Verb::Restart => argv(["rc-service".as_ref(), job.name.as_deref()?, verb.word().as_ref()]),
+            Verb::Stop | Verb::Restart => {
+                Some(argv(["rc-service".as_ref(), job.name.as_deref()?, verb.word().as_ref()]))
+            }
             Verb::Logs { .. } => None,
         }
     }

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn supervised(word: &str, name: Option<&str>, of_user: bool) -> Supervised {
-        let job = Job { name: name.map(Into::into), of_user };
+        let job = Job { name: name.map(Into::into), of_user, ..Job::default() };
         Supervised { word: word.into(), known: by_word(word), job }
     }
 

@@ -30,6 +30,9 @@ pub fn mode(decision: &Decision, environment: &Environment) -> Vec<Finding> {
         false => Finding::ok("mode", message),
         true => Finding::warning("mode", message, "if this is not a service: --detach, or FORERUN_FOREGROUND=0"),
     }];
+    if let Some(remark) = &decision.remark {
+        findings.push(Finding::warning("mode", remark.what.as_str(), remark.what_to_do));
+    }
     if let Some(by) = by.filter(|_| decision.parent_supervised) {
         let parent = port::describe(std::os::unix::process::parent_id() as i32);
         let message = format!("{by} started our parent, {parent}, not us: it supervises the script, not the server");

@@ -38,6 +38,7 @@ impl Supervisor for Launchd {
         Job {
             name: recorded.variable("XPC_SERVICE_NAME").map(OsStr::to_owned),
             of_user: is_agent(recorded.variable(UNIT_FILE)),
+            ..Job::default()
         }
     }
 

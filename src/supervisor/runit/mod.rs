@@ -31,7 +31,7 @@ impl Supervisor for Runit {
             Verb::Restart => "restart",
             Verb::Logs { .. } => return None,
         };
-        argv(["sv".as_ref(), word.as_ref(), job.name.as_deref()?])
+        Some(argv(["sv".as_ref(), word.as_ref(), job.name.as_deref()?]))
     }
 
     fn units(&self) -> Option<Kind> {

@@ -31,7 +31,7 @@ impl Supervisor for S6 {
             Verb::Restart => "-r",
             Verb::Logs { .. } => return None,
         };
-        argv(["s6-svc".as_ref(), word.as_ref(), job.name.as_deref()?])
+        Some(argv(["s6-svc".as_ref(), word.as_ref(), job.name.as_deref()?]))
     }
 
     fn units(&self) -> Option<Kind> {

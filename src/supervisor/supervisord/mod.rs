@@ -42,7 +42,7 @@ impl Supervisor for Supervisord {
             Verb::Stop | Verb::Restart => verb.word(),
             Verb::Logs { .. } => return None,
         };
-        argv(["supervisorctl".as_ref(), word.as_ref(), job.name.as_deref()?])
+        Some(argv(["supervisorctl".as_ref(), word.as_ref(), job.name.as_deref()?]))
     }
 
     fn units(&self) -> Option<Kind> {

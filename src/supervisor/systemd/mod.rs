@@ -144,7 +144,11 @@ fn proof(exec_pid: Option<String>, us: i32) -> String {
 
 fn job(recorded: &Recorded) -> Job {
     let group = recorded.record.cgroup.as_deref().filter(|_| is_its_own_unit(recorded));
-    Job { name: group.and_then(unit_of_group).map(OsString::from), of_user: recorded.variable("MANAGERPID").is_some() }
+    Job {
+        name: group.and_then(unit_of_group).map(OsString::from),
+        of_user: recorded.variable("MANAGERPID").is_some(),
+        ..Job::default()
+    }
 }
 
 /// Whether systemd started the process itself or its parent. Otherwise the control group belongs to a cron job or to
@@ -161,14 +165,14 @@ fn command(verb: Verb, job: &Job) -> Option<Argv> {
     let word = OsStr::new(verb.word());
     let Verb::Logs { lines, follow } = verb else {
         return match job.of_user {
-            true => argv(["systemctl".as_ref(), "--user".as_ref(), word, unit]),
-            false => argv(["systemctl".as_ref(), word, unit]),
+            true => Some(argv(["systemctl".as_ref(), "--user".as_ref(), word, unit])),
+            false => Some(argv(["systemctl".as_ref(), word, unit])),
         };
     };
     let of = if job.of_user { "--user-unit" } else { "-u" };
     let lines = lines.to_string();
     let words = ["journalctl".as_ref(), of.as_ref(), unit, "-n".as_ref(), lines.as_ref(), "--no-pager".as_ref()];
-    let mut words = argv(words)?;
+    let mut words = argv(words);
     words.extend(follow.then(|| "-f".into()));
     Some(words)
 }
