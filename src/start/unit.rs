@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::geteuid;
 
@@ -53,7 +54,6 @@ pub fn spec(caller: &Caller, service: &Service, order: Order) -> Result<UnitSpec
     let state = state::chosen_root(environment, here);
     let state = state.map(|folder| writable_state(kind, folder)).transpose()?;
     let scanned = path.link.as_ref().and_then(|link| link.parent()).map(Path::to_owned);
-    let restarts = service.watches && service.watch.on_unhealthy == Action::Restart && service.health.is_some();
     Ok(UnitSpec {
         path,
         made: Made { scope, harden, user: None, state, scanned, program, flags },
@@ -64,7 +64,7 @@ pub fn spec(caller: &Caller, service: &Service, order: Order) -> Result<UnitSpec
         command: service.command.clone(),
         health: service.health.as_ref().map(|_| Health { timeout: service.health_timeout }),
         server_notifies: service.notify == Speaker::Server,
-        watchdog: restarts.then_some(WATCHDOG),
+        watchdog: watchdog(service),
         nofile: service.nofile.map(|wish| (wish.soft, wish.hard)),
         ready_fd: service.ready_fd,
         ending: service.ending.clone(),
@@ -72,8 +72,15 @@ pub fn spec(caller: &Caller, service: &Service, order: Order) -> Result<UnitSpec
     })
 }
 
-/// The time in which the sidecar must say that the server answers.
-const WATCHDOG: std::time::Duration = std::time::Duration::from_secs(30);
+/// The shortest watchdog: a busy machine is late by a second or two.
+const SHORTEST_WATCHDOG: Duration = Duration::from_secs(5);
+
+/// How long the supervisor waits for a sign of the sidecar. The sidecar stops giving one after `unhealthy-after` failed
+/// attempts, so that this is the grace of `[watch]`.
+fn watchdog(service: &Service) -> Option<Duration> {
+    let restarts = service.watches && service.watch.on_unhealthy == Action::Restart && service.health.is_some();
+    restarts.then(|| service.watch.grace.max(SHORTEST_WATCHDOG))
+}
 
 /// The service of an installed unit, and the unit as forerun would write it today, with the same flags.
 ///
@@ -184,8 +191,8 @@ mod tests {
         };
         assert_eq!(nofile(&[], "systemd", Scope::System), None);
         assert_eq!(nofile(&[], "launchd", Scope::User), None);
-        assert_eq!(nofile(&[], "launchd", Scope::System), Some("8192:16384".into()));
-        assert_eq!(nofile(&[], "runit", Scope::User), Some("8192:16384".into()));
+        assert_eq!(nofile(&[], "launchd", Scope::System), Some("8192".into()));
+        assert_eq!(nofile(&[], "runit", Scope::User), Some("8192".into()));
         assert_eq!(nofile(&["--nofile", "9"], "systemd", Scope::System), Some("9".into()));
     }
 }

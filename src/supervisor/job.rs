@@ -39,6 +39,8 @@ pub struct Job {
     pub name: Option<OsString>,
     /// The supervisor is the user's own manager, not the system's.
     pub of_user: bool,
+    /// The supervisor holds the server's sockets, and starts it when somebody connects.
+    pub is_activated: bool,
     /// Which supervisor of several it is, if not the usual one: its folder.
     pub place: Option<OsString>,
 }

@@ -15,6 +15,7 @@ use crate::args::Options;
 use crate::error::Error;
 use crate::line::{document, print_result, say};
 use crate::service::Service;
+use crate::supervisor::units::foreign::{self, Foreign};
 use crate::supervisor::units::replace;
 use crate::supervisor::units::{File, Installed, Runs, Scope, State, Unit, UnitPath, UnitSpec};
 use crate::sys;
@@ -59,6 +60,9 @@ impl Install<'_> {
             print_result(difference(spec, installed, files).as_bytes())?;
             return Err(Error::Conflict(format!("{} is left alone: {why}; --force replaces it", quoted(unit))));
         }
+        if *state == State::Missing && !options.unit.force {
+            self.refuse_rivals()?;
+        }
         if now {
             target.could_start()?;
         }
@@ -79,6 +83,20 @@ impl Install<'_> {
             return self.report(changed, Some((pid, health)));
         }
         self.report(changed, None)
+    }
+
+    /// Refuses to install a second unit of a service beside one of somebody else.
+    fn refuse_rivals(&self) -> Result<(), Error> {
+        let (environment, kind) = (self.unit.environment, self.unit.kind);
+        let rivals = foreign::rivals(self.spec, self.service.port, environment).into_iter();
+        match rivals.chain(foreign::namesakes(self.spec, kind, environment)).next() {
+            Some(Foreign { kind, path, why }) => Err(Error::Conflict(format!(
+                "{} is already a unit of {}: {why}; remove it first; --force installs this one beside it",
+                quoted(&path),
+                kind.word()
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Stops a unit of runit or s6 that was scanned in another folder before. It may run from one folder only.

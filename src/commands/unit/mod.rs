@@ -20,6 +20,7 @@ use crate::service::trust::Trust;
 use crate::service::{Service, argv};
 use crate::start::unit::{self, Caller, Order};
 use crate::supervisor::unit_kinds;
+use crate::supervisor::units::argv::is_in_cache;
 use crate::supervisor::units::installed::LARGEST;
 use crate::supervisor::units::{File, Installed, Kind, Scope, Unit, UnitPath, UnitSpec, path, user, write};
 use crate::text::quoted;
@@ -110,6 +111,13 @@ fn refuse_large(spec: &UnitSpec, files: &[File]) -> Result<(), Error> {
 /// Warns of what may go wrong with this unit.
 fn warn(options: &Options, kind: Kind, spec: &UnitSpec) {
     warn_of_secrets(options);
+    if is_in_cache(&spec.made.program) {
+        log::warn!(
+            "forerun runs from a cache, {}, and the unit would end when that is cleaned; install it first ('uv tool \
+             install forerun', 'npm install -g forerun'); continuing",
+            quoted(&spec.made.program)
+        );
+    }
     if let Some(path) = kind.guarded(&spec.paths()) {
         log::warn!(
             "{} is in a folder that macOS protects: a job of {} may hang or fail there; move it, or give the server \

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::supervisor::units::path::home;
 use crate::supervisor::units::quote::plain;
 use crate::supervisor::units::spec::Given;
-use crate::supervisor::units::{Control, File, Scope, UnitPath, UnitSpec, Units};
+use crate::supervisor::units::{Control, File, Scope, Started, UnitPath, UnitSpec, Units};
 use crate::sys;
 
 impl Units for Launchd {
@@ -50,6 +50,14 @@ impl Units for Launchd {
 
     fn heals(&self, unit: &Path, _: &Environment) -> bool {
         unit.extension().is_some_and(|ending| ending == "plist")
+    }
+
+    fn command_in(&self, text: &str) -> Option<Started> {
+        let value = Value::from_reader(std::io::Cursor::new(text.as_bytes())).ok()?;
+        let job = value.as_dictionary()?;
+        let words = job.get("ProgramArguments")?.as_array()?.iter().filter_map(Value::as_string);
+        let folder = job.get("WorkingDirectory").and_then(Value::as_string).map(PathBuf::from);
+        Some(Started { argv: words.map(str::to_owned).collect(), folder })
     }
 
     fn control(&self) -> &dyn Control {

@@ -77,7 +77,7 @@ impl Control for Runit {
     }
 
     fn keeps(&self) -> &'static [&'static str] {
-        &["supervise"]
+        &["supervise", "log/supervise"]
     }
 
     fn could_start(&self, unit: &Unit) -> Result<(), Error> {

@@ -7,25 +7,41 @@ use super::Runit;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::supervisor::units::path::{first_folder, home, linked};
+use crate::supervisor::units::script::{self, Dialect};
 use crate::supervisor::units::spec::Given;
-use crate::supervisor::units::{Control, File, Scope, UnitPath, UnitSpec, Units, script};
+use crate::supervisor::units::{Control, File, Scope, Started, UnitPath, UnitSpec, Units};
 
-const FILES: [&str; 2] = ["run", "finish"];
+/// All files that a unit can have.
+const FILES: [&str; 4] = ["run", "finish", "log/run", "check"];
+
+const DIALECT: Dialect = Dialect {
+    kind: "runit",
+    change_user: "chpst -u",
+    is_wanted: "! grep -q 'want down' supervise/stat",
+    stay_down: "\
+# 78 is a mistake in the configuration, which a restart cannot fix: stay down until somebody runs 'sv up'.
+# After any other exit, runit restarts the server after one second.
+if [ \"$1\" = 78 ]; then exec sv down .; fi",
+    logger: "svlogd -tt",
+};
 
 impl Units for Runit {
     fn word(&self) -> &'static str {
-        "runit"
+        DIALECT.kind
     }
 
     fn files(&self, spec: &UnitSpec, given: &Given) -> Vec<File> {
-        vec![
-            File { name: FILES[0], text: script::run("runit", "chpst -u", spec, given), executable: true },
-            File { name: FILES[1], text: finish(), executable: true },
-        ]
+        let text = |name| match name {
+            "run" => DIALECT.run(spec, given),
+            "finish" => DIALECT.finish(spec),
+            "check" => DIALECT.check(spec),
+            _ => DIALECT.log(spec),
+        };
+        self.names(spec).into_iter().map(|name| File { name, text: text(name), executable: true }).collect()
     }
 
-    fn names(&self, _: &UnitSpec) -> Vec<&'static str> {
-        FILES.to_vec()
+    fn names(&self, spec: &UnitSpec) -> Vec<&'static str> {
+        FILES.into_iter().filter(|name| *name != "check" || spec.health.is_some()).collect()
     }
 
     fn all_files(&self) -> &'static [&'static str] {
@@ -33,7 +49,7 @@ impl Units for Runit {
     }
 
     fn is_ours(&self, name: &str, text: &str) -> bool {
-        name == FILES[1] && text == finish()
+        FILES.contains(&name) && script::is_ours(text)
     }
 
     fn kept_path(&self, text: &str) -> Option<String> {
@@ -54,18 +70,11 @@ impl Units for Runit {
         Ok(linked(&services, &scanned, name))
     }
 
+    fn command_in(&self, text: &str) -> Option<Started> {
+        script::command_in(text)
+    }
+
     fn control(&self) -> &dyn Control {
         self
     }
-}
-
-fn finish() -> String {
-    "\
-#!/bin/sh
-# 78 is a mistake in the configuration, which a restart cannot fix: stay down until somebody runs 'sv up'.
-# After any other exit, runit restarts the server after one second.
-[ \"$1\" = 78 ] || exit 0
-exec sv down .
-"
-    .to_owned()
 }

@@ -64,7 +64,7 @@ impl Control for S6 {
     }
 
     fn keeps(&self) -> &'static [&'static str] {
-        &["supervise", "event"]
+        &["supervise", "event", "log/supervise", "log/event"]
     }
 
     fn could_start(&self, unit: &Unit) -> Result<(), Error> {

@@ -7,31 +7,46 @@ use super::S6;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::supervisor::units::path::{first_folder, home, linked};
+use crate::supervisor::units::script::{self, Dialect};
 use crate::supervisor::units::spec::Given;
-use crate::supervisor::units::{Control, File, Scope, UnitPath, UnitSpec, Units, script};
+use crate::supervisor::units::{Control, File, Scope, Started, UnitPath, UnitSpec, Units};
 
 /// All files that a unit can have.
-const FILES: [&str; 5] = ["run", "finish", "notification-fd", "timeout-kill", "down-signal"];
+const FILES: [&str; 7] =
+    ["run", "finish", "log/run", "notification-fd", "timeout-kill", "timeout-finish", "down-signal"];
 /// Those of a unit whose marker lists none.
 const USUAL: [&str; 2] = ["run", "finish"];
 /// The descriptor on which s6 expects readiness if nobody sets another.
 const NOTIFICATION_FD: i32 = 3;
 
+const DIALECT: Dialect = Dialect {
+    kind: "s6",
+    change_user: "s6-setuidgid",
+    is_wanted: "[ \"$(s6-svstat -o wantedup .)\" != false ]",
+    stay_down: "\
+# 78 is a mistake in the configuration, which a restart cannot fix: 125 tells s6 to stay down.
+# After any other exit, s6 restarts the server after one second.
+if [ \"$1\" = 78 ]; then exit 125; fi",
+    logger: "s6-log -b T s1000000 n10",
+};
+
 impl Units for S6 {
     fn word(&self) -> &'static str {
-        "s6"
+        DIALECT.kind
     }
 
     fn files(&self, spec: &UnitSpec, given: &Given) -> Vec<File> {
         let text = |name| match name {
-            "run" => script::run("s6", "s6-setuidgid", spec, given),
-            "finish" => finish(),
+            "run" => DIALECT.run(spec, given),
+            "finish" => DIALECT.finish(spec),
+            "log/run" => DIALECT.log(spec),
             "notification-fd" => format!("{}\n", spec.ready_fd.unwrap_or(NOTIFICATION_FD)),
             "down-signal" => format!("{}\n", spec.ending.signal),
+            // In milliseconds. What `finish` ends gets the grace too.
+            "timeout-finish" => format!("{}\n", (spec.grace() + 5) * 1000),
             // The grace in milliseconds, from SIGTERM to SIGKILL.
             _ => format!("{}\n", spec.grace() * 1000),
         };
-        let is_script = |name| matches!(name, "run" | "finish");
         let names = self.names(spec).into_iter();
         names.map(|name| File { name, text: text(name), executable: is_script(name) }).collect()
     }
@@ -55,10 +70,9 @@ impl Units for S6 {
     }
 
     fn is_ours(&self, name: &str, text: &str) -> bool {
-        match name {
-            "finish" => text == finish(),
-            "notification-fd" | "timeout-kill" | "down-signal" => text.trim_end().bytes().all(|b| b.is_ascii_digit()),
-            _ => false,
+        match is_script(name) {
+            true => script::is_ours(text),
+            false => FILES.contains(&name) && text.trim_end().bytes().all(|b| b.is_ascii_digit()),
         }
     }
 
@@ -87,18 +101,15 @@ impl Units for S6 {
         true
     }
 
+    fn command_in(&self, text: &str) -> Option<Started> {
+        script::command_in(text)
+    }
+
     fn control(&self) -> &dyn Control {
         self
     }
 }
 
-fn finish() -> String {
-    "\
-#!/bin/sh
-# 78 is a mistake in the configuration, which a restart cannot fix: 125 tells s6 to stay down.
-# After any other exit, s6 restarts the server after one second.
-[ \"$1\" = 78 ] || exit 0
-exit 125
-"
-    .to_owned()
+fn is_script(name: &str) -> bool {
+    matches!(name, "run" | "finish" | "log/run")
 }

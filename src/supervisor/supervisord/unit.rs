@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::supervisor::units::path::home;
 use crate::supervisor::units::quote::supervisord;
 use crate::supervisor::units::spec::Given;
-use crate::supervisor::units::{Control, File, Scope, UnitPath, UnitSpec, Units};
+use crate::supervisor::units::{Control, File, Scope, Started, UnitPath, UnitSpec, Units};
 
 impl Units for Supervisord {
     fn word(&self) -> &'static str {
@@ -54,6 +54,14 @@ impl Units for Supervisord {
         !(text.contains(['"', ';', '\\']) || text.contains("%("))
     }
 
+    fn command_in(&self, text: &str) -> Option<Started> {
+        let value = |key: &str| {
+            let lines = text.lines().filter_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
+            lines.map(|value| value.split(" ;").next().unwrap_or_default().trim()).last()
+        };
+        Some(Started { argv: shlex::split(value("command")?)?, folder: value("directory").map(Into::into) })
+    }
+
     fn control(&self) -> &dyn Control {
         self
     }
@@ -81,12 +89,15 @@ autostart=true
 autorestart=unexpected
 exitcodes=78
 startsecs=1
-; The grace: seconds from this signal, which the main process gets, to SIGKILL, which goes to the whole process group.
+; The grace: seconds from this signal to SIGKILL. Both go to the whole process group: 'npm start' and its like do not pass
+; the signal on.
 {undone}stopsignal={signal}
 stopwaitsecs={grace}
+stopasgroup=true
 killasgroup=true
 ; Output of forerun and the server, in one log file, which supervisord keeps and rotates.
 redirect_stderr=true
+stdout_logfile={log}
 ",
         marker = given.marker,
         command = supervisord(&given.argv),
@@ -99,7 +110,17 @@ redirect_stderr=true
         undone = given.undone.iter().map(|line| format!("; {line}\n")).collect::<String>(),
         signal = stop_signal(spec.ending.signal).unwrap_or("TERM"),
         grace = spec.grace(),
+        log = log_file(spec).replace('%', "%%"),
     )
+}
+
+/// A log with a name of its own: supervisord deletes one that it named, whenever it starts. The folder must be there.
+fn log_file(spec: &UnitSpec) -> String {
+    let folder = match spec.made.scope {
+        Scope::System => Path::new("/var/log"),
+        Scope::User => spec.path.unit.parent().unwrap_or(Path::new("/tmp")),
+    };
+    folder.join(format!("{}.log", spec.name)).to_string_lossy().into_owned()
 }
 
 /// The name of a signal that supervisord can send to stop a program. It knows no others.

@@ -147,6 +147,7 @@ fn job(recorded: &Recorded) -> Job {
     Job {
         name: group.and_then(unit_of_group).map(OsString::from),
         of_user: recorded.variable("MANAGERPID").is_some(),
+        is_activated: recorded.variable("LISTEN_FDS").is_some(),
         ..Job::default()
     }
 }
@@ -164,10 +165,15 @@ fn command(verb: Verb, job: &Job) -> Option<Argv> {
     let unit = job.name.as_deref()?;
     let word = OsStr::new(verb.word());
     let Verb::Logs { lines, follow } = verb else {
-        return match job.of_user {
-            true => Some(argv(["systemctl".as_ref(), "--user".as_ref(), word, unit])),
-            false => Some(argv(["systemctl".as_ref(), word, unit])),
-        };
+        let mut words = argv(["systemctl"]);
+        words.extend(job.of_user.then(|| "--user".into()));
+        words.push(word.to_owned());
+        // A socket that stays would start the service at the next connection.
+        if verb == Verb::Stop && job.is_activated {
+            words.extend(main_pid::triggers(job));
+        }
+        words.push(unit.to_owned());
+        return Some(words);
     };
     let of = if job.of_user { "--user-unit" } else { "-u" };
     let lines = lines.to_string();

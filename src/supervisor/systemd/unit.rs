@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::supervisor::units::path::home;
 use crate::supervisor::units::quote::{sh, systemd, systemd_word};
 use crate::supervisor::units::spec::{Given, whole_seconds};
-use crate::supervisor::units::{Control, File, Scope, UnitPath, UnitSpec, Units};
+use crate::supervisor::units::{Control, File, Scope, Started, UnitPath, UnitSpec, Units};
 use crate::sys;
 
 impl Units for Systemd {
@@ -87,6 +87,23 @@ impl Units for Systemd {
 
     fn is_overridden(&self, unit: &Path) -> bool {
         has_drop_ins(unit)
+    }
+
+    fn command_in(&self, text: &str) -> Option<Started> {
+        let value = |key: &str| {
+            let lines = text.lines().filter_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
+            lines.map(str::trim).filter(|value| !value.is_empty()).last()
+        };
+        // The prefixes of systemd.service(5), "COMMAND LINES".
+        let command = value("ExecStart")?.trim_start_matches(['-', '+', '!', '@', ':', '|']);
+        let folder = value("WorkingDirectory").map(|folder| PathBuf::from(folder.trim_start_matches('-')));
+        Some(Started { argv: shlex::split(command)?, folder })
+    }
+
+    fn other_folders(&self, scope: Scope) -> Vec<PathBuf> {
+        let whose = if scope == Scope::System { "system" } else { "user" };
+        let roots = ["/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd"];
+        roots.map(|root| Path::new(root).join(whose)).into()
     }
 
     fn control(&self) -> &dyn Control {

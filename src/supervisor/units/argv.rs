@@ -20,7 +20,8 @@ pub fn base(config: Option<&Path>) -> Vec<OsString> {
 pub fn defaults(kind: Kind, spec: &UnitSpec) -> Vec<OsString> {
     let mut words: Vec<OsString> = Vec::new();
     if spec.nofile.is_none() && !kind.sets_limits(spec.made.scope) {
-        words.extend(["--nofile".into(), format!("{}:{}", NOFILE.0, NOFILE.1).into()]);
+        // Without a hard limit the one that is there stays.
+        words.extend(["--nofile".into(), NOFILE.to_string().into()]);
     }
     if let Some(number) = kind.notification_fd().filter(|_| spec.health.is_some() && spec.ready_fd.is_none()) {
         words.extend(["--ready-fd".into(), number.to_string().into()]);
@@ -42,6 +43,13 @@ pub fn own_program(arguments: &[OsString], environment: &Environment, here: &Pat
         _ => std::path::absolute(here.join(name)).ok().filter(is_us),
     };
     named.or_else(|| running.canonicalize().ok())
+}
+
+/// Whether a program is in a folder that is cleaned from time to time: the caches of uv and npx, and those that the
+/// system has for caches (XDG_CACHE_HOME; ~/Library/Caches).
+pub fn is_in_cache(program: &Path) -> bool {
+    const CACHES: [&str; 4] = [".cache", "_npx", "_cacache", "Caches"];
+    program.components().any(|part| CACHES.iter().any(|cache| part.as_os_str() == *cache))
 }
 
 /// The current folder through the symlinks that the caller used (`PWD` of the shell).

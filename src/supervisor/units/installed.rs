@@ -65,7 +65,7 @@ impl Installed {
         };
         let marker = Marker::find(&text);
         let others: Vec<String> = match &marker {
-            // The first file was read already. A name with a slash would lead out of the folder.
+            // The first file was read already.
             Some(marker) => marker.files.iter().skip(1).filter(|name| is_plain(name)).cloned().collect(),
             None => others.iter().map(|name| (*name).to_owned()).collect(),
         };
@@ -172,15 +172,16 @@ fn is_rest(kind: Kind, folder: &Path) -> bool {
     names.is_ok_and(|mut names| names.all(|name| name.to_str().is_some_and(is_known)))
 }
 
+/// Whether a name leads into the folder of a unit, or into a folder in it.
 fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name != "." && name != ".." && !name.contains('/')
+    name.split('/').count() < 3 && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 /// The text and owner of a file. Never reads through a symlink or from anything that is not a regular file.
 fn read(unit: &Path, name: &str) -> io::Result<Option<(String, u32)>> {
     let path = if name.is_empty() { unit.to_owned() } else { unit.join(name) };
     let wrong = |what: &str| Err(io::Error::other(what.to_owned()));
-    if !name.is_empty() && unit.symlink_metadata().is_ok_and(|m| m.is_symlink()) {
+    if path.parent().into_iter().chain([unit]).any(|folder| !name.is_empty() && folder.is_symlink()) {
         return wrong("it is a symlink");
     }
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;

@@ -54,7 +54,7 @@ impl Marker {
             line += &format!(" flags={}", flags.join(","));
         }
         if !files.is_empty() {
-            line += &format!(" files={}", encoded(OsStr::new(&files.join("/"))));
+            line += &format!(" files={}", encoded(OsStr::new(&files.join(":"))));
         }
         line + &format!(" digest={}", "0".repeat(LENGTH))
     }
@@ -91,7 +91,7 @@ impl Marker {
                 "scanned" => marker.made.scanned = Some(bytes(value).into()),
                 "program" => marker.made.program = bytes(value).into(),
                 "flags" => marker.made.flags = value.split(',').map(bytes).collect(),
-                "files" => marker.files = text().split('/').map(str::to_owned).collect(),
+                "files" => marker.files = names(&text()),
                 "digest" => marker.digest = value.to_owned(),
                 _ => {}
             }
@@ -134,6 +134,11 @@ pub fn digest<'a>(files: impl Iterator<Item = (&'a str, String)>) -> String {
         let _ = write!(hex, "{byte:02x}");
     }
     hex
+}
+
+/// The names of the files. Before units had files in folders, they were separated by `/`.
+fn names(text: &str) -> Vec<String> {
+    text.split(if text.contains(':') { ':' } else { '/' }).map(str::to_owned).collect()
 }
 
 fn encoded(text: &OsStr) -> String {

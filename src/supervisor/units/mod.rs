@@ -3,6 +3,7 @@
 //! they are for. What differs is in the supervisors' own folders: the traits [`Units`] and [`Control`].
 
 pub mod argv;
+pub mod foreign;
 pub mod found;
 pub mod installed;
 pub mod leftover;
@@ -22,4 +23,4 @@ pub mod write;
 pub use found::Found;
 pub use installed::{Installed, State};
 pub use spec::{File, Made, Scope, UnitPath, UnitSpec};
-pub use unit::{Control, Kind, Runs, Unit, UnitStatus, Units};
+pub use unit::{Control, Kind, Runs, Started, Unit, UnitStatus, Units};

@@ -26,6 +26,7 @@ pub fn write(unit: &Path, files: &[File], there: &Installed) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let is_ours = matches!(there, Installed::Unit(text) if text.marker.is_some());
     let path = |file: &File| if is_folder { unit.join(file.name) } else { unit.to_owned() };
+    files.iter().try_for_each(|file| make_folder(unit, file.name))?;
     // All new files are complete before the first one is put in place. The file with the marker comes last: it shows
     // that the others are there.
     let ready: Vec<Ready> =
@@ -37,6 +38,16 @@ pub fn write(unit: &Path, files: &[File], there: &Installed) -> io::Result<()> {
         }
     }
     fs::File::open(folder)?.sync_all()
+}
+
+/// Makes the folder of a file in a unit (`log/run`). A symlink in its place leads to somebody else's folder.
+fn make_folder(unit: &Path, name: &str) -> io::Result<()> {
+    let Some((folder, _)) = name.split_once('/') else { return Ok(()) };
+    let folder = unit.join(folder);
+    match folder.is_symlink() {
+        true => Err(io::Error::other(format!("'{}' is a symlink; remove it", folder.display()))),
+        false => fs::create_dir_all(folder),
+    }
 }
 
 /// A file that is missing already counts as removed.
@@ -123,6 +134,10 @@ pub fn remove(unit: &Path, names: &[&str], kept_by_supervisor: &[&str]) -> io::R
     for name in names.iter().rev() {
         sweep(&unit.join(name));
         gone(fs::remove_file(unit.join(name)))?;
+    }
+    for (folder, _) in names.iter().filter_map(|name| name.split_once('/')) {
+        // It stays where it has other files, and with it the unit.
+        let _ = fs::remove_dir(unit.join(folder));
     }
     match fs::remove_dir(unit) {
         Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST)) => Ok(true),

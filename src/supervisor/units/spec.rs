@@ -12,8 +12,11 @@ use crate::instance::ending::Ending;
 /// The user that no unit needs to name.
 pub const ROOT: &str = "root";
 
-/// The soft and hard limit of open descriptors if nobody sets them.
-pub const NOFILE: (u64, u64) = (8192, 16384);
+/// The soft limit of open descriptors if nobody sets one.
+pub const NOFILE: u64 = 8192;
+/// The hard limit in a unit that must name one: that of systemd (`DefaultLimitNOFILE=` of systemd-system.conf(5)), and
+/// more than any other system gives. It lowers none: Go, Java and Node raise the soft limit to the hard one.
+const HARD_NOFILE: u64 = 524_288;
 
 /// Limits of open descriptors in a unit: soft, hard.
 pub type Limits = (u64, u64);
@@ -147,8 +150,8 @@ impl UnitSpec {
     /// The limits of open descriptors.
     pub fn nofile(&self) -> Limits {
         match self.nofile {
-            None => NOFILE,
-            Some((soft, hard)) => (soft, hard.unwrap_or(NOFILE.1.max(soft))),
+            None => (NOFILE, HARD_NOFILE),
+            Some((soft, hard)) => (soft, hard.unwrap_or(HARD_NOFILE.max(soft))),
         }
     }
 

@@ -110,8 +110,26 @@ pub trait Units: Sync {
         false
     }
 
+    /// The command in the text of a unit, whoever wrote it. `None` if there is none, or it cannot be understood.
+    fn command_in(&self, _text: &str) -> Option<Started> {
+        None
+    }
+
+    /// More folders that its units are in, for those that forerun did not write.
+    fn other_folders(&self, _: Scope) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// Its commands for a unit.
     fn control(&self) -> &dyn Control;
+}
+
+/// What a unit starts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Started {
+    pub argv: Vec<String>,
+    /// The folder that it starts it in, if it says so.
+    pub folder: Option<PathBuf>,
 }
 
 /// One supervisor's commands for a unit.
