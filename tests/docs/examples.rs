@@ -126,7 +126,8 @@ fn files(printed: &str, main: &str) -> Vec<File> {
             // The blank line before it is not of the file.
             let text = &mut files.last_mut().expect("a file").1;
             text.truncate(text.len() - 1);
-            files.push((path.rsplit('/').next().expect("a name").to_owned(), String::new()));
+            // A file may be in a folder of the unit: `log/run`.
+            files.push((path.rsplit("/hello/").next().expect("a name").to_owned(), String::new()));
         } else {
             files.last_mut().expect("a file").1 += line;
         }
@@ -182,13 +183,24 @@ fn unit(room: &Room, kind: &str, words: &[&str], main: &str) -> Vec<File> {
                 *text = text.replace(&here, there);
             }
         }
-        for word in ["user=", "User=", "USER=", "LOGNAME=", "chpst -u ", "s6-setuidgid "] {
+        for word in ["user=", "User=", "USER=", "LOGNAME=", "chpst -u ", "s6-setuidgid ", "chown "] {
             *text = text.replace(&format!("{word}{}", user.name), &format!("{word}{}", USER.0));
         }
     }
     let (old, new) = (written(&files), digest(&files, is_folder));
     files[0].1 = files[0].1.replacen(&old, &new, 1);
     files
+}
+
+/// The names of all files below a folder.
+fn names_in(folder: &Path, before: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let names = entries.map(|entry| (entry.path(), before.to_owned() + entry.file_name().to_str().expect("a name")));
+    let below = |(path, name): (std::path::PathBuf, String)| match path.is_dir() {
+        true => names_in(&path, &format!("{name}/")),
+        false => vec![name],
+    };
+    names.flat_map(below).collect()
 }
 
 #[test]
@@ -204,6 +216,7 @@ fn units_of_the_examples_are_what_forerun_writes() {
         for (name, text) in &files {
             let path = folder.join(name);
             if blesses {
+                fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
                 fs::write(&path, text).expect("written");
                 let is_program = text.starts_with("#!");
                 let mode = if is_program { 0o755 } else { 0o644 };
@@ -214,10 +227,7 @@ fn units_of_the_examples_are_what_forerun_writes() {
             assert_eq!(&there, text, "{} is not what forerun writes; write it anew: {how}", path.display());
         }
         let mut names: Vec<_> = files.iter().map(|(name, _)| name.clone()).collect();
-        let mut there: Vec<_> = fs::read_dir(&folder)
-            .expect("a folder")
-            .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
-            .collect();
+        let mut there = names_in(&folder, "");
         names.sort();
         there.sort();
         assert_eq!(names, there, "{kind}");

@@ -217,16 +217,19 @@ fn a_service_folder_is_written_as_a_whole() {
         scene.run(kind, &["--install"]).expect_code(0);
         // If one of its files was edited, the unit was edited. A file that somebody added stays.
         fs::write(unit.join("finish"), "#!/bin/sh\nexit 0\n").expect("written");
-        fs::create_dir(unit.join("log")).expect("a folder");
+        fs::create_dir(unit.join("data")).expect("a folder");
         let left = scene.run(kind, &["--install"]).expect_code(75).expect_line(&["it was edited"]);
         assert!(left.stdout.contains("finish"), "{}", left.stdout);
         scene.run(kind, &["--install", "--force"]).expect_code(0);
-        fs::remove_file(unit.join("finish.old")).expect("kept");
-        fs::remove_file(unit.join("run.old")).expect("kept");
-        let _ = (fs::remove_file(unit.join("notification-fd.old")), fs::remove_file(unit.join("timeout-kill.old")));
+        for name in ["finish.old", "run.old", "log/run.old"] {
+            fs::remove_file(unit.join(name)).expect("kept");
+        }
+        for name in ["check", "notification-fd", "timeout-kill", "timeout-finish"] {
+            let _ = fs::remove_file(unit.join(format!("{name}.old")));
+        }
         scene.run(kind, &["--uninstall"]).expect_code(0);
         let left: Vec<_> = fs::read_dir(&unit).expect("there").flatten().map(|e| e.file_name()).collect();
-        assert_eq!(left, ["log"]);
+        assert_eq!(left, ["data"]);
         fs::remove_dir_all(&unit).expect("removed");
     }
 }

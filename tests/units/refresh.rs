@@ -121,7 +121,7 @@ fn an_older_unit_without_limits_of_descriptors_is_out_of_date() {
     let scene = Scene::new("systemd");
     let now = scene.text();
     let old = older(&now, &["LimitNOFILE="]);
-    assert!(now.contains("\nLimitNOFILE=8192:16384\n") && !old.contains("\nLimitNOFILE="), "{old}");
+    assert!(now.contains("\nLimitNOFILE=8192:524288\n") && !old.contains("\nLimitNOFILE="), "{old}");
     fs::write(&scene.unit, old).expect("written");
     done(&mut scene.start()).expect_code(0).expect_line(&["was out of date; forerun has updated the file"]);
     assert_eq!(scene.text(), now);

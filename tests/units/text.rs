@@ -286,7 +286,7 @@ for key, value in job.items():
 assert job['ProcessType'] in ('Background', 'Standard', 'Adaptive', 'Interactive')
 assert all(job[k].startswith('/') for k in ('StandardOutPath', 'StandardErrorPath'))
 assert job['KeepAlive'] is True and job['ExitTimeOut'] == 3
-limits = {'SoftResourceLimits': {'NumberOfFiles': 8192}, 'HardResourceLimits': {'NumberOfFiles': 16384}}
+limits = {'SoftResourceLimits': {'NumberOfFiles': 8192}, 'HardResourceLimits': {'NumberOfFiles': 524288}}
 found = {k: v for k, v in job.items() if k.endswith('ResourceLimits')}
 assert found == (limits if sys.argv[2] == '--user' else {}), found
 assert ('--nofile' in job['ProgramArguments']) == (sys.argv[2] == '--system')
@@ -323,7 +323,7 @@ fn a_unit_says_why_each_line_is_there_and_what_stops_a_mistake_from_looping() {
             &[
                 "Type=notify",
                 "NotifyAccess=all",
-                "LimitNOFILE=8192:16384",
+                "LimitNOFILE=8192:524288",
                 "RestartPreventExitStatus=78",
                 "TimeoutStopSec=7s",
                 "KillMode=mixed",
@@ -332,9 +332,19 @@ fn a_unit_says_why_each_line_is_there_and_what_stops_a_mistake_from_looping() {
             ][..],
         ),
         ("launchd", &["<key>KeepAlive</key>", "no exit code", "<integer>7</integer>"]),
-        ("supervisord", &["exitcodes=78", "stopwaitsecs=7", "--nofile 8192:16384"]),
-        ("runit", &["exec sv down .", "--nofile 8192:16384"]),
-        ("s6", &["exit 125", "--ready-fd 3", "notification-fd <==\n3\n", "timeout-kill <==\n7000\n"]),
+        ("supervisord", &["exitcodes=78", "stopwaitsecs=7", "--nofile 8192", "stopasgroup=true", "\nstdout_logfile=/"]),
+        ("runit", &["exec sv down .", "--nofile 8192", "svlogd", "/check <=="]),
+        (
+            "s6",
+            &[
+                "exit 125",
+                "--ready-fd 3",
+                "s6-log",
+                "timeout-finish <==\n12000\n",
+                "notification-fd <==\n3\n",
+                "timeout-kill <==\n7000\n",
+            ],
+        ),
     ] {
         let text = unit(&room, kind, &["--config", &file]);
         for part in parts {

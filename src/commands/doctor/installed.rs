@@ -147,8 +147,9 @@ fn status(
         Runs::Later(said) => format!("is starting or stopping it: {said}"),
         Runs::No(said) => format!("does not run it: {said}"),
     };
-    let mut findings = vec![match (&status.runs, status.enabled) {
-        (_, false) => Finding::warning(
+    let standby = status.standby().map(|said| said.rsplit_once("; ").unwrap_or((said, "end it")));
+    let mut findings = vec![match (&status.runs, status.enabled, standby) {
+        (_, false, _) => Finding::warning(
             word,
             format!("{runs}, and does not start it at boot or login"),
             match state {
@@ -157,14 +158,17 @@ fn status(
                 _ => unit.start_commands(false).join("; "),
             },
         ),
-        (Runs::No(_), _) => Finding::problem(word, runs, unit.start_command()),
-        (Runs::Later(_), _) => {
+        (Runs::No(_), ..) => Finding::problem(word, runs, unit.start_command()),
+        (Runs::Yes(_), _, Some((said, what_to_do))) => {
+            Finding::warning(word, format!("{runs}, forerun: {said}"), what_to_do)
+        }
+        (Runs::Later(_), _, Some((said, what_to_do))) => {
+            Finding::warning(word, format!("is starting it, forerun: {said}"), what_to_do)
+        }
+        (Runs::Later(_), ..) => {
             Finding::warning(word, runs, unit.log_command().unwrap_or_else(|| "run doctor again".to_owned()))
         }
-        (Runs::Yes(_), _) => match status.standby().map(|said| said.rsplit_once("; ").unwrap_or((said, "end it"))) {
-            Some((said, what_to_do)) => Finding::warning(word, format!("{runs}, forerun: {said}"), what_to_do),
-            None => Finding::ok(word, runs),
-        },
+        (Runs::Yes(_), ..) => Finding::ok(word, runs),
     }];
     if status.is_older {
         findings.push(Finding::warning(word, "has loaded an older text of the unit", unit.reread_command()));

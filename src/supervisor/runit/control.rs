@@ -73,7 +73,14 @@ impl Control for Runit {
 
     fn stop(&self, unit: &Unit) -> Result<(), Error> {
         let folder = unit.path.unit.to_string_lossy().into_owned();
-        unit.take_away(&forced(unit, "force-shutdown", &folder), || is_supervised(unit))
+        unit.take_away(&forced(unit, "force-shutdown", &folder), || {
+            let said = unit.ask(&sv(&["status"], &unit.asked()))?.out;
+            // What left the service may have its output, and then the log service, which runsv waits for, sees no end.
+            if said.starts_with("down:") {
+                unit.attempt(&sv(&["term"], &format!("{folder}/log")))?;
+            }
+            is_supervised(unit)
+        })
     }
 
     fn keeps(&self) -> &'static [&'static str] {
