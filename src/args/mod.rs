@@ -123,11 +123,6 @@ pub struct UnitOptions {
     pub force: bool,
 }
 
-/// Whether a word names a subcommand.
-pub fn is_subcommand(word: &str) -> bool {
-    command(&[]).get_subcommands().any(|subcommand| subcommand.get_name() == word)
-}
-
 /// Parses the arguments, the program's name first.
 ///
 /// # Errors

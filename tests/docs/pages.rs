@@ -162,6 +162,14 @@ pages! {
 }
 
 #[test]
+fn pages_of_supervisors_do_what_they_say() {
+    let pages = std::fs::read_dir(repository("docs/supervisors")).expect("a folder");
+    for page in pages.map(|entry| entry.expect("an entry").file_name()) {
+        run(&format!("docs/supervisors/{}", page.to_str().expect("a name")));
+    }
+}
+
+#[test]
 fn the_readme_begins_with_the_two_commands() {
     let all = sections("README.md", &text("README.md"));
     let first = all.iter().flatten().next().expect("a block");

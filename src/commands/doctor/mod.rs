@@ -5,7 +5,6 @@ mod installed;
 mod instance;
 mod machine;
 mod script;
-mod shell;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -90,7 +89,7 @@ impl Room<'_> {
         let beside = self.service.config.as_deref().and_then(Path::parent);
         let beside = beside.filter(|folder| !is_same_file(folder, &self.service.directory));
         findings.extend(
-            [Some(self.service.directory.as_path()), beside].into_iter().flatten().filter_map(script::start_script),
+            [Some(self.service.directory.as_path()), beside].into_iter().flatten().flat_map(script::start_scripts),
         );
         let (units, served) = installed::of(self.service, &self.units, &self.caller);
         findings.push(self.instance.look());

@@ -57,7 +57,7 @@ impl Units for Supervisord {
     fn command_in(&self, text: &str) -> Option<Started> {
         let value = |key: &str| {
             let lines = text.lines().filter_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
-            lines.map(|value| value.split(" ;").next().unwrap_or_default().trim()).last()
+            lines.map(|value| value.split(" ;").next().unwrap_or_default().trim()).next_back()
         };
         Some(Started { argv: shlex::split(value("command")?)?, folder: value("directory").map(Into::into) })
     }

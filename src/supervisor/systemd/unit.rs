@@ -92,7 +92,7 @@ impl Units for Systemd {
     fn command_in(&self, text: &str) -> Option<Started> {
         let value = |key: &str| {
             let lines = text.lines().filter_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='));
-            lines.map(str::trim).filter(|value| !value.is_empty()).last()
+            lines.map(str::trim).rfind(|value| !value.is_empty())
         };
         // The prefixes of systemd.service(5), "COMMAND LINES".
         let command = value("ExecStart")?.trim_start_matches(['-', '+', '!', '@', ':', '|']);
