@@ -7,6 +7,8 @@ use crate::place::Place;
 /// Programs of supervisors and of systems, which our pages name.
 const KNOWN: [&str; 40] = [
     "systemctl",
+    "rc-service",
+    "dinitctl",
     "journalctl",
     "systemd-analyze",
     "loginctl",

@@ -29,8 +29,8 @@ fn is_noncharacter(c: char) -> bool {
     u32::from(c) & 0xfffe == 0xfffe || ('\u{fdd0}'..='\u{fdef}').contains(&c)
 }
 
-/// `sh -c 'eval "exec $(printf '%b' '...')"'`: the command line quoted for a shell, with unusual bytes in octal.
-fn through_printf(words: &[OsString]) -> Vec<OsString> {
+/// Words of a shell command that has these bytes: `eval "exec $(printf %b ...)"`, with unusual bytes in octal.
+pub fn through_printf(words: &[OsString]) -> Vec<OsString> {
     // shlex refuses only NUL bytes, which an argument cannot contain.
     let quote = |word: &OsString| shlex::bytes::try_quote(word.as_bytes()).unwrap_or_default().into_owned();
     let command = words.iter().map(quote).collect::<Vec<_>>().join(&b' ');
