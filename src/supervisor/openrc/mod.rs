@@ -1,10 +1,14 @@
 #![forbid(unsafe_code)]
-//! All that is known of OpenRC: supervise-daemon(8).
+//! All that is known of OpenRC: openrc-run(8) with supervise-daemon(8).
+
+mod control;
+mod unit;
 
 use super::clues::Clues;
 use super::evidence::Evidence;
 use super::job::{Argv, Job, Recorded, Verb, argv};
 use super::kind::Supervisor;
+use super::units::Kind;
 
 pub struct OpenRc;
 
@@ -29,5 +33,16 @@ impl Supervisor for OpenRc {
             }
             Verb::Logs { .. } => None,
         }
+    }
+
+    fn advice(&self, verb: Verb) -> String {
+        match verb {
+            Verb::Stop | Verb::Restart => format!("{0} it: rc-service NAME {0}", verb.word()),
+            Verb::Logs { .. } => "look at 'output_log' of its init script".to_owned(),
+        }
+    }
+
+    fn units(&self) -> Option<Kind> {
+        Some(&OpenRc)
     }
 }
