@@ -5,7 +5,7 @@ use crate::common::done;
 use crate::place::Place;
 
 /// Programs of supervisors and of systems, which our pages name.
-const KNOWN: [&str; 40] = [
+const KNOWN: [&str; 42] = [
     "systemctl",
     "rc-service",
     "dinitctl",
