@@ -1,5 +1,8 @@
 #![forbid(unsafe_code)]
-//! All that is known of dinit(8).
+//! All that is known of dinit(8), https://davmac.org/projects/dinit/.
+
+mod control;
+mod unit;
 
 use std::ffi::OsStr;
 
@@ -7,6 +10,7 @@ use super::clues::Clues;
 use super::evidence::Evidence;
 use super::job::{Argv, Job, Recorded, Verb, argv};
 use super::kind::Supervisor;
+use super::units::Kind;
 
 pub struct Dinit;
 
@@ -20,6 +24,7 @@ impl Supervisor for Dinit {
     }
 
     fn job(&self, recorded: &Recorded) -> Job {
+        // Units of forerun ask for it: `load-options = export-service-name`.
         Job::named(recorded.variable("DINIT_SERVICE").map(OsStr::to_owned))
     }
 
@@ -30,7 +35,14 @@ impl Supervisor for Dinit {
         }
     }
 
+    fn units(&self) -> Option<Kind> {
+        Some(&Dinit)
+    }
+
     fn advice(&self, verb: Verb) -> String {
-        format!("{0} it through dinit: dinitctl {0} SERVICE", verb.word())
+        match verb {
+            Verb::Stop | Verb::Restart => format!("{0} it: dinitctl {0} SERVICE", verb.word()),
+            Verb::Logs { .. } => "look at the 'logfile' of its service, or: dinitctl catlog SERVICE".to_owned(),
+        }
     }
 }
