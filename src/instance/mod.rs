@@ -3,11 +3,14 @@
 
 pub mod after;
 pub mod cookie;
+pub mod descriptors;
 pub mod ending;
 pub mod family;
 pub mod identity;
+pub mod mode;
 pub mod ready;
 pub mod record;
 pub mod state;
 pub mod stop;
 pub mod succession;
+pub mod watch;
