@@ -4,14 +4,13 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::family::{Family, Origin, Sight, find, lineage};
 use super::identity::Identity;
 use super::record::{Phase, Record, Stopper};
 use super::state::Folder;
-use crate::sys::{self, Caught, ExitWatch, Host, Process, Seen, Wake};
+use crate::sys::{self, Events, ExitWatch, Host, Process, Seen};
 
 /// How often the process table is read while the processes end.
 const TICK: Duration = Duration::from_millis(20);
@@ -42,8 +41,7 @@ pub struct Stop<'a> {
     pub mark: Option<Mark<'a>>,
     /// What is done before main gets its signal, while it lives.
     pub before: Option<&'a dyn Fn()>,
-    pub wake: &'a Arc<Wake>,
-    pub signals: &'a Caught,
+    pub events: &'a Events,
 }
 
 /// The result of a stop.
@@ -91,7 +89,7 @@ impl Stop<'_> {
     /// # Errors
     /// When the process table cannot be read: a process that is not seen may still be there.
     pub fn run(&self, mut meanwhile: impl FnMut()) -> io::Result<Stopped> {
-        let signals_before = self.signals.count();
+        let signals_before = self.events.count();
         let mut sight = Sight::default();
         let mut seen_empty = false;
         let (mut told, mut killed) = (HashSet::new(), HashSet::new());
@@ -139,9 +137,9 @@ impl Stop<'_> {
             }
             seen_empty = left.is_empty();
             left.sort_by_key(|p| !is_main(p));
-            let hurried = self.signalled == Signalled::EndsTheGrace && self.signals.count() > signals_before;
+            let hurried = self.signalled == Signalled::EndsTheGrace && self.events.count() > signals_before;
             // A signal that came before this stop counts too. Even then every process is told to end, once.
-            let interrupted = self.signalled == Signalled::EndsTheWait && self.signals.signal().is_some();
+            let interrupted = self.signalled == Signalled::EndsTheWait && self.events.signal().is_some();
             let given_up = kill_from.is_some_and(|at: Instant| at.elapsed() > AFTER_KILL);
             let leave = interrupted && left.iter().all(|p| told.contains(&key(p)));
             if left.is_empty() || given_up || leave {
@@ -177,7 +175,7 @@ impl Stop<'_> {
             }
             meanwhile();
             let ended = watch.as_ref().filter(|_| is_main(&left[0])).and_then(ExitWatch::descriptor);
-            self.wake.wait(ended, TICK);
+            self.events.wait(ended, TICK);
         }
     }
 
