@@ -16,11 +16,14 @@ use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::{Action, OnConflict, Share, Speaker, keys};
+use super::keys;
+use super::values::{FromText, NofileWish, OnConflict, Speaker};
+use super::wrong::Wrong;
 use crate::error::Error;
 use crate::instance::ending::Leftovers;
+use crate::instance::watch::{Action, Share};
 use crate::sys;
-use crate::text::{self, duration, elapsed, one_line, quoted};
+use crate::text::{elapsed, one_line, quoted};
 
 const LARGEST: u64 = 1 << 20;
 /// How long a file that is a pipe may stay silent.
@@ -81,7 +84,7 @@ pub struct CheckTable {
 #[derive(serde::Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    pub nofile: Option<Text<super::NofileWish>>,
+    pub nofile: Option<Text<NofileWish>>,
 }
 
 /// `[watch]`.
@@ -120,22 +123,20 @@ impl FromText for Signal {
     }
 }
 
-/// A mistake in a file. `at` is its offset in bytes.
-pub struct Wrong {
-    pub at: usize,
-    pub message: String,
-}
-
-impl Wrong {
-    pub fn at<T>(value: &Spanned<T>, message: impl Into<String>) -> Self {
-        Wrong { at: value.span().start, message: message.into() }
-    }
-
-    /// The message with the file and the line.
-    pub fn in_file(&self, path: &Path, text: &str) -> String {
-        let line = text.as_bytes()[..self.at.min(text.len())].iter().filter(|&&b| b == b'\n').count() + 1;
-        format!("cannot use {}: line {line}: {}", quoted(path), one_line(&self.message))
-    }
+/// Reads forerun.toml. Returns its absolute path, its text and the parsed file, or `None` if there is none.
+pub fn find(config: Option<&Path>, here: &Path) -> Result<Option<(PathBuf, String, File)>, Error> {
+    let path = here.join(config.unwrap_or(Path::new("forerun.toml")));
+    let Some(text) = read(&path)? else {
+        return match config {
+            Some(_) => {
+                Err(Error::Config(format!("cannot read {}: No such file or directory (os error 2)", quoted(&path))))
+            }
+            None => Ok(None),
+        };
+    };
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let file = parse(&text).map_err(|wrong| Error::Config(wrong.in_file(&path, &text)))?;
+    Ok(Some((path, text, file)))
 }
 
 /// Reads the text of a file. `Ok(None)` if there is no such file.
@@ -220,13 +221,6 @@ impl<'de> Deserialize<'de> for Words {
 #[derive(Clone)]
 pub struct Text<T>(pub T);
 
-/// A type that can be read from text.
-pub trait FromText: Sized {
-    /// # Errors
-    /// A message that quotes the text.
-    fn from_text(text: &str) -> Result<Self, String>;
-}
-
 impl<'de, T: FromText> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either<T>(PhantomData<T>);
@@ -243,18 +237,6 @@ impl<'de, T: FromText> Deserialize<'de> for Text<T> {
             }
         }
         deserializer.deserialize_any(Either(PhantomData)).map_err(D::Error::custom)
-    }
-}
-
-impl FromText for u16 {
-    fn from_text(text: &str) -> Result<Self, String> {
-        text::port(text).map_err(|e| format!("'{}' is {e}", one_line(text)))
-    }
-}
-
-impl FromText for Duration {
-    fn from_text(text: &str) -> Result<Self, String> {
-        duration(text).map_err(|e| format!("'{}' is {e}", one_line(text)))
     }
 }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::file::Wrong;
+use super::wrong::Wrong;
 use crate::text::{nearest, one_line};
 
 /// What the value of a key is. The texts are what it is called, and an example.

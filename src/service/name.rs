@@ -5,8 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::Fault;
-use super::file::{File, Wrong};
+use super::file::File;
+use super::wrong::Fault;
+use super::wrong::Wrong;
 use crate::args::Options;
 use crate::text::quoted;
 

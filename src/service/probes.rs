@@ -9,8 +9,10 @@ use std::time::Duration;
 use toml::Spanned;
 use ureq::http::{HeaderName, HeaderValue};
 
-use super::file::{self, CheckTable, Wrong};
-use super::{Fault, HEALTH_TIMEOUT};
+use super::file::{self, CheckTable};
+use super::values::HEALTH_TIMEOUT;
+use super::wrong::Fault;
+use super::wrong::Wrong;
 use crate::args::Options;
 use crate::check::{self, Check, Expectation, Probe};
 use crate::text::quoted;

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
-use super::file::{Signal, StopTable, Text, Wrong};
+use super::file::{Signal, StopTable, Text};
+use super::wrong::Wrong;
 use crate::instance::ending::Ending;
 use crate::instance::record;
 use crate::sys;

@@ -5,8 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::Fault;
-use super::file::{self, File, Wrong};
+use super::file::{self, File};
+use super::wrong::Fault;
+use super::wrong::Wrong;
 use crate::args::Options;
 use crate::environment::Environment;
 use crate::text::quoted;

@@ -3,27 +3,16 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use toml::Spanned;
 
-use super::Fault;
-use super::file::{FromText, WatchTable, Wrong};
-pub use crate::instance::watch::{Action, Share, Watch};
+use super::file::WatchTable;
+use super::values::FromText;
+use super::wrong::{Fault, Wrong};
+use crate::instance::watch::{Share, Watch};
 use crate::text::whole_number;
 
 /// The shortest interval: a shorter one would leave no time between looks.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
-
-/// Who uses NOTIFY_SOCKET and WATCHDOG_USEC.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Speaker {
-    /// The sidecar if there is a health check, else the server.
-    #[default]
-    Auto,
-    Sidecar,
-    Server,
-}
 
 impl FromText for Share {
     fn from_text(text: &str) -> Result<Self, String> {

@@ -1,0 +1,56 @@
+#![forbid(unsafe_code)]
+//! Which service a subcommand is about.
+
+use std::path::{Path, PathBuf};
+
+use super::command::command;
+use super::file::{self, File};
+use super::name;
+use super::wrong::Fault;
+use crate::args::Options;
+use crate::error::Error;
+
+/// The name of a service, and where it comes from.
+pub enum Named {
+    /// The command line.
+    Asked(String),
+    /// A forerun.toml, or the folder that it is in.
+    File(String, PathBuf),
+    /// The current folder.
+    Folder(String),
+}
+
+impl Named {
+    pub fn name(&self) -> &str {
+        match self {
+            Named::Asked(name) | Named::File(name, _) | Named::Folder(name) => name,
+        }
+    }
+
+    /// The forerun.toml that the name comes from.
+    pub fn config(&self) -> Option<&Path> {
+        match self {
+            Named::File(_, path) => Some(path),
+            Named::Asked(_) | Named::Folder(_) => None,
+        }
+    }
+}
+
+/// The name that a subcommand works on: the one that was given, else the one that a start in the folder `here` would
+/// take.
+///
+/// # Errors
+/// [`Error::Usage`] for a name that is not one, [`Error::Config`] for a bad file.
+pub fn named(options: &Options, here: &Path) -> Result<Named, Error> {
+    if let Some(name) = &options.name {
+        return name::asked(name).map(Named::Asked).map_err(Fault::plain);
+    }
+    let Some((path, text, file)) = file::find(options.config.as_deref(), here)? else {
+        return name::resolve(options, &File::default(), here, &[]).map(Named::Folder).map_err(Fault::plain);
+    };
+    let folder = path.parent().unwrap_or(here);
+    let directory = file.cwd.as_ref().map_or(folder.to_owned(), |cwd| folder.join(cwd));
+    let words = command(&[], &file, true);
+    let name = words.and_then(|words| name::resolve(options, &file, &directory, &words));
+    name.map_err(|fault| fault.in_file(&path, &text)).map(|name| Named::File(name, path))
+}
