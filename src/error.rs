@@ -33,6 +33,16 @@ pub enum Error {
     Said(u8),
 }
 
+/// The error for a process table that cannot be read.
+pub fn unseen(e: std::io::Error) -> Error {
+    Error::Exhausted(format!("cannot look at the system's processes: {e}; raise the limits or try again"))
+}
+
+/// The error for a self-pipe that cannot be opened.
+pub fn no_pipe(e: std::io::Error) -> Error {
+    Error::Exhausted(format!("cannot open a pipe: {e}; raise the limits or try again"))
+}
+
 impl Error {
     /// The exit code. `recognised`: a supervisor started us. Its unit can name only one code that must not be
     /// restarted, so all permanent failures become that one.

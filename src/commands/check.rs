@@ -1,16 +1,30 @@
 #![forbid(unsafe_code)]
 //! `forerun check`: runs the requirements and waits, and starts nothing.
 
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+
+use super::common::catch_events;
+use crate::environment::Environment;
 use crate::error::Error;
 use crate::report::result::{Checked, print_checks};
 use crate::service::Service;
-use crate::start::checks;
+use crate::start::checks::{self, CheckRunner};
+use crate::start::launch::checks_context;
+use crate::start::progress::ProgressLine;
 
-/// Tries everything and reports it, even the checks that a start would never reach.
+/// Tries everything and reports it, even the checks that a start would never reach. The current directory is the
+/// service's. `is_drawn`: lines that are drawn again are wanted, where there is a terminal.
 ///
 /// # Errors
-/// [`Error::Said`] when a check does not hold; [`Error::Interrupted`].
-pub fn run(service: &Service, mut runner: checks::CheckRunner, json: bool) -> Result<(), Error> {
+/// [`Error::Said`] when a check does not hold; [`Error::Interrupted`]; [`Error::Exhausted`].
+pub fn run(service: &Service, inherited: &Environment, is_drawn: bool, json: bool) -> Result<(), Error> {
+    let (limits, _) = service.server_nofile();
+    let events = catch_events()?;
+    let mut progress_line = ProgressLine::new(io::stderr().is_terminal() && is_drawn, None);
+    let context = Arc::new(checks_context(service, inherited, limits));
+    let mut runner =
+        CheckRunner { context: &context, events: &events, progress_line: &mut progress_line, checked: false };
     let requirements = checks::requirements(service, &mut runner)?;
     let waits = checks::waits(service, &mut runner)?;
     let required = service.requirements.iter().zip(&requirements).map(|(r, progress)| Checked {

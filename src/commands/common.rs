@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::environment::Environment;
-use crate::error::Error;
+use crate::error::{Error, no_pipe};
 use crate::instance::state;
 use crate::sys::{self, Account, Events};
 
@@ -22,7 +22,9 @@ pub fn homes() -> impl Iterator<Item = (PathBuf, Account)> {
 }
 
 /// Catches the signals that a command waits for.
+///
+/// # Errors
+/// [`Error::Exhausted`] when no descriptors are left.
 pub fn catch_events() -> Result<Events, Error> {
-    let failed = |e| Error::Exhausted(format!("cannot open a pipe: {e}; raise the limits or try again"));
-    Events::catch().map_err(failed)
+    Events::catch().map_err(no_pipe)
 }

@@ -2,33 +2,26 @@
 //! A start, its dry run, and `check`.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::check;
-use super::common::catch_events;
 use super::dry_run::{self, Found};
 use super::outside;
 use crate::args::{Options, Task};
-use crate::check::{Context, port};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
-use crate::line::say;
 use crate::service::trust::Trust;
 use crate::service::{self, Replace, Service};
-use crate::sidecar::Role;
-use crate::start::progress::ProgressLine;
-use crate::start::refresh;
-use crate::start::unit::Caller;
-use crate::start::{Launch, checks, holder, log_file, unseen};
+use crate::start::launch::Given;
+use crate::start::role::Role;
+use crate::start::{self, holder, log_file};
 use crate::supervisor::decide::{Decision, Mode};
 use crate::supervisor::mode;
 use crate::supervisor::notify::Manager;
-use crate::sys::{self, Dispositions, Seen};
+use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 
 /// Runs a start, its dry run, or `forerun check`, as the command line says.
@@ -146,97 +139,32 @@ fn recorded(name: &str, start: &Start) -> Option<Record> {
     Record::look(&folder, name).ok().flatten()
 }
 
-/// Runs the checks. Starts the server, unless only the checks were asked for.
+/// Starts the server in its folder, or runs only the checks.
 fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<(), Error> {
     let Start { options, inherited, .. } = *start;
-    let (limits, clamped) = service.server_nofile();
     if service.directory != start.called_in {
         std::env::set_current_dir(&service.directory).map_err(|e| {
             let message = format!("cannot change to the directory {}: {e}", quoted(&service.directory));
             start.goes_on(Error::Config(message))
         })?;
     }
-    let events = catch_events()?;
-    let on_terminal = io::stderr().is_terminal() && !options.no_progress && !options.quiet;
-    let progress_line = ProgressLine::new(on_terminal, manager(decision, start));
-    let context = Arc::new(Context {
-        environment: service.variables.added_to(inherited.for_checks()),
-        directory: service.directory.clone(),
-        nofile: limits,
-    });
+    let is_drawn = !options.no_progress && !options.quiet;
     if options.task == Task::Check {
-        return check::run(
-            service,
-            checks::CheckRunner {
-                context: &context,
-                events: &events,
-                progress_line: &mut { progress_line },
-                checked: false,
-            },
-            options.json,
-        );
+        return check::run(service, inherited, is_drawn, options.json);
     }
-    explain(decision);
-    let caller = Caller { environment: inherited, arguments: start.arguments, here: &start.called_in };
-    let unit_is_ours =
-        decision.mode == Mode::Foreground && refresh::run(&caller, service, decision, start.state.as_deref().ok());
-    if service.replace == Replace::Same && decision.mode == Mode::Foreground {
-        log::warn!("--replace is of a detached start, and stops nothing in the foreground; continuing");
-    }
-    if clamped {
-        log::warn!("--nofile is more than this process may have; continuing with {}:{}", limits.soft, limits.hard);
-    }
-    let nofile = service.nofile.map(|_| limits);
-    Launch {
+    start::run(Given {
         service,
         decision,
         inherited,
         arguments: start.arguments,
         dispositions: start.dispositions,
         stop_grace: start.stop_grace.unwrap_or(service.grace),
-        host: sys::host().map_err(unseen)?,
         state: start.state.clone(),
-        called_in: start.called_in.clone(),
-        nofile,
-        context,
-        events,
-        progress_line,
+        called_in: &start.called_in,
+        manager: manager(decision, start),
+        is_drawn,
         json: options.json,
-        unit_is_ours,
-        launched: sys::start_now().unwrap_or_default(),
-        children: sys::children().map_err(unseen)?.iter().map(Seen::from).collect(),
-        left: Vec::new(),
-        before: None,
-        checked: false,
-        sidecar: None,
-        link: None,
-        group: None,
-    }
-    .start()
-}
-
-/// Tells a person what is unusual about the way we were started.
-fn explain(decision: &Decision) {
-    if decision.mode == Mode::Detached {
-        if let Some(why) = &decision.disproved {
-            say(&format!("detaching: {why}"));
-        }
-        if let Some(supervisor) = decision.recognised {
-            log::warn!("detaching below {supervisor}, which will not see the server; continuing");
-        }
-    }
-    if decision.mode == Mode::Detached && decision.is_unexplained {
-        say(
-            "detaching: no supervisor was recognised and there is no terminal; to stay in the foreground: --foreground",
-        );
-    }
-    if let Some(remark) = decision.remark.as_ref().filter(|_| decision.mode == Mode::Foreground) {
-        log::warn!("{}; {}; continuing", remark.what, remark.what_to_do);
-    }
-    if let Some(by) = decision.recognised.filter(|_| decision.parent_supervised && decision.mode == Mode::Foreground) {
-        let who = port::describe(std::os::unix::process::parent_id() as i32);
-        log::warn!("{by} started our parent, {who}, and not us: write 'exec' before forerun there; continuing");
-    }
+    })
 }
 
 /// The service manager that this start may send notifications to.

@@ -1,7 +1,6 @@
 #![forbid(unsafe_code)]
 //! `forerun stop`: ends an instance and waits until nothing of it is left.
 
-use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -11,8 +10,8 @@ use super::outside;
 use super::status::service_of;
 use super::target::Target;
 use crate::args::Options;
-use crate::check::{self, Context, port};
-use crate::environment::{COOKIE, Environment};
+use crate::check::port;
+use crate::environment::Environment;
 use crate::error::Error;
 use crate::follow;
 use crate::instance::family::{self, Family, Origin};
@@ -21,7 +20,7 @@ use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Mark, Signalled, Stop, Stopped, send};
 use crate::line::{print_summary, say};
-use crate::start::{self, holder, unseen};
+use crate::start::{self, holder, stopping, unseen};
 use crate::supervisor::{self, Verb};
 use crate::sys::{self, Events, Host};
 use crate::text::{counted, elapsed, quoted};
@@ -57,7 +56,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     }
     refuse_systemds(&record, &family::look(&origin).map_err(unseen)?)?;
     let begun = Instant::now();
-    let before = || before(&record, &events);
+    let before = || stopping::run_before(&record, sys::nofile(), &events, || environment_of_server(&record));
     let stop = Stop {
         origin: &origin,
         only: None,
@@ -76,21 +75,17 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     report(&record, life == Life::Alive, &stopped, begun.elapsed(), options.json)
 }
 
-/// Runs the command before the stop, where the server runs and with its environment. If forerun.toml makes no sense by
-/// now, that is the environment of the start.
-fn before(record: &Record, events: &Events) {
-    let Some(script) = &record.ending.before else { return };
-    let inherited = Environment::new(os_strings(&record.environment)).for_checks().without(&[COOKIE]);
-    let environment = match service_of(record) {
+/// The environment of the command before the stop: the server's. If forerun.toml makes no sense by now, that is the
+/// environment of the start.
+fn environment_of_server(record: &Record) -> Environment {
+    let inherited = Environment::new(os_strings(&record.environment)).for_checks();
+    match service_of(record) {
         Ok(service) => service.variables.added_to(inherited),
         Err(why) => {
             log::info!("the command before the stop has the environment of the start alone: {why}");
             inherited
         }
-    };
-    let context = Context { environment, directory: OsString::from(&record.cwd).into(), nofile: sys::nofile() };
-    let limit = record.ending.before_timeout;
-    check::before_stop(&record.name, &OsString::from(script), limit, &context, events);
+    }
 }
 
 /// Refuses to stop what a supervisor runs: the supervisor would start it again.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::run::Sidecar;
+use super::state::Sidecar;
 use crate::follow::{self, By, Eyes, Now};
 use crate::instance::after::{After, Asked};
 use crate::instance::ending::Leftovers;
@@ -16,7 +16,7 @@ use crate::instance::record::{Phase, Record};
 use crate::instance::state::Folder;
 use crate::instance::succession::Ended;
 use crate::line::say;
-use crate::sys::{self, ExitWatch, Host, Process, Seen, Waited};
+use crate::sys::{self, ExitWatch, Host, Process, Waited};
 use crate::text::quoted;
 
 /// How long the parent of a server may take to reap it. Only then it is known how it ended.
@@ -179,17 +179,5 @@ impl Sidecar {
         let root = PathBuf::from(OsString::from(self.plan.state.as_ref()?));
         let us = nix::unistd::geteuid().as_raw();
         Folder::existing(&root, &self.plan.name, us).ok().flatten()
-    }
-}
-
-/// Keeps what is seen of a server that just became healthy, in the record that names it.
-pub(super) fn note(origin: &Origin, folder: &Folder, name: &str) {
-    let Some(record) = Record::look(folder, name).ok().flatten() else { return };
-    if record.ready.is_some() || Seen::from(&record.process) != origin.main || record.phase != Phase::Running {
-        return;
-    }
-    if let Ok(eyes) = Eyes::open() {
-        let ready = eyes.ready(&record);
-        follow::keep(&record, &Record { ready, ..record.clone() }, folder);
     }
 }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::after;
+use super::outcome::Outcome;
+use super::readiness;
 use crate::check::run::{Job, Observer, Progress, Run};
 use crate::check::{Context, Probe};
 use crate::error::Error;
@@ -19,15 +20,6 @@ use crate::text::elapsed;
 
 /// How long after its deadline a child that has not returned is killed.
 const SLACK: Duration = Duration::from_secs(1);
-
-/// The result of an attempt.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    Holds,
-    Fails(String),
-    /// The attempt could not be made. This says nothing about the server.
-    Unknown(String),
-}
 
 /// An attempt that is under way.
 pub struct Attempt {
@@ -101,7 +93,7 @@ impl Attempter {
         if let Some((folder, name)) = self.state.as_ref().filter(|_| is_first) {
             let us = nix::unistd::geteuid().as_raw();
             let folder = Folder::existing(folder, name, us).ok().flatten();
-            folder.into_iter().for_each(|folder| after::note(&self.origin, &folder, name));
+            folder.into_iter().for_each(|folder| readiness::note(&self.origin, &folder, name));
         }
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 
 use super::plan::{Health, Plan};
-use super::run::Sidecar;
+use super::state::Sidecar;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::identity::Identity;

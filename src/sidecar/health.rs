@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::attempt::Outcome;
+use super::outcome::Outcome;
 
 /// What an attempt changed.
 #[derive(PartialEq, Eq, Debug)]

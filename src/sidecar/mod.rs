@@ -8,18 +8,26 @@
 mod access;
 mod after;
 mod attempt;
+mod check_health;
 mod clock;
 mod counts;
+mod end;
 mod entry;
 mod health;
 mod leaks;
+mod outcome;
 mod pid_file;
 mod plan;
+mod readiness;
 mod run;
+mod speak;
 mod start;
+mod state;
+mod watch_leaks;
 
 pub use entry::run;
-pub use start::{Role, start};
+pub use plan::{Health, Plan, Speaks};
+pub use start::{Started, start};
 
 /// The hidden subcommand that runs the sidecar. It is not in the help, because nobody types it.
 pub const WORD: &str = "sidecar";

@@ -6,11 +6,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::run::Sidecar;
+use super::plan::Plan;
 use crate::follow::read_pid_file;
 use crate::instance::family;
 use crate::line::say;
-use crate::supervisor::notify::NotifyState;
+use crate::supervisor::notify::{Manager, NotifyState};
 use crate::text::quoted;
 
 /// How often the file is read. An upgrade by hand takes seconds between its steps.
@@ -29,25 +29,20 @@ impl PidFile {
     pub fn new(path: PathBuf, main: i32) -> Self {
         PidFile { path, next: Duration::ZERO, told: main }
     }
-}
 
-impl Sidecar {
-    /// Reads the pid file, and tells systemd if a member of the instance is named that was not before.
-    pub(super) fn read_pid_file(&mut self, now: Duration) {
-        let Some(file) = self.pid_file.as_mut().filter(|file| now >= file.next) else { return };
-        file.next = now + INTERVAL;
-        let Some(pid) = read_pid_file(&file.path).filter(|pid| *pid != file.told) else { return };
-        if !family::look(&self.plan.origin).is_ok_and(|family| family.has(pid)) {
+    /// Reads the pid file when that is due, and tells systemd if a member of the instance is named that was not before.
+    pub fn read(&mut self, plan: &Plan, manager: Option<&Manager>, now: Duration) {
+        if now < self.next {
             return;
         }
-        if let Some(manager) = &self.manager {
-            if manager.tell_surely(&[NotifyState::Custom(&format!("MAINPID={pid}"))]) {
-                say(&format!(
-                    "{} hands over: systemd is told that pid {pid} is its main process",
-                    quoted(&self.plan.name)
-                ));
-                file.told = pid;
-            }
+        self.next = now + INTERVAL;
+        let Some(pid) = read_pid_file(&self.path).filter(|pid| *pid != self.told) else { return };
+        if !family::look(&plan.origin).is_ok_and(|family| family.has(pid)) {
+            return;
+        }
+        if manager.is_some_and(|manager| manager.tell_surely(&[NotifyState::Custom(&format!("MAINPID={pid}"))])) {
+            say(&format!("{} hands over: systemd is told that pid {pid} is its main process", quoted(&plan.name)));
+            self.told = pid;
         }
     }
 }

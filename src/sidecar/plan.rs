@@ -13,7 +13,7 @@ use crate::check::{Check, Expectation, Probe};
 use crate::instance::ending::Ending;
 use crate::instance::family::Origin;
 use crate::instance::record::Text;
-use crate::instance::watch::Watch;
+use crate::instance::watch::{Action, Watch};
 use crate::supervisor::notify::Manager;
 use crate::sys::Nofile;
 
@@ -123,6 +123,16 @@ impl Plan {
     /// Whether the sidecar reports to systemd.
     pub fn is_under_systemd(&self) -> bool {
         self.manager.as_ref().is_some_and(|speaks| speaks.is_systemd)
+    }
+
+    /// Whether an unhealthy server is to be restarted.
+    pub fn restarts_the_unhealthy(&self) -> bool {
+        self.watch.on_unhealthy == Action::Restart
+    }
+
+    /// Whether a server that leaks is to be restarted.
+    pub fn restarts_what_leaks(&self) -> bool {
+        self.watch.on_leak == Action::Restart
     }
 
     /// Reads a plan to its end.

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use crate::check::run::{Job, Progress, Run, Work};
-use crate::check::{Check, Context};
+use crate::check::{Check, Context, Expectation, Probe};
 use crate::error::Error;
 use crate::service::{Fix, Requirement, Service};
 use crate::start::progress::ProgressLine;
@@ -122,6 +122,15 @@ fn unmet((requirement, progress): (&Requirement, &Progress)) -> Option<String> {
     let check = quoted(&requirement.probe.check.to_string());
     let hint = hint(requirement.hint.as_deref());
     (!progress.holds()).then(|| format!("requirement {check} does not hold: {}{hint}", progress.reason))
+}
+
+/// The check that shows that the server is ready: its health check, or else that its port listens.
+pub fn readiness(service: &Service) -> Option<Probe> {
+    if let Some(health) = &service.health {
+        return Some(health.probe.clone());
+    }
+    let check = Check::Tcp { host: "localhost".to_owned(), port: service.port? };
+    Some(Probe { check, timeout: service.health_timeout, expect: Expectation::default() })
 }
 
 /// The line for a check that did not hold in time.

@@ -6,122 +6,118 @@ use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use super::holder::{self, Holder, Kind};
-use super::program;
+use super::holder::{self, ConflictKind, Holder};
+use super::launch::{Launch, ourselves};
+use super::record::Stage;
+use super::role::Role;
+use super::seat::{Refusal, Seat};
 use super::standby::Standby;
 use super::unexecutable::exec_error;
-use super::{Launch, Work, checks, ourselves};
+use super::{checks, program};
 use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
-use crate::instance::cookie;
 use crate::instance::family::Origin;
-use crate::instance::record::{Phase, Record};
-use crate::instance::state::{Folder, Lock};
+use crate::instance::record::Phase;
+use crate::instance::state::Folder;
 use crate::service::Service;
-use crate::sidecar::{self, Role};
 use crate::supervisor::notify::NotifyState;
 use crate::sys;
 use crate::text::quoted;
 
+/// Becomes the server.
+///
+/// # Errors
+/// All kinds. It returns only with an error, and then what was there before is there again.
 pub fn start(mut launch: Launch) -> Result<(), Error> {
-    let service = launch.service;
+    let service = launch.given.service;
     // A state folder that cannot be used does not prevent a start. Then only the port is guarded.
-    let folder = launch.state.clone().and_then(|root| Folder::open(&root, &service.name));
+    let folder = launch.given.state.clone().and_then(|root| Folder::open(&root, &service.name));
     let folder = folder.map_err(|e| log::warn!("{e}; continuing without a record")).ok();
-    let (lock, kept) = take_place(&mut launch, folder.as_ref())?;
-    ready_fd_is_open(service, kept.is_some()).inspect_err(|_| undo(folder.as_ref(), launch.before.as_deref()))?;
-    let cookie = kept.unwrap_or_else(|| cookie::new(&service.name));
-
+    let mut seat = take_seat(&mut launch, folder.as_ref())?;
+    seat.undo_on_drop();
+    ready_fd_is_open(service, seat.is_ourselves())?;
     if !(service.requirements.is_empty() && service.waits.is_empty()) {
-        write_record(&launch, folder.as_ref(), Phase::Starting, &cookie, None);
-        let result = checks::ensure(service, &mut launch.check_runner());
-        if result.is_err() {
-            undo(folder.as_ref(), launch.before.as_deref());
-        }
-        result?;
+        write_record(&seat, &launch, Phase::Starting, None);
+        checks::ensure(service, &mut launch.check_runner())?;
     }
-    let mut environment = server_environment(service, launch.inherited, &cookie);
-    let path = launch.find_command(&environment).inspect_err(|_| {
-        undo(folder.as_ref(), launch.before.as_deref());
-    })?;
+    let mut environment = server_environment(service, launch.given.inherited, seat.cookie());
+    let path = launch.find_command(&environment)?;
     let runs = program::of(&path, &service.command, &environment, &service.directory);
-    let ready = start_sidecar(&mut launch, &cookie, &mut environment);
-    write_record(&launch, folder.as_ref(), Phase::Running, &cookie, runs);
-    launch.dissolve_earlier(&cookie);
+    let ready = start_sidecar(&mut launch, &seat, &mut environment);
+    write_record(&seat, &launch, Phase::Running, runs);
+    seat.dissolve_earlier_group();
     launch.progress_line.starting(&format!("starting {}", quoted(&service.command[0])), service.health_timeout);
     if service.close_fds {
-        sys::close_on_exec_from(first_to_close(launch.inherited));
+        sys::close_on_exec_from(first_to_close(launch.given.inherited));
     }
-    if ready == Ready::IsOursToSay {
+    if ready == Readiness::IsOursToSay {
         say_ready(&launch);
     }
     service.ready_fd.into_iter().for_each(sys::close_on_exec);
-    let Launch { nofile, dispositions, events, before, .. } = launch;
+    let Launch { nofile, given, events, .. } = launch;
     nofile.map(sys::set_nofile);
     // From here on a signal ends us as if forerun had never been there.
     if let Some(signal) = events.release() {
-        undo(folder.as_ref(), before.as_deref());
         return Err(Error::Interrupted(signal));
     }
-    let error = sys::become_command(&path, &service.command, environment.entries(), dispositions);
-    undo(folder.as_ref(), before.as_deref());
-    drop(lock);
+    // The exec drops nothing: the server has the seat, and the lock is closed.
+    let error = sys::become_command(&path, &service.command, environment.entries(), given.dispositions);
     Err(exec_error(&service.command, &path, &error))
 }
 
 /// Who reports that the server is ready.
 #[derive(PartialEq, Eq)]
-enum Ready {
+enum Readiness {
     /// The sidecar or the server itself.
     IsSaid,
     /// forerun, because nobody else will.
     IsOursToSay,
 }
 
-fn role<'a>(launch: &'a Launch) -> Role<'a> {
-    Role::in_foreground(launch.service, launch.decision, launch.progress_line.manager(), launch.unit_is_ours)
+fn role<'a>(launch: &'a Launch<'_>) -> Role<'a> {
+    Role::in_foreground(launch.given.service, launch.given.decision, launch.given.manager.as_ref(), launch.unit_is_ours)
 }
 
 /// Starts the sidecar if it has any task. Removes from the server's environment the variables that the sidecar uses.
-fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environment) -> Ready {
+fn start_sidecar(launch: &mut Launch, seat: &Seat, environment: &mut Environment) -> Readiness {
     let role = role(launch);
-    let before = launch.before.as_ref().filter(|before| before.cookie == cookie);
-    let there = before.and_then(|before| before.sidecar.clone());
+    let earlier = seat.earlier();
+    let there = earlier.and_then(|before| before.sidecar.clone());
     // If a server executes its start script again, it has its sidecar already, and that one knows whom to report to.
     if let Some(sidecar) = there.filter(|sidecar| sidecar.verified().is_some_and(|p| !p.zombie)) {
-        launch.sidecar = Some(sidecar);
-        return Ready::IsSaid;
+        launch.reached.sidecar = Some(sidecar);
+        return Readiness::IsSaid;
     }
     if !role.is_needed() {
-        return Ready::IsSaid;
+        return Readiness::IsSaid;
     }
     if let Some(manager) = role.manager {
         // Only we can send this, because we are still the main process. systemd before 254 does not know it.
         manager.tell(&[NotifyState::Custom("NOTIFYACCESS=all")]);
     }
     let main = ourselves().ok_or_else(|| "its own start time cannot be read".to_owned());
-    let (stderr, state) = (std::io::stderr(), launch.state.as_deref().ok());
+    let (stderr, state) = (std::io::stderr(), launch.given.state.as_deref().ok());
     let origin = main.map(|main| Origin {
         main: (&main).into(),
         session: main.session,
-        launched: before.map_or(launch.launched, |before| before.launched),
-        before: before.map_or_else(|| launch.children.clone(), |before| before.before.clone()),
-        cookie: cookie.to_owned(),
-        group: before.and_then(|before| before.own_group.clone()),
+        launched: earlier.map_or(launch.launched, |before| before.launched),
+        before: earlier.map_or_else(|| launch.children.clone(), |before| before.before.clone()),
+        cookie: seat.cookie().to_owned(),
+        group: earlier.and_then(|before| before.own_group.clone()),
         ..Origin::default()
     });
-    match origin.and_then(|origin| sidecar::start(&role, origin, &launch.context, state, stderr.as_fd())) {
+    match origin.and_then(|origin| role.start(origin, &launch.context, state, stderr.as_fd())) {
         Ok(sidecar) => {
             if role.manager.is_some() {
                 *environment = environment.for_silent_server();
             }
-            launch.sidecar = Some(sidecar.identity);
-            launch.link = Some(sidecar.link);
-            Ready::IsSaid
+            launch.reached.sidecar = Some(sidecar.identity);
+            launch.reached.link = Some(sidecar.link);
+            Readiness::IsSaid
         }
         Err(why) => {
             log::warn!("cannot start the sidecar: {why}; continuing without it");
-            Ready::IsOursToSay
+            Readiness::IsOursToSay
         }
     }
 }
@@ -148,14 +144,8 @@ fn ready_fd_is_open(service: &Service, is_ourselves: bool) -> Result<(), Error> 
     }
 }
 
-fn undo(folder: Option<&Folder>, before: Option<&Record>) {
-    if let Some(folder) = folder {
-        Record::undo(folder, before);
-    }
-}
-
-/// Waits until name and port are free, and returns the lock. Also returns the cookie if we are the recorded instance.
-fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lock>, Option<String>), Error> {
+/// Waits until name and port are free, and takes them.
+fn take_seat<'a, 's: 'a>(launch: &mut Launch<'s>, folder: Option<&'a Folder>) -> Result<Seat<'a>, Error> {
     let mut standby = None;
     let mut warnings = Warnings::default();
     loop {
@@ -167,17 +157,19 @@ fn take_place(launch: &mut Launch, folder: Option<&Folder>) -> Result<(Option<Lo
             Some(lock) => Some(lock?),
             None => None,
         };
-        let holder = holder(launch, folder, &mut warnings);
-        let Some(conflict) = launch.conflict(&holder, folder)? else {
-            standby.as_ref().inspect(|standby: &&Standby| standby.end());
-            let kept = if let Holder::Ourselves(record) = holder { Some(record.cookie) } else { None };
-            return Ok((lock, kept));
+        let holder = look_up(launch, folder, &mut warnings);
+        // The holder needs the lock to be stopped, so a refusal has released it.
+        let conflict = match Seat::take(launch, folder, lock, holder) {
+            Ok(seat) => {
+                standby.as_ref().inspect(|standby: &&Standby| standby.end());
+                return Ok(seat);
+            }
+            Err(Refusal::Conflict(conflict)) => *conflict,
+            Err(Refusal::Error(error)) => return Err(error),
         };
-        if !launch.stands_by() || conflict.kind == Kind::OtherService {
-            return Err(conflict.into_error(launch.decision.supervised));
+        if !launch.stands_by() || conflict.kind == ConflictKind::OtherService {
+            return Err(conflict.into_error(launch.given.decision.supervised));
         }
-        // The holder needs the lock to be stopped.
-        drop(lock);
         standby.get_or_insert_with(Standby::new).wait(launch, conflict)?;
     }
 }
@@ -196,9 +188,9 @@ impl Warnings {
 }
 
 /// Who holds the name. A record that cannot be read does not prevent a start.
-fn holder(launch: &Launch, folder: Option<&Folder>, warnings: &mut Warnings) -> Holder {
+fn look_up(launch: &Launch, folder: Option<&Folder>, warnings: &mut Warnings) -> Holder {
     let Some(folder) = folder else { return Holder::Nobody };
-    match holder::holder(launch.service, folder, &launch.host, launch.decision.supervised) {
+    match holder::holder(launch.given.service, folder, &launch.host, launch.given.decision.supervised) {
         Err(message) => {
             warnings.warn(format!("{message}; continuing without it"));
             Holder::Nobody
@@ -208,12 +200,12 @@ fn holder(launch: &Launch, folder: Option<&Folder>, warnings: &mut Warnings) -> 
 }
 
 /// Writes the record before the exec, which keeps pid and start time. If it cannot be written, the start goes on.
-fn write_record(launch: &Launch, folder: Option<&Folder>, phase: Phase, cookie: &str, runs: Option<PathBuf>) {
-    let (Some(folder), Some(process)) = (folder, ourselves()) else { return };
+fn write_record(seat: &Seat, launch: &Launch, phase: Phase, runs: Option<PathBuf>) {
+    let Some(process) = ourselves() else { return };
     let log = sys::file_of(std::io::stderr().as_fd());
-    let work = Work { cookie, executable: runs, log: log.as_deref(), ..Work::new(phase, &process) };
-    if let Err(e) = launch.record(work).write(folder) {
-        log::warn!("cannot write the record in {}: {e}; continuing without a record", quoted(&folder.path));
+    let stage = Stage { executable: runs, log: log.as_deref(), ..Stage::new(phase, &process) };
+    if let Err(why) = seat.record(launch, stage) {
+        log::warn!("{why}; continuing without a record");
     }
 }
 

@@ -111,14 +111,14 @@ pub fn is_earlier(service: &Service, record: &Record) -> bool {
 /// Why a start cannot go on.
 pub struct Conflict {
     pub message: String,
-    pub kind: Kind,
+    pub kind: ConflictKind,
     /// The process that must end first, if it is known.
     pub awaited: Option<Identity>,
 }
 
 /// Who prevents the start.
 #[derive(PartialEq)]
-pub enum Kind {
+pub enum ConflictKind {
     /// An instance of this service.
     Instance(Box<Record>),
     /// Another process holds the port.
@@ -136,7 +136,7 @@ impl Conflict {
     /// configuration, because a restart would not help.
     pub fn into_error(self, supervised: bool) -> Error {
         match self.kind {
-            Kind::OtherService if supervised => Error::Config(self.message),
+            ConflictKind::OtherService if supervised => Error::Config(self.message),
             _ => Error::Conflict(self.message),
         }
     }
@@ -149,7 +149,7 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
         Holder::Nobody | Holder::Ourselves(_) | Holder::Remains(..) => None,
         Holder::Instance(record) => Some(Conflict {
             message: format!("the name {name} is held by {}; {}", describe(record), how_to(record, Verb::Stop)),
-            kind: Kind::Instance(record.clone()),
+            kind: ConflictKind::Instance(record.clone()),
             awaited: Some(record.process.clone()),
         }),
         Holder::Other(record, what) => Some(Conflict {
@@ -160,7 +160,7 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
                 quoted(&shell_words(&service.command)),
                 service.name,
             ),
-            kind: Kind::OtherService,
+            kind: ConflictKind::OtherService,
             awaited: None,
         }),
         Holder::Unknown(record, why) => {
@@ -171,7 +171,7 @@ pub fn name_conflict(service: &Service, holder: &Holder, folder: Option<&Folder>
                     "the name {name} may be held by {}: {why}, so this cannot be decided here; give another --name, or {gone}",
                     whereabouts(record),
                 ),
-                kind: Kind::Unknown,
+                kind: ConflictKind::Unknown,
                 awaited: None,
             })
         }
@@ -194,7 +194,7 @@ pub fn unclear_conflict(service: &Service, record: &Record, process: &Process, h
             "port {} is held by {came}; {what_to_do}",
             quoted(&service.port.unwrap_or_default().to_string())
         ),
-        kind: Kind::Stranger,
+        kind: ConflictKind::Stranger,
         awaited: Some(Identity::new(process, here)),
     }
 }
@@ -211,7 +211,7 @@ pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<
         return None;
     }
     let port = quoted(&number.to_string());
-    let stranger = |message, awaited| Some(Conflict { message, kind: Kind::Stranger, awaited });
+    let stranger = |message, awaited| Some(Conflict { message, kind: ConflictKind::Stranger, awaited });
     match port::guard(service.host.as_deref(), number) {
         Port::Free => None,
         Port::Held { pid, .. } if pid.is_some_and(|pid| is_of_us(holder, pid)) => None,
@@ -225,7 +225,7 @@ pub fn port_conflict(service: &Service, holder: &Holder, here: &Host) -> Option<
         }
         Port::Closing => {
             let message = format!("port {port} is {}; try again in a minute", port::CLOSING);
-            Some(Conflict { message, kind: Kind::Closing, awaited: None })
+            Some(Conflict { message, kind: ConflictKind::Closing, awaited: None })
         }
         Port::Unknown(why) => {
             let what_to_do = "choose another port, or turn the guard off: --port 0";

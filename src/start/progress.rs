@@ -58,11 +58,6 @@ impl ProgressLine {
         self.notifier.is_some()
     }
 
-    /// The service manager, if one listens.
-    pub fn manager(&self) -> Option<&Manager> {
-        self.notifier.as_ref().map(|notifier| &notifier.manager)
-    }
-
     /// The longest time without a message to the service manager while we wait.
     pub fn patience(&self) -> Duration {
         self.notifier.as_ref().map_or(Duration::MAX, Notifier::interval)

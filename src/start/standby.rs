@@ -5,15 +5,16 @@
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use super::holder::{self, Conflict, Kind};
-use super::{Launch, readiness};
+use super::checks::readiness;
+use super::holder::{self, Conflict, ConflictKind};
+use super::launch::Launch;
+use super::progress::ProgressLine;
 use crate::check::run::{Ended, Job, Observer, Progress, Run};
 use crate::error::Error;
 use crate::instance::family::Origin;
 use crate::instance::identity::Identity;
 use crate::instance::record::Record;
 use crate::line::say;
-use crate::start::progress::ProgressLine;
 use crate::sys::{ExitWatch, Woken};
 use crate::text::elapsed;
 
@@ -63,11 +64,11 @@ impl Standby {
             return Ok(());
         }
         let ends = watch.as_ref().and_then(ExitWatch::descriptor);
-        let is_ours = matches!(conflict.kind, Kind::Instance(_));
+        let is_ours = matches!(conflict.kind, ConflictKind::Instance(_));
         let start_is_waited_for = launch.progress_line.notifies() && !self.ready;
         if start_is_waited_for {
             launch.progress_line.status(&status);
-            if let Kind::Instance(record) = &conflict.kind {
+            if let ConflictKind::Instance(record) = &conflict.kind {
                 match is_healthy(launch, record, &status, ends)? {
                     Some(healthy) => self.ready = healthy,
                     None => return Ok(()),
@@ -77,7 +78,7 @@ impl Standby {
         let mut longest = AGAIN;
         if start_is_waited_for && !self.ready {
             let waited = self.begun.elapsed();
-            let left = launch.service.wait_timeout.saturating_sub(waited);
+            let left = launch.given.service.wait_timeout.saturating_sub(waited);
             if left.is_zero() {
                 let message = format!("gave up standing by after {}: {}", elapsed(waited), conflict.message);
                 return Err(Error::Conflict(message));
@@ -85,8 +86,8 @@ impl Standby {
             longest = left.min(if is_ours { UNHEALTHY } else { AGAIN });
         }
         let often = match conflict.kind {
-            Kind::Stranger | Kind::Closing if ends.is_none() => UNSEEN,
-            Kind::Stranger => SEEN,
+            ConflictKind::Stranger | ConflictKind::Closing if ends.is_none() => UNSEEN,
+            ConflictKind::Stranger => SEEN,
             _ => longest,
         };
         let until = Instant::now() + longest;
@@ -98,8 +99,8 @@ impl Standby {
                 return Err(Error::Interrupted(signal));
             }
             // Binding is cheap. Searching for the holder of the port is not.
-            let is_of_port = matches!(conflict.kind, Kind::Stranger | Kind::Closing);
-            let is_free = is_of_port && !holder::is_port_held(launch.service);
+            let is_of_port = matches!(conflict.kind, ConflictKind::Stranger | ConflictKind::Closing);
+            let is_free = is_of_port && !holder::is_port_held(launch.given.service);
             if is_free || woken == Woken::Other || Instant::now() >= until {
                 return Ok(());
             }
@@ -142,12 +143,12 @@ fn is_healthy(
     status: &str,
     ends: Option<BorrowedFd>,
 ) -> Result<Option<bool>, Error> {
-    let Some(probe) = readiness(launch.service) else { return Ok(Some(true)) };
+    let Some(probe) = readiness(launch.given.service) else { return Ok(Some(true)) };
     let mut run = Run::start(vec![Job::require(probe)], &launch.context, launch.events.pipe())?;
     let mut observer = Repeats { progress_line: &mut launch.progress_line, status };
     Ok(match run.wait(ends, &launch.events, &mut observer)? {
         Ended::All => {
-            Some(run.progress()[0].holds() && holder::stranger(launch.service, &Origin::of(record)).is_none())
+            Some(run.progress()[0].holds() && holder::stranger(launch.given.service, &Origin::of(record)).is_none())
         }
         Ended::Other => None,
     })

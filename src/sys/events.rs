@@ -11,8 +11,9 @@ use super::signal::{Caught, catch_signals};
 /// The ending signals, caught while it exists, and the self-pipe (<https://cr.yp.to/docs/selfpipe.html>) that they and
 /// threads write to.
 pub struct Events {
-    pipe: Arc<SelfPipe>,
+    // Dropped first: a handler must not write to a pipe that is closed.
     signals: Caught,
+    pipe: Arc<SelfPipe>,
 }
 
 impl Events {
@@ -23,7 +24,7 @@ impl Events {
     pub fn catch() -> io::Result<Self> {
         let pipe = Arc::new(SelfPipe::new()?);
         let signals = catch_signals(pipe.bell());
-        Ok(Events { pipe, signals })
+        Ok(Events { signals, pipe })
     }
 
     /// The pipe, for threads that have something to tell.

@@ -83,6 +83,7 @@ extern "C" fn on_signal(signal: i32) {
 /// Catches the ending signals while it exists. A signal that was ignored stays ignored (nohup).
 pub struct Caught {
     previous: Vec<(Signal, SigAction)>,
+    bell: i32,
 }
 
 /// Catches the ending signals from now on. Each one writes to `bell`, the write end of a non-blocking pipe.
@@ -92,7 +93,14 @@ pub fn catch_signals(bell: BorrowedFd) -> Caught {
     for signal in ENDING.into_iter().filter(|&signal| !is_ignored(signal)) {
         previous.extend(set(signal, SigHandler::Handler(on_signal)).map(|old| (signal, old)));
     }
-    Caught { previous }
+    Caught { previous, bell: bell.as_raw_fd() }
+}
+
+impl Drop for Caught {
+    /// The bell may be closed from here on. The signals stay caught: a command that waited ends soon, with its own code.
+    fn drop(&mut self) {
+        let _ = BELL.compare_exchange(self.bell, -1, Ordering::SeqCst, Ordering::SeqCst);
+    }
 }
 
 impl Caught {

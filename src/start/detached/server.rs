@@ -16,9 +16,10 @@ use crate::instance::succession::{End, Kind, View, classify};
 use crate::line::say;
 use crate::screen;
 use crate::service::Service;
+use crate::start::checks::{self, readiness};
 use crate::start::holder;
+use crate::start::launch::Launch;
 use crate::start::log_file::Log;
-use crate::start::{Launch, checks, readiness};
 use crate::sys::{self, Launched, Process, Seen, Waited};
 use crate::text::quoted;
 
@@ -76,21 +77,21 @@ impl Server {
         let launcher = sys::process(self.launched.launcher());
         Origin {
             launcher: launcher.as_ref().map(Seen::from),
-            sidecar: launch.sidecar.as_ref().map(Seen::from),
+            sidecar: launch.reached.sidecar.as_ref().map(Seen::from),
             ..origin(&self.process, &self.cookie, self.group.as_deref())
         }
     }
 
     /// The one look at readiness. `None` if the process table cannot be read.
     pub fn seen(&mut self, launch: &Launch) -> Option<Ready> {
-        self.seen.take().or_else(|| Some(self.look(launch).ok()?.ready(launch.service)))
+        self.seen.take().or_else(|| Some(self.look(launch).ok()?.ready(launch.given.service)))
     }
 
     /// Looks at the server's processes.
     fn look(&self, launch: &Launch) -> std::io::Result<Look> {
         let (eyes, origin) = (Eyes::open()?, self.origin(launch));
         let family = look_at(&origin, &eyes.table, &eyes.sight);
-        let listening = eyes.holders(launch.service.host.as_deref(), launch.service.port, &family);
+        let listening = eyes.holders(launch.given.service.host.as_deref(), launch.given.service.port, &family);
         Ok(Look { eyes, origin, family, listening })
     }
 
@@ -100,7 +101,7 @@ impl Server {
     /// # Errors
     /// [`Error::NotReady`], [`Error::Conflict`] and [`Error::Interrupted`]. What was started may be left.
     pub fn wait_until_ready(&mut self, launch: &mut Launch, log: &Log) -> Result<(), Error> {
-        let service = launch.service;
+        let service = launch.given.service;
         let Some(probe) = readiness(service) else {
             return match self.lives_on(launch, self.started + LIVED)? {
                 Waited::Running => Ok(()),
@@ -144,7 +145,7 @@ impl Server {
         let may_be_main = |p: &Process| look.listening.contains(&p.pid) && (p.forked || !main_listens);
         let leaves = look.family.all().filter(leads).any(may_be_main);
         // A server that stays has been looked at by that.
-        self.seen = (!leaves).then(|| look.ready(launch.service));
+        self.seen = (!leaves).then(|| look.ready(launch.given.service));
         leaves
     }
 
@@ -172,8 +173,8 @@ impl Server {
 
     /// Makes the process that serves the main process.
     fn follow(&mut self, launch: &Launch, ended: Waited) -> Result<(), Error> {
-        let (service, was) = (launch.service, self.process.pid);
-        let look = self.look(launch).map_err(crate::start::unseen)?;
+        let (service, was) = (launch.given.service, self.process.pid);
+        let look = self.look(launch).map_err(crate::error::unseen)?;
         let kinds = classify(&View {
             origin: &look.origin,
             family: &look.family,
@@ -214,16 +215,16 @@ impl Server {
     }
 
     fn unhealthy(&self, launch: &Launch, label: &str, progress: &Progress) -> Error {
-        let hint = launch.service.health.as_ref().and_then(|h| h.hint.as_deref());
+        let hint = launch.given.service.health.as_ref().and_then(|h| h.hint.as_deref());
         let line = checks::not_ready(label, progress, hint);
         let elsewhere = self.elsewhere(launch).unwrap_or_default();
-        let name = quoted(&launch.service.name);
+        let name = quoted(&launch.given.service.name);
         Error::NotReady(format!("the server {name} is not healthy and was stopped: {line}{elsewhere}"))
     }
 
     /// Where the server listens, if that is not where it is checked: its own configuration may name another port.
     fn elsewhere(&self, launch: &Launch) -> Option<String> {
-        let probe = readiness(launch.service)?;
+        let probe = readiness(launch.given.service)?;
         let (host, port) = probe.check.address()?;
         let family = family::look(&self.origin(launch)).ok()?;
         let pids: Vec<i32> = family.all().map(|member| member.pid).collect();
