@@ -18,11 +18,6 @@ pub struct Execve {
     _strings: [Vec<CString>; 2],
 }
 
-// SAFETY: the pointers point into `_strings`, whose heap buffers stay where they are, and are only read.
-unsafe impl Send for Execve {}
-// SAFETY: as above.
-unsafe impl Sync for Execve {}
-
 impl Execve {
     pub fn new(path: &Path, args: &[OsString], environment: &[OsString]) -> io::Result<Self> {
         let strings = |list: &[OsString]| -> Result<Vec<CString>, NulError> {
