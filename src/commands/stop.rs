@@ -67,7 +67,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         all: options.all,
         signalled: Signalled::EndsTheWait,
         mark: Some(Mark::new(folder, &record, &here)),
-        before: Some(&before),
+        prepare: Some(&before),
         wake: &wake,
         signals: &signals,
     };

@@ -3,11 +3,16 @@
 
 pub mod after;
 pub mod cookie;
+pub mod end;
 pub mod ending;
 pub mod family;
 pub mod identity;
+mod origin;
+mod os_text;
+mod proof;
 pub mod ready;
 pub mod record;
+mod sight;
 pub mod state;
 pub mod stop;
 pub mod succession;

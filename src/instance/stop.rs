@@ -7,9 +7,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::family::{Family, Origin, Sight, find, lineage};
+use super::family::{Family, find, lineage};
 use super::identity::Identity;
+use super::origin::Origin;
 use super::record::{Phase, Record, Stopper};
+use super::sight::Sight;
 use super::state::Folder;
 use crate::sys::{self, Caught, ExitWatch, Host, Process, Seen, Wake};
 
@@ -41,7 +43,7 @@ pub struct Stop<'a> {
     /// Where it is written down that the instance is told to end.
     pub mark: Option<Mark<'a>>,
     /// What is done before main gets its signal, while it lives.
-    pub before: Option<&'a dyn Fn()>,
+    pub prepare: Option<&'a dyn Fn()>,
     pub wake: &'a Arc<Wake>,
     pub signals: &'a Caught,
 }
@@ -104,7 +106,7 @@ impl Stop<'_> {
         let mut last = self.last(&find(self.origin, &table, &callers, &sight));
         let is_main = |p: &Process| key(p) == self.origin.main;
         let lives = table.iter().any(|p| is_main(p) && !p.zombie);
-        self.before.filter(|_| lives).into_iter().for_each(|before| before());
+        self.prepare.filter(|_| lives).into_iter().for_each(|prepare| prepare());
         let watch = lives.then(|| ExitWatch::new(self.origin.main.pid));
         let mut started = Instant::now();
         let (mut kill_from, mut refused) = (None, None);

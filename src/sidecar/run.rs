@@ -431,7 +431,7 @@ impl Sidecar {
             signalled: Signalled::EndsTheWait,
             // The server is started again, so it counts as running.
             mark: None,
-            before: None,
+            prepare: None,
             wake: &self.wake,
             signals: &self.signals,
         };

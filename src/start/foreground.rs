@@ -88,7 +88,7 @@ fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environmen
     let before = launch.before.as_ref().filter(|before| before.cookie == cookie);
     let there = before.and_then(|before| before.sidecar.clone());
     // If a server executes its start script again, it has its sidecar already, and that one knows whom to report to.
-    if let Some(sidecar) = there.filter(|sidecar| sidecar.verified().is_some_and(|p| !p.zombie)) {
+    if let Some(sidecar) = there.filter(|sidecar| sidecar.running().is_some()) {
         launch.sidecar = Some(sidecar);
         return Ready::IsSaid;
     }
@@ -105,7 +105,7 @@ fn start_sidecar(launch: &mut Launch, cookie: &str, environment: &mut Environmen
         main: (&main).into(),
         session: main.session,
         launched: before.map_or(launch.launched, |before| before.launched),
-        before: before.map_or_else(|| launch.children.clone(), |before| before.before.clone()),
+        earlier_children: before.map_or_else(|| launch.children.clone(), |before| before.earlier_children.clone()),
         cookie: cookie.to_owned(),
         group: before.and_then(|before| before.own_group.clone()),
         ..Origin::default()

@@ -29,8 +29,8 @@ use crate::instance::after::After;
 use crate::instance::ending::Leftovers;
 use crate::instance::family::{self, Origin};
 use crate::instance::identity::{Identity, Life};
-use crate::instance::ready::Ready;
-use crate::instance::record::{Phase, Record, Text};
+use crate::instance::ready::Readiness;
+use crate::instance::record::{OsText, Phase, Record};
 use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Mark, Signalled, Stop, Stopped};
 use crate::line::say;
@@ -263,8 +263,8 @@ impl Launch<'_> {
                 check::before_stop(&record.name, &OsString::from(script), limit, &context, wake, signals);
             }
         };
-        let before = Some(&prepare as &dyn Fn());
-        let stop = Stop { origin, only, signal, grace, all, signalled, mark, before, wake, signals };
+        let prepare = Some(&prepare as &dyn Fn());
+        let stop = Stop { origin, only, signal, grace, all, signalled, mark, prepare, wake, signals };
         let teller = &mut self.teller;
         let stopped = stop.run(|| {
             if let Some(status) = status {
@@ -306,7 +306,7 @@ impl Launch<'_> {
 
     /// The record of this start.
     fn record(&self, work: Work) -> Record {
-        let texts = |list: &[OsString]| list.iter().map(|s| Text::from(s.as_os_str())).collect();
+        let texts = |list: &[OsString]| list.iter().map(|s| OsText::from(s.as_os_str())).collect();
         let (service, process, group) = (self.service, work.process, self.group.as_ref());
         let starter = if work.phase == Phase::Starting { ourselves() } else { None };
         // A server that executes its start script again has the children that it had.
@@ -325,7 +325,7 @@ impl Launch<'_> {
             was: None,
             first: process.pid,
             launched: kept.map_or(self.launched, |kept| kept.launched),
-            before: kept.map_or(children, |kept| kept.before.clone()),
+            earlier_children: kept.map_or(children, |kept| kept.earlier_children.clone()),
             ready: work.ready,
             trace: ExitWatch::new(process.pid).trace(),
             ended: None,
@@ -340,19 +340,19 @@ impl Launch<'_> {
                 .filter(|_| self.decision.mode == Mode::Foreground)
                 .map(|by| by.word().to_owned()),
             cgroup: sys::cgroup(),
-            config: service.config.as_ref().map(|c| Text::from(c.as_os_str())),
+            config: service.config.as_ref().map(|c| OsText::from(c.as_os_str())),
             command: texts(&service.command),
-            executable: work.executable.as_ref().map(|e| Text::from(e.as_os_str())),
-            cwd: Text::from(service.directory.as_os_str()),
+            executable: work.executable.as_ref().map(|e| OsText::from(e.as_os_str())),
+            cwd: OsText::from(service.directory.as_os_str()),
             port: service.port,
             url: service.url.clone(),
-            log: work.log.map(|l| Text::from(l.as_os_str())),
-            pid_file: service.pid_file.as_ref().map(|path| Text::from(path.as_os_str())),
+            log: work.log.map(|l| OsText::from(l.as_os_str())),
+            pid_file: service.pid_file.as_ref().map(|path| OsText::from(path.as_os_str())),
             ending: service.ending.clone(),
             stopper: None,
             grace: service.grace,
             arguments: texts(self.arguments),
-            called_in: Text::from(self.called_in.as_os_str()),
+            called_in: OsText::from(self.called_in.as_os_str()),
             environment: texts(self.inherited.entries()),
             is_spent: false,
             dropped: Vec::new(),
@@ -382,7 +382,7 @@ struct Work<'a> {
     executable: Option<PathBuf>,
     log: Option<&'a Path>,
     /// What was seen when it became ready.
-    ready: Option<Ready>,
+    ready: Option<Readiness>,
 }
 
 impl<'a> Work<'a> {

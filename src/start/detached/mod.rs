@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::instance::cookie;
 use crate::instance::family::Origin;
 use crate::instance::identity::{Identity, Life};
-use crate::instance::record::{Phase, Record, Text};
+use crate::instance::record::{OsText, Phase, Record};
 use crate::instance::state::Folder;
 use crate::instance::stop::{Mark, Signalled};
 use crate::line::say;
@@ -165,7 +165,7 @@ fn say_ready(number: i32) {
 /// be stopped, its record stays, so that somebody else can stop it.
 fn give_up(launch: &Launch, folder: &Folder) {
     let us = std::process::id() as i32;
-    let runs = |record: &Record| record.process.pid != us && record.process.verified().is_some_and(|p| !p.zombie);
+    let runs = |record: &Record| record.process.pid != us && record.process.running().is_some();
     match Record::look(folder, &launch.service.name).ok().flatten().filter(runs) {
         Some(left) if left.told_to_end().write(folder).is_ok() => {}
         _ => Record::undo(folder, launch.before.as_deref()),
@@ -317,7 +317,7 @@ fn adopt(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<Told, 
     Record { starter, ..record.clone() }.write(folder).map_err(failed)?;
     let told = already_running(launch, record)?;
     if let Told::ThatItRuns = told {
-        let executable = sys::executable(record.process.pid).map(|path| Text::from(path.as_os_str()));
+        let executable = sys::executable(record.process.pid).map(|path| OsText::from(path.as_os_str()));
         let adopted = Record { phase: Phase::Running, starter: None, executable, ..record.clone() };
         adopted.write(folder).map_err(failed)?;
     }
