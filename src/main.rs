@@ -40,7 +40,14 @@ fn run(started: sys::Started) -> i32 {
     let kinds = supervisor::unit_words();
     let parsed = args::parse(started.args.clone(), kinds);
     let color = parsed.as_ref().map_or_else(|_| args::color(started.args.clone(), kinds), |options| options.color);
-    screen::init(&environment, color);
+    screen::init(
+        &environment,
+        match color {
+            args::Color::Auto => screen::Colors::Auto,
+            args::Color::Always => screen::Colors::Always,
+            args::Color::Never => screen::Colors::Never,
+        },
+    );
     let options = match parsed {
         Ok(options) => options,
         Err(e) if !e.use_stderr() => {

@@ -6,7 +6,6 @@ use std::sync::OnceLock;
 
 use console::{Style, Term};
 
-use crate::args::Color;
 use crate::environment::Environment;
 
 /// The width of a terminal that does not say.
@@ -39,8 +38,18 @@ const PLAIN: Screen = Screen { width: None, color: false, utf8: false };
 
 static SCREENS: OnceLock<[Screen; 2]> = OnceLock::new();
 
+/// When results and lines have colors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Colors {
+    /// On a terminal that shows them.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
 /// Looks at stdout and stderr, once.
-pub fn init(environment: &Environment, color: Color) {
+pub fn init(environment: &Environment, color: Colors) {
     let utf8 = is_utf8(environment);
     let screen = |is_terminal: bool, term: &Term| {
         let columns = || term.size_checked().map(|(_, columns)| columns);
@@ -63,14 +72,14 @@ pub fn stderr() -> Screen {
 }
 
 /// By https://no-color.org and http://bixense.com/clicolors. The flag comes first.
-fn wants_color(flag: Color, environment: &Environment, is_terminal: bool) -> bool {
+fn wants_color(flag: Colors, environment: &Environment, is_terminal: bool) -> bool {
     let is = |name: &str, value: &str| environment.get(name).is_some_and(|v| v == value);
     match flag {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto if environment.filled("NO_COLOR").is_some() => false,
-        Color::Auto if environment.filled("CLICOLOR_FORCE").is_some() && !is("CLICOLOR_FORCE", "0") => true,
-        Color::Auto => {
+        Colors::Always => true,
+        Colors::Never => false,
+        Colors::Auto if environment.filled("NO_COLOR").is_some() => false,
+        Colors::Auto if environment.filled("CLICOLOR_FORCE").is_some() && !is("CLICOLOR_FORCE", "0") => true,
+        Colors::Auto => {
             let has_terminfo = environment.filled("TERM").is_some() && !is("TERM", "dumb");
             is_terminal && has_terminfo && !is("CLICOLOR", "0")
         }
@@ -137,20 +146,20 @@ mod tests {
     fn the_flag_beats_the_environment_and_no_color_the_rest() {
         let with = |flag, is_terminal, entries: &[&str]| wants_color(flag, &environment(entries), is_terminal);
         for (flag, is_terminal, entries, wanted) in [
-            (Color::Auto, true, &["TERM=xterm"][..], true),
-            (Color::Auto, false, &["TERM=xterm"], false),
-            (Color::Auto, true, &[], false),
-            (Color::Auto, true, &["TERM=dumb"], false),
-            (Color::Auto, true, &["TERM=xterm", "NO_COLOR=1"], false),
-            (Color::Auto, true, &["TERM=xterm", "NO_COLOR="], true),
-            (Color::Auto, true, &["TERM=xterm", "CLICOLOR=0"], false),
-            (Color::Auto, false, &["CLICOLOR_FORCE=1"], true),
-            (Color::Auto, false, &["CLICOLOR_FORCE=0"], false),
-            (Color::Auto, false, &["CLICOLOR_FORCE="], false),
-            (Color::Auto, true, &["TERM=dumb", "CLICOLOR=0", "CLICOLOR_FORCE=1"], true),
-            (Color::Auto, true, &["TERM=xterm", "CLICOLOR_FORCE=1", "NO_COLOR=0"], false),
-            (Color::Always, false, &["NO_COLOR=1", "TERM=dumb"], true),
-            (Color::Never, true, &["TERM=xterm", "CLICOLOR_FORCE=1"], false),
+            (Colors::Auto, true, &["TERM=xterm"][..], true),
+            (Colors::Auto, false, &["TERM=xterm"], false),
+            (Colors::Auto, true, &[], false),
+            (Colors::Auto, true, &["TERM=dumb"], false),
+            (Colors::Auto, true, &["TERM=xterm", "NO_COLOR=1"], false),
+            (Colors::Auto, true, &["TERM=xterm", "NO_COLOR="], true),
+            (Colors::Auto, true, &["TERM=xterm", "CLICOLOR=0"], false),
+            (Colors::Auto, false, &["CLICOLOR_FORCE=1"], true),
+            (Colors::Auto, false, &["CLICOLOR_FORCE=0"], false),
+            (Colors::Auto, false, &["CLICOLOR_FORCE="], false),
+            (Colors::Auto, true, &["TERM=dumb", "CLICOLOR=0", "CLICOLOR_FORCE=1"], true),
+            (Colors::Auto, true, &["TERM=xterm", "CLICOLOR_FORCE=1", "NO_COLOR=0"], false),
+            (Colors::Always, false, &["NO_COLOR=1", "TERM=dumb"], true),
+            (Colors::Never, true, &["TERM=xterm", "CLICOLOR_FORCE=1"], false),
         ] {
             assert_eq!(with(flag, is_terminal, entries), wanted, "{flag:?} {is_terminal} {entries:?}");
         }

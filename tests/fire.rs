@@ -799,7 +799,7 @@ fn a_full_and_a_read_only_state_folder_are_named_and_start_nothing() {
         mount -o remount,ro state; "$0" "$@"; code=$?; ls state/web; exit $code"#;
     for (script, part) in [(full, "No space left"), (read_only, "Read-only file system")] {
         let mut command = Command::new("unshare");
-        // The shell that is pid 1 is not the caller: that would be a container.
+        // The shell that is pid 1 is neither the caller nor the caller's parent: that would be a container.
         command.args([
             "-m",
             "--pid",
@@ -808,7 +808,7 @@ fn a_full_and_a_read_only_state_folder_are_named_and_start_nothing() {
             "--mount-proc",
             "sh",
             "-c",
-            "sh -c \"$@\"; exit $?",
+            "sh -c 'sh -c \"$@\"; exit $?' sh \"$@\"; exit $?",
             "sh",
         ]);
         command.arg(script).arg(start.get_program()).args(start.get_args()).current_dir(web.room.path());

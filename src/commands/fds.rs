@@ -6,8 +6,9 @@ use crate::args::Options;
 use crate::check::port::describe;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::descriptors::Breakdown;
 use crate::instance::state;
-use crate::report::fds::{Breakdown, Report};
+use crate::report::fds::Report;
 use crate::start::unseen;
 use crate::sys;
 use crate::text::quoted;
@@ -36,8 +37,10 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         _ => Error::Exhausted(format!("cannot look into {}: {e}; raise the limits or try again", describe(pid))),
     })?;
     let limit = sys::descriptor_count(pid).and_then(|(_, limit)| limit);
-    let breakdown = Breakdown::of(&descriptors);
-    Report { name, pid, command: describe(pid), limit, breakdown }.print(options.json)
+    let Breakdown { open, kinds, paths } = Breakdown::of(&descriptors);
+    let kinds = kinds.into_iter().map(|(kind, count)| (kind.to_string(), count)).collect();
+    let paths = paths.into_iter().map(|(path, kind, count)| (path, kind.to_string(), count)).collect();
+    Report { name, pid, command: describe(pid), limit, open, kinds, paths }.print(options.json)
 }
 
 /// The pid that was given, if such a process runs and no service has that name.

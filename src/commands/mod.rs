@@ -1,9 +1,11 @@
 #![forbid(unsafe_code)]
 //! The subcommands, one file each, and the start.
 
+mod check;
 mod common;
 mod completions;
 mod doctor;
+mod dry_run;
 mod fds;
 mod forget;
 mod logs;

@@ -7,18 +7,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::check;
 use super::common::new_wake;
+use super::dry_run::{self, Found};
 use super::outside;
 use crate::args::{Options, Task};
-use crate::check::{self, Context, Lookup};
+use crate::check::{Context, port};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
-use crate::line::{print_result, say};
-use crate::report::plan::Plan;
-use crate::report::result::{Checked, print_checks};
-use crate::screen;
+use crate::line::say;
 use crate::service::trust::Trust;
 use crate::service::{self, Replace, Service};
 use crate::sidecar::Role;
@@ -110,7 +109,16 @@ pub fn start(start: &Start) -> Result<(), Error> {
     }
     let trust = Trust::of_start(&service, decision.mode);
     if start.options.dry_run {
-        return dry_run(&service, &decision, start, &trust);
+        let manager = manager(&decision, start);
+        let role = match decision.mode {
+            Mode::Foreground => Role::in_foreground(&service, &decision, manager.as_ref(), false),
+            Mode::Detached => Role::detached(&service, &decision),
+        };
+        let own_log = || Some(log_file::default(start.state.as_ref().ok()?, &service.name));
+        let log = service.log.clone().or_else(own_log);
+        let (trust, inherited) = (&trust, start.inherited);
+        let found = Found { service: &service, decision: &decision, trust, inherited, log, sidecar: role.tasks() };
+        return dry_run::print(found, start.options.json);
     }
     trust.ensure()?;
     if service.replace == Replace::Same && decision.mode == Mode::Detached {
@@ -158,7 +166,7 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         nofile: limits,
     });
     if options.task == Task::Check {
-        return run_checks(
+        return check::run(
             service,
             checks::Room { context: &context, wake: &wake, signals: &signals, teller: &mut { teller }, checked: false },
             options.json,
@@ -223,7 +231,7 @@ fn explain(decision: &Decision) {
         log::warn!("{}; {}; continuing", remark.what, remark.what_to_do);
     }
     if let Some(by) = decision.recognised.filter(|_| decision.parent_supervised && decision.mode == Mode::Foreground) {
-        let who = check::port::describe(std::os::unix::process::parent_id() as i32);
+        let who = port::describe(std::os::unix::process::parent_id() as i32);
         log::warn!("{by} started our parent, {who}, and not us: write 'exec' before forerun there; continuing");
     }
 }
@@ -232,49 +240,4 @@ fn explain(decision: &Decision) {
 fn manager(decision: &Decision, start: &Start) -> Option<Manager> {
     let speaks = decision.may_notify && decision.mode == Mode::Foreground && start.options.task == Task::Start;
     Manager::of(start.caller).filter(|_| speaks)
-}
-
-fn dry_run(service: &Service, decision: &Decision, start: &Start, trust: &Trust) -> Result<(), Error> {
-    let environment = service.variables.added_to(start.inherited.clone());
-    let executable = check::find(&service.command[0], &environment, &service.directory).map_err(|e| match e {
-        Lookup::NotFound(reason) => reason,
-        Lookup::NotExecutable(e) => e.to_string(),
-    });
-    let log = service.log.clone().or_else(|| Some(log_file::default(start.state.as_ref().ok()?, &service.name)));
-    let nofile = service.nofile.map(|_| service.server_nofile().0);
-    let manager = manager(decision, start);
-    let role = match decision.mode {
-        Mode::Foreground => Role::in_foreground(service, decision, manager.as_ref(), false),
-        Mode::Detached => Role::detached(service, decision),
-    };
-    let plan = Plan { service, decision, trust, executable, nofile, log, sidecar: role.tasks() };
-    print_result(if start.options.json { plan.json() } else { plan.text(&screen::stdout()) }.as_bytes())
-}
-
-/// `forerun check`: tries everything and reports it, even the checks that a start would never reach.
-fn run_checks(service: &Service, mut room: checks::Room, json: bool) -> Result<(), Error> {
-    let requirements = checks::requirements(service, &mut room)?;
-    let waits = checks::waits(service, &mut room)?;
-    let required = service.requirements.iter().zip(&requirements).map(|(r, progress)| Checked {
-        kind: "require",
-        check: r.probe.check.to_string(),
-        progress,
-        hint: r.hint.as_deref(),
-        has_fix: r.fix.is_some(),
-    });
-    let awaited = service.waits.iter().zip(&waits).map(|(w, progress)| Checked {
-        kind: "wait",
-        check: w.probe.check.to_string(),
-        progress,
-        hint: w.hint.as_deref(),
-        has_fix: false,
-    });
-    print_checks(&service.name, &required.chain(awaited).collect::<Vec<_>>(), json)?;
-    if requirements.iter().any(|p| !p.holds()) {
-        return Err(Error::Said(78));
-    }
-    if waits.iter().any(|p| !p.holds()) {
-        return Err(Error::Said(69));
-    }
-    Ok(())
 }

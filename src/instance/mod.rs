@@ -3,10 +3,12 @@
 
 pub mod after;
 pub mod cookie;
+pub mod descriptors;
 pub mod end;
 pub mod ending;
 pub mod family;
 pub mod identity;
+pub mod mode;
 mod origin;
 mod os_text;
 mod proof;
@@ -16,3 +18,4 @@ mod sight;
 pub mod state;
 pub mod stop;
 pub mod succession;
+pub mod watch;

@@ -3,102 +3,130 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::layout::hang;
 use crate::line::document;
 use crate::screen::Screen;
-use crate::service::Service;
-use crate::service::trust::{Doubt, Trust};
-use crate::supervisor::decide::{Decision, Mode};
 use crate::text::{elapsed, one_line, shell_words};
 
 /// Everything that a dry run shows.
-pub struct Plan<'a> {
-    pub service: &'a Service,
-    pub decision: &'a Decision,
-    pub trust: &'a Trust,
+pub struct Plan {
+    pub mode: String,
+    /// Why it is that mode.
+    pub reason: String,
+    /// The supervisor that was recognised, by its word.
+    pub supervisor: Option<&'static str>,
+    pub name: String,
+    pub config: Option<PathBuf>,
+    pub cwd: PathBuf,
+    pub command: Vec<OsString>,
     /// The path of the command, or why it was not found.
     pub executable: Result<PathBuf, String>,
-    pub nofile: Option<crate::sys::Nofile>,
+    /// The names of variables that the service sets.
+    pub sets: Vec<OsString>,
+    /// Each requirement, and its fix.
+    pub requirements: Vec<(String, Option<OsString>)>,
+    pub waits: Vec<Timed>,
+    pub health: Option<Timed>,
+    pub port: Option<u16>,
+    pub url: Option<String>,
+    /// Limits of open descriptors: soft, hard.
+    pub nofile: Option<[u64; 2]>,
     pub log: Option<PathBuf>,
+    /// The server writes to that log.
+    pub is_logged: bool,
     /// The tasks of the sidecar.
     pub sidecar: Vec<&'static str>,
+    /// What a start would refuse, and what it would warn of, a line each.
+    pub refused: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
-impl Plan<'_> {
+/// A check, and how long it may take.
+pub struct Timed {
+    pub check: String,
+    pub timeout: Duration,
+}
+
+impl Timed {
+    fn text(&self) -> String {
+        format!("{}  at most {}", self.check, elapsed(self.timeout))
+    }
+
+    fn json(&self) -> Value {
+        json!({ "check": self.check, "timeout_seconds": self.timeout.as_secs_f64() })
+    }
+}
+
+impl Plan {
+    /// The plan as lines of a word and a value.
     pub fn text(&self, screen: &Screen) -> String {
-        let Plan { service, decision, trust, .. } = self;
         let mut out = String::new();
         let mut line = |key: &str, value: String| out += &hang(screen, &format!("{key:<8}  "), &value);
-        line("mode", format!("{}: {}", decision.mode, decision.reason));
-        line("name", service.name.clone());
-        if let Some(config) = &service.config {
+        line("mode", format!("{}: {}", self.mode, self.reason));
+        line("name", self.name.clone());
+        if let Some(config) = &self.config {
             line("config", one_line(config));
         }
-        line("cwd", one_line(&service.directory));
-        line("command", shell_words(&service.command));
+        line("cwd", one_line(&self.cwd));
+        line("command", shell_words(&self.command));
         match &self.executable {
             Ok(path) => line("runs", one_line(path)),
             Err(reason) => line("runs", format!("nothing: {reason}")),
         }
-        let names: Vec<OsString> = service.variables.names().map(OsString::from).collect();
-        if !names.is_empty() {
-            line("sets", shell_words(&names));
+        if !self.sets.is_empty() {
+            line("sets", shell_words(&self.sets));
         }
-        for requirement in &service.requirements {
-            let fix = requirement.fix.as_ref().map(|f| format!("  (fix: {})", one_line(&f.script)));
-            line("require", format!("{}{}", requirement.probe.check, fix.unwrap_or_default()));
+        for (check, fix) in &self.requirements {
+            let fix = fix.as_ref().map(|script| format!("  (fix: {})", one_line(script)));
+            line("require", format!("{check}{}", fix.unwrap_or_default()));
         }
-        for wait in &service.waits {
-            line("wait", format!("{}  at most {}", wait.probe.check, elapsed(wait.probe.timeout)));
-        }
-        if let Some(health) = &service.health {
-            line("health", format!("{}  at most {}", health.probe.check, elapsed(health.probe.timeout)));
-        }
-        if let Some(port) = service.port {
+        self.waits.iter().for_each(|wait| line("wait", wait.text()));
+        self.health.iter().for_each(|health| line("health", health.text()));
+        if let Some(port) = self.port {
             line("port", port.to_string());
         }
-        if let Some(url) = &service.url {
+        if let Some(url) = &self.url {
             line("url", one_line(url));
         }
-        if let Some(nofile) = self.nofile {
-            line("nofile", format!("{}:{}", nofile.soft, nofile.hard));
+        if let Some([soft, hard]) = self.nofile {
+            line("nofile", format!("{soft}:{hard}"));
         }
-        if let Some(log) = self.log.as_ref().filter(|_| decision.mode == Mode::Detached) {
+        if let Some(log) = self.log.as_ref().filter(|_| self.is_logged) {
             line("log", one_line(log));
         }
         if !self.sidecar.is_empty() {
             line("sidecar", self.sidecar.join(", "));
         }
-        trust.refused.iter().for_each(|doubt| line("refused", doubt.line()));
-        trust.foreign.iter().for_each(|doubt| line("warning", doubt.line()));
+        self.refused.iter().for_each(|refused| line("refused", refused.clone()));
+        self.warnings.iter().for_each(|warning| line("warning", warning.clone()));
         out
     }
 
+    /// The plan as a JSON document.
     pub fn json(&self) -> String {
-        let Plan { service, decision, .. } = self;
         let lossy = |s: &OsString| s.to_string_lossy().into_owned();
-        let timed = |probe: &crate::check::Probe| json!({ "check": probe.check.to_string(), "timeout_seconds": probe.timeout.as_secs_f64() });
         document(json!({
-            "mode": decision.mode.to_string(),
-            "reason": decision.reason,
-            "supervisor": decision.recognised.map(|known| known.word()),
-            "name": service.name,
-            "config": service.config.as_ref().map(|c| c.to_string_lossy()),
-            "cwd": service.directory.to_string_lossy(),
-            "command": service.command.iter().map(lossy).collect::<Vec<_>>(),
+            "mode": self.mode,
+            "reason": self.reason,
+            "supervisor": self.supervisor,
+            "name": self.name,
+            "config": self.config.as_ref().map(|c| c.to_string_lossy()),
+            "cwd": self.cwd.to_string_lossy(),
+            "command": self.command.iter().map(lossy).collect::<Vec<_>>(),
             "executable": self.executable.as_ref().ok().map(|p| p.to_string_lossy()),
-            "require": service.requirements.iter().map(|r| r.probe.check.to_string()).collect::<Vec<_>>(),
-            "wait": service.waits.iter().map(|w| timed(&w.probe)).collect::<Vec<_>>(),
-            "health": service.health.as_ref().map(|h| timed(&h.probe)),
-            "port": service.port,
-            "url": service.url.as_ref().map(one_line),
-            "nofile": self.nofile.map(|n| [n.soft, n.hard]),
+            "require": self.requirements.iter().map(|(check, _)| check).collect::<Vec<_>>(),
+            "wait": self.waits.iter().map(Timed::json).collect::<Vec<_>>(),
+            "health": self.health.as_ref().map(Timed::json),
+            "port": self.port,
+            "url": self.url.as_ref().map(one_line),
+            "nofile": self.nofile,
             "log": self.log.as_ref().map(|l| l.to_string_lossy()),
             "sidecar": self.sidecar,
-            "refused": self.trust.refused.iter().map(Doubt::line).collect::<Vec<_>>(),
+            "refused": self.refused,
         }))
     }
 }

@@ -8,18 +8,15 @@ use console::measure_text_width;
 use serde_json::{Value, json};
 
 use super::layout::{cut_middle, hang, headed, padded};
-use crate::check::run::Progress;
 use crate::error::Error;
 use crate::line::print_summary;
 use crate::screen::{self, Screen};
-use crate::service::Service;
-use crate::supervisor::service_of_group;
-use crate::sys;
 use crate::text::{elapsed, one_line};
 
 /// The ready lines: a server that was started or runs already.
-pub struct Ready<'a> {
-    pub service: &'a Service,
+pub struct Ready {
+    pub name: String,
+    pub url: Option<String>,
     pub pid: i32,
     /// Where it runs, if it ran before.
     pub already: Option<String>,
@@ -27,22 +24,19 @@ pub struct Ready<'a> {
     pub stop: Option<String>,
     pub took: Duration,
     pub log: Option<PathBuf>,
-    /// There is a check, and it was not tried.
-    pub is_untried: bool,
+    /// Health or the port was checked. Only then it is "ready".
+    pub is_checked: bool,
+    /// The unit of another service, if the server lives in its control group.
+    pub lives_in: Option<String>,
 }
 
-impl<'a> Ready<'a> {
-    pub fn new(service: &'a Service, pid: i32) -> Self {
-        let stop = Some(format!("forerun stop {}", service.name));
-        Ready { service, pid, already: None, stop, took: Duration::ZERO, log: None, is_untried: false }
-    }
-
+impl Ready {
     fn text(&self) -> String {
-        let name = &self.service.name;
-        let url = self.service.url.as_ref().map(|url| format!(" at {}", one_line(url))).unwrap_or_default();
+        let name = &self.name;
+        let url = self.url.as_ref().map(|url| format!(" at {}", one_line(url))).unwrap_or_default();
         let mut lines = match &self.already {
             Some(place) => format!("{name} is already running{url}\n  as    {place}\n"),
-            None if self.is_checked() => {
+            None if self.is_checked => {
                 format!("{name} is ready{url}\n  pid   {}, after {}\n", self.pid, elapsed(self.took))
             }
             None => format!(
@@ -57,34 +51,23 @@ impl<'a> Ready<'a> {
         if let Some(stop) = &self.stop {
             lines += &format!("  stop  {stop}\n");
         }
-        if let Some(unit) = self.foreign_unit() {
+        if let Some(unit) = &self.lives_in {
             lines += &format!("  note  it lives in '{unit}', and ends when that is stopped\n");
         }
         lines
     }
 
-    /// Whether health or the port was checked. Only then it is "ready".
-    fn is_checked(&self) -> bool {
-        !self.is_untried && (self.service.health.is_some() || self.service.port.is_some())
-    }
-
-    /// The unit of another service, if the server lives in its control group.
-    fn foreign_unit(&self) -> Option<String> {
-        let unit = || sys::cgroup().and_then(|path| service_of_group(&path).map(one_line));
-        if self.already.is_none() { unit() } else { None }
-    }
-
     fn json(&self) -> Value {
         json!({
-            "name": self.service.name,
-            "url": self.service.url.as_ref().map(one_line),
+            "name": self.name,
+            "url": self.url.as_ref().map(one_line),
             "pid": self.pid,
             "already_running": self.already.is_some(),
-            "checked": self.is_checked(),
+            "checked": self.is_checked,
             "seconds": self.already.is_none().then_some(self.took.as_secs_f64()),
             "log": self.log.as_ref().map(|log| log.to_string_lossy()),
             "stop": self.stop,
-            "lives_in": self.foreign_unit(),
+            "lives_in": self.lives_in,
         })
     }
 }
@@ -104,7 +87,11 @@ pub fn print_ready(ready: &Ready, json: bool) -> Result<(), Error> {
 pub struct Checked<'a> {
     pub kind: &'static str,
     pub check: String,
-    pub progress: &'a Progress,
+    pub holds: bool,
+    /// Why the last whole attempt failed.
+    pub reason: String,
+    pub attempts: u32,
+    pub took: Duration,
     pub hint: Option<&'a str>,
     pub has_fix: bool,
 }
@@ -118,12 +105,12 @@ const LEAST_CHECK: usize = 40;
 impl Checked<'_> {
     /// The reason why it does not hold, and what to do.
     fn failure(&self) -> String {
-        if self.progress.holds() {
+        if self.holds {
             return String::new();
         }
         let hint = self.hint.map(|hint| format!("; {}", one_line(hint))).unwrap_or_default();
         let fix = if self.has_fix { "; a start would run its fix" } else { "" };
-        format!("  {}{hint}{fix}", self.progress.reason)
+        format!("  {}{hint}{fix}", self.reason)
     }
 }
 
@@ -132,7 +119,7 @@ impl Checked<'_> {
 /// # Errors
 /// When stdout cannot be written.
 pub fn print_checks(name: &str, checked: &[Checked], json: bool) -> Result<(), Error> {
-    let all = checked.iter().all(|c| c.progress.holds());
+    let all = checked.iter().all(|c| c.holds);
     let value = json!({ "name": name, "ok": all, "checks": checked.iter().map(check_json).collect::<Vec<_>>() });
     print_summary(&checks_text(checked, &screen::stdout()), value, json)
 }
@@ -148,8 +135,8 @@ fn checks_text(checked: &[Checked], screen: &Screen) -> String {
     let fits = checked.iter().all(is_wide);
     let room = screen.width.map_or(longest, |width| longest.min(width.saturating_sub(KINDS + TOOK)));
     let text = |c: &Checked| {
-        let word = padded(&screen.word(if c.progress.holds() { "ok" } else { "FAILED" }), 6);
-        let (kind, took, failure) = (c.kind, elapsed(c.progress.took()), c.failure());
+        let word = padded(&screen.word(if c.holds { "ok" } else { "FAILED" }), 6);
+        let (kind, took, failure) = (c.kind, elapsed(c.took), c.failure());
         let below = |indent: usize| match failure.is_empty() {
             true => String::new(),
             false => hang(screen, &" ".repeat(indent), failure.trim_start()),
@@ -167,14 +154,13 @@ fn checks_text(checked: &[Checked], screen: &Screen) -> String {
 }
 
 fn check_json(checked: &Checked) -> Value {
-    let progress = checked.progress;
     json!({
         "kind": checked.kind,
         "check": checked.check,
-        "ok": progress.holds(),
-        "attempts": progress.attempts,
-        "seconds": progress.took().as_secs_f64(),
-        "reason": (!progress.holds()).then_some(&progress.reason),
+        "ok": checked.holds,
+        "attempts": checked.attempts,
+        "seconds": checked.took.as_secs_f64(),
+        "reason": (!checked.holds).then_some(&checked.reason),
         "hint": checked.hint,
         "has_fix": checked.has_fix,
     })

@@ -27,7 +27,7 @@ use crate::args::{Options, Task};
 use crate::check::{self, Check};
 use crate::error::Error;
 use crate::instance::ending::Ending;
-use crate::supervisor::decide::Mode;
+use crate::instance::mode::Mode;
 pub use crate::sys::is_same_file;
 use crate::sys::{self, Nofile};
 use crate::text::{quoted, whole_number};

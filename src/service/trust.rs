@@ -11,7 +11,7 @@ use super::Service;
 use super::way::{self, Kind, Step};
 use crate::check::Check;
 use crate::error::Error;
-use crate::supervisor::decide::Mode;
+use crate::instance::mode::Mode;
 use crate::sys;
 use crate::text::{one_line, quoted, shell_words};
 

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use toml::Spanned;
 
 use super::Fault;
 use super::file::{FromText, WatchTable, Wrong};
+pub use crate::instance::watch::{Action, Share, Watch};
 use crate::text::whole_number;
 
 /// The shortest interval: a shorter one would leave no time between looks.
@@ -24,33 +25,6 @@ pub enum Speaker {
     Server,
 }
 
-/// What the sidecar does about a server that is not healthy or leaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// End the server, so that its supervisor starts it again.
-    Restart,
-    Warn,
-}
-
-/// A limit: a count, or a percentage of the maximum.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Share {
-    Count(u64),
-    Percent(u64),
-}
-
-impl Share {
-    /// Whether `count` crosses the limit. `most` is the maximum, if it is known.
-    pub fn is_crossed(self, count: u64, most: Option<u64>) -> bool {
-        match (self, most) {
-            (Share::Count(limit), _) => count > limit,
-            (Share::Percent(percent), Some(most)) => u128::from(count) * 100 >= u128::from(most) * u128::from(percent),
-            (Share::Percent(_), None) => false,
-        }
-    }
-}
-
 impl FromText for Share {
     fn from_text(text: &str) -> Result<Self, String> {
         let digits = text.strip_suffix('%').unwrap_or(text);
@@ -59,38 +33,6 @@ impl FromText for Share {
             Some(number) if !text.ends_with('%') => Ok(Share::Count(number)),
             Some(number) if number <= 100 => Ok(Share::Percent(number)),
             _ => Err(format!("'{text}' is neither a count nor a percentage")),
-        }
-    }
-}
-
-/// `[watch]`, with its defaults.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Watch {
-    /// The time between looks. Without it the watchdog's period decides.
-    pub interval: Option<Duration>,
-    /// How many attempts in a row must fail.
-    pub unhealthy_after: u32,
-    /// How long a problem must last before the sidecar acts.
-    pub grace: Duration,
-    pub on_unhealthy: Action,
-    /// A share of the server's soft limit.
-    pub max_fds: Share,
-    pub max_ptys: u64,
-    pub max_processes: u64,
-    pub on_leak: Action,
-}
-
-impl Default for Watch {
-    fn default() -> Self {
-        Watch {
-            interval: None,
-            unhealthy_after: 3,
-            grace: Duration::from_secs(30),
-            on_unhealthy: Action::Warn,
-            max_fds: Share::Percent(80),
-            max_ptys: 64,
-            max_processes: 200,
-            on_leak: Action::Warn,
         }
     }
 }

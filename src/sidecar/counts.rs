@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::leaks::{Gauge, Turn};
 use super::plan::Plan;
 use crate::check::port::describe;
+use crate::instance::descriptors::Breakdown;
 use crate::instance::family::{Origin, Sight, look_at};
-use crate::report::fds::Breakdown;
-use crate::service::Share;
+use crate::instance::watch::Share;
 use crate::sys::{self, Errand};
 use crate::text::{counted, one_line};
 

@@ -13,7 +13,7 @@ use crate::check::{Check, Expectation, Probe};
 use crate::instance::ending::Ending;
 use crate::instance::family::Origin;
 use crate::instance::record::OsText;
-use crate::service::Watch;
+use crate::instance::watch::Watch;
 use crate::supervisor::notify::Manager;
 use crate::sys::Nofile;
 

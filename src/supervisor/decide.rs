@@ -4,28 +4,11 @@
 //! The rules are tried in order, and the first one that matches wins. Every variable that marks a supervisor is
 //! inherited by all processes below it. So a mark does not count if it is proved to belong to another process.
 
-use std::fmt;
-
 use super::all::ALL;
 use super::clues::Clues;
 use super::evidence::Remark;
 use super::kind::Known;
-
-/// How the server is launched.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
-    Foreground,
-    Detached,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Mode::Foreground => "foreground",
-            Mode::Detached => "detached",
-        })
-    }
-}
+pub use crate::instance::mode::Mode;
 
 /// What a person asked for.
 #[derive(Clone, Copy, Default, Debug)]

@@ -25,11 +25,11 @@ use crate::sidecar::{self, Role};
 use crate::start::holder::{self, Holder};
 use crate::start::log_file::Log;
 use crate::start::unexecutable::exec_error;
-use crate::supervisor::Verb;
 use crate::supervisor::decide::Mode;
 use crate::supervisor::units::search;
+use crate::supervisor::{Verb, service_of_group};
 use crate::sys::{self, Detached, ExitWatch, OwnGroup, Process};
-use crate::text::{elapsed, quoted};
+use crate::text::{elapsed, one_line, quoted};
 use server::{Server, not_ready};
 
 /// The time for the health check of a server that has run for a while.
@@ -107,7 +107,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     // Before anybody is told: nginx takes no USR2 as long as the parent that it was started by is its parent.
     server.launched.dismiss();
     drop(lock);
-    let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..Ready::new(service, pid) };
+    let ready = Ready { took: begun.elapsed(), log: Some(log.path), ..ready_lines(service, pid) };
     result::print_ready(&ready, launch.json)?;
     service.ready_fd.into_iter().for_each(say_ready);
     if service.open {
@@ -292,10 +292,11 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
     let log = record.log.as_ref().map(|log| std::ffi::OsString::from(log).into());
     let ready = Ready {
         already: Some(where_it_runs),
-        is_untried: untried.is_some(),
+        is_checked: is_checked(service) && untried.is_none(),
+        lives_in: None,
         log,
         stop: holder::stop_command(record),
-        ..Ready::new(service, record.process.pid)
+        ..ready_lines(service, record.process.pid)
     };
     result::print_ready(&ready, launch.json)?;
     if service.open {
@@ -363,4 +364,24 @@ fn open_url(url: Option<&str>) {
         }
         None => log::warn!("there is no URL to open: set 'url' in forerun.toml, or --health"),
     }
+}
+
+/// The ready lines of a server, as far as its service says them.
+fn ready_lines(service: &Service, pid: i32) -> Ready {
+    Ready {
+        name: service.name.clone(),
+        url: service.url.clone(),
+        pid,
+        already: None,
+        stop: Some(format!("forerun stop {}", service.name)),
+        took: Duration::ZERO,
+        log: None,
+        is_checked: is_checked(service),
+        lives_in: sys::cgroup().and_then(|path| service_of_group(&path).map(one_line)),
+    }
+}
+
+/// Whether there is something by which a server is known to be ready.
+fn is_checked(service: &Service) -> bool {
+    service.health.is_some() || service.port.is_some()
 }

@@ -61,17 +61,7 @@ fn value_in(text: &str, name: &str) -> Option<String> {
 fn text(spec: &UnitSpec, given: &Given) -> String {
     let words: Vec<OsString> = plain(&given.argv).into_iter().map(OsString::from).collect();
     let (program, arguments) = words.split_at(1);
-    let variables = [("PATH", Some(&spec.search_path)), ("FORERUN_STATE_DIR", spec.made.state.as_ref())];
-    let variables = variables.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
-    let variables: Vec<_> = variables.map(|entry| format!("--env {}", sh_word(&entry))).collect();
     let user = spec.made.user.as_ref().map(|user| format!("# {}\ncommand_user={}\n", spec.why_user(), sh_word(user)));
-    let as_user = spec.lesser_user().map(|user| format!("su -s /bin/sh {} -c ", sh_word(user)));
-    let state = spec.made.state.as_ref().map(|state| format!("FORERUN_STATE_DIR={} ", sh_word(state)));
-    let forerun = |verb: &str| {
-        let words = [spec.made.program.clone().into_os_string(), verb.into(), spec.name.clone().into()];
-        let command = format!("{}{}", state.as_deref().unwrap_or_default(), sh(&words));
-        as_user.as_ref().map_or(command.clone(), |su| format!("{su}{}", sh_word(&command)))
-    };
     // openrc-run gives these values to `eval`, so that they are quoted twice.
     format!(
         "\
@@ -124,13 +114,31 @@ stop_post() {{
         program = sh_word(&sh(program)),
         arguments = sh_word(&sh(arguments)),
         user = user.unwrap_or_default(),
-        variables = sh_word(&variables.join(" ")),
+        variables = sh_word(&variables(spec)),
         signal = sys::signal_name(spec.ending.signal),
         grace = spec.grace(),
         log = sh_word(&log_file(spec).to_string_lossy()),
-        reload = forerun("reload"),
-        stop = forerun("stop"),
+        reload = forerun(spec, "reload"),
+        stop = forerun(spec, "stop"),
     )
+}
+
+/// The variables of the service, as options of supervise-daemon.
+fn variables(spec: &UnitSpec) -> String {
+    let all = [("PATH", Some(&spec.search_path)), ("FORERUN_STATE_DIR", spec.made.state.as_ref())];
+    let all = all.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+    all.map(|entry| format!("--env {}", sh_word(&entry))).collect::<Vec<_>>().join(" ")
+}
+
+/// A command of forerun about the service, as its user.
+fn forerun(spec: &UnitSpec, verb: &str) -> String {
+    let state = spec.made.state.as_ref().map(|state| format!("FORERUN_STATE_DIR={} ", sh_word(state)));
+    let words = [spec.made.program.clone().into_os_string(), verb.into(), spec.name.clone().into()];
+    let command = format!("{}{}", state.unwrap_or_default(), sh(&words));
+    match spec.lesser_user() {
+        Some(user) => format!("su -s /bin/sh {} -c {}", sh_word(user), sh_word(&command)),
+        None => command,
+    }
 }
 
 fn log_file(spec: &UnitSpec) -> PathBuf {
