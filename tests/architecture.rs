@@ -42,9 +42,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
 const WRONG_WAY: [&str; 1] = ["sidecar/start.rs -> service"];
 
 /// Files of one circle of imports: each reaches each other one.
-const CIRCLES: [&str; 5] = [
-    "check/answer.rs check/exec.rs check/http.rs check/local.rs check/mod.rs check/tls.rs",
-    "check/hint.rs check/spec.rs",
+const CIRCLES: [&str; 3] = [
     "service/file.rs service/keys.rs service/mod.rs service/name.rs service/probes.rs service/stop.rs service/variables.rs service/watch.rs",
     "sidecar/after.rs sidecar/attempt.rs sidecar/health.rs sidecar/pid_file.rs sidecar/run.rs",
     "start/detached/mod.rs start/detached/server.rs start/foreground.rs start/mod.rs start/standby.rs",
@@ -73,7 +71,7 @@ const LONG_COMMANDS: [&str; 2] = ["commands/start.rs", "commands/status.rs"];
 const LONGEST_COMMAND: usize = 200;
 
 /// Files that start programs of their own accord.
-const COMMANDS_RUN: [&str; 2] = ["check/exec.rs", "sidecar/access.rs"];
+const COMMANDS_RUN: [&str; 1] = ["sidecar/access.rs"];
 
 /// Files outside of the supervisors' room that name one of them in code.
 const NAMED: [&str; 0] = [];

@@ -7,8 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustls::{AlertDescription, CertificateError, Error as Tls};
 use ureq::http::Uri;
 
-use super::net;
-use super::spec::port_of;
+use super::address::port_of;
+use super::reason;
 use super::tls::SelfSigned;
 use crate::text::quoted;
 
@@ -27,7 +27,7 @@ pub fn reason(error: &ureq::Error, url: &Uri, first: Option<&[u8]>) -> String {
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>()) {
             Some(error) => tls(error, url, first),
             None if by_proxy && is_disconnect(error) => "the connection was closed without an answer".to_owned(),
-            None => disconnected(error, url, first).unwrap_or_else(|| net::reason(error)),
+            None => disconnected(error, url, first).unwrap_or_else(|| reason::words(error)),
         },
         ureq::Error::Timeout(_) if first.is_empty() || is_tls || first.starts_with(b"HTTP/") => "no answer".to_owned(),
         ureq::Error::Protocol(_) if by_proxy => "the answer is not valid HTTP/1.1".to_owned(),

@@ -41,7 +41,7 @@ pub use descriptor::{Descriptor, Kind};
 pub use entry::Started;
 #[cfg(not(test))]
 pub(crate) use entry::{begin, entry};
-pub use exec::{become_command, fork_into_own_session, group_command};
+pub use exec::{GroupCommand, Prints, become_command, fork_into_own_session};
 pub use fd::{
     close_on_exec, close_on_exec_from, inherits_listener, is_inheritable, open_descriptors, stderr_is_journal,
     try_lock, write_ready,
