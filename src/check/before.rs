@@ -7,19 +7,19 @@ use std::time::Duration;
 use super::context::Context;
 use super::exec;
 use crate::line::say;
-use crate::sys::{Caught, Wake};
+use crate::sys::Events;
 use crate::text::quoted;
 
 /// Runs the command of the service `name` for at most `limit`. It ends sooner, with its whole group, if a signal comes.
 /// Its failure is a warning: the stop goes on.
-pub fn before_stop(name: &str, script: &OsStr, limit: Duration, context: &Context, wake: &Wake, signals: &Caught) {
+pub fn before_stop(name: &str, script: &OsStr, limit: Duration, context: &Context, events: &Events) {
     // What rang before is of no interest. A signal that came is.
-    wake.wait(None, Duration::ZERO);
-    if signals.signal().is_some() {
+    events.wait(None, Duration::ZERO);
+    if events.signal().is_some() {
         return;
     }
     say(&format!("before the stop of {}: {}", quoted(name), quoted(script)));
-    if let Err(why) = exec::fix(script, context, limit, wake.descriptor()) {
+    if let Err(why) = exec::fix(script, context, limit, events.pipe().descriptor()) {
         log::warn!("the command before the stop of {} failed: {why}; stopping it all the same", quoted(name));
     }
 }

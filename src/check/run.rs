@@ -16,7 +16,7 @@ use super::exec;
 use super::probe::{Probe, Prober};
 use super::reason::Reason;
 use crate::error::Error;
-use crate::sys::{self, Cancel, Caught, Wake, Woken};
+use crate::sys::{self, Cancel, Events, SelfPipe, Woken};
 
 /// Room for a TLS handshake in a debug build.
 const STACK: usize = 512 * 1024;
@@ -95,13 +95,6 @@ pub enum Ended {
     Other,
 }
 
-/// What a wait listens to: the self-pipe, caught signals, the observer.
-pub struct Desk<'a> {
-    pub wake: &'a Arc<Wake>,
-    pub signals: &'a Caught,
-    pub observer: &'a mut dyn Observer,
-}
-
 /// Running jobs.
 pub struct Run {
     jobs: Vec<Job>,
@@ -116,7 +109,7 @@ impl Run {
     ///
     /// # Errors
     /// When the system has no threads or descriptors left.
-    pub fn start(jobs: Vec<Job>, context: &Arc<Context>, wake: &Arc<Wake>) -> Result<Self, Error> {
+    pub fn start(jobs: Vec<Job>, context: &Arc<Context>, pipe: &Arc<SelfPipe>) -> Result<Self, Error> {
         let exhausted =
             |e: std::io::Error| Error::Exhausted(format!("cannot run the checks: {e}; raise the limits or try again"));
         let cancel = Cancel::new().map_err(exhausted)?;
@@ -131,7 +124,7 @@ impl Run {
                 context: Arc::clone(context),
                 started,
                 token: Arc::clone(&token),
-                slot: Slot { index, all: Arc::clone(&run.progress), wake: Arc::clone(wake) },
+                slot: Slot { index, all: Arc::clone(&run.progress), pipe: Arc::clone(pipe) },
             };
             let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || worker.work());
             run.threads.push(Some(thread.map_err(exhausted)?));
@@ -143,17 +136,22 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::Interrupted`].
-    pub fn wait(&mut self, other: Option<BorrowedFd>, desk: &mut Desk) -> Result<Ended, Error> {
+    pub fn wait(
+        &mut self,
+        other: Option<BorrowedFd>,
+        events: &Events,
+        observer: &mut dyn Observer,
+    ) -> Result<Ended, Error> {
         loop {
-            if let Some(signal) = desk.signals.signal() {
+            if let Some(signal) = events.signal() {
                 return Err(Error::Interrupted(signal));
             }
             let waited = self.started.elapsed();
             let next = self.give_up_late(waited);
             let progress = self.progress();
-            desk.observer.look(&self.jobs, &progress, waited);
+            observer.look(&self.jobs, &progress, waited);
             let Some(next) = next else { return Ok(Ended::All) };
-            if desk.wake.wait(other, next.min(desk.observer.interval())) == Woken::Other {
+            if events.wait(other, next.min(observer.interval())) == Woken::Other {
                 return Ok(Ended::Other);
             }
         }
@@ -280,7 +278,7 @@ fn attempt_limit(waited: Duration, deadline: Duration, patience: Duration) -> Du
 struct Slot {
     index: usize,
     all: Arc<Mutex<Vec<Progress>>>,
-    wake: Arc<Wake>,
+    pipe: Arc<SelfPipe>,
 }
 
 impl Slot {
@@ -304,13 +302,13 @@ impl Slot {
             }
             progress.outcome = Some((holds, started.elapsed()));
         }
-        self.wake.ring();
+        self.pipe.ring();
         true
     }
 
     fn end(&self, waited: Duration) {
         lock(&self.all)[self.index].outcome.get_or_insert((false, waited));
-        self.wake.ring();
+        self.pipe.ring();
     }
 }
 

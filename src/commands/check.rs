@@ -10,9 +10,9 @@ use crate::start::checks;
 ///
 /// # Errors
 /// [`Error::Said`] when a check does not hold; [`Error::Interrupted`].
-pub fn run(service: &Service, mut room: checks::Room, json: bool) -> Result<(), Error> {
-    let requirements = checks::requirements(service, &mut room)?;
-    let waits = checks::waits(service, &mut room)?;
+pub fn run(service: &Service, mut runner: checks::CheckRunner, json: bool) -> Result<(), Error> {
+    let requirements = checks::requirements(service, &mut runner)?;
+    let waits = checks::waits(service, &mut runner)?;
     let required = service.requirements.iter().zip(&requirements).map(|(r, progress)| Checked {
         kind: "require",
         check: r.probe.check.to_string(),

@@ -2,12 +2,11 @@
 //! What several subcommands look up first.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
-use crate::sys::{self, Account, Wake};
+use crate::sys::{self, Account, Events};
 
 /// The current folder under the name that the caller used, symlinks and all.
 pub fn current_folder(environment: &Environment) -> Result<PathBuf, Error> {
@@ -22,8 +21,8 @@ pub fn homes() -> impl Iterator<Item = (PathBuf, Account)> {
     accounts.map(|account| (state::home_root(&account.home), account))
 }
 
-/// Makes the pipe that a command waits on.
-pub fn new_wake() -> Result<Arc<Wake>, Error> {
+/// Catches the signals that a command waits for.
+pub fn catch_events() -> Result<Events, Error> {
     let failed = |e| Error::Exhausted(format!("cannot open a pipe: {e}; raise the limits or try again"));
-    Wake::new().map(Arc::new).map_err(failed)
+    Events::catch().map_err(failed)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::common::new_wake;
+use super::common::catch_events;
 use super::target::Target;
 use crate::args::Options;
 use crate::environment::Environment;
@@ -16,7 +16,7 @@ use crate::instance::family::{self, Origin};
 use crate::instance::identity::Life;
 use crate::instance::record::Record;
 use crate::line::print_summary;
-use crate::start::{LockDesk, holder, unseen};
+use crate::start::{holder, lock, unseen};
 use crate::sys;
 use crate::text::{counted, one_line, quoted};
 
@@ -29,9 +29,8 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let name = &target.name;
     let Some(folder) = &target.folder else { return print(name, false, None, options.json) };
     let here = sys::host().map_err(unseen)?;
-    let wake = new_wake()?;
-    let signals = sys::catch_signals(wake.bell());
-    let _lock = LockDesk { wake: &wake, signals: &signals }.take(folder, &target.name, |_| {})?;
+    let events = catch_events()?;
+    let _lock = lock::take(&events, folder, &target.name, |_| {})?;
     // A record that cannot be trusted says nothing about what runs, so it is not dropped.
     let Some(record) = target.record()? else {
         return print(name, false, None, options.json);

@@ -18,7 +18,7 @@ use crate::instance::state::Folder;
 use crate::line::say;
 use crate::start::log_file;
 use crate::supervisor::{self, Verb, ask};
-use crate::sys::{self, Wake};
+use crate::sys::Events;
 use crate::text::{quoted, shell_words};
 
 /// How many lines are shown.
@@ -116,11 +116,10 @@ fn show(log: &Log, mut file: File, lines: usize, follow: bool, out: &mut impl Wr
     if !follow {
         return Ok(None);
     }
-    let wake = Wake::new().map_err(Shown::Log)?;
-    let signals = sys::catch_signals(wake.bell());
+    let events = Events::catch().map_err(Shown::Log)?;
     loop {
-        wake.wait(None, INTERVAL);
-        if let Some(signal) = signals.signal() {
+        events.wait(None, INTERVAL);
+        if let Some(signal) = events.signal() {
             return Ok(Some(signal));
         }
         let now = log.open().ok();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::environment::{COOKIE, Environment};
 use crate::error::Error;
 use crate::instance::record::Record;
-use crate::sys::{self, ExitWatch, Waited, Wake};
+use crate::sys::{self, Events, ExitWatch, Waited};
 
 /// What a person sends from the keyboard.
 const KEYS: [i32; 2] = [libc::SIGINT, libc::SIGQUIT];
@@ -43,8 +43,7 @@ fn is_within(record: &Record, environment: &Environment) -> bool {
 /// Hands on a key that interrupts, and then the exit code. The end of the terminal is no reason to end; nor is
 /// SIGTERM, which a server that is told to end sends to its children.
 fn wait_for(child: i32) -> std::io::Result<u8> {
-    let wake = Wake::new()?;
-    let signals = sys::catch_signals(wake.bell());
+    let events = Events::catch()?;
     let watch = ExitWatch::new(child);
     let mut handed_on = false;
     loop {
@@ -53,10 +52,10 @@ fn wait_for(child: i32) -> std::io::Result<u8> {
             Waited::Killed { signal, .. } => return Ok(128u8.saturating_add(signal as u8)),
             Waited::Running | Waited::Unseen => {}
         }
-        if let Some(signal) = signals.signal().filter(|signal| KEYS.contains(signal) && !handed_on) {
+        if let Some(signal) = events.signal().filter(|signal| KEYS.contains(signal) && !handed_on) {
             let _ = watch.signal(signal);
             handed_on = true;
         }
-        wake.wait(watch.descriptor(), Duration::from_secs(1));
+        events.wait(watch.descriptor(), Duration::from_secs(1));
     }
 }

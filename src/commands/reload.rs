@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::common::new_wake;
+use super::common::catch_events;
 use super::status::service_of;
 use super::target::Target;
 use crate::args::Options;
@@ -24,9 +24,9 @@ use crate::instance::record::{Record, os_strings};
 use crate::instance::stop::send;
 use crate::line::print_summary;
 use crate::service::{Service, trust};
-use crate::start::progress::Teller;
-use crate::start::{LockDesk, checks, holder, readiness, unseen};
-use crate::sys::{self, Caught, ExitWatch, Host, Reaction, Wake, signal_name};
+use crate::start::progress::ProgressLine;
+use crate::start::{checks, holder, lock, readiness, unseen};
+use crate::sys::{self, Events, ExitWatch, Host, Reaction, signal_name};
 use crate::text::{elapsed, quoted};
 
 /// A server that ends over what it reads again does so within this time.
@@ -42,9 +42,8 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let here = sys::host().map_err(unseen)?;
     let not_running = || Error::NotReady(format!("{} is not running; start it", quoted(&target.name)));
     let Some(folder) = &target.folder else { return Err(not_running()) };
-    let wake = new_wake()?;
-    let signals = sys::catch_signals(wake.bell());
-    let lock = LockDesk { wake: &wake, signals: &signals }.take(folder, &target.name, |_| {})?;
+    let events = catch_events()?;
+    let lock = lock::take(&events, folder, &target.name, |_| {})?;
     let record = target.record()?.ok_or_else(not_running)?;
     let record = follow::locked(record, folder, &here).map_err(unseen)?;
     match record.process.life(&here) {
@@ -59,9 +58,9 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         }
     }
     let watch = ExitWatch::new(record.process.pid);
-    tell(&record, not_running, &wake)?;
+    tell(&record, not_running, &events)?;
     let begun = Instant::now();
-    let mut reloaded = Reloaded { record, watch, wake: &wake, signals: &signals, here: &here };
+    let mut reloaded = Reloaded { record, watch, events: &events, here: &here };
     reloaded.wait_for_its_end()?;
     // A second signal while the first is taken would come in the middle of an exec, where nothing handles it.
     drop(lock);
@@ -76,7 +75,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
 }
 
 /// Sends the signal, unless that would end the server.
-fn tell(record: &Record, not_running: impl Fn() -> Error, wake: &Wake) -> Result<(), Error> {
+fn tell(record: &Record, not_running: impl Fn() -> Error, events: &Events) -> Result<(), Error> {
     let (name, signal) = (quoted(&record.name), record.ending.reload_signal);
     let main = record.process.running().ok_or_else(not_running)?;
     let signal_is = signal_name(signal);
@@ -84,7 +83,7 @@ fn tell(record: &Record, not_running: impl Fn() -> Error, wake: &Wake) -> Result
     let until = Instant::now() + TAKES_IT;
     let mut reaction = sys::reaction(main.pid, signal);
     while reaction == Some(Reaction::Default) && Instant::now() < until {
-        wake.wait(None, TAKES_IT / 10);
+        events.wait(None, TAKES_IT / 10);
         reaction = sys::reaction(main.pid, signal);
     }
     let why = match reaction {
@@ -108,8 +107,7 @@ fn tell(record: &Record, not_running: impl Fn() -> Error, wake: &Wake) -> Result
 struct Reloaded<'a> {
     record: Record,
     watch: ExitWatch,
-    wake: &'a Arc<Wake>,
-    signals: &'a Caught,
+    events: &'a Events,
     here: &'a Host,
 }
 
@@ -119,7 +117,7 @@ impl Reloaded<'_> {
         let until = Instant::now() + TAKES_IT;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if let Some(signal) = self.signals.signal() {
+            if let Some(signal) = self.events.signal() {
                 return Err(Error::Interrupted(signal));
             }
             if self.record.process.life(self.here) == Life::Dead {
@@ -130,7 +128,7 @@ impl Reloaded<'_> {
             if left.is_zero() {
                 return Ok(());
             }
-            self.wake.wait(self.watch.descriptor(), left);
+            self.events.wait(self.watch.descriptor(), left);
         }
     }
 
@@ -159,12 +157,11 @@ impl Reloaded<'_> {
             nofile: sys::nofile(),
         });
         let on_terminal = io::stderr().is_terminal() && !options.no_progress && !options.quiet;
-        let mut teller = Teller::new(on_terminal, None);
-        let mut room = checks::Room {
+        let mut progress_line = ProgressLine::new(on_terminal, None);
+        let mut room = checks::CheckRunner {
             context: &context,
-            wake: self.wake,
-            signals: self.signals,
-            teller: &mut teller,
+            events: self.events,
+            progress_line: &mut progress_line,
             checked: false,
         };
         let job = Job::wait(probe);

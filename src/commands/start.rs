@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check;
-use super::common::new_wake;
+use super::common::catch_events;
 use super::dry_run::{self, Found};
 use super::outside;
 use crate::args::{Options, Task};
@@ -21,7 +21,7 @@ use crate::line::say;
 use crate::service::trust::Trust;
 use crate::service::{self, Replace, Service};
 use crate::sidecar::Role;
-use crate::start::progress::Teller;
+use crate::start::progress::ProgressLine;
 use crate::start::refresh;
 use crate::start::unit::Caller;
 use crate::start::{Launch, checks, holder, log_file, unseen};
@@ -156,10 +156,9 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
             start.goes_on(Error::Config(message))
         })?;
     }
-    let wake = new_wake()?;
-    let signals = sys::catch_signals(wake.bell());
+    let events = catch_events()?;
     let on_terminal = io::stderr().is_terminal() && !options.no_progress && !options.quiet;
-    let teller = Teller::new(on_terminal, manager(decision, start));
+    let progress_line = ProgressLine::new(on_terminal, manager(decision, start));
     let context = Arc::new(Context {
         environment: service.variables.added_to(inherited.for_checks()),
         directory: service.directory.clone(),
@@ -168,7 +167,12 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
     if options.task == Task::Check {
         return check::run(
             service,
-            checks::Room { context: &context, wake: &wake, signals: &signals, teller: &mut { teller }, checked: false },
+            checks::CheckRunner {
+                context: &context,
+                events: &events,
+                progress_line: &mut { progress_line },
+                checked: false,
+            },
             options.json,
         );
     }
@@ -195,9 +199,8 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         called_in: start.called_in.clone(),
         nofile,
         context,
-        wake,
-        signals,
-        teller,
+        events,
+        progress_line,
         json: options.json,
         unit_is_ours,
         launched: sys::start_now().unwrap_or_default(),

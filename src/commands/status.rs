@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use nix::unistd::{User, getegid, geteuid};
 
-use super::common::{homes, new_wake};
+use super::common::{catch_events, homes};
 use super::target;
 use crate::args::{self, Options};
-use crate::check::run::{Desk, Job, Observer, Progress, Run};
+use crate::check::run::{Job, Observer, Progress, Run};
 use crate::check::{Context, port};
 use crate::environment::{Environment, UNIT_FILE};
 use crate::error::Error;
@@ -27,7 +27,7 @@ use crate::service::{self, Named, Service, is_name, trust};
 use crate::start::{holder, readiness, unseen};
 use crate::supervisor;
 use crate::supervisor::decide::Mode;
-use crate::sys::{self, Account, Host, Process, Wake};
+use crate::sys::{self, Account, Host, Process, SelfPipe};
 
 /// How long a health check may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,9 +36,12 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let here = std::env::current_dir().unwrap_or_default();
     let (roots, scope) = roots(environment, &here)?;
     let asked = asked(options, &roots[0], &here)?;
-    let wake = new_wake()?;
-    let view =
-        View { host: sys::host().map_err(unseen)?, eyes: Eyes::open().map_err(unseen)?, wake: Arc::clone(&wake) };
+    let events = catch_events()?;
+    let view = View {
+        host: sys::host().map_err(unseen)?,
+        eyes: Eyes::open().map_err(unseen)?,
+        pipe: Arc::clone(events.pipe()),
+    };
     let mut instances = Vec::new();
     for (root, account) in &roots {
         let names = match &asked {
@@ -49,12 +52,10 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
             instances.extend(view.instance(root, name, account)?);
         }
     }
-    let signals = sys::catch_signals(wake.bell());
     let mut states = Vec::with_capacity(instances.len());
     for Looked { mut state, run, record } in instances {
         if let Some(mut run) = run {
-            let mut desk = Desk { wake: &wake, signals: &signals, observer: &mut Nobody };
-            run.wait(None, &mut desk)?;
+            run.wait(None, &events, &mut Nobody)?;
             state.health = health(run.progress().remove(0), &state);
             state.condition = condition(&state);
         }
@@ -148,7 +149,7 @@ impl From<State> for Looked {
 struct View {
     host: Host,
     eyes: Eyes,
-    wake: Arc<Wake>,
+    pipe: Arc<SelfPipe>,
 }
 
 impl View {
@@ -276,7 +277,7 @@ impl View {
         });
         let job = Job { deadline: PATIENCE, ..Job::require(probe) };
         state.health = Health::Asked(job.label.clone());
-        Run::start(vec![job], &context, &self.wake).map(Some)
+        Run::start(vec![job], &context, &self.pipe).map(Some)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::common::new_wake;
+use super::common::catch_events;
 use super::outside;
 use super::status::service_of;
 use super::target::Target;
@@ -21,9 +21,9 @@ use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Mark, Signalled, Stop, Stopped, send};
 use crate::line::{print_summary, say};
-use crate::start::{LockDesk, holder, unseen};
+use crate::start::{self, holder, unseen};
 use crate::supervisor::{self, Verb};
-use crate::sys::{self, Caught, Host, Wake};
+use crate::sys::{self, Events, Host};
 use crate::text::{counted, elapsed, quoted};
 
 pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
@@ -34,9 +34,8 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         outside::go(&record, environment)?;
     }
     let Some(folder) = &target.folder else { return not_running(&target.name, options.json) };
-    let wake = new_wake()?;
-    let signals = sys::catch_signals(wake.bell());
-    let _lock = lock(&target, folder, &LockDesk { wake: &wake, signals: &signals }, &here, options.grace)?;
+    let events = catch_events()?;
+    let _lock = lock(&target, folder, &events, &here, options.grace)?;
     let Some(record) = Record::read(folder, &target.name).map_err(Error::State)? else {
         return not_running(&target.name, options.json);
     };
@@ -58,7 +57,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     }
     refuse_systemds(&record, &family::look(&origin).map_err(unseen)?)?;
     let begun = Instant::now();
-    let before = || before(&record, &wake, &signals);
+    let before = || before(&record, &events);
     let stop = Stop {
         origin: &origin,
         only: None,
@@ -68,11 +67,10 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         signalled: Signalled::EndsTheWait,
         mark: Some(Mark::new(folder, &record, &here)),
         prepare: Some(&before),
-        wake: &wake,
-        signals: &signals,
+        events: &events,
     };
     let stopped = stop.run(|| {}).map_err(unseen)?;
-    complain(&stopped, &signals)?;
+    complain(&stopped, &events)?;
     forget(folder, &record, &stopped);
     holder::tell_escaped(&target.name, &stopped.escaped);
     report(&record, life == Life::Alive, &stopped, begun.elapsed(), options.json)
@@ -80,7 +78,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
 
 /// Runs the command before the stop, where the server runs and with its environment. If forerun.toml makes no sense by
 /// now, that is the environment of the start.
-fn before(record: &Record, wake: &Wake, signals: &Caught) {
+fn before(record: &Record, events: &Events) {
     let Some(script) = &record.ending.before else { return };
     let inherited = Environment::new(os_strings(&record.environment)).for_checks().without(&[COOKIE]);
     let environment = match service_of(record) {
@@ -92,7 +90,7 @@ fn before(record: &Record, wake: &Wake, signals: &Caught) {
     };
     let context = Context { environment, directory: OsString::from(&record.cwd).into(), nofile: sys::nofile() };
     let limit = record.ending.before_timeout;
-    check::before_stop(&record.name, &OsString::from(script), limit, &context, wake, signals);
+    check::before_stop(&record.name, &OsString::from(script), limit, &context, events);
 }
 
 /// Refuses to stop what a supervisor runs: the supervisor would start it again.
@@ -124,13 +122,13 @@ fn refuse_systemds(record: &Record, family: &Family) -> Result<(), Error> {
 fn lock(
     target: &Target,
     folder: &Folder,
-    desk: &LockDesk,
+    events: &Events,
     here: &Host,
     grace: Option<Duration>,
 ) -> Result<Lock, Error> {
     let mut told: Option<(u64, Instant)> = None;
     let mut killed = false;
-    desk.take(folder, &target.name, |_| {
+    start::lock::take(events, folder, &target.name, |_| {
         let Ok(Some(record)) = target.record() else { return };
         let starter =
             record.starter.as_ref().filter(|_| record.phase == Phase::Starting && record.supervisor.is_none());
@@ -155,9 +153,9 @@ fn lock(
     })
 }
 
-fn complain(stopped: &Stopped, signals: &Caught) -> Result<(), Error> {
+fn complain(stopped: &Stopped, events: &Events) -> Result<(), Error> {
     let Some(left) = stopped.left.first() else { return Ok(()) };
-    match signals.signal() {
+    match events.signal() {
         Some(signal) => {
             say(&format!("interrupted: {} was told to end and still runs", port::describe(left.pid)));
             Err(Error::Interrupted(signal))

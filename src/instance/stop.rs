@@ -4,7 +4,6 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::family::{Family, find, lineage};
@@ -13,7 +12,7 @@ use super::origin::Origin;
 use super::record::{Phase, Record, Stopper};
 use super::sight::Sight;
 use super::state::Folder;
-use crate::sys::{self, Caught, ExitWatch, Host, Process, Seen, Wake};
+use crate::sys::{self, Events, ExitWatch, Host, Process, Seen};
 
 /// How often the process table is read while the processes end.
 const TICK: Duration = Duration::from_millis(20);
@@ -44,8 +43,7 @@ pub struct Stop<'a> {
     pub mark: Option<Mark<'a>>,
     /// What is done before main gets its signal, while it lives.
     pub prepare: Option<&'a dyn Fn()>,
-    pub wake: &'a Arc<Wake>,
-    pub signals: &'a Caught,
+    pub events: &'a Events,
 }
 
 /// The result of a stop.
@@ -93,7 +91,7 @@ impl Stop<'_> {
     /// # Errors
     /// When the process table cannot be read: a process that is not seen may still be there.
     pub fn run(&self, mut meanwhile: impl FnMut()) -> io::Result<Stopped> {
-        let signals_before = self.signals.count();
+        let signals_before = self.events.count();
         let table = sys::processes()?;
         let mut course = Course::new(self, &table, signals_before);
         let lives = table.iter().any(|p| self.is_main(p) && !p.zombie);
@@ -111,7 +109,7 @@ impl Stop<'_> {
             }
             meanwhile();
             let ended = watch.as_ref().filter(|_| self.is_main(&seen.left[0])).and_then(ExitWatch::descriptor);
-            self.wake.wait(ended, TICK);
+            self.events.wait(ended, TICK);
         }
     }
 
@@ -121,7 +119,7 @@ impl Stop<'_> {
 
     /// A signal that came before this stop counts too. Even then every process is told to end, once.
     fn is_interrupted(&self) -> bool {
-        self.signalled == Signalled::EndsTheWait && self.signals.signal().is_some()
+        self.signalled == Signalled::EndsTheWait && self.events.signal().is_some()
     }
 
     /// The ancestors of ours that end last: the server's own processes, as a worker that runs `forerun restart` for a
@@ -237,7 +235,7 @@ impl<'a> Course<'a> {
     /// Signals those who were not yet. `left` has somebody.
     fn signal(&mut self, left: &[Process]) -> Next {
         let stop = self.stop;
-        let hurried = stop.signalled == Signalled::EndsTheGrace && stop.signals.count() > self.signals_before;
+        let hurried = stop.signalled == Signalled::EndsTheGrace && stop.events.count() > self.signals_before;
         if self.kill_from.is_none() && !self.told.is_empty() && (hurried || self.started.elapsed() >= stop.grace) {
             self.kill_from = Some(Instant::now());
         }

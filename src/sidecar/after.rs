@@ -45,7 +45,7 @@ impl Sidecar {
             return false;
         };
         let begun = Instant::now();
-        while self.signals.signal().is_none() && begun.elapsed() < PATIENCE {
+        while self.events.signal().is_none() && begun.elapsed() < PATIENCE {
             let ours = |record: &Record| record.cookie == self.plan.origin.cookie;
             let Some(record) = Record::look(&folder, &self.plan.name).ok().flatten().filter(ours) else {
                 // Another instance has its place.
@@ -68,7 +68,7 @@ impl Sidecar {
                     return self.goes_on(record, ended, &folder, &here);
                 }
             }
-            self.wake.wait(None, TICK);
+            self.events.wait(None, TICK);
         }
         false
     }
@@ -164,7 +164,7 @@ impl Sidecar {
         let begun = Instant::now();
         let mut how = self.watch.how_it_ended();
         while how.is_none() && begun.elapsed() < REAPED && self.is_zombie() {
-            self.wake.wait(None, TICK / 10);
+            self.events.wait(None, TICK / 10);
             how = self.watch.how_it_ended();
         }
         how.filter(|how| !matches!(how, Waited::Running | Waited::Unseen)).map(|how| Ended { how, at })

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::after;
-use crate::check::run::{Desk, Job, Observer, Progress, Run};
+use crate::check::run::{Job, Observer, Progress, Run};
 use crate::check::{Context, Probe};
 use crate::error::Error;
 use crate::follow;
 use crate::instance::family::Origin;
 use crate::instance::state::Folder;
-use crate::sys::{self, Errand, Wake};
+use crate::sys::{self, Errand, Events};
 use crate::text::elapsed;
 
 /// How long after its deadline a child that has not returned is killed.
@@ -128,10 +128,9 @@ impl Attempt {
 }
 
 fn attempt(job: Job, context: &Arc<Context>) -> Result<Progress, Error> {
-    let wake = Wake::new().map(Arc::new).map_err(|e| Error::Exhausted(e.to_string()))?;
-    let signals = sys::catch_signals(wake.bell());
-    let mut run = Run::start(vec![job], context, &wake)?;
-    run.wait(None, &mut Desk { wake: &wake, signals: &signals, observer: &mut Nobody })?;
+    let events = Events::catch().map_err(|e| Error::Exhausted(e.to_string()))?;
+    let mut run = Run::start(vec![job], context, events.pipe())?;
+    run.wait(None, &events, &mut Nobody)?;
     Ok(run.progress().remove(0))
 }
 

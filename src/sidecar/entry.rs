@@ -8,7 +8,6 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 
 use super::plan::{Health, Plan};
 use super::run::Sidecar;
@@ -16,7 +15,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::identity::Identity;
 use crate::line;
-use crate::sys::{self, ExitWatch, Nofile, Wake};
+use crate::sys::{self, Events, ExitWatch, Nofile};
 
 /// A sidecar never needs more descriptors than this.
 const DESCRIPTORS: u64 = 64;
@@ -44,15 +43,14 @@ pub fn run(environment: &Environment) -> Result<(), Error> {
     line::init(environment, plan.verbose, false);
     sys::set_name(c"forerun");
     let watch = ExitWatch::new(plan.origin.main.pid);
-    let wake = Wake::new().map(Arc::new);
+    let events = Events::catch();
     let identity = identity(&plan);
     let probe = plan.health.take().map(Health::probe).transpose();
-    let (Ok(wake), Ok(identity), Ok(probe)) = (&wake, &identity, &probe) else {
-        let why = [wake.err().map(|e| e.to_string()), identity.err(), probe.err()];
-        let _ = stream.write_all(why.into_iter().flatten().next().unwrap_or_default().as_bytes());
-        return Err(Error::Said(1));
-    };
-    let signals = sys::catch_signals(wake.bell());
+    let all = events.map_err(|e| e.to_string()).and_then(|events| Ok((events, identity?, probe?)));
+    let (events, identity, probe) = all.map_err(|why| {
+        let _ = stream.write_all(why.as_bytes());
+        Error::Said(1)
+    })?;
     sys::set_nofile(Nofile { soft: DESCRIPTORS.min(plan.checks_nofile.soft), hard: plan.checks_nofile.hard });
     if stream.write_all(format!("ok {identity}").as_bytes()).is_err() {
         // The forerun that started us no longer waits.
@@ -62,7 +60,7 @@ pub fn run(environment: &Environment) -> Result<(), Error> {
     if stream.shutdown(Shutdown::Write).is_err() {
         return Err(Error::Said(1));
     }
-    let mut sidecar = Sidecar::new(plan, probe.clone(), environment, watch, Arc::clone(wake), signals);
+    let mut sidecar = Sidecar::new(plan, probe, environment, watch, events);
     sidecar.launch = Some(stream);
     sidecar.run();
     Ok(())

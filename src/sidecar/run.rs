@@ -21,7 +21,7 @@ use crate::instance::stop::{Signalled, Stop};
 use crate::instance::watch::Action;
 use crate::line::say;
 use crate::supervisor::notify::{EXTENSION, Manager, NotifyState, cut};
-use crate::sys::{self, Caught, ExitWatch, Process, Seen, Wake};
+use crate::sys::{self, Events, ExitWatch, Process, Seen};
 use crate::text::{attempts, counted, elapsed, quoted};
 
 /// Pause between looks if neither `[watch] interval` nor a watchdog sets one.
@@ -36,8 +36,7 @@ pub struct Sidecar {
     pub(super) plan: Plan,
     pub(super) manager: Option<Manager>,
     pub(super) watch: ExitWatch,
-    pub(super) wake: Arc<Wake>,
-    pub(super) signals: Caught,
+    pub(super) events: Events,
     clock: Clock,
     interval: Duration,
     /// Makes attempts of the health check, if there is one.
@@ -70,14 +69,7 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    pub fn new(
-        plan: Plan,
-        probe: Option<Probe>,
-        environment: &Environment,
-        watch: ExitWatch,
-        wake: Arc<Wake>,
-        signals: Caught,
-    ) -> Self {
+    pub fn new(plan: Plan, probe: Option<Probe>, environment: &Environment, watch: ExitWatch, events: Events) -> Self {
         let manager = plan.manager.as_ref().map(super::plan::Speaks::manager);
         let by_watchdog = manager.as_ref().and_then(Manager::watchdog_interval);
         let by_watchdog = by_watchdog.map(|half| half.clamp(SHORTEST, INTERVAL));
@@ -92,8 +84,7 @@ impl Sidecar {
         let pid_file = path.map(|path| PidFile::new(path.into(), plan.origin.main.pid));
         Sidecar {
             watch,
-            wake,
-            signals,
+            events,
             clock: Clock::new(),
             interval,
             check: probe.as_ref().map(|probe| quoted(&probe.check.to_string())).unwrap_or_default(),
@@ -129,7 +120,7 @@ impl Sidecar {
     /// Works until the server has ended or nothing is left to do.
     pub fn run(mut self) {
         loop {
-            if self.signals.signal().is_some() {
+            if self.events.signal().is_some() {
                 return self.leave();
             }
             let now = self.clock.now();
@@ -141,7 +132,7 @@ impl Sidecar {
             let answered = self.access.as_ref().and_then(Question::descriptor);
             let launched = self.launch.as_ref().map(UnixStream::as_fd);
             let all = [self.watch.descriptor(), spoke, answered, launched];
-            let [ended, spoke, answered, launched] = self.wake.wait_for(all, planned);
+            let [ended, spoke, answered, launched] = self.events.pipe().wait_for(all, planned);
             self.clock.woke(planned);
             if launched {
                 self.launch = None;
@@ -406,14 +397,14 @@ impl Sidecar {
         self.tell_status(&format!("ending: {why}"));
         if let Some(script) = &self.plan.ending.before {
             let (script, limit) = (std::ffi::OsString::from(script), self.plan.ending.before_timeout);
-            check::before_stop(&self.plan.name, &script, limit, &self.context, &self.wake, &self.signals);
+            check::before_stop(&self.plan.name, &script, limit, &self.context, &self.events);
         }
         if let Some(manager) = self.manager.as_ref().filter(|_| self.plan.is_under_systemd()) {
             // A SIGTERM of ours would be a clean exit, after which Restart=on-failure does nothing. The unit chooses
             // the signal of the watchdog (WatchdogSignal=, systemd.service(5)).
             manager.tell_surely(&[NotifyState::WatchdogTrigger]);
-            let [ended] = self.wake.wait_for([self.watch.descriptor()], self.plan.grace);
-            if ended || self.signals.signal().is_some() {
+            let [ended] = self.events.pipe().wait_for([self.watch.descriptor()], self.plan.grace);
+            if ended || self.events.signal().is_some() {
                 return;
             }
         }
@@ -432,8 +423,7 @@ impl Sidecar {
             // The server is started again, so it counts as running.
             mark: None,
             prepare: None,
-            wake: &self.wake,
-            signals: &self.signals,
+            events: &self.events,
         };
         match stop.run(|| ()) {
             Ok(stopped) if stopped.count > 0 => {

@@ -4,25 +4,24 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use crate::check::run::{Desk, Job, Progress, Run, Work};
+use crate::check::run::{Job, Progress, Run, Work};
 use crate::check::{Check, Context};
 use crate::error::Error;
 use crate::service::{Fix, Requirement, Service};
-use crate::start::progress::Teller;
-use crate::sys::{Caught, Wake};
+use crate::start::progress::ProgressLine;
+use crate::sys::Events;
 use crate::text::{attempts, elapsed, one_line, quoted};
 
 /// Everything that running checks needs.
-pub struct Room<'a> {
+pub struct CheckRunner<'a> {
     pub context: &'a Arc<Context>,
-    pub wake: &'a Arc<Wake>,
-    pub signals: &'a Caught,
-    pub teller: &'a mut Teller,
+    pub events: &'a Events,
+    pub progress_line: &'a mut ProgressLine,
     /// They held before the running server was stopped. Only what its end can have changed is tried again.
     pub checked: bool,
 }
 
-impl Room<'_> {
+impl CheckRunner<'_> {
     /// Runs all jobs at once. Returns how each ended.
     ///
     /// # Errors
@@ -34,15 +33,14 @@ impl Room<'_> {
     /// The same, but at most until `other` becomes readable.
     ///
     /// # Errors
-    /// As [`Room::run`].
+    /// As [`CheckRunner::run`].
     pub fn run_until(&mut self, jobs: Vec<Job>, other: Option<BorrowedFd>) -> Result<Vec<Progress>, Error> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let mut run = Run::start(jobs, self.context, self.wake)?;
-        let mut desk = Desk { wake: self.wake, signals: self.signals, observer: self.teller };
-        let ended = run.wait(other, &mut desk);
-        self.teller.end();
+        let mut run = Run::start(jobs, self.context, self.events.pipe())?;
+        let ended = run.wait(other, self.events, self.progress_line);
+        self.progress_line.end();
         ended.map(|_| run.progress())
     }
 }
@@ -51,17 +49,17 @@ impl Room<'_> {
 ///
 /// # Errors
 /// [`Error::Unmet`] and [`Error::TimedOut`] with a line for each that does not.
-pub fn ensure(service: &Service, room: &mut Room) -> Result<(), Error> {
-    let checked = room.checked;
-    ensure_those(service, room, |check| !checked || is_of_own_port(service, check))
+pub fn ensure(service: &Service, runner: &mut CheckRunner) -> Result<(), Error> {
+    let checked = runner.checked;
+    ensure_those(service, runner, |check| !checked || is_of_own_port(service, check))
 }
 
 /// The same while the server runs that is to be replaced: all but what only its end can make true.
 ///
 /// # Errors
 /// As [`ensure`].
-pub fn ensure_before_stop(service: &Service, room: &mut Room) -> Result<(), Error> {
-    ensure_those(service, room, |check| !is_of_own_port(service, check))
+pub fn ensure_before_stop(service: &Service, runner: &mut CheckRunner) -> Result<(), Error> {
+    ensure_those(service, runner, |check| !is_of_own_port(service, check))
 }
 
 /// Whether the check asks for the service's own port to be free.
@@ -69,12 +67,12 @@ fn is_of_own_port(service: &Service, check: &Check) -> bool {
     matches!(check, Check::Free { port, .. } if Some(*port) == service.port)
 }
 
-fn ensure_those(service: &Service, room: &mut Room, tried: impl Fn(&Check) -> bool) -> Result<(), Error> {
+fn ensure_those(service: &Service, runner: &mut CheckRunner, tried: impl Fn(&Check) -> bool) -> Result<(), Error> {
     let required: Vec<_> = service.requirements.iter().filter(|r| tried(&r.probe.check)).collect();
-    let mut progress = room.run(required.iter().map(|r| Job::require(r.probe.clone())).collect())?;
+    let mut progress = runner.run(required.iter().map(|r| Job::require(r.probe.clone())).collect())?;
     for (requirement, progress) in required.iter().zip(&mut progress) {
         if let Some(fix) = requirement.fix.as_ref().filter(|_| !progress.holds() && service.run_fixes) {
-            mend(requirement, fix, progress, room)?;
+            mend(requirement, fix, progress, runner)?;
         }
     }
     let unmet: Vec<_> = required.into_iter().zip(&progress).filter_map(unmet).collect();
@@ -82,7 +80,7 @@ fn ensure_those(service: &Service, room: &mut Room, tried: impl Fn(&Check) -> bo
         return Err(Error::Unmet(unmet.join("\n")));
     }
     let awaited: Vec<_> = service.waits.iter().filter(|w| tried(&w.probe.check)).collect();
-    let progress = room.run(awaited.iter().map(|w| Job::wait(w.probe.clone())).collect())?;
+    let progress = runner.run(awaited.iter().map(|w| Job::wait(w.probe.clone())).collect())?;
     let late: Vec<_> = awaited.into_iter().zip(&progress).filter(|(_, p)| !p.holds()).collect();
     let lines =
         late.iter().map(|(wait, progress)| not_ready(&wait.probe.check.to_string(), progress, wait.hint.as_deref()));
@@ -93,26 +91,26 @@ fn ensure_those(service: &Service, room: &mut Room, tried: impl Fn(&Check) -> bo
 }
 
 /// Tries each requirement once, all at the same time.
-pub fn requirements(service: &Service, room: &mut Room) -> Result<Vec<Progress>, Error> {
-    room.run(service.requirements.iter().map(|r| Job::require(r.probe.clone())).collect())
+pub fn requirements(service: &Service, runner: &mut CheckRunner) -> Result<Vec<Progress>, Error> {
+    runner.run(service.requirements.iter().map(|r| Job::require(r.probe.clone())).collect())
 }
 
 /// Runs all waits at the same time.
-pub fn waits(service: &Service, room: &mut Room) -> Result<Vec<Progress>, Error> {
-    room.run(service.waits.iter().map(|w| Job::wait(w.probe.clone())).collect())
+pub fn waits(service: &Service, runner: &mut CheckRunner) -> Result<Vec<Progress>, Error> {
+    runner.run(service.waits.iter().map(|w| Job::wait(w.probe.clone())).collect())
 }
 
 /// Runs a fix, then the check again.
-fn mend(requirement: &Requirement, fix: &Fix, progress: &mut Progress, room: &mut Room) -> Result<(), Error> {
+fn mend(requirement: &Requirement, fix: &Fix, progress: &mut Progress, runner: &mut CheckRunner) -> Result<(), Error> {
     let check = requirement.probe.check.to_string();
     crate::line::say(&format!("{} does not hold ({}); running its fix", quoted(&check), progress.reason));
     let job = Job { label: format!("fix of {check}"), work: Work::Fix(fix.script.clone()), deadline: fix.timeout };
-    let fixed = room.run(vec![job])?.remove(0);
+    let fixed = runner.run(vec![job])?.remove(0);
     if !fixed.holds() {
         progress.reason = format!("{}; its fix {} failed: {}", progress.reason, quoted(&fix.script), fixed.reason);
         return Ok(());
     }
-    let again = room.run(vec![Job::require(requirement.probe.clone())])?.remove(0);
+    let again = runner.run(vec![Job::require(requirement.probe.clone())])?.remove(0);
     *progress = Progress { attempts: progress.attempts + again.attempts, ..again };
     if !progress.holds() {
         progress.reason = format!("{}, also after its fix", progress.reason);

@@ -34,7 +34,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
 
     if !(service.requirements.is_empty() && service.waits.is_empty()) {
         write_record(&launch, folder.as_ref(), Phase::Starting, &cookie, None);
-        let result = checks::ensure(service, &mut launch.room());
+        let result = checks::ensure(service, &mut launch.check_runner());
         if result.is_err() {
             undo(folder.as_ref(), launch.before.as_deref());
         }
@@ -48,7 +48,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let ready = start_sidecar(&mut launch, &cookie, &mut environment);
     write_record(&launch, folder.as_ref(), Phase::Running, &cookie, runs);
     launch.dissolve_earlier(&cookie);
-    launch.teller.starting(&format!("starting {}", quoted(&service.command[0])), service.health_timeout);
+    launch.progress_line.starting(&format!("starting {}", quoted(&service.command[0])), service.health_timeout);
     if service.close_fds {
         sys::close_on_exec_from(first_to_close(launch.inherited));
     }
@@ -56,10 +56,10 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
         say_ready(&launch);
     }
     service.ready_fd.into_iter().for_each(sys::close_on_exec);
-    let Launch { nofile, dispositions, signals, before, .. } = launch;
+    let Launch { nofile, dispositions, events, before, .. } = launch;
     nofile.map(sys::set_nofile);
     // From here on a signal ends us as if forerun had never been there.
-    if let Some(signal) = signals.release() {
+    if let Some(signal) = events.release() {
         undo(folder.as_ref(), before.as_deref());
         return Err(Error::Interrupted(signal));
     }
@@ -79,7 +79,7 @@ enum Ready {
 }
 
 fn role<'a>(launch: &'a Launch) -> Role<'a> {
-    Role::in_foreground(launch.service, launch.decision, launch.teller.manager(), launch.unit_is_ours)
+    Role::in_foreground(launch.service, launch.decision, launch.progress_line.manager(), launch.unit_is_ours)
 }
 
 /// Starts the sidecar if it has any task. Removes from the server's environment the variables that the sidecar uses.

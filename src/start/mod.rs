@@ -5,6 +5,7 @@ pub mod checks;
 mod detached;
 mod foreground;
 pub mod holder;
+pub mod lock;
 pub mod log_file;
 mod log_path;
 mod program;
@@ -35,16 +36,14 @@ use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Mark, Signalled, Stop, Stopped};
 use crate::line::say;
 use crate::service::{OnConflict, Replace, Service};
-use crate::start::progress::Teller;
+use crate::start::progress::ProgressLine;
 use crate::supervisor::Verb;
 use crate::supervisor::decide::{Decision, Mode};
-use crate::sys::{self, Caught, Dispositions, ExitWatch, Host, Nofile, OwnGroup, Process, Seen, Wake};
+use crate::sys::{self, Dispositions, Events, ExitWatch, Host, Nofile, OwnGroup, Process, Seen};
 use crate::text::quoted;
 
 use holder::{Conflict, Holder, Kind};
 
-/// How long to wait for a lock before a line is printed.
-const NOTEWORTHY: Duration = Duration::from_secs(1);
 /// How long connections that are closing keep a port at most: TIME_WAIT is 60 seconds on Linux.
 const CLOSING: Duration = Duration::from_secs(65);
 /// How often such a port is bound, and how often its holder is searched.
@@ -68,9 +67,8 @@ pub struct Launch<'a> {
     /// The descriptor limits for the server, if any were set.
     pub nofile: Option<Nofile>,
     pub context: Arc<Context>,
-    pub wake: Arc<Wake>,
-    pub signals: Caught,
-    pub teller: Teller,
+    pub events: Events,
+    pub progress_line: ProgressLine,
     pub json: bool,
     /// forerun wrote the unit that started us, and nobody edited it.
     pub unit_is_ours: bool,
@@ -104,16 +102,17 @@ impl Launch<'_> {
     }
 
     /// The parts that the checks need.
-    fn room(&mut self) -> checks::Room<'_> {
-        let Launch { context, wake, signals, teller, checked, .. } = self;
-        checks::Room { context, wake, signals, teller, checked: *checked }
+    fn check_runner(&mut self) -> checks::CheckRunner<'_> {
+        let Launch { context, events, progress_line, checked, .. } = self;
+        checks::CheckRunner { context, events, progress_line, checked: *checked }
     }
 
     /// Takes the service's lock. Waits while another forerun starts or stops the service.
     fn lock(&mut self, folder: &Folder) -> Result<Lock, Error> {
-        let teller = &mut self.teller;
-        let desk = LockDesk { wake: &self.wake, signals: &self.signals };
-        desk.take(folder, &self.service.name, |_| teller.status("waiting for another start or stop of this service"))
+        let progress_line = &mut self.progress_line;
+        lock::take(&self.events, folder, &self.service.name, |_| {
+            progress_line.status("waiting for another start or stop of this service")
+        })
     }
 
     /// What prevents this start. Ends what an ended instance left in the way first.
@@ -175,7 +174,7 @@ impl Launch<'_> {
             return Ok(true);
         }
         let Some(probe) = readiness(self.service) else { return Ok(true) };
-        Ok(self.room().run_until(vec![Job::wait(probe)], None)?.remove(0).holds())
+        Ok(self.check_runner().run_until(vec![Job::wait(probe)], None)?.remove(0).holds())
     }
 
     /// Whether a conflict is waited for, without the lock.
@@ -205,11 +204,11 @@ impl Launch<'_> {
             let looked = Instant::now();
             // Binding is cheap. Searching for who holds the port is not.
             while looked.elapsed() < LOOKS && holder::is_port_held(self.service) {
-                if let Some(signal) = self.signals.signal() {
+                if let Some(signal) = self.events.signal() {
                     return Err(Error::Interrupted(signal));
                 }
-                self.teller.status(&status);
-                self.wake.wait(None, BINDS);
+                self.progress_line.status(&status);
+                self.events.wait(None, BINDS);
             }
         }
     }
@@ -252,7 +251,7 @@ impl Launch<'_> {
         };
         // What came to the launcher of a start that failed may be in sessions of its own.
         let all = origin.launcher.is_some();
-        let (wake, signals) = (&self.wake, &self.signals);
+        let events = &self.events;
         let context = &self.context;
         let prepare = || {
             if let Some((record, script)) = before.and_then(|record| Some((record, record.ending.before.as_ref()?))) {
@@ -260,19 +259,19 @@ impl Launch<'_> {
                 let directory = OsString::from(&record.cwd).into();
                 let context = Context { environment, directory, nofile: context.nofile };
                 let limit = record.ending.before_timeout;
-                check::before_stop(&record.name, &OsString::from(script), limit, &context, wake, signals);
+                check::before_stop(&record.name, &OsString::from(script), limit, &context, events);
             }
         };
         let prepare = Some(&prepare as &dyn Fn());
-        let stop = Stop { origin, only, signal, grace, all, signalled, mark, prepare, wake, signals };
-        let teller = &mut self.teller;
+        let stop = Stop { origin, only, signal, grace, all, signalled, mark, prepare, events };
+        let progress_line = &mut self.progress_line;
         let stopped = stop.run(|| {
             if let Some(status) = status {
-                teller.status(status);
+                progress_line.status(status);
             }
         });
         let stopped = stopped.map_err(unseen)?;
-        match (holder::failure(&stopped), self.signals.signal()) {
+        match (holder::failure(&stopped), self.events.signal()) {
             (None, _) => Ok(stopped),
             (_, Some(signal)) if signalled == Signalled::EndsTheWait => Err(Error::Interrupted(signal)),
             (Some(failure), _) => Err(Error::Conflict(failure)),
@@ -388,43 +387,6 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn new(phase: Phase, process: &'a Process) -> Self {
         Work { phase, process, cookie: "", executable: None, log: None, ready: None }
-    }
-}
-
-/// What a wait for a lock listens to.
-pub struct LockDesk<'a> {
-    pub wake: &'a Wake,
-    pub signals: &'a Caught,
-}
-
-impl LockDesk<'_> {
-    /// Takes a service's lock. Waits while another forerun starts or stops the service, and calls `meanwhile` with the
-    /// time waited.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`]; [`Error::State`] when the file system of the folder does not support locks.
-    pub fn take(&self, folder: &Folder, name: &str, mut meanwhile: impl FnMut(Duration)) -> Result<Lock, Error> {
-        let (mut waited, mut said) = (Duration::ZERO, false);
-        loop {
-            if let Some(signal) = self.signals.signal() {
-                return Err(Error::Interrupted(signal));
-            }
-            let folder_name = quoted(&folder.path);
-            let failed =
-                |e| Error::State(format!("cannot lock the state folder {folder_name}: {e}; set FORERUN_STATE_DIR"));
-            if let Some(lock) = folder.try_lock().map_err(failed)? {
-                Record::tidy(folder);
-                return Ok(lock);
-            }
-            if !said && waited >= NOTEWORTHY {
-                say(&format!("waiting for another start or stop of {}", quoted(name)));
-                said = true;
-            }
-            meanwhile(waited);
-            let step = (waited / 50).clamp(Duration::from_millis(1), Duration::from_millis(50));
-            self.wake.wait(None, step);
-            waited += step;
-        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::text::{attempts, elapsed, quoted};
 const NOTEWORTHY: Duration = Duration::from_secs(1);
 
 /// Shows progress to whoever is there: a terminal, a log, a service manager.
-pub struct Teller {
+pub struct ProgressLine {
     on_terminal: bool,
     screen: Screen,
     bars: Option<(MultiProgress, Vec<ProgressBar>)>,
@@ -26,10 +26,10 @@ pub struct Teller {
     notifier: Option<Notifier>,
 }
 
-impl Teller {
+impl ProgressLine {
     /// `on_terminal`: stderr is a terminal and progress lines are wanted.
     pub fn new(on_terminal: bool, manager: Option<Manager>) -> Self {
-        Teller {
+        ProgressLine {
             on_terminal,
             screen: screen::stderr(),
             bars: None,
@@ -146,7 +146,7 @@ impl Teller {
     }
 }
 
-impl Observer for Teller {
+impl Observer for ProgressLine {
     fn interval(&self) -> Duration {
         let interval = if self.on_terminal { Duration::from_millis(100) } else { NOTEWORTHY };
         interval.min(self.patience())

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::holder::{self, Conflict, Kind};
 use super::{Launch, readiness};
-use crate::check::run::{Desk, Ended, Job, Observer, Progress, Run};
+use crate::check::run::{Ended, Job, Observer, Progress, Run};
 use crate::error::Error;
 use crate::instance::family::Origin;
 use crate::instance::identity::Identity;
 use crate::instance::record::Record;
 use crate::line::say;
-use crate::start::progress::Teller;
+use crate::start::progress::ProgressLine;
 use crate::sys::{ExitWatch, Woken};
 use crate::text::elapsed;
 
@@ -64,9 +64,9 @@ impl Standby {
         }
         let ends = watch.as_ref().and_then(ExitWatch::descriptor);
         let is_ours = matches!(conflict.kind, Kind::Instance(_));
-        let start_is_waited_for = launch.teller.notifies() && !self.ready;
+        let start_is_waited_for = launch.progress_line.notifies() && !self.ready;
         if start_is_waited_for {
-            launch.teller.status(&status);
+            launch.progress_line.status(&status);
             if let Kind::Instance(record) = &conflict.kind {
                 match is_healthy(launch, record, &status, ends)? {
                     Some(healthy) => self.ready = healthy,
@@ -93,8 +93,8 @@ impl Standby {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let patience = self.notify(launch, &status);
-            let woken = launch.wake.wait(ends, left.min(often).min(patience));
-            if let Some(signal) = launch.signals.signal() {
+            let woken = launch.events.wait(ends, left.min(often).min(patience));
+            if let Some(signal) = launch.events.signal() {
                 return Err(Error::Interrupted(signal));
             }
             // Binding is cheap. Searching for the holder of the port is not.
@@ -109,10 +109,10 @@ impl Standby {
     /// Tells the service manager that we stand by. Returns the time until the next message is due.
     fn notify(&self, launch: &mut Launch, status: &str) -> Duration {
         if self.ready {
-            return launch.teller.stands_by(status);
+            return launch.progress_line.stands_by(status);
         }
-        launch.teller.status(status);
-        launch.teller.patience()
+        launch.progress_line.status(status);
+        launch.progress_line.patience()
     }
 
     /// Prints that the standby is over.
@@ -143,10 +143,9 @@ fn is_healthy(
     ends: Option<BorrowedFd>,
 ) -> Result<Option<bool>, Error> {
     let Some(probe) = readiness(launch.service) else { return Ok(Some(true)) };
-    let mut run = Run::start(vec![Job::require(probe)], &launch.context, &launch.wake)?;
-    let mut observer = Repeats { teller: &mut launch.teller, status };
-    let mut desk = Desk { wake: &launch.wake, signals: &launch.signals, observer: &mut observer };
-    Ok(match run.wait(ends, &mut desk)? {
+    let mut run = Run::start(vec![Job::require(probe)], &launch.context, launch.events.pipe())?;
+    let mut observer = Repeats { progress_line: &mut launch.progress_line, status };
+    Ok(match run.wait(ends, &launch.events, &mut observer)? {
         Ended::All => {
             Some(run.progress()[0].holds() && holder::stranger(launch.service, &Origin::of(record)).is_none())
         }
@@ -156,16 +155,16 @@ fn is_healthy(
 
 /// Repeats the standby status during an attempt, because we still stand by.
 struct Repeats<'a> {
-    teller: &'a mut Teller,
+    progress_line: &'a mut ProgressLine,
     status: &'a str,
 }
 
 impl Observer for Repeats<'_> {
     fn interval(&self) -> Duration {
-        UNHEALTHY.min(self.teller.patience())
+        UNHEALTHY.min(self.progress_line.patience())
     }
 
     fn look(&mut self, _: &[Job], _: &[Progress], _: Duration) {
-        self.teller.status(self.status);
+        self.progress_line.status(self.status);
     }
 }

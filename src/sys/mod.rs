@@ -11,6 +11,7 @@ mod container;
 mod darwin;
 mod descriptor;
 mod entry;
+mod events;
 mod exec;
 mod fd;
 mod launcher;
@@ -41,6 +42,7 @@ pub use descriptor::{Descriptor, Kind};
 pub use entry::Started;
 #[cfg(not(test))]
 pub(crate) use entry::{begin, entry};
+pub use events::Events;
 pub use exec::{GroupCommand, Prints, become_command, fork_into_own_session};
 pub use fd::{
     close_on_exec, close_on_exec_from, inherits_listener, is_inheritable, open_descriptors, stderr_is_journal,
@@ -57,10 +59,10 @@ pub use os::{
     own_executable, process_name, processes, pty_masters, ptys, remove_group, set_name, sockets_of, sockets_on,
     start_now, user_of, working_directory,
 };
-pub use pipe::{Cancel, Wake, Woken, blocking_pipe, wait_readable};
+pub use pipe::{Cancel, SelfPipe, Woken, blocking_pipe, wait_readable};
 pub use process::{Host, Listener, Process, Reaction, Seen, Waited};
 pub use processes::{kill, kill_group, most_ptys, process, reaction, reap_group, wait_for};
-pub use signal::{Caught, Dispositions, catch_signals, die_of, signal_name, signal_number};
+pub use signal::{Dispositions, die_of, signal_name, signal_number};
 pub use spawn::{Beside, Errand, take_stdin};
 pub use terminal::{Account, accounts, has_controlling_terminal, home_directory, members_of_group, user_name};
 pub use whole::{note, whole};

@@ -8,12 +8,12 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// The pipe that wakes the main thread. Signal handlers ring it, and so do workers that are done.
-pub struct Wake {
+pub struct SelfPipe {
     read: OwnedFd,
     write: OwnedFd,
 }
 
-/// Why [`Wake::wait`] returned.
+/// Why [`SelfPipe::wait`] returned.
 #[derive(PartialEq, Eq)]
 pub enum Woken {
     /// Somebody rang.
@@ -24,12 +24,12 @@ pub enum Woken {
     Timeout,
 }
 
-impl Wake {
+impl SelfPipe {
     /// # Errors
     /// When the process or the system has no descriptors left.
     pub fn new() -> io::Result<Self> {
         let (read, write) = pipe()?;
-        Ok(Wake { read, write })
+        Ok(SelfPipe { read, write })
     }
 
     /// The descriptor to write to from a signal handler.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::record::recorded;
-use crate::check::run::{Desk, Ended, Job, Observer, Progress, Run};
+use crate::check::run::{Ended, Job, Observer, Progress, Run};
 use crate::check::{Context, port};
-use crate::commands::common::new_wake;
+use crate::commands::common::catch_events;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::family::{self, Origin};
@@ -149,8 +149,7 @@ impl Proof<'_> {
             say(&format!("the health of {} was {why}", quoted(&service.name)));
             return Ok(None);
         }
-        let wake = new_wake()?;
-        let signals = sys::catch_signals(wake.bell());
+        let events = catch_events()?;
         let context = Arc::new(Context {
             environment: service.variables.added_to(self.unit_environment()),
             directory: service.directory.clone(),
@@ -158,11 +157,10 @@ impl Proof<'_> {
         });
         let job = Job::wait(probe);
         let label = job.label.clone();
-        let mut run = Run::start(vec![job], &context, &wake)?;
+        let mut run = Run::start(vec![job], &context, events.pipe())?;
         let watch = ExitWatch::new(pid);
         let mut observer = Waiting { name: &service.name, said: false };
-        let mut desk = Desk { wake: &wake, signals: &signals, observer: &mut observer };
-        if run.wait(watch.descriptor(), &mut desk)? == Ended::Other {
+        if run.wait(watch.descriptor(), &events, &mut observer)? == Ended::Other {
             return Err(self.not_running(&format!("pid {pid} ended before it was healthy")));
         }
         let progress = run.progress().remove(0);

@@ -146,7 +146,7 @@ fn try_first(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<()
     if service.log.as_ref().is_some_and(|log| Some(log.as_os_str()) != logs.as_deref()) {
         Log::open(service.log.as_deref(), folder)?;
     }
-    checks::ensure_before_stop(service, &mut launch.room())
+    checks::ensure_before_stop(service, &mut launch.check_runner())
 }
 
 /// Writes the newline to the descriptor of --ready-fd. The caller of a restart need not have it open: then the number
@@ -175,7 +175,7 @@ fn give_up(launch: &Launch, folder: &Folder) {
 /// Runs the checks, starts the server and waits until it is ready. After an error nothing of the server is left.
 fn launch_server(launch: &mut Launch, folder: &Folder, cookie: &str, log: &Log) -> Result<Server, Error> {
     let service = launch.service;
-    checks::ensure(service, &mut launch.room())?;
+    checks::ensure(service, &mut launch.check_runner())?;
     let mut environment = service.variables.added_to(launch.inherited.for_detached());
     environment.set(COOKIE.as_ref(), cookie.as_ref());
     let path = launch.find_command(&environment)?;
@@ -264,7 +264,7 @@ fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Error> 
         probe.timeout = left;
         let job = if age_is_over { Job::require(probe) } else { Job::wait(probe) };
         let label = job.label.clone();
-        let progress = launch.room().run_until(vec![job], watch.descriptor())?.remove(0);
+        let progress = launch.check_runner().run_until(vec![job], watch.descriptor())?.remove(0);
         if is_gone(launch) {
             return Ok(Told::ItIsGone);
         }

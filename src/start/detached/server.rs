@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::tail;
 use crate::check::Probe;
 use crate::check::port;
-use crate::check::run::{Desk, Ended, Job, Progress, Run};
+use crate::check::run::{Ended, Job, Progress, Run};
 use crate::error::Error;
 use crate::follow::Eyes;
 use crate::instance::end::End;
@@ -151,11 +151,10 @@ impl Server {
 
     /// Repeats the check until it holds, its time is over, or nothing is left that could make it hold.
     fn watch(&self, launch: &mut Launch, probe: Probe) -> Result<Progress, Error> {
-        let Launch { context, wake, signals, teller, .. } = launch;
-        let mut run = Run::start(vec![Job::wait(probe)], context, wake)?;
-        let mut desk = Desk { wake, signals, observer: teller };
+        let Launch { context, events, progress_line, .. } = launch;
+        let mut run = Run::start(vec![Job::wait(probe)], context, events.pipe())?;
         let ended = loop {
-            let ended = run.wait(self.launched.descriptor(), &mut desk);
+            let ended = run.wait(self.launched.descriptor(), events, progress_line);
             let goes_on = match self.launched.wait() {
                 // Somebody killed the launcher. Another descriptor shows the server's end.
                 Waited::Running => true,
@@ -167,7 +166,7 @@ impl Server {
                 break ended;
             }
         };
-        teller.end();
+        progress_line.end();
         ended?;
         Ok(run.progress().remove(0))
     }
@@ -208,10 +207,10 @@ impl Server {
             if status != Waited::Running || left.is_zero() {
                 return Ok(status);
             }
-            if let Some(signal) = launch.signals.signal() {
+            if let Some(signal) = launch.events.signal() {
                 return Err(Error::Interrupted(signal));
             }
-            launch.wake.wait(self.launched.descriptor(), left);
+            launch.events.wait(self.launched.descriptor(), left);
         }
     }
 
