@@ -12,7 +12,7 @@ use crate::environment::Environment;
 use crate::instance::after::{After, Asked, handed_over};
 use crate::instance::family::{self, Family, Origin, Sight, look_at};
 use crate::instance::identity::Life;
-use crate::instance::ready::{self, Ready};
+use crate::instance::ready::{self, Readiness};
 use crate::instance::record::{Record, os_strings};
 use crate::instance::state::Folder;
 use crate::supervisor::{self, Supervised};
@@ -48,7 +48,7 @@ impl Eyes {
     }
 
     /// The look at readiness: what the instance of a record is now. `None` where a part of it could not be seen.
-    pub fn ready(&self, record: &Record) -> Option<Ready> {
+    pub fn ready(&self, record: &Record) -> Option<Readiness> {
         let origin = Origin::of(record);
         let port = record.port.filter(|_| !record.is_activated);
         let look = || {

@@ -25,6 +25,9 @@ use args::Task;
 use environment::Environment;
 use error::Error;
 
+#[cfg(not(test))]
+sys::entry!(run);
+
 /// The whole program. Returns the exit code.
 fn run(started: sys::Started) -> i32 {
     std::panic::set_hook(Box::new(|panic| {

@@ -7,8 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustls::{AlertDescription, CertificateError, Error as Tls};
 use ureq::http::Uri;
 
-use super::net;
-use super::spec::port_of;
+use super::address::port_of;
+use super::reason;
 use super::tls::SelfSigned;
 use crate::text::quoted;
 
@@ -24,10 +24,10 @@ pub fn reason(error: &ureq::Error, url: &Uri, first: Option<&[u8]>) -> String {
     let is_tls = url.scheme_str() == Some("https");
     match error {
         ureq::Error::Rustls(error) => tls(error, url, first),
-        ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>()) {
+        ureq::Error::Io(error) => match tls_in(error) {
             Some(error) => tls(error, url, first),
             None if by_proxy && is_disconnect(error) => "the connection was closed without an answer".to_owned(),
-            None => disconnected(error, url, first).unwrap_or_else(|| net::reason(error)),
+            None => disconnected(error, url, first).unwrap_or_else(|| of_the_system(error)),
         },
         ureq::Error::Timeout(_) if first.is_empty() || is_tls || first.starts_with(b"HTTP/") => "no answer".to_owned(),
         ureq::Error::Protocol(_) if by_proxy => "the answer is not valid HTTP/1.1".to_owned(),
@@ -45,6 +45,32 @@ pub fn reason(error: &ureq::Error, url: &Uri, first: Option<&[u8]>) -> String {
             }
         }
         _ => "the request failed".to_owned(),
+    }
+}
+
+/// The error of TLS that an error of the connection was made of, however often it was wrapped.
+fn tls_in(error: &io::Error) -> Option<&Tls> {
+    let inner = error.get_ref()?;
+    if let Some(ureq::Error::Rustls(tls)) = inner.downcast_ref() {
+        return Some(tls);
+    }
+    let wrapped = match inner.downcast_ref() {
+        Some(ureq::Error::Io(wrapped)) => Some(wrapped),
+        _ => inner.downcast_ref(),
+    };
+    inner.downcast_ref().or_else(|| tls_in(wrapped?))
+}
+
+/// The words of the system for an error: a library's own may name its types.
+fn of_the_system(error: &io::Error) -> String {
+    /// What std says before the words of getaddrinfo(3).
+    const NO_ADDRESS: &str = "failed to lookup address information: ";
+    let is_systems =
+        error.get_ref().is_none() || matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock);
+    match error.to_string().strip_prefix(NO_ADDRESS) {
+        _ if is_systems => reason::words(error),
+        Some(words) => words.to_owned(),
+        None => "the connection failed".to_owned(),
     }
 }
 
@@ -199,4 +225,42 @@ fn with_scheme(url: &Uri, scheme: &str) -> String {
 /// The check that only connects.
 fn tcp(url: &Uri) -> String {
     format!("tcp:{}:{}", url.host().unwrap_or_default(), port_of(url))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct CaUsedAsEndEntity;
+
+    impl std::fmt::Display for CaUsedAsEndEntity {
+        fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+            write!(f, "{self:?}")
+        }
+    }
+
+    impl std::error::Error for CaUsedAsEndEntity {}
+
+    fn words(error: io::Error) -> String {
+        let url = "https://127.0.0.1:28744/".parse().expect("a URL");
+        reason(&ureq::Error::Io(error), &url, Some(b""))
+    }
+
+    #[test]
+    fn no_type_of_a_library_is_in_a_reason() {
+        let authority = || CertificateError::Other(rustls::OtherError(Arc::new(CaUsedAsEndEntity)));
+        let tls = || io::Error::new(io::ErrorKind::InvalidData, Tls::InvalidCertificate(authority()));
+        let expected = format!("the certificate is not valid for a server; {INSECURE}");
+        assert_eq!(words(tls()), expected);
+        assert_eq!(words(io::Error::other(tls())), expected);
+        assert_eq!(words(io::Error::other(ureq::Error::Rustls(Tls::InvalidCertificate(authority())))), expected);
+        assert_eq!(words(io::Error::other(CaUsedAsEndEntity)), "the connection failed");
+        let unreachable = || io::Error::from_raw_os_error(libc::EHOSTUNREACH);
+        assert_eq!(words(unreachable()), unreachable().to_string());
+        let unknown = "failed to lookup address information: Name or service not known";
+        assert_eq!(words(io::Error::other(unknown)), "Name or service not known");
+    }
 }

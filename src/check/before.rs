@@ -4,7 +4,8 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use super::{Context, exec};
+use super::context::Context;
+use super::exec;
 use crate::line::say;
 use crate::sys::Events;
 use crate::text::quoted;

@@ -3,42 +3,47 @@
 //! whole when its time is over.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::process::{ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::Context;
-use crate::sys::{self, ExitWatch, Waited};
+use super::context::Context;
+use crate::sys::{self, ExitWatch, GroupCommand, Prints, Waited};
 use crate::text::{elapsed, one_line};
 
+/// How long one attempt of a command may take.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of stderr is kept for its last line.
 const KEPT: usize = 4096;
 /// How often a child is asked after where the kernel has nothing to wait on.
 const TICK: Duration = Duration::from_millis(20);
 
 /// One attempt of an `exec:` check.
+///
+/// # Errors
+/// What it said last on stderr, or how it ended.
 pub fn check(script: &OsStr, context: &Context, limit: Duration, cancel: BorrowedFd) -> Result<(), String> {
-    let mut command = sys::group_command(script, context.environment.entries(), &context.directory);
-    command.stdout(Stdio::null()).stderr(Stdio::piped());
-    run(command, limit, cancel)
+    run(script, context, Prints::ToUs, limit, cancel)
 }
 
 /// A fix. What it prints goes to our stderr: stdout is the server's.
+///
+/// # Errors
+/// How it ended.
 pub fn fix(script: &OsStr, context: &Context, limit: Duration, cancel: BorrowedFd) -> Result<(), String> {
-    let mut command = sys::group_command(script, context.environment.entries(), &context.directory);
-    let stderr = || std::io::stderr().as_fd().try_clone_to_owned().map_err(|e| e.to_string());
-    command.stdout(stderr()?).stderr(stderr()?);
-    run(command, limit, cancel)
+    run(script, context, Prints::ToStderr, limit, cancel)
 }
 
-fn run(mut command: Command, limit: Duration, cancel: BorrowedFd) -> Result<(), String> {
+fn run(script: &OsStr, context: &Context, prints: Prints, limit: Duration, cancel: BorrowedFd) -> Result<(), String> {
     let end = Instant::now() + limit;
-    let mut child = command.spawn().map_err(|e| format!("cannot run /bin/sh: {e}"))?;
-    let group = child.id() as i32;
+    let (environment, directory) = (context.environment.entries(), &*context.directory);
+    let command = GroupCommand { script, environment, directory, prints };
+    let child = command.start().map_err(|e| format!("cannot run /bin/sh: {e}"))?;
+    let group = child.group;
     let watch = ExitWatch::new(group);
-    let mut output = Output { pipe: child.stderr.take(), kept: Vec::new() };
+    let mut output = Tail { pipe: child.stderr.map(File::from), kept: Vec::new() };
     loop {
         // The status before the output: what the command said last is there once it has ended.
         let status = sys::wait_for(group).map_err(|e| format!("cannot be waited for: {e}"))?;
@@ -62,12 +67,12 @@ fn run(mut command: Command, limit: Duration, cancel: BorrowedFd) -> Result<(), 
 }
 
 /// The end of what a command says on stderr.
-struct Output {
-    pipe: Option<ChildStderr>,
+struct Tail {
+    pipe: Option<File>,
     kept: Vec<u8>,
 }
 
-impl Output {
+impl Tail {
     /// Reads what is there. Never blocks, and never reads to the end: a grandchild may keep the pipe open, or
     /// may write without end.
     fn read(&mut self) {

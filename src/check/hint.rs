@@ -4,7 +4,8 @@
 use std::net::Ipv6Addr;
 use std::path::Path;
 
-use super::spec::{Check, KINDS, number};
+use super::address::{address, is_host, port};
+use super::kinds::{self, KINDS, find};
 use crate::text::nearest;
 
 /// URLs of servers that have no kind of check of their own, with their default ports.
@@ -26,61 +27,34 @@ const SERVERS: [(&str, u16); 15] = [
     ("smtp", 25),
 ];
 
-/// The form of a kind, for one that has nothing or nonsense after its colon.
-pub fn form(kind: &str) -> String {
-    match kind {
-        "file" | "dir" | "unix" => format!("{kind}:PATH"),
-        "tcp" => "tcp:HOST:PORT".to_owned(),
-        "http" | "https" => format!("{kind}://HOST:PORT/PATH"),
-        "exec" => "exec:COMMAND".to_owned(),
-        "free" => "free:PORT".to_owned(),
-        "fds" | "ptys" => format!("{kind}:NUMBER"),
-        _ => format!("{kind}:NAME"),
-    }
-}
-
 /// Why a text that starts with no kind is no check, and what to write. `exists` is asked about paths.
 pub fn unknown(text: &str, exists: impl Fn(&Path) -> bool) -> String {
     if text.is_empty() {
-        return format!("it is empty; {}", kinds());
+        return format!("it is empty; {}", all());
     }
     if let Some(instead) = kind_missing(text, exists) {
         return format!("the kind is missing; write {instead}");
     }
     let Some((kind, operand)) = text.split_once(':') else {
-        return format!("the kind is missing; {}", kinds());
+        return format!("the kind is missing; {}", all());
     };
     let instead = misspelt(kind, operand).or_else(|| foreign_url(kind, operand)).or_else(|| other_word(kind, operand));
     match instead {
         Some(instead) => format!("unknown kind '{kind}'; write {instead}"),
-        None => format!("unknown kind '{kind}'; {}", kinds()),
+        None => format!("unknown kind '{kind}'; {}", all()),
     }
 }
 
-/// What to write for a URL that has no `//` or no host.
-pub fn url(scheme: &str, operand: &str) -> String {
-    let rest = operand.trim_start_matches('/');
-    match address(rest) {
-        Some((host, port, path)) if !operand.starts_with("//") => {
-            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-            format!("'//' is missing; write {scheme}://{host}{port}{}", or_slash(path))
-        }
-        _ if !rest.is_empty() && !operand.starts_with("//") => {
-            format!("the host is missing; write {scheme}://127.0.0.1:PORT/{rest}")
-        }
-        _ => format!("it is not a URL; write {}", form(scheme)),
-    }
-}
-
-fn kinds() -> String {
-    let last = KINDS[KINDS.len() - 1];
-    format!("the kinds are {} and {last}", KINDS[..KINDS.len() - 1].join(", "))
+fn all() -> String {
+    let words = KINDS.map(|kind| kind.word);
+    let last = words[words.len() - 1];
+    format!("the kinds are {} and {last}", words[..words.len() - 1].join(", "))
 }
 
 /// What to write for a bare address, port, path or word after a kind.
 fn kind_missing(text: &str, exists: impl Fn(&Path) -> bool) -> Option<String> {
-    if let Some((kind, operand)) = text.split_once([' ', '=']).filter(|(kind, _)| KINDS.contains(kind)) {
-        return Some(or_form(kind, operand.trim_start()));
+    if let Some((kind, operand)) = text.split_once([' ', '=']).filter(|(kind, _)| find(kind).is_some()) {
+        return or_form(kind, operand.trim_start());
     }
     let path = Path::new(text);
     if text.contains(['/', '.']) && exists(path) {
@@ -112,13 +86,17 @@ fn kind_missing(text: &str, exists: impl Fn(&Path) -> bool) -> Option<String> {
 
 /// The same check with the kind that was meant.
 fn misspelt(kind: &str, operand: &str) -> Option<String> {
-    nearest(&kind.to_lowercase(), KINDS).map(|near| or_form(near, operand))
+    nearest(&kind.to_lowercase(), KINDS.map(|kind| kind.word)).and_then(|near| or_form(near, operand))
 }
 
 /// The check of a kind, or the kind's form where the operand fits it no better.
-fn or_form(kind: &str, operand: &str) -> String {
+fn or_form(kind: &str, operand: &str) -> Option<String> {
     let spec = format!("{kind}:{operand}");
-    if Check::parse(spec.as_ref()).is_ok() { spec } else { form(kind) }
+    if is_check(&spec) { Some(spec) } else { find(kind).map(|kind| kind.form.to_owned()) }
+}
+
+fn is_check(spec: &str) -> bool {
+    kinds::parse(spec.as_ref()).is_some_and(|parsed| parsed.is_ok())
 }
 
 /// Host and port of a URL that has no kind of check.
@@ -149,8 +127,8 @@ fn other_word(word: &str, operand: &str) -> Option<String> {
         ("folder" | "directory", _) => Some(format!("dir:{operand}")),
         ("socket" | "sock", _) => Some(format!("unix:{operand}")),
         _ => {
-            let has_kind = operand.split_once(':').is_some_and(|(kind, _)| KINDS.contains(&kind));
-            (has_kind && Check::parse(operand.as_ref()).is_ok()).then(|| operand.to_owned())
+            let has_kind = operand.split_once(':').is_some_and(|(kind, _)| find(kind).is_some());
+            (has_kind && is_check(operand)).then(|| operand.to_owned())
         }
     }
 }
@@ -161,30 +139,4 @@ fn both(host: &str, port: &str, path: &str) -> String {
         "" => format!("tcp:{host}:{port} or http://{host}:{port}/"),
         path => format!("http://{host}:{port}{path}"),
     }
-}
-
-/// Host, port and path of `HOST[:PORT][/PATH]`. A word alone is no host: it can be anything.
-fn address(text: &str) -> Option<(&str, Option<u16>, &str)> {
-    let (authority, path) = text.split_at(text.find(['/', '?']).unwrap_or(text.len()));
-    let (host, number) = match authority.rsplit_once(':') {
-        Some((host, number)) if !authority.ends_with(']') => (host, Some(port(number)?)),
-        _ => (authority, None),
-    };
-    let known = number.is_some() || host.contains('.') || host.starts_with('[') || host == "localhost";
-    (known && is_host(host)).then_some((host, number, path))
-}
-
-fn or_slash(path: &str) -> &str {
-    if path.is_empty() { "/" } else { path }
-}
-
-fn is_host(text: &str) -> bool {
-    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-._".contains(c)),
-    }
-}
-
-fn port(text: &str) -> Option<u16> {
-    number(text).ok()
 }

@@ -1,70 +1,35 @@
 #![forbid(unsafe_code)]
 //! HTTP checks. TLS and its certificates are set up at the first attempt of a check that needs them.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::io::Read;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use ureq::config::Config;
 use ureq::http::header::AUTHORIZATION;
-use ureq::http::{HeaderName, HeaderValue, Uri};
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, LazyBuffers, NextTimeout, TcpConnector, Transport,
-};
+use ureq::http::{HeaderValue, Uri};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 use ureq::{Agent, Proxy, ProxyProtocol};
 
-use super::spec::{bare_host, port_of};
+use super::address::{bare_host, port_of};
+use super::connection::Connection;
+use super::expect::{Expectation, certificates};
+use super::reason::Reason;
 use super::tls::{Tls, Trust};
-use super::{Probe, Reason, answer, net};
+use super::{answer, net};
 use crate::text::quoted;
 
 /// An attempt lasts at least this long before it is given up for a new one, and no less than a third of the
 /// whole wait: an answer can be slow, and a request can be lost.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// ureq's own sizes of a connection's buffers, in bytes.
-pub const BUFFER: usize = 128 * 1024;
 /// How much of a body is searched.
 const BODY: u64 = 1 << 20;
-/// How many bytes of an answer tell which protocol it is.
-const FIRST: usize = 64;
 /// The variables that name a proxy, in ureq's order.
 const PROXIES: [&str; 6] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
-
-/// What an answer must be.
-#[derive(Clone, Debug, Default)]
-pub struct Expectation {
-    /// Empty: 200 to 399.
-    pub statuses: Vec<RangeInclusive<u16>>,
-    pub body: Option<String>,
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    pub insecure: bool,
-    /// Certificates in PEM that are trusted instead of the platform's.
-    pub authorities: Option<String>,
-}
-
-/// The certificates of a PEM text. Private keys and other items in it are ignored.
-///
-/// # Errors
-/// When the text has no certificate, or one that cannot be read.
-pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, &'static str> {
-    let mut certificates = Vec::new();
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|_| "it is not valid PEM")?;
-        roots.add(certificate.clone()).map_err(|_| "it has a certificate that cannot be read")?;
-        certificates.push(certificate);
-    }
-    if certificates.is_empty() { Err("it has no certificate in PEM") } else { Ok(certificates) }
-}
 
 /// An agent for one check.
 pub struct Client {
@@ -76,14 +41,14 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(url: &Uri, probe: &Probe) -> Self {
+    pub fn new(url: &Uri, expect: &Expectation, timeout: Duration) -> Self {
         let proxy = Proxy::try_from_env().filter(|proxy| !proxy.is_no_proxy(url) && !is_local(url));
         // ureq would pass by a SOCKS proxy too: it was built without them.
         let proxy = proxy.filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https));
         let named = proxy.as_ref().map(named);
         // They were read once already. If they cannot be read now, nobody is trusted.
-        let authorities = probe.expect.authorities.as_deref().map(|pem| certificates(pem).unwrap_or_default());
-        let trust = (!probe.expect.insecure).then(|| authorities.map_or(Trust::Platform, Trust::Only));
+        let authorities = expect.authorities.as_deref().map(|pem| certificates(pem).unwrap_or_default());
+        let trust = (!expect.insecure).then(|| authorities.map_or(Trust::Platform, Trust::Only));
         let tls = Tls::new(trust);
         let connection = proxy.is_none().then(Connection::default);
         let config = Config::builder()
@@ -91,7 +56,7 @@ impl Client {
             .max_redirects(0)
             .max_idle_connections(0)
             .proxy(proxy)
-            .timeout_global(Some(probe.timeout.min(PATIENCE.max(probe.timeout / 3)).max(Duration::from_millis(1))))
+            .timeout_global(Some(timeout.min(PATIENCE.max(timeout / 3)).max(Duration::from_millis(1))))
             .user_agent(concat!("forerun/", env!("CARGO_PKG_VERSION")))
             .build();
         let agent = match &connection {
@@ -188,85 +153,4 @@ fn named(proxy: &Proxy) -> String {
     let names = |variable: &&&str| std::env::var(variable).is_ok_and(|value| Proxy::new(&value).is_ok());
     let variable = PROXIES.iter().find(names).map(|variable| format!(" ({variable})")).unwrap_or_default();
     format!("the proxy {}:{}{variable}", proxy.host(), proxy.port())
-}
-
-/// A connection on its way to the agent, which would resolve in a thread and make a socket for each attempt.
-#[derive(Clone, Default, Debug)]
-struct Connection {
-    stream: Arc<Mutex<Option<TcpStream>>>,
-    /// The first bytes that came on it.
-    first: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Connection {
-    fn put(&self, stream: TcpStream) {
-        locked(&self.first).clear();
-        *locked(&self.stream) = Some(stream);
-    }
-
-    fn first(&self) -> Vec<u8> {
-        locked(&self.first).clone()
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-impl Resolver for Connection {
-    /// The address is known already; ureq wants one all the same.
-    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let mut addresses = self.empty();
-        addresses.push(SocketAddr::from(([127, 0, 0, 1], 0)));
-        Ok(addresses)
-    }
-}
-
-impl Connector<()> for Connection {
-    type Out = Stream;
-
-    fn connect(&self, _: &ConnectionDetails, _: Option<()>) -> Result<Option<Stream>, ureq::Error> {
-        let stream = locked(&self.stream).take();
-        let first = Arc::clone(&self.first);
-        Ok(stream.map(|stream| Stream { stream, first, buffers: LazyBuffers::new(BUFFER, BUFFER) }))
-    }
-}
-
-/// The transport of such a connection.
-#[derive(Debug)]
-struct Stream {
-    stream: TcpStream,
-    first: Arc<Mutex<Vec<u8>>>,
-    buffers: LazyBuffers,
-}
-
-impl Transport for Stream {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        &mut self.buffers
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        self.stream.set_write_timeout(timeout.not_zero().map(|t| *t))?;
-        self.stream.write_all(&self.buffers.output()[..amount]).map_err(ureq::Error::Io)
-    }
-
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        if timeout.after.is_zero() {
-            return Err(ureq::Error::Timeout(timeout.reason));
-        }
-        self.stream.set_read_timeout(timeout.not_zero().map(|t| *t))?;
-        let input = self.buffers.input_append_buf();
-        let count = self.stream.read(input)?;
-        let mut first = locked(&self.first);
-        let wanted = FIRST.saturating_sub(first.len()).min(count);
-        first.extend_from_slice(&input[..wanted]);
-        drop(first);
-        self.buffers.input_appended(count);
-        Ok(count > 0)
-    }
-
-    fn is_open(&mut self) -> bool {
-        // Asked for before a connection is used again, which none is.
-        false
-    }
 }

@@ -8,10 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Context, Reason, port};
+use super::context::Context;
+use super::operand::Operand;
+use super::port;
+use super::reason::Reason;
 use crate::environment::Environment;
 use crate::sys;
-use crate::text::quoted;
+use crate::text::{one_line, quoted};
 
 /// Where commands are looked for when there is no PATH, as execvp(3) does.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -77,6 +80,20 @@ pub fn file(path: &Path) -> Result<(), Reason> {
 
 pub fn directory(path: &Path) -> Result<(), Reason> {
     Ok(fs::read_dir(path).map(drop)?)
+}
+
+/// The name that an operand is.
+///
+/// # Errors
+/// What to write in its place.
+pub fn name_of_variable(operand: &Operand) -> Result<String, String> {
+    match operand.raw.as_bytes().iter().position(|&b| b == b'=') {
+        Some(at) => {
+            let name = one_line(OsStr::from_bytes(&operand.raw.as_bytes()[..at]));
+            Err(format!("a variable's name has no '='; write env:{name}"))
+        }
+        None => operand.text().map(ToOwned::to_owned),
+    }
 }
 
 pub fn variable(name: &str, context: &Context) -> Result<(), String> {

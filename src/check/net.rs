@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::address::host_and_port;
+use super::operand::Operand;
 use crate::sys;
 
 /// How long an answer of the resolver is used: attempts come up to a thousand times a second.
@@ -136,6 +138,17 @@ fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
+/// Host and port of a `tcp:` check.
+///
+/// # Errors
+/// What to write in its place.
+pub fn host_and_port_of(operand: &Operand) -> Result<(String, u16), String> {
+    let address = operand.text()?;
+    let (host, port) = host_and_port(operand.word, address.strip_prefix("//").unwrap_or(address))?;
+    let host = host.ok_or_else(|| format!("the host is missing; write tcp:127.0.0.1:{port}"))?;
+    Ok((host, port))
+}
+
 pub fn tcp(dialler: &mut Dialler, host: &str, port: u16, limit: Duration) -> io::Result<()> {
     dialler.dial(host, port, limit).map(drop)
 }
@@ -143,12 +156,4 @@ pub fn tcp(dialler: &mut Dialler, host: &str, port: u16, limit: Duration) -> io:
 pub fn unix(path: &Path, limit: Duration) -> io::Result<()> {
     let address = SockAddr::unix(path)?;
     Socket::new(Domain::UNIX, Type::STREAM, None)?.connect_timeout(&address, limit)
-}
-
-/// An error's words. std's own time-outs carry no number.
-pub fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer".to_owned(),
-        _ => error.to_string(),
-    }
 }

@@ -58,6 +58,19 @@ pub fn guard(host: Option<&str>, port: u16) -> Port {
     }
 }
 
+/// One attempt of a `free:` check.
+///
+/// # Errors
+/// Who holds the port, or why that cannot be found out.
+pub fn free(host: Option<&str>, port: u16) -> Result<(), String> {
+    match guard(host, port) {
+        Port::Free => Ok(()),
+        Port::Held { who, .. } => Err(format!("held by {who}")),
+        Port::Closing => Err(CLOSING.to_owned()),
+        Port::Unknown(why) => Err(why),
+    }
+}
+
 /// Whether one of the addresses is in use, and no more: cheap.
 pub fn is_held(host: Option<&str>, port: u16) -> bool {
     let is_held = |address| match bind(address).map_err(|e| e.kind()) {

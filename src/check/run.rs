@@ -11,7 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Attempter, Check, Context, EXEC_TIMEOUT, Probe, Reason, exec};
+use super::context::Context;
+use super::exec;
+use super::probe::{Probe, Prober};
+use super::reason::Reason;
 use crate::error::Error;
 use crate::sys::{self, Cancel, Events, SelfPipe, Woken};
 
@@ -44,7 +47,7 @@ pub enum Work {
 impl Job {
     /// A check that must hold now.
     pub fn require(probe: Probe) -> Self {
-        Job { label: probe.check.to_string(), work: Work::Once(probe), deadline: EXEC_TIMEOUT }
+        Job { label: probe.check.to_string(), work: Work::Once(probe), deadline: exec::TIMEOUT }
     }
 
     /// A check that may still become true.
@@ -199,7 +202,7 @@ impl Drop for Run {
 impl Job {
     fn has_children(&self) -> bool {
         match &self.work {
-            Work::Once(probe) | Work::Until(probe) => matches!(probe.check, Check::Exec(_)),
+            Work::Once(probe) | Work::Until(probe) => probe.check.has_children(),
             Work::Fix(_) => true,
         }
     }
@@ -220,7 +223,7 @@ impl Worker {
         self.slot.begin(self.started.elapsed());
         match &self.job.work {
             Work::Once(probe) => {
-                let result = Attempter::new(probe).attempt(&self.context, self.job.deadline, cancel);
+                let result = Prober::new(probe).attempt(&self.context, self.job.deadline, cancel);
                 self.slot.tried(result.map_err(|reason| Some(reason.to_string())), self.started, true);
             }
             Work::Fix(script) => {
@@ -233,13 +236,13 @@ impl Worker {
 
     fn until(&self, probe: &Probe, cancel: BorrowedFd) {
         let deadline = self.job.deadline;
-        let mut attempter = Attempter::new(probe);
+        let mut prober = Prober::new(probe);
         let mut last: Option<Reason> = None;
         // A command gets all of its time: unlike a packet, it cannot get lost.
-        let patience = if self.job.has_children() { EXEC_TIMEOUT } else { PATIENCE };
+        let patience = if self.job.has_children() { exec::TIMEOUT } else { PATIENCE };
         loop {
             let limit = attempt_limit(self.started.elapsed(), deadline, patience);
-            let result = attempter.attempt(&self.context, limit, cancel);
+            let result = prober.attempt(&self.context, limit, cancel);
             let waited = self.started.elapsed();
             let result = result.map_err(|reason| {
                 let words = (last.as_ref() != Some(&reason)).then(|| reason.to_string());

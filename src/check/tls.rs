@@ -18,8 +18,8 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
 
-use super::http::BUFFER;
-use super::spec::bare_host;
+use super::address::bare_host;
+use super::connection::BUFFER;
 
 /// A certificate that is signed with its own key.
 #[derive(Debug)]

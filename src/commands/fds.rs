@@ -56,7 +56,7 @@ fn process(options: &Options, environment: &Environment) -> Option<i32> {
 fn instance(options: &Options, environment: &Environment) -> Result<(String, i32), Error> {
     let target = Target::find(options, environment)?;
     let record = target.followed(&sys::host().map_err(unseen)?)?;
-    let main = record.and_then(|record| record.process.verified()).filter(|process| !process.zombie);
+    let main = record.and_then(|record| record.process.running());
     let main = main.ok_or_else(|| {
         Error::NotReady(format!("{} is not running; see 'forerun status --all'", quoted(&target.name)))
     })?;

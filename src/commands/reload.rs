@@ -77,7 +77,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
 /// Sends the signal, unless that would end the server.
 fn tell(record: &Record, not_running: impl Fn() -> Error, events: &Events) -> Result<(), Error> {
     let (name, signal) = (quoted(&record.name), record.ending.reload_signal);
-    let main = record.process.verified().filter(|p| !p.zombie).ok_or_else(not_running)?;
+    let main = record.process.running().ok_or_else(not_running)?;
     let signal_is = signal_name(signal);
     // A server that executes itself again handles nothing for a moment.
     let until = Instant::now() + TAKES_IT;

@@ -65,7 +65,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         all: options.all,
         signalled: Signalled::EndsTheWait,
         mark: Some(Mark::new(folder, &record, &here)),
-        before: Some(&before),
+        prepare: Some(&before),
         events: &events,
     };
     let stopped = stop.run(|| {}).map_err(unseen)?;

@@ -1,18 +1,21 @@
 #![forbid(unsafe_code)]
 //! What is left of an instance whose main process has ended, and the record of a server that took over.
 
-use super::family::{Family, Origin, Sight, look_at};
+use super::end::{End, Ended};
+use super::family::{Family, look_at};
 use super::identity::Identity;
-use super::ready::Ready;
+use super::origin::Origin;
+use super::ready::Readiness;
 use super::record::{Phase, Record};
-use super::succession::{End, Ended, Kind, View, classify};
+use super::sight::Sight;
+use super::succession::{Relation, View, classify};
 use crate::sys::{self, ExitWatch, Process, Seen};
 
 /// What is asked about an instance whose main process has ended.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
     pub origin: &'a Origin,
-    pub ready: Option<&'a Ready>,
+    pub ready: Option<&'a Readiness>,
     /// How main ended, if somebody saw it.
     pub ended: Option<Ended>,
     /// By this the system may find how main ended.
@@ -30,7 +33,7 @@ pub struct After {
     pub ended: Option<Ended>,
     pub family: Family,
     /// Each member, and what it is.
-    pub kinds: Vec<(Process, Kind)>,
+    pub relations: Vec<(Process, Relation)>,
 }
 
 impl After {
@@ -46,7 +49,7 @@ impl After {
         let is_main = |p: &&Process| Seen::from(*p) == origin.main && p.zombie;
         let unreaped = || table.iter().find(is_main).and_then(|p| sys::end_of_zombie(p.pid));
         let ended = ended.or_else(|| Some(Ended { how: sys::end_of(asked.trace).or_else(unreaped)?, at: None }));
-        let kinds = classify(&View {
+        let relations = classify(&View {
             origin,
             family: &family,
             table,
@@ -58,31 +61,31 @@ impl After {
             in_launch: false,
             supervised: asked.supervised,
         });
-        After { ended, family, kinds }
+        After { ended, family, relations }
     }
 
-    fn of(&self, wanted: &[Kind]) -> Vec<Process> {
-        self.kinds.iter().filter(|(_, kind)| wanted.contains(kind)).map(|(p, _)| *p).collect()
+    fn of(&self, wanted: &[Relation]) -> Vec<Process> {
+        self.relations.iter().filter(|(_, relation)| wanted.contains(relation)).map(|(p, _)| *p).collect()
     }
 
     /// The process that is the server now.
     pub fn successor(&self) -> Option<Process> {
-        self.of(&[Kind::Successor]).first().copied()
+        self.of(&[Relation::Successor]).first().copied()
     }
 
     /// What a start ends: workers without a leader, and what a dead wrapper left.
     pub fn in_the_way(&self) -> Vec<Process> {
-        self.of(&[Kind::Orphan, Kind::Remains])
+        self.of(&[Relation::Orphan, Relation::Remains])
     }
 
     /// What has the port, and may be the server.
     pub fn unclear(&self) -> Vec<Process> {
-        self.of(&[Kind::Unclear])
+        self.of(&[Relation::Unclear])
     }
 
     /// What goes on without the server. What has left for a session of its own is not among it.
     pub fn background(&self) -> Vec<Process> {
-        let mut all = self.of(&[Kind::Background]);
+        let mut all = self.of(&[Relation::Background]);
         all.retain(|p| !self.family.left.contains(p));
         all
     }
@@ -98,7 +101,7 @@ pub fn handed_over(record: &Record, to: &Process, is_followed: bool) -> Record {
         was: Some(record.process.pid),
         starter: None,
         // They were not this process's.
-        before: Vec::new(),
+        earlier_children: Vec::new(),
         session: to.session,
         group: to.group,
         executable: sys::executable(to.pid).map(|path| path.as_os_str().into()),

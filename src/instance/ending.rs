@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::Text;
+use super::os_text::OsText;
 
 /// What becomes of jobs that main left behind when it ended by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Ending {
     pub signal: i32,
     pub reload_signal: i32,
     /// A shell command that runs before the signal.
-    pub before: Option<Text>,
+    pub before: Option<OsText>,
     pub before_timeout: Duration,
     pub leftovers: Leftovers,
 }

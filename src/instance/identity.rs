@@ -48,6 +48,11 @@ impl Identity {
         sys::process(self.pid).filter(|p| p.start == self.start)
     }
 
+    /// The process, if it still runs. A zombie does not.
+    pub fn running(&self) -> Option<Process> {
+        self.verified().filter(|process| !process.zombie)
+    }
+
     /// `is_in_use`: whether a process that we see is in a pid namespace.
     fn judge(&self, here: &Host, now: Option<Process>, is_in_use: impl FnOnce(&str) -> bool) -> Life {
         let there = &self.host;

@@ -4,12 +4,17 @@
 pub mod after;
 pub mod cookie;
 pub mod descriptors;
+pub mod end;
 pub mod ending;
 pub mod family;
 pub mod identity;
 pub mod mode;
+mod origin;
+mod os_text;
+mod proof;
 pub mod ready;
 pub mod record;
+mod sight;
 pub mod state;
 pub mod stop;
 pub mod succession;

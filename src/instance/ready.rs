@@ -5,12 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::family::{Family, Look, Noted, Origin, Sight};
+use super::family::Family;
+use super::origin::{Noted, Origin};
+use super::sight::{Look, Sight};
 use crate::sys::{self, Process, Seen};
 
 /// What was seen when the server became ready.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Ready {
+pub struct Readiness {
     /// The stack of main, if that identifies what it executes, or 0.
     pub stack: u64,
     /// Whether main itself listened on the service's port. `None` where it may not be looked into.
@@ -24,7 +26,7 @@ pub struct Ready {
 
 /// Takes the look. `listening` are the processes that hold the service's port. A socket that was handed to the service
 /// proves nothing, because others have it too: then `port` is none.
-pub fn look(origin: &Origin, family: &Family, sight: &Sight, port: Option<u16>, listening: &[i32]) -> Ready {
+pub fn look(origin: &Origin, family: &Family, sight: &Sight, port: Option<u16>, listening: &[i32]) -> Readiness {
     let main = origin.main.pid;
     let is_main = |p: &&Process| Seen::from(*p) == origin.main;
     // An image of main that is about to execute something counts by where it is, because it will be no image then.
@@ -37,7 +39,7 @@ pub fn look(origin: &Origin, family: &Family, sight: &Sight, port: Option<u16>, 
         left: has_left(p),
     });
     let may_be_seen = || sys::descriptor_count(main).is_some();
-    Ready {
+    Readiness {
         stack: family.all().find(is_main).map_or(0, |p| sight.stack(p)),
         listened: match listening.contains(&main) {
             true => Some(true),

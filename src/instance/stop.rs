@@ -6,9 +6,11 @@ use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::family::{Family, Origin, Sight, find, lineage};
+use super::family::{Family, find, lineage};
 use super::identity::Identity;
+use super::origin::Origin;
 use super::record::{Phase, Record, Stopper};
+use super::sight::Sight;
 use super::state::Folder;
 use crate::sys::{self, Events, ExitWatch, Host, Process, Seen};
 
@@ -40,7 +42,7 @@ pub struct Stop<'a> {
     /// Where it is written down that the instance is told to end.
     pub mark: Option<Mark<'a>>,
     /// What is done before main gets its signal, while it lives.
-    pub before: Option<&'a dyn Fn()>,
+    pub prepare: Option<&'a dyn Fn()>,
     pub events: &'a Events,
 }
 
@@ -90,93 +92,34 @@ impl Stop<'_> {
     /// When the process table cannot be read: a process that is not seen may still be there.
     pub fn run(&self, mut meanwhile: impl FnMut()) -> io::Result<Stopped> {
         let signals_before = self.events.count();
-        let mut sight = Sight::default();
-        let mut seen_empty = false;
-        let (mut told, mut killed) = (HashSet::new(), HashSet::new());
-        // A member stays a member once it was seen. If its parent dies first, nothing else shows where it belongs.
-        let mut known = HashSet::new();
-        // For the same reason, an ancestor of ours stays one.
-        let us = std::process::id() as i32;
         let table = sys::processes()?;
-        let callers = lineage(&table, us);
-        let mut last = self.last(&find(self.origin, &table, &callers, &sight));
-        let is_main = |p: &Process| key(p) == self.origin.main;
-        let lives = table.iter().any(|p| is_main(p) && !p.zombie);
-        self.before.filter(|_| lives).into_iter().for_each(|before| before());
+        let mut course = Course::new(self, &table, signals_before);
+        let lives = table.iter().any(|p| self.is_main(p) && !p.zombie);
+        self.prepare.filter(|_| lives).into_iter().for_each(|prepare| prepare());
         let watch = lives.then(|| ExitWatch::new(self.origin.main.pid));
-        let mut started = Instant::now();
-        let (mut kill_from, mut refused) = (None, None);
+        course.started = Instant::now();
         loop {
             let _ = sys::wait_for(self.origin.main.pid);
-            let table = sys::processes()?;
-            let mut found = find(self.origin, &table, &callers, &sight);
-            if self.all {
-                found.members.append(&mut found.left);
+            let Some(seen) = course.look(sys::processes()?) else { continue };
+            if course.is_over(&seen.left) {
+                return Ok(course.stopped(seen));
             }
-            if let Some(only) = &self.only {
-                let left = &mut found.left;
-                found.members.extend(left.iter().filter(|p| only.iter().any(|q| key(q) == key(p))).copied());
-                found.members.retain(|p| {
-                    let is_one = |q: &Process| key(q) == key(p) || q.pid == p.parent;
-                    only.iter().any(is_one) || known.iter().any(|seen: &Seen| seen.pid == p.parent)
-                });
-            }
-            known.extend(found.members.iter().map(key));
-            let mut left: Vec<_> = table.into_iter().filter(|p| !p.zombie && known.contains(&key(p))).collect();
-            // Reading the table takes time, and a process has no environment while it executes another program. A
-            // second look, which begins later, sees what the last member started as it ended.
-            if left.is_empty() && !seen_empty {
-                (seen_empty, sight) = (true, Sight::default());
-                continue;
-            }
-            // The ancestors have a grace of their own.
-            if left.is_empty() && !last.is_empty() {
-                known.extend(last.drain(..).map(|p| key(&p)));
-                (started, kill_from) = (Instant::now(), None);
-                continue;
-            }
-            seen_empty = left.is_empty();
-            left.sort_by_key(|p| !is_main(p));
-            let hurried = self.signalled == Signalled::EndsTheGrace && self.events.count() > signals_before;
-            // A signal that came before this stop counts too. Even then every process is told to end, once.
-            let interrupted = self.signalled == Signalled::EndsTheWait && self.events.signal().is_some();
-            let given_up = kill_from.is_some_and(|at: Instant| at.elapsed() > AFTER_KILL);
-            let leave = interrupted && left.iter().all(|p| told.contains(&key(p)));
-            if left.is_empty() || given_up || leave {
-                return Ok(Stopped { count: known.len(), left, refused, escaped: found.left });
-            }
-            if kill_from.is_none() && !told.is_empty() && (hurried || started.elapsed() >= self.grace) {
-                kill_from = Some(Instant::now());
-            }
-            // Main ends its own workers, and lets them finish their work.
-            let main_alone =
-                is_main(&left[0]) && !interrupted && kill_from.is_none() && started.elapsed() < self.grace / 2;
-            for process in left.iter().take(if main_alone { 1 } else { left.len() }) {
-                let (signal, done) = match kill_from {
-                    Some(_) => (libc::SIGKILL, &mut killed),
-                    None if is_main(process) => (self.signal, &mut told),
-                    None => (libc::SIGTERM, &mut told),
-                };
-                if !done.insert(key(process)) {
-                    continue;
-                }
-                let is_first = kill_from.is_none() && done.len() == 1;
-                let mark = self.mark.as_ref().filter(|_| is_first);
-                mark.inspect(|mark| mark.make(false));
-                match send(*process, signal) {
-                    Ok(()) => drop(mark.inspect(|mark| mark.make(true))),
-                    // It goes on as before, and so does all that it has.
-                    Err(e) if is_first && is_main(process) => {
-                        mark.inspect(|mark| mark.take_back());
-                        return Ok(Stopped { count: known.len(), refused: Some(e), left, escaped: found.left });
-                    }
-                    Err(e) => refused = Some(e),
-                }
+            if course.signal(&seen.left) == Next::MainGoesOn {
+                return Ok(course.stopped(seen));
             }
             meanwhile();
-            let ended = watch.as_ref().filter(|_| is_main(&left[0])).and_then(ExitWatch::descriptor);
+            let ended = watch.as_ref().filter(|_| self.is_main(&seen.left[0])).and_then(ExitWatch::descriptor);
             self.events.wait(ended, TICK);
         }
+    }
+
+    fn is_main(&self, process: &Process) -> bool {
+        key(process) == self.origin.main
+    }
+
+    /// A signal that came before this stop counts too. Even then every process is told to end, once.
+    fn is_interrupted(&self) -> bool {
+        self.signalled == Signalled::EndsTheWait && self.events.signal().is_some()
     }
 
     /// The ancestors of ours that end last: the server's own processes, as a worker that runs `forerun restart` for a
@@ -186,6 +129,149 @@ impl Stop<'_> {
             |p: &Process| p.forked && p.stack != 0 && family.members.iter().any(|q| q.stack == p.stack);
         let serves = |p: &Process| p.session == self.origin.session && !sys::listens_on(&[p.pid]).is_empty();
         family.callers.iter().filter(|p| is_fork_of_main(p) || serves(p)).copied().collect()
+    }
+}
+
+/// How far a stop has come.
+struct Course<'a> {
+    stop: &'a Stop<'a>,
+    signals_before: i32,
+    sight: Sight,
+    /// Ourselves and our ancestors when the stop began.
+    callers: Vec<i32>,
+    /// Those of them that end last. For the same reason as `known`, an ancestor of ours stays one.
+    last: Vec<Process>,
+    /// A member stays a member once it was seen. If its parent dies first, nothing else shows where it belongs.
+    known: HashSet<Seen>,
+    told: HashSet<Seen>,
+    killed: HashSet<Seen>,
+    seen_empty: bool,
+    started: Instant,
+    kill_from: Option<Instant>,
+    refused: Option<io::Error>,
+}
+
+/// What one look at the process table showed.
+struct Remaining {
+    /// Those that still run, main first.
+    left: Vec<Process>,
+    /// Members that left for a session of their own, and are left alone.
+    escaped: Vec<Process>,
+}
+
+/// What follows from a round of signals.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Wait,
+    /// Main could not be signalled. It goes on as before, and so does all that it has.
+    MainGoesOn,
+}
+
+impl<'a> Course<'a> {
+    fn new(stop: &'a Stop<'a>, table: &[Process], signals_before: i32) -> Self {
+        let sight = Sight::default();
+        let callers = lineage(table, std::process::id() as i32);
+        let last = stop.last(&find(stop.origin, table, &callers, &sight));
+        let [known, told, killed] = [(); 3].map(|()| HashSet::new());
+        let (seen_empty, kill_from, refused) = (false, None, None);
+        let started = Instant::now();
+        Course {
+            stop,
+            signals_before,
+            sight,
+            callers,
+            last,
+            known,
+            told,
+            killed,
+            seen_empty,
+            started,
+            kill_from,
+            refused,
+        }
+    }
+
+    /// Looks who is left. `None` if nobody seems to be, and a further look must tell.
+    fn look(&mut self, table: Vec<Process>) -> Option<Remaining> {
+        let stop = self.stop;
+        let mut found = find(stop.origin, &table, &self.callers, &self.sight);
+        if stop.all {
+            found.members.append(&mut found.left);
+        }
+        if let Some(only) = &stop.only {
+            let left = &mut found.left;
+            found.members.extend(left.iter().filter(|p| only.iter().any(|q| key(q) == key(p))).copied());
+            found.members.retain(|p| {
+                let is_one = |q: &Process| key(q) == key(p) || q.pid == p.parent;
+                only.iter().any(is_one) || self.known.iter().any(|seen| seen.pid == p.parent)
+            });
+        }
+        self.known.extend(found.members.iter().map(key));
+        let mut left: Vec<_> = table.into_iter().filter(|p| !p.zombie && self.known.contains(&key(p))).collect();
+        // Reading the table takes time, and a process has no environment while it executes another program. A
+        // second look, which begins later, sees what the last member started as it ended.
+        if left.is_empty() && !self.seen_empty {
+            (self.seen_empty, self.sight) = (true, Sight::default());
+            return None;
+        }
+        // The ancestors have a grace of their own.
+        if left.is_empty() && !self.last.is_empty() {
+            self.known.extend(self.last.drain(..).map(|p| key(&p)));
+            (self.started, self.kill_from) = (Instant::now(), None);
+            return None;
+        }
+        self.seen_empty = left.is_empty();
+        left.sort_by_key(|p| !stop.is_main(p));
+        Some(Remaining { left, escaped: found.left })
+    }
+
+    /// Whether nothing is left to do: all have ended, or those that are left are waited for no longer.
+    fn is_over(&self, left: &[Process]) -> bool {
+        let given_up = self.kill_from.is_some_and(|at| at.elapsed() > AFTER_KILL);
+        let leave = self.stop.is_interrupted() && left.iter().all(|p| self.told.contains(&key(p)));
+        left.is_empty() || given_up || leave
+    }
+
+    /// Signals those who were not yet. `left` has somebody.
+    fn signal(&mut self, left: &[Process]) -> Next {
+        let stop = self.stop;
+        let hurried = stop.signalled == Signalled::EndsTheGrace && stop.events.count() > self.signals_before;
+        if self.kill_from.is_none() && !self.told.is_empty() && (hurried || self.started.elapsed() >= stop.grace) {
+            self.kill_from = Some(Instant::now());
+        }
+        // Main ends its own workers, and lets them finish their work.
+        let main_alone = stop.is_main(&left[0])
+            && !stop.is_interrupted()
+            && self.kill_from.is_none()
+            && self.started.elapsed() < stop.grace / 2;
+        for process in left.iter().take(if main_alone { 1 } else { left.len() }) {
+            let (signal, done) = match self.kill_from {
+                Some(_) => (libc::SIGKILL, &mut self.killed),
+                None if stop.is_main(process) => (stop.signal, &mut self.told),
+                None => (libc::SIGTERM, &mut self.told),
+            };
+            if !done.insert(key(process)) {
+                continue;
+            }
+            let is_first = self.kill_from.is_none() && done.len() == 1;
+            let mark = stop.mark.as_ref().filter(|_| is_first);
+            mark.inspect(|mark| mark.make(false));
+            match send(*process, signal) {
+                Ok(()) => drop(mark.inspect(|mark| mark.make(true))),
+                Err(e) => {
+                    self.refused = Some(e);
+                    if is_first && stop.is_main(process) {
+                        mark.inspect(|mark| mark.take_back());
+                        return Next::MainGoesOn;
+                    }
+                }
+            }
+        }
+        Next::Wait
+    }
+
+    fn stopped(self, seen: Remaining) -> Stopped {
+        Stopped { count: self.known.len(), left: seen.left, refused: self.refused, escaped: seen.escaped }
     }
 }
 

@@ -4,45 +4,17 @@
 //!
 //! The rules were tried on some fifty servers and ends of servers. What cannot be told apart is kept.
 
-use serde::{Deserialize, Serialize};
-
-use super::family::{Family, Noted, Origin};
-use crate::sys::{Process, Seen, Waited};
+use super::end::End;
+use super::family::Family;
+use super::origin::{Noted, Origin};
+use crate::sys::{Process, Seen};
 
 #[cfg(test)]
 mod tests;
 
-/// How and when a process ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Ended {
-    pub how: Waited,
-    /// The start time that a process would have had that began then. Unknown if nobody watched.
-    pub at: Option<u64>,
-}
-
-/// How main ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    /// With status 0.
-    Good,
-    /// By a signal, or with another status.
-    Bad,
-    Unknown,
-}
-
-impl From<Option<Waited>> for End {
-    fn from(how: Option<Waited>) -> Self {
-        match how {
-            Some(Waited::Exited(0)) => End::Good,
-            Some(Waited::Exited(_) | Waited::Killed { .. }) => End::Bad,
-            Some(Waited::Running | Waited::Unseen) | None => End::Unknown,
-        }
-    }
-}
-
 /// What a process is to the instance whose main process has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum Relation {
     /// It took over, and is main from now on.
     Successor,
     /// It belongs to the successor.
@@ -79,59 +51,59 @@ pub struct View<'a> {
 }
 
 /// What each member is. The order is that of the family.
-pub fn classify(view: &View) -> Vec<(Process, Kind)> {
+pub fn classify(view: &View) -> Vec<(Process, Relation)> {
     let members: Vec<&Process> = view.family.all().collect();
-    let mut kinds: Vec<Option<Kind>> =
-        members.iter().map(|p| view.is_successor(p).then_some(Kind::Successor)).collect();
-    only_one(view, &members, &mut kinds);
-    let has_successor = kinds.contains(&Some(Kind::Successor));
+    let mut relations: Vec<Option<Relation>> =
+        members.iter().map(|p| view.is_successor(p).then_some(Relation::Successor)).collect();
+    only_one(view, &members, &mut relations);
+    let has_successor = relations.contains(&Some(Relation::Successor));
     // Who belongs to a successor: below it, or a living image of it.
     loop {
-        let is_its = |p: &Process, kinds: &[Option<Kind>]| {
-            members.iter().zip(kinds).any(|(q, kind)| {
-                kind.is_some() && (q.pid == p.parent || p.forked && p.stack != 0 && p.stack == q.stack && !q.forked)
+        let is_its = |p: &Process, relations: &[Option<Relation>]| {
+            members.iter().zip(relations).any(|(q, relation)| {
+                relation.is_some() && (q.pid == p.parent || p.forked && p.stack != 0 && p.stack == q.stack && !q.forked)
             })
         };
-        let next = members.iter().zip(&kinds).position(|(p, kind)| kind.is_none() && is_its(p, &kinds));
+        let next = members.iter().zip(&relations).position(|(p, relation)| relation.is_none() && is_its(p, &relations));
         match next.filter(|_| has_successor) {
-            Some(at) => kinds[at] = Some(Kind::Successors),
+            Some(at) => relations[at] = Some(Relation::Successors),
             None => break,
         }
     }
-    for (p, kind) in members.iter().zip(&mut kinds) {
-        *kind = kind.or_else(|| view.is_orphan(p).then_some(Kind::Orphan));
-        *kind = kind.or_else(|| view.is_left_by_a_wrapper(p).then_some(Kind::Remains));
+    for (p, relation) in members.iter().zip(&mut relations) {
+        *relation = relation.or_else(|| view.is_orphan(p).then_some(Relation::Orphan));
+        *relation = relation.or_else(|| view.is_left_by_a_wrapper(p).then_some(Relation::Remains));
     }
-    wrapped(view, &members, &mut kinds);
-    let rest = |p: &Process| if view.listens(p) { Kind::Unclear } else { Kind::Background };
-    members.iter().zip(kinds).map(|(p, kind)| (**p, kind.unwrap_or_else(|| rest(p)))).collect()
+    wrapped(view, &members, &mut relations);
+    let rest = |p: &Process| if view.listens(p) { Relation::Unclear } else { Relation::Background };
+    members.iter().zip(relations).map(|(p, relation)| (**p, relation.unwrap_or_else(|| rest(p)))).collect()
 }
 
 /// A server that took over has workers, which may be exec'ed too and hold its socket. The one that the others descend
 /// from took over; if there are several, it is the oldest.
-fn only_one(view: &View, members: &[&Process], kinds: &mut [Option<Kind>]) {
-    let all: Vec<usize> = (0..kinds.len()).filter(|&at| kinds[at].is_some()).collect();
+fn only_one(view: &View, members: &[&Process], relations: &mut [Option<Relation>]) {
+    let all: Vec<usize> = (0..relations.len()).filter(|&at| relations[at].is_some()).collect();
     let is_below = |p: &Process| all.iter().any(|&at| view.descends(p, members[at]));
     let first =
         all.iter().copied().filter(|&at| !is_below(members[at])).min_by_key(|&at| (members[at].start, members[at].pid));
     for at in all {
         if Some(at) != first {
-            kinds[at] = None;
+            relations[at] = None;
         }
     }
 }
 
 /// What stands between a dead wrapper and its server (`npm`, `sh -c`), and what is below that server.
-fn wrapped(view: &View, members: &[&Process], kinds: &mut [Option<Kind>]) {
+fn wrapped(view: &View, members: &[&Process], relations: &mut [Option<Relation>]) {
     for at in 0..members.len() {
-        if kinds[at] != Some(Kind::Remains) || !view.listens(members[at]) {
+        if relations[at] != Some(Relation::Remains) || !view.listens(members[at]) {
             continue;
         }
         for other in 0..members.len() {
             let p = members[other];
             let is_between = view.descends(members[at], p) && !view.listens(p);
-            if kinds[other].is_none() && (is_between || view.descends(p, members[at])) {
-                kinds[other] = Some(Kind::Remains);
+            if relations[other].is_none() && (is_between || view.descends(p, members[at])) {
+                relations[other] = Some(Relation::Remains);
             }
         }
     }

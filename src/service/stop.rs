@@ -32,7 +32,7 @@ pub fn ending(table: &StopTable) -> Result<Ending, Wrong> {
     Ok(Ending {
         signal: signal.unwrap_or(default.signal),
         reload_signal: reload.unwrap_or(default.reload_signal),
-        before: table.before.as_ref().map(|text| record::Text::from(OsStr::new(text.get_ref()))),
+        before: table.before.as_ref().map(|text| record::OsText::from(OsStr::new(text.get_ref()))),
         before_timeout: timeout.map_or(default.before_timeout, |timeout| timeout.get_ref().0),
         leftovers: table.leftovers.unwrap_or_default(),
     })

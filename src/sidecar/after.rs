@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use super::state::Sidecar;
 use crate::follow::{self, By, Eyes, Now};
 use crate::instance::after::{After, Asked};
+use crate::instance::end::Ended;
 use crate::instance::ending::Leftovers;
 use crate::instance::family::Origin;
 use crate::instance::identity::Life;
-use crate::instance::ready::Ready;
+use crate::instance::ready::Readiness;
 use crate::instance::record::{Phase, Record};
 use crate::instance::state::Folder;
-use crate::instance::succession::Ended;
 use crate::line::say;
 use crate::sys::{self, ExitWatch, Host, Process, Waited};
 use crate::text::quoted;
@@ -78,7 +78,7 @@ impl Sidecar {
         let Ok(eyes) = Eyes::open() else { return false };
         // Without a look at readiness, what main executed is known from here.
         let stack = self.plan.origin.stack;
-        let ready = record.ready.clone().or_else(|| (stack != 0).then(|| Ready { stack, ..Ready::default() }));
+        let ready = record.ready.clone().or_else(|| (stack != 0).then(|| Readiness { stack, ..Readiness::default() }));
         let record = Record { ended, ready, ..record };
         let write = |record: &Record| {
             if let Err(e) = record.write(folder) {

@@ -42,7 +42,7 @@ impl Sidecar {
             signalled: Signalled::EndsTheWait,
             // The server is started again, so it counts as running.
             mark: None,
-            before: None,
+            prepare: None,
             events: &self.events,
         };
         match stop.run(|| ()) {

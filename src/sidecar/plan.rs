@@ -12,7 +12,7 @@ use ureq::http::{HeaderName, HeaderValue};
 use crate::check::{Check, Expectation, Probe};
 use crate::instance::ending::Ending;
 use crate::instance::family::Origin;
-use crate::instance::record::Text;
+use crate::instance::record::OsText;
 use crate::instance::watch::{Action, Watch};
 use crate::supervisor::notify::Manager;
 use crate::sys::Nofile;
@@ -28,15 +28,15 @@ pub struct Plan {
     /// What proves that a process is of the instance.
     pub origin: Origin,
     /// The folder that holds the state folders of all services.
-    pub state: Option<Text>,
+    pub state: Option<OsText>,
     pub port: Option<u16>,
     /// The host on which the port is guarded.
     pub host: Option<String>,
     pub grace: Duration,
     pub ending: Ending,
     /// The file in which the server names its main process.
-    pub pid_file: Option<Text>,
-    pub directory: Text,
+    pub pid_file: Option<OsText>,
+    pub directory: OsText,
     /// Descriptor limits of the server.
     pub nofile: Nofile,
     /// Descriptor limits of commands that checks run.
@@ -56,7 +56,7 @@ pub struct Plan {
 /// The service manager to report to.
 #[derive(Serialize, Deserialize)]
 pub struct Speaks {
-    address: Text,
+    address: OsText,
     watchdog: Option<Duration>,
     /// It is systemd, which knows WATCHDOG=trigger.
     pub is_systemd: bool,
@@ -66,7 +66,7 @@ pub struct Speaks {
 
 impl Speaks {
     pub fn new(manager: &Manager, is_systemd: bool, unit: Option<(String, bool)>) -> Self {
-        let address = Text::from(manager.address.as_os_str());
+        let address = OsText::from(manager.address.as_os_str());
         Speaks { address, watchdog: manager.watchdog, is_systemd, unit }
     }
 
@@ -78,7 +78,7 @@ impl Speaks {
 /// A health check in a form that can be serialised.
 #[derive(Serialize, Deserialize)]
 pub struct Health {
-    check: Text,
+    check: OsText,
     timeout: Duration,
     statuses: Vec<RangeInclusive<u16>>,
     body: Option<String>,
@@ -92,7 +92,7 @@ impl Health {
         let Probe { check, timeout, expect } = probe;
         let headers = expect.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
         Health {
-            check: Text::from(check.spec().as_os_str()),
+            check: OsText::from(check.spec().as_os_str()),
             timeout: *timeout,
             statuses: expect.statuses.clone(),
             body: expect.body.clone(),

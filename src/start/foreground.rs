@@ -101,7 +101,7 @@ fn start_sidecar(launch: &mut Launch, seat: &Seat, environment: &mut Environment
         main: (&main).into(),
         session: main.session,
         launched: earlier.map_or(launch.launched, |before| before.launched),
-        before: earlier.map_or_else(|| launch.children.clone(), |before| before.before.clone()),
+        earlier_children: earlier.map_or_else(|| launch.children.clone(), |before| before.earlier_children.clone()),
         cookie: seat.cookie().to_owned(),
         group: earlier.and_then(|before| before.own_group.clone()),
         ..Origin::default()

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::launch::{Launch, ourselves};
 use crate::error::Error;
 use crate::instance::identity::Identity;
-use crate::instance::ready::Ready;
-use crate::instance::record::{Phase, Record, Text};
+use crate::instance::ready::Readiness;
+use crate::instance::record::{OsText, Phase, Record};
 use crate::instance::state::Folder;
 use crate::supervisor::decide::Mode;
 use crate::sys::{self, ExitWatch, Process};
@@ -23,7 +23,7 @@ pub struct Stage<'a> {
     pub executable: Option<PathBuf>,
     pub log: Option<&'a Path>,
     /// What was seen when it became ready.
-    pub ready: Option<Ready>,
+    pub ready: Option<Readiness>,
 }
 
 impl<'a> Stage<'a> {
@@ -34,7 +34,7 @@ impl<'a> Stage<'a> {
 
 /// The record of this start. `before` is the one of the instance that had the name, or that we are.
 pub fn of(launch: &Launch, before: Option<&Record>, cookie: &str, stage: Stage) -> Record {
-    let texts = |list: &[OsString]| list.iter().map(|s| Text::from(s.as_os_str())).collect();
+    let texts = |list: &[OsString]| list.iter().map(|s| OsText::from(s.as_os_str())).collect();
     let (service, process, group) = (launch.given.service, stage.process, launch.reached.group.as_ref());
     let starter = if stage.phase == Phase::Starting { ourselves() } else { None };
     // A server that executes its start script again has the children that it had.
@@ -53,7 +53,7 @@ pub fn of(launch: &Launch, before: Option<&Record>, cookie: &str, stage: Stage) 
         was: None,
         first: process.pid,
         launched: kept.map_or(launch.launched, |kept| kept.launched),
-        before: kept.map_or(children, |kept| kept.before.clone()),
+        earlier_children: kept.map_or(children, |kept| kept.earlier_children.clone()),
         ready: stage.ready,
         trace: ExitWatch::new(process.pid).trace(),
         ended: None,
@@ -69,19 +69,19 @@ pub fn of(launch: &Launch, before: Option<&Record>, cookie: &str, stage: Stage) 
             .filter(|_| launch.given.decision.mode == Mode::Foreground)
             .map(|by| by.word().to_owned()),
         cgroup: sys::cgroup(),
-        config: service.config.as_ref().map(|c| Text::from(c.as_os_str())),
+        config: service.config.as_ref().map(|c| OsText::from(c.as_os_str())),
         command: texts(&service.command),
-        executable: stage.executable.as_ref().map(|e| Text::from(e.as_os_str())),
-        cwd: Text::from(service.directory.as_os_str()),
+        executable: stage.executable.as_ref().map(|e| OsText::from(e.as_os_str())),
+        cwd: OsText::from(service.directory.as_os_str()),
         port: service.port,
         url: service.url.clone(),
-        log: stage.log.map(|l| Text::from(l.as_os_str())),
-        pid_file: service.pid_file.as_ref().map(|path| Text::from(path.as_os_str())),
+        log: stage.log.map(|l| OsText::from(l.as_os_str())),
+        pid_file: service.pid_file.as_ref().map(|path| OsText::from(path.as_os_str())),
         ending: service.ending.clone(),
         stopper: None,
         grace: service.grace,
         arguments: texts(launch.given.arguments),
-        called_in: Text::from(launch.given.called_in.as_os_str()),
+        called_in: OsText::from(launch.given.called_in.as_os_str()),
         environment: texts(launch.given.inherited.entries()),
         is_spent: false,
         dropped: Vec::new(),

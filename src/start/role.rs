@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::check::Context;
 use crate::instance::family::Origin;
-use crate::instance::record::Text;
+use crate::instance::record::OsText;
 use crate::line;
 use crate::service::{Service, Speaker};
 use crate::sidecar::{self, Health, Plan, Speaks};
@@ -96,13 +96,13 @@ impl<'a> Role<'a> {
         Plan {
             name: service.name.clone(),
             origin,
-            state: state.map(|root| Text::from(root.as_os_str())),
+            state: state.map(|root| OsText::from(root.as_os_str())),
             port: service.port,
             host: service.host.clone(),
             grace: service.grace,
             ending: service.ending.clone(),
-            pid_file: service.pid_file.as_ref().map(|path| Text::from(path.as_os_str())),
-            directory: Text::from(context.directory.as_os_str()),
+            pid_file: service.pid_file.as_ref().map(|path| OsText::from(path.as_os_str())),
+            directory: OsText::from(context.directory.as_os_str()),
             nofile: context.nofile,
             checks_nofile: sys::nofile(),
             health: service.health.as_ref().map(|health| Health::of(&health.probe)),

@@ -60,7 +60,7 @@ impl Standby {
         let status = format!("standby: {}", conflict.message);
         let watch = conflict.awaited.as_ref().map(|identity| ExitWatch::new(identity.pid));
         // The pid may belong to another process since the holder was looked up.
-        if conflict.awaited.as_ref().is_some_and(|identity| identity.verified().is_none_or(|p| p.zombie)) {
+        if conflict.awaited.as_ref().is_some_and(|identity| identity.running().is_none()) {
             return Ok(());
         }
         let ends = watch.as_ref().and_then(ExitWatch::descriptor);

@@ -90,7 +90,7 @@ impl Launch<'_> {
             }
         };
         let before = Some(&prepare as &dyn Fn());
-        let stop = Stop { origin, only, signal, grace, all, signalled, mark, before, events };
+        let stop = Stop { origin, only, signal, grace, all, signalled, mark, prepare: before, events };
         let progress_line = &mut self.progress_line;
         let stopped = stop.run(|| {
             if let Some(status) = status {

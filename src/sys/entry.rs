@@ -19,20 +19,40 @@ pub struct Started {
     pub dispositions: Dispositions,
 }
 
-/// The program's entry point.
-// SAFETY: this is the one definition of `main` in the program; the test harness brings its own.
+/// Defines the program's entry point, which calls a `fn(Started) -> i32` and ends with the status that it returns.
 #[cfg(not(test))]
-#[unsafe(no_mangle)]
-pub extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int {
+macro_rules! entry {
+    ($run:path) => {
+        // SAFETY: this is the one definition of `main` in the program; the test harness brings its own.
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        extern "C" fn main(
+            argc: std::ffi::c_int,
+            argv: *const *const std::ffi::c_char,
+            envp: *const *const std::ffi::c_char,
+        ) -> std::ffi::c_int {
+            // SAFETY: the C runtime hands `main` argc strings and an environment that ends with a null pointer.
+            $run(unsafe { $crate::sys::begin(argc, argv, envp) })
+        }
+    };
+}
+#[cfg(not(test))]
+pub(crate) use entry;
+
+/// What the C runtime handed to `main`. Fills the standard descriptors, and sets forerun's own signal dispositions.
+///
+/// # Safety
+/// `argv` points to `argc` valid C strings, and `envp` to valid C strings that are followed by a null pointer.
+#[cfg(not(test))]
+pub unsafe fn begin(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> Started {
     super::fd::fill_standard_descriptors();
-    let started = Started {
-        // SAFETY: the C runtime hands `main` argc strings and an environment that ends with a null pointer.
+    Started {
+        // SAFETY: as our caller says.
         args: unsafe { strings(argv, argc as usize) },
         // SAFETY: as above.
         environment: unsafe { strings(envp, usize::MAX) },
         dispositions: Dispositions::take_over(),
-    };
-    crate::run(started)
+    }
 }
 
 /// Copies up to `most` C strings from an array that may end earlier with a null pointer.

@@ -2,6 +2,7 @@
 
 use std::ffi::{CString, NulError, OsStr, OsString, c_char};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -17,11 +18,6 @@ pub struct Execve {
     envp: Vec<*const c_char>,
     _strings: [Vec<CString>; 2],
 }
-
-// SAFETY: the pointers point into `_strings`, whose heap buffers stay where they are, and are only read.
-unsafe impl Send for Execve {}
-// SAFETY: as above.
-unsafe impl Sync for Execve {}
 
 impl Execve {
     pub fn new(path: &Path, args: &[OsString], environment: &[OsString]) -> io::Result<Self> {
@@ -83,19 +79,58 @@ pub fn fork_into_own_session() -> io::Result<Option<i32>> {
     }
 }
 
-/// A shell command in its own process group, with the given environment and none of our descriptors.
-pub fn group_command(script: &OsStr, environment: &[OsString], directory: &Path) -> Command {
-    let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(script).current_dir(directory).process_group(0).stdin(Stdio::null());
-    set_environment(&mut command, environment);
-    // SAFETY: fcntl and close_range are async-signal-safe, and nothing is captured.
-    unsafe {
-        command.pre_exec(|| {
-            close_on_exec_from(3);
-            Ok(())
-        });
+/// Where a command prints.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Prints {
+    /// Its stderr comes to us, and its stdout goes nowhere.
+    ToUs,
+    /// Both go to our stderr.
+    ToStderr,
+}
+
+/// A shell command in its own process group, with the given environment and none of our descriptors. Its stdin is
+/// /dev/null.
+pub struct GroupCommand<'a> {
+    pub script: &'a OsStr,
+    pub environment: &'a [OsString],
+    pub directory: &'a Path,
+    pub prints: Prints,
+}
+
+/// A command that runs. Whoever started it reaps it.
+pub struct GroupChild {
+    /// Its pid, which is its group's too.
+    pub group: i32,
+    /// The read end of its stderr, with [`Prints::ToUs`].
+    pub stderr: Option<OwnedFd>,
+}
+
+impl GroupCommand<'_> {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When /bin/sh cannot be executed, the directory does not exist, or no process or descriptor is available.
+    pub fn start(&self) -> io::Result<GroupChild> {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(self.script).current_dir(self.directory).process_group(0).stdin(Stdio::null());
+        match self.prints {
+            Prints::ToUs => command.stdout(Stdio::null()).stderr(Stdio::piped()),
+            Prints::ToStderr => {
+                let ours = || io::stderr().as_fd().try_clone_to_owned();
+                command.stdout(ours()?).stderr(ours()?)
+            }
+        };
+        set_environment(&mut command, self.environment);
+        // SAFETY: fcntl and close_range are async-signal-safe, and nothing is captured.
+        unsafe {
+            command.pre_exec(|| {
+                close_on_exec_from(3);
+                Ok(())
+            });
+        }
+        let mut child = command.spawn()?;
+        Ok(GroupChild { group: child.id() as i32, stderr: child.stderr.take().map(OwnedFd::from) })
     }
-    command
 }
 
 /// `Command` takes pairs, so an entry without `=` cannot be passed to a child.

@@ -1,8 +1,14 @@
 //! The interface to the operating system: the only module with `unsafe` and `cfg(target_os)`.
 //!
 //! Code that is the same on all POSIX systems is in files named after their subject. What differs between systems is in
-//! `linux.rs` and `macos.rs`, which export the same functions. Nothing here knows services, checks or records.
+//! `linux/` and `macos/`, which export the same names; `os` is the one of them that is compiled. The texts that a system
+//! answers are read by `procfs`, `container` and `darwin`, which look at nothing and are tested everywhere. Nothing here
+//! knows services, checks or records.
 
+#[cfg(any(target_os = "linux", test))]
+mod container;
+#[cfg(any(target_os = "macos", test))]
+mod darwin;
 mod descriptor;
 mod entry;
 mod events;
@@ -13,24 +19,31 @@ mod limits;
 mod link;
 mod pipe;
 mod process;
+mod processes;
+#[cfg(any(target_os = "linux", test))]
+mod procfs;
 mod signal;
 mod spawn;
 mod terminal;
 mod whole;
 
 #[cfg(target_os = "linux")]
-#[path = "linux.rs"]
-mod os;
+mod linux;
 #[cfg(target_os = "macos")]
-#[path = "macos.rs"]
-mod os;
+mod macos;
+#[cfg(target_os = "linux")]
+pub(in crate::sys) use linux as os;
+#[cfg(target_os = "macos")]
+pub(in crate::sys) use macos as os;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("forerun knows Linux and macOS");
 
 pub use descriptor::{Descriptor, Kind};
 pub use entry::Started;
+#[cfg(not(test))]
+pub(crate) use entry::{begin, entry};
 pub use events::Events;
-pub use exec::{become_command, fork_into_own_session, group_command};
+pub use exec::{GroupCommand, Prints, become_command, fork_into_own_session};
 pub use fd::{
     close_on_exec, close_on_exec_from, inherits_listener, is_inheritable, open_descriptors, stderr_is_journal,
     try_lock, write_ready,
@@ -47,10 +60,8 @@ pub use os::{
     start_now, user_of, working_directory,
 };
 pub use pipe::{Cancel, SelfPipe, Woken, blocking_pipe, wait_readable};
-pub use process::{
-    Host, Listener, Process, Reaction, Seen, Waited, kill, kill_group, most_ptys, process, reaction, reap_group,
-    wait_for,
-};
+pub use process::{Host, Listener, Process, Reaction, Seen, Waited};
+pub use processes::{kill, kill_group, most_ptys, process, reaction, reap_group, wait_for};
 pub use signal::{Dispositions, die_of, signal_name, signal_number};
 pub use spawn::{Beside, Errand, take_stdin};
 pub use terminal::{Account, accounts, has_controlling_terminal, home_directory, members_of_group, user_name};

@@ -1,14 +1,8 @@
-//! Processes: what they are, where they run, what they listen on, and how children end.
+//! Processes as they are seen: plain values. `processes` has the questions.
 
-use std::io;
 use std::net::IpAddr;
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
-
-use super::os;
+use nix::sys::signal::Signal;
 
 /// An entry of the process table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -93,12 +87,6 @@ pub struct Listener {
     pub owners: Vec<i32>,
 }
 
-/// The process with this pid. `None` also if the process table cannot be read; use [`look_up`](super::look_up) to tell
-/// the two apart.
-pub fn process(pid: i32) -> Option<Process> {
-    os::look_up(pid).ok().flatten()
-}
-
 /// What a process does when it gets a signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reaction {
@@ -106,35 +94,6 @@ pub enum Reaction {
     Ignores,
     /// What the system does by default, which for most signals is to end it.
     Default,
-}
-
-/// What a process does with a signal. `None` if that cannot be seen.
-pub fn reaction(pid: i32, signal: i32) -> Option<Reaction> {
-    let (ignored, handled) = os::signal_masks(pid)?;
-    let has = |mask: u64| mask >> (signal - 1) & 1 == 1;
-    Some(match (has(ignored), has(handled)) {
-        (true, _) => Reaction::Ignores,
-        (false, true) => Reaction::Handles,
-        (false, false) => Reaction::Default,
-    })
-}
-
-/// Sends a signal by number. The caller must have looked at the process just before: the number may be another's.
-///
-/// # Errors
-/// Those of kill(2).
-pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
-    // SAFETY: takes two integers; the pid is positive: never a group, never everybody.
-    match unsafe { libc::kill(pid.max(1), signal) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// The process that holds the most pseudo-terminals, among those that we may look into, and how many it holds.
-pub fn most_ptys() -> Option<(i32, u64)> {
-    let held = |pid: i32| os::pty_masters(pid).ok().filter(|&count| count > 0).map(|count| (pid, count));
-    os::pids().ok()?.into_iter().filter_map(held).max_by_key(|(_, count)| *count)
 }
 
 /// The state of a child.
@@ -173,35 +132,6 @@ impl std::fmt::Display for Waited {
                 }
                 f.write_str(if core { " (core dumped)" } else { "" })
             }
-        }
-    }
-}
-
-/// Queries the state of a child, and reaps it if it has ended. Never blocks.
-///
-/// # Errors
-/// `ECHILD` when the process is not our child, or was reaped already.
-pub fn wait_for(child: i32) -> io::Result<Waited> {
-    let mut status = 0;
-    // SAFETY: `status` is ours and outlives the call.
-    match unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Waited::Running),
-        _ => Ok(Waited::of(status)),
-    }
-}
-
-/// Kills a process group that we made and whose leader is an unreaped child of ours.
-pub fn kill_group(group: i32) {
-    let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-}
-
-/// Reaps members of a killed group that are our children. As pid 1 we also get members that lost their parent.
-pub fn reap_group(group: i32) {
-    loop {
-        match waitpid(Pid::from_raw(-group), None) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::check::run::Job;
 use crate::error::Error;
 use crate::instance::family::Origin;
 use crate::instance::identity::{Identity, Life};
-use crate::instance::record::{Phase, Record, Text};
+use crate::instance::record::{OsText, Phase, Record};
 use crate::instance::state::Folder;
 use crate::line::say;
 use crate::report::result::Ready;
@@ -104,7 +104,7 @@ pub fn adopt(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<To
     Record { starter, ..record.clone() }.write(folder).map_err(failed)?;
     let told = already_running(launch, record)?;
     if let Told::ThatItRuns = told {
-        let executable = sys::executable(record.process.pid).map(|path| Text::from(path.as_os_str()));
+        let executable = sys::executable(record.process.pid).map(|path| OsText::from(path.as_os_str()));
         let adopted = Record { phase: Phase::Running, starter: None, executable, ..record.clone() };
         adopted.write(folder).map_err(failed)?;
     }

@@ -10,9 +10,10 @@ use crate::check::port;
 use crate::check::run::{Ended, Job, Progress, Run};
 use crate::error::Error;
 use crate::follow::Eyes;
+use crate::instance::end::End;
 use crate::instance::family::{self, Family, Origin, look_at};
-use crate::instance::ready::{self, Ready};
-use crate::instance::succession::{End, Kind, View, classify};
+use crate::instance::ready::{self, Readiness};
+use crate::instance::succession::{Relation, View, classify};
 use crate::line::say;
 use crate::screen;
 use crate::service::Service;
@@ -42,7 +43,7 @@ pub struct Server {
     pub group: Option<String>,
     pub started: Instant,
     /// What was seen of it once it was ready.
-    pub seen: Option<Ready>,
+    pub seen: Option<Readiness>,
 }
 
 /// What a look at a server's processes shows.
@@ -54,7 +55,7 @@ struct Look {
 }
 
 impl Look {
-    fn ready(&self, service: &Service) -> Ready {
+    fn ready(&self, service: &Service) -> Readiness {
         ready::look(&self.origin, &self.family, &self.eyes.sight, service.port, &self.listening)
     }
 }
@@ -83,7 +84,7 @@ impl Server {
     }
 
     /// The one look at readiness. `None` if the process table cannot be read.
-    pub fn seen(&mut self, launch: &Launch) -> Option<Ready> {
+    pub fn seen(&mut self, launch: &Launch) -> Option<Readiness> {
         self.seen.take().or_else(|| Some(self.look(launch).ok()?.ready(launch.given.service)))
     }
 
@@ -187,7 +188,7 @@ impl Server {
             in_launch: true,
             supervised: false,
         });
-        let successor = kinds.into_iter().find(|(_, kind)| *kind == Kind::Successor);
+        let successor = kinds.into_iter().find(|(_, kind)| *kind == Relation::Successor);
         let (process, _) = successor.ok_or_else(|| died(service, ended))?;
         (self.process, self.seen) = (process, None);
         say(&format!(

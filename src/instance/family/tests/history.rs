@@ -243,7 +243,7 @@ impl World {
         }
         let new = *all[how as usize % all.len()];
         self.launcher_ends(true);
-        self.origin.before.clear();
+        self.origin.earlier_children.clear();
         (self.origin.main, self.origin.session) = ((&new).into(), new.session);
         self.note();
         self.tell(|_| format!("pid {} is main from now on", new.pid));

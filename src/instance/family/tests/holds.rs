@@ -40,7 +40,7 @@ impl World {
         let main = kernel.find(origin.main).filter(|main| !main.process.zombie);
         let ours = kernel.tasks.iter().filter(|t| t.is_ours && !t.process.zombie);
         // Init adopts, and a main that had children before may have adopted what they left.
-        let may_adopt = origin.main.pid == 1 || !origin.before.is_empty();
+        let may_adopt = origin.main.pid == 1 || !origin.earlier_children.is_empty();
         for task in ours {
             let is_forked_by = |parent: &Task| task.origin == (&parent.process).into();
             let parent = kernel.at(task.process.parent).map(|at| &kernel.tasks[at]).filter(|p| is_forked_by(p));

@@ -1,7 +1,8 @@
 //! A small kernel: processes that fork, execute, change session, end, and come to another parent. It keeps what the real
 //! one forgets: whether a process descends from main since the launch, whatever happened in between.
 
-use super::super::{Look, Noted, Origin, find};
+use super::super::{Look, Origin, find};
+use crate::instance::origin::Noted;
 use crate::sys::{Process, Seen};
 
 /// So few that pids, sessions and groups come again and again.

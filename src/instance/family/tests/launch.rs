@@ -57,7 +57,7 @@ impl World {
             main: (&us).into(),
             launched: kernel.tick,
             cookie: "ours".to_owned(),
-            before: children.map(|t| (&t.process).into()).collect(),
+            earlier_children: children.map(|t| (&t.process).into()).collect(),
             group: (setting & GROUPED != 0).then(|| "group".to_owned()),
             ..Origin::default()
         };
@@ -96,7 +96,7 @@ impl World {
             self.origin.launcher = Some((&kernel.tasks[launcher].process).into());
             self.origin.launched = seen.start;
             // It is another process than the one that had children.
-            self.origin.before.clear();
+            self.origin.earlier_children.clear();
             kernel.exit(between, true);
             self.origin.main = seen;
             main = kernel.at(seen.pid).expect("main");

@@ -3,7 +3,7 @@
 use super::Case;
 use super::handovers::{backend, nginx, prefork};
 use super::scene::{GOOD, KILLED, Scene, TERMED, Who};
-use crate::instance::succession::Kind::{Background, Orphan, Remains, Unclear};
+use crate::instance::succession::Relation::{Background, Orphan, Remains, Unclear};
 
 pub const CASES: &[Case] = &[
     ("nginx, killed", |s| {

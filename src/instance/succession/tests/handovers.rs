@@ -2,7 +2,7 @@
 
 use super::Case;
 use super::scene::{GOOD, KILLED, Place, Scene, Who};
-use crate::instance::succession::Kind::{Background, Orphan, Successor, Successors, Unclear};
+use crate::instance::succession::Relation::{Background, Orphan, Successor, Successors, Unclear};
 
 pub const CASES: &[Case] = &[
     ("nginx, upgraded, the old master ends", |s| {

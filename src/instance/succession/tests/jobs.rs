@@ -2,7 +2,7 @@
 
 use super::Case;
 use super::scene::{GOOD, KILLED, Scene, Who};
-use crate::instance::succession::Kind::{Background, Orphan, Unclear};
+use crate::instance::succession::Relation::{Background, Orphan, Unclear};
 
 pub const CASES: &[Case] = &[
     ("an updater", |s| {

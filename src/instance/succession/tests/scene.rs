@@ -2,7 +2,7 @@
 
 use crate::instance::family::Origin;
 use crate::instance::family::tests::kernel::{Cookie, Kernel};
-use crate::instance::succession::Kind;
+use crate::instance::succession::Relation;
 use crate::sys::{Seen, Waited};
 
 /// The session in which main runs.
@@ -44,7 +44,7 @@ pub struct Scene {
     pub main: Who,
     shell: Who,
     /// What each process that is left is. All others are strangers.
-    pub expected: Vec<(Who, Kind)>,
+    pub expected: Vec<(Who, Relation)>,
     /// What may be signalled, because nobody needs it any more.
     pub spent: Vec<Who>,
     /// What a supervisor's start ends if nobody saw how the wrapper ended. Otherwise each start would fail.
@@ -227,28 +227,28 @@ impl Scene {
         self.later();
     }
 
-    pub fn is(&mut self, who: Who, kind: Kind) {
-        self.expected.push((who, kind));
-        if matches!(kind, Kind::Orphan | Kind::Remains) {
+    pub fn is(&mut self, who: Who, relation: Relation) {
+        self.expected.push((who, relation));
+        if matches!(relation, Relation::Orphan | Relation::Remains) {
             self.spent.push(who);
         }
     }
 
     /// It is kept, although nobody needs it any more.
-    pub fn keeps(&mut self, who: Who, kind: Kind) {
-        self.expected.push((who, kind));
+    pub fn keeps(&mut self, who: Who, relation: Relation) {
+        self.expected.push((who, relation));
         self.spent.push(who);
     }
 
     /// It has the port, and was there beside a wrapper that ended well.
     pub fn is_unclear(&mut self, who: Who) {
-        self.expected.push((who, Kind::Unclear));
+        self.expected.push((who, Relation::Unclear));
         self.in_a_loop.push(who);
     }
 
     /// A person's own program, which no stop may end.
-    pub fn is_persons(&mut self, who: Who, kind: Kind) {
-        self.expected.push((who, kind));
+    pub fn is_persons(&mut self, who: Who, relation: Relation) {
+        self.expected.push((who, relation));
         self.persons.push(who);
     }
 
@@ -266,7 +266,7 @@ impl Scene {
 
     /// Whether something is kept that could have gone.
     pub fn keeps_something(&self) -> bool {
-        let goes = |kind: &Kind| matches!(kind, Kind::Orphan | Kind::Remains);
-        self.expected.iter().any(|(who, kind)| self.spent.contains(who) && !goes(kind))
+        let goes = |relation: &Relation| matches!(relation, Relation::Orphan | Relation::Remains);
+        self.expected.iter().any(|(who, relation)| self.spent.contains(who) && !goes(relation))
     }
 }

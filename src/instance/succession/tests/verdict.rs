@@ -2,7 +2,7 @@
 
 use super::scene::{Known, Scene, Who};
 use crate::instance::family::{Family, Origin, find};
-use crate::instance::succession::{End, Kind, View, classify};
+use crate::instance::succession::{End, Relation, View, classify};
 use crate::sys::{Process, Seen};
 
 impl Scene {
@@ -11,7 +11,7 @@ impl Scene {
         family.all().filter(holds).map(|p| p.pid).collect()
     }
 
-    fn kinds(&self, supervised: bool) -> Vec<(Process, Kind)> {
+    fn relations(&self, supervised: bool) -> Vec<(Process, Relation)> {
         let table = self.kernel.table();
         let family = find(&self.origin, &table, &[], &self.kernel);
         let ended = self.ended.filter(|_| self.known == Known::All || self.in_launch);
@@ -32,32 +32,35 @@ impl Scene {
     /// What is wrong. With everything known, each process is what was said. Otherwise more may be kept.
     pub fn wrong(&self) -> Option<String> {
         [false, true].into_iter().find_map(|supervised| {
-            let kinds = self.kinds(supervised);
-            let tell = |what: String| Some(format!("{what}; supervised: {supervised}; {kinds:#?}"));
+            let relations = self.relations(supervised);
+            let tell = |what: String| Some(format!("{what}; supervised: {supervised}; {relations:#?}"));
             if self.known == Known::All || self.in_launch {
-                let is = |who: &Who| kinds.iter().find(|(p, _)| Seen::from(p) == *who).map(|(_, kind)| *kind);
-                if let Some((who, kind)) = self.expected.iter().find(|(who, kind)| is(who) != Some(*kind)) {
-                    return tell(format!("pid {} is {:?} and not {kind:?}", who.pid, is(who)));
+                let is =
+                    |who: &Who| relations.iter().find(|(p, _)| Seen::from(p) == *who).map(|(_, relation)| *relation);
+                if let Some((who, relation)) = self.expected.iter().find(|(who, relation)| is(who) != Some(*relation)) {
+                    return tell(format!("pid {} is {:?} and not {relation:?}", who.pid, is(who)));
                 }
             }
             let said = |p: &Process| self.expected.iter().any(|(who, _)| *who == Seen::from(p));
-            if let Some((p, kind)) = kinds.iter().find(|(p, _)| !said(p)) {
-                return tell(format!("pid {} is a stranger, and not {kind:?}", p.pid));
+            if let Some((p, relation)) = relations.iter().find(|(p, _)| !said(p)) {
+                return tell(format!("pid {} is a stranger, and not {relation:?}", p.pid));
             }
             // A start and a sidecar end these.
-            let goes = kinds.iter().filter(|(_, kind)| matches!(kind, Kind::Orphan | Kind::Remains));
+            let goes =
+                relations.iter().filter(|(_, relation)| matches!(relation, Relation::Orphan | Relation::Remains));
             let by_a_loop = supervised && self.known == Known::NotTheEnd;
             let may_go =
                 |p: &Process| self.spent.contains(&p.into()) || by_a_loop && self.in_a_loop.contains(&p.into());
             if let Some((p, _)) = goes.into_iter().find(|(p, _)| !may_go(p)) {
                 return tell(format!("a start would end pid {}", p.pid));
             }
-            let successor = kinds.iter().find(|(_, kind)| *kind == Kind::Successor).map(|(p, _)| *p);
+            let successor = relations.iter().find(|(_, relation)| *relation == Relation::Successor).map(|(p, _)| *p);
             let stopped = self.stopped(successor);
             if let Some(p) = stopped.iter().find(|p| self.persons.contains(&(*p).into())) {
                 return tell(format!("a stop would end pid {}, which is a person's", p.pid));
             }
-            let mut its = kinds.iter().filter(|(_, kind)| matches!(kind, Kind::Successor | Kind::Successors));
+            let mut its =
+                relations.iter().filter(|(_, relation)| matches!(relation, Relation::Successor | Relation::Successors));
             let missing = its.find(|(p, _)| !stopped.contains(p));
             missing.and_then(|(p, _)| tell(format!("a stop would leave pid {} of the server that took over", p.pid)))
         })
@@ -67,8 +70,12 @@ impl Scene {
     fn stopped(&self, successor: Option<Process>) -> Vec<Process> {
         let origin = match successor {
             Some(p) => {
-                let origin =
-                    Origin { main: (&p).into(), session: p.session, before: Vec::new(), ..self.origin.clone() };
+                let origin = Origin {
+                    main: (&p).into(),
+                    session: p.session,
+                    earlier_children: Vec::new(),
+                    ..self.origin.clone()
+                };
                 self.kernel.looked(&origin, false)
             }
             None => self.origin.clone(),

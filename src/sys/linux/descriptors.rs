@@ -7,6 +7,9 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::super::descriptor::{Descriptor, Kind};
+use super::super::procfs::{anonymous, inode, soft_limit, tcp_sockets, unix_socket};
+use super::super::whole::note;
+use super::proc::number;
 
 /// The open descriptors of a process.
 ///
@@ -79,37 +82,13 @@ fn file(pid: i32, number: i32) -> Kind {
     }
 }
 
-fn anonymous(name: &[u8]) -> Kind {
-    let name = name.strip_prefix(b"[").and_then(|n| n.strip_suffix(b"]")).unwrap_or(name);
-    match name {
-        b"eventfd" => Kind::Eventfd,
-        b"eventpoll" => Kind::Epoll,
-        b"timerfd" => Kind::Timerfd,
-        b"signalfd" => Kind::Signalfd,
-        b"inotify" | b"fanotify" => Kind::Inotify,
-        b"pidfd" => Kind::Pidfd,
-        b"io_uring" => Kind::IoUring,
-        _ => Kind::Other,
-    }
-}
-
-fn inode(link: &[u8], prefix: &[u8]) -> Option<u64> {
-    let digits = link.strip_prefix(prefix)?.strip_suffix(b"]")?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
 /// The sockets in a process's network namespace, by inode. Tables that cannot be read count as empty.
 fn sockets(pid: i32) -> HashMap<u64, (Kind, Option<OsString>)> {
     let mut sockets = HashMap::new();
     let table = |name: &str| fs::read(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
     for name in ["tcp", "tcp6"] {
-        // sl local remote st tx:rx tr:when retrnsmt uid timeout inode (proc_net_tcp(5)); 0A is LISTEN.
-        for line in table(name).split(|&b| b == b'\n').skip(1) {
-            let mut words = line.split(|b| b.is_ascii_whitespace()).filter(|word| !word.is_empty()).skip(3);
-            let (state, inode) = (words.next(), words.nth(5).and_then(number));
-            let kind = if state == Some(b"0A") { Kind::Listening } else { Kind::Connected };
-            sockets.extend(inode.map(|inode| (inode, (kind, None))));
-        }
+        let kind = |listens| if listens { Kind::Listening } else { Kind::Connected };
+        sockets.extend(tcp_sockets(&table(name)).map(|(inode, listens)| (inode, (kind(listens), None))));
     }
     for line in table("unix").split(|&b| b == b'\n').skip(1) {
         sockets.extend(unix_socket(line).map(|(inode, path)| (inode, (Kind::Unix, path))));
@@ -117,19 +96,37 @@ fn sockets(pid: i32) -> HashMap<u64, (Kind, Option<OsString>)> {
     sockets
 }
 
-/// Parses a line of /proc/net/unix: Num RefCount Protocol Flags Type St Inode Path. The columns are padded, and the
-/// path may contain blanks.
-fn unix_socket(line: &[u8]) -> Option<(u64, Option<OsString>)> {
-    let (mut word, mut rest) = (&line[..0], line);
-    for _ in 0..7 {
-        rest = rest.trim_ascii_start();
-        let end = rest.iter().position(|&b| b == b' ').unwrap_or(rest.len());
-        (word, rest) = rest.split_at(end);
-    }
-    let path = rest.get(1..).filter(|path| !path.is_empty()).map(|path| OsStr::from_bytes(path).to_owned());
-    Some((number(word)?, path))
+/// The folder that lists the descriptors of this process.
+pub const DESCRIPTORS: &str = "/proc/self/fd";
+
+/// The number of open descriptors of a process, and its soft limit.
+pub fn descriptor_count(pid: i32) -> Option<(u64, Option<u64>)> {
+    let open = note(fs::read_dir(format!("/proc/{pid}/fd"))).ok()?.count() as u64;
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+    Some((open, soft_limit(&limits)))
 }
 
-fn number(word: &[u8]) -> Option<u64> {
-    std::str::from_utf8(word).ok()?.parse().ok()
+/// Marks all descriptors from `first` on as close-on-exec. False before Linux 5.11.
+pub fn close_range_on_exec(first: i32) -> bool {
+    // SAFETY: close_range takes three integers; with CLOEXEC it only sets flags.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == 0 }
+}
+
+/// Closes a range of descriptors. False before Linux 5.9.
+pub fn close_range(first: i32, last: i32) -> bool {
+    // SAFETY: close_range takes three integers; the caller uses none of these descriptors again.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) == 0 }
+}
+
+/// The number of descriptors that the kernel allows for any process, whatever its limits are.
+pub fn most_descriptors() -> Option<u64> {
+    number("/proc/sys/fs/nr_open").ok()
+}
+
+/// How many of the system's pseudo-terminals are in use, and how many there can be.
+///
+/// # Errors
+/// When the kernel's counters cannot be read.
+pub fn ptys() -> io::Result<(u64, u64)> {
+    Ok((number("/proc/sys/kernel/pty/nr")?, number("/proc/sys/kernel/pty/max")?))
 }

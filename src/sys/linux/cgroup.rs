@@ -17,10 +17,13 @@ use nix::sys::stat::Mode;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
 use super::super::fd::try_lock;
+use super::super::procfs;
 use super::super::whole::note;
 
 /// Where version 2 is, alone or beside version 1.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+/// There where the manager of the machine divides the tree (sd_booted(3)).
+const MANAGED: &str = "/run/systemd/system";
 /// By these systemd marks a group as delegated, for root and for everybody.
 const DELEGATED: [&std::ffi::CStr; 2] = [c"user.delegate", c"trusted.delegate"];
 const PREFIX: &str = "forerun-";
@@ -38,9 +41,7 @@ pub fn cgroup() -> Option<String> {
 
 /// The path of a process's control group, as systemd names it.
 pub fn cgroup_of(pid: i32) -> Option<String> {
-    let text = note(fs::read_to_string(format!("/proc/{pid}/cgroup"))).ok()?;
-    let path = |prefix: &str| text.lines().find_map(|l| l.split_once(prefix).map(|(_, path)| path));
-    path("::").filter(|p| *p != "/").or_else(|| path(":name=systemd:")).map(str::to_owned)
+    procfs::group(&note(fs::read_to_string(format!("/proc/{pid}/cgroup"))).ok()?).map(str::to_owned)
 }
 
 /// A control group of our own. It is removed when this is dropped without [`OwnGroup::keep`].
@@ -61,7 +62,7 @@ impl OwnGroup {
 
     fn try_make(name: &str) -> io::Result<Option<Self>> {
         let text = fs::read_to_string("/proc/self/cgroup")?;
-        let Some(ours) = text.lines().find_map(|line| line.strip_prefix("0::")) else { return Ok(None) };
+        let Some(ours) = procfs::group_v2(&text) else { return Ok(None) };
         let base = outside(ours);
         let is_inside = base != ours;
         let Some(mount) = mount() else { return Ok(None) };
@@ -70,7 +71,7 @@ impl OwnGroup {
         if is_inside {
             fs::write(place.join(PROCS), "0")?;
         }
-        let is_whole = || io::Result::Ok(shows_all(&fs::read_to_string("/proc/self/mountinfo")?, mount));
+        let is_whole = || io::Result::Ok(procfs::shows_all_groups(&fs::read_to_string("/proc/self/mountinfo")?, mount));
         let is_free = || io::Result::Ok(fs::read_to_string(place.join("cgroup.subtree_control"))?.trim().is_empty());
         if !may_be_divided || !is_whole()? || !is_free()? {
             return Ok(None);
@@ -237,29 +238,19 @@ fn mount() -> Option<&'static Path> {
     MOUNTS.iter().map(Path::new).find(is_one)
 }
 
-/// Whether a mount shows the tree as our paths name it: in a container it may begin elsewhere.
-fn shows_all(mounts: &str, mount: &Path) -> bool {
-    let place = |line: &str| {
-        let (place, kind) = line.split_once(" - ")?;
-        let mut fields = place.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        (Path::new(point) == mount).then(|| root == "/" && kind.starts_with("cgroup2 "))
-    };
-    // The last mount on a folder is the one that is seen.
-    mounts.lines().filter_map(place).next_back().unwrap_or(false)
-}
-
-/// Whether root may make groups at the top: no systemd does.
+/// Whether root may make groups at the top: nobody else divides it.
 fn is_for_root() -> bool {
-    nix::unistd::geteuid().is_root() && !is_systemds()
+    nix::unistd::geteuid().is_root() && !is_divided()
 }
 
-fn is_systemds() -> bool {
-    let is_first = || fs::read_to_string("/proc/1/comm").is_ok_and(|name| name.trim() == "systemd");
-    Path::new("/run/systemd/system").exists() || is_first()
+/// Whether a manager of the machine divides the top into groups. Pid 1 is not at the top then: where there are groups
+/// below it that do the work, no process may be in it (cgroups(7), "no internal processes").
+fn is_divided() -> bool {
+    let is_below = |text: String| procfs::group_v2(&text).is_some_and(|path| outside(path) != "/");
+    Path::new(MANAGED).exists() || fs::read_to_string("/proc/1/cgroup").is_ok_and(is_below)
 }
 
-/// Whether a group is its users' to divide. The top is never so where a systemd runs: it divides it itself.
+/// Whether a group is its users' to divide. The top is never so where a manager divides it.
 fn is_delegated(base: &str, place: &Path) -> bool {
     let Ok(folder) = opened(place) else { return false };
     let is_marked = |name: &&std::ffi::CStr| {
@@ -269,7 +260,7 @@ fn is_delegated(base: &str, place: &Path) -> bool {
             unsafe { libc::fgetxattr(folder.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
         length == 1 && value[0] == b'1'
     };
-    DELEGATED.iter().any(is_marked) && (base != "/" || !is_systemds())
+    DELEGATED.iter().any(is_marked) && (base != "/" || !is_divided())
 }
 
 #[cfg(test)]
@@ -289,18 +280,6 @@ mod tests {
             ("/../forerun", "/../forerun"),
         ] {
             assert_eq!(outside(path), base, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_mount_that_begins_elsewhere_is_not_taken() {
-        let line =
-            |root: &str, kind: &str| format!("9 8 0:26 {root} /sys/fs/cgroup rw,relatime shared:4 - {kind} x rw\n");
-        let shows = |mounts: &str| shows_all(mounts, Path::new("/sys/fs/cgroup"));
-        assert!(shows(&line("/", "cgroup2")));
-        assert!(shows(&format!("{}{}", line("/", "tmpfs"), line("/", "cgroup2"))));
-        for other in [line("/docker/1", "cgroup2"), line("/../..", "cgroup2"), line("/", "tmpfs"), String::new()] {
-            assert!(!shows(&other), "{other}");
         }
     }
 }

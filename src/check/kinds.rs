@@ -1,0 +1,204 @@
+#![forbid(unsafe_code)]
+//! The kinds of checks: the one place that knows all of them.
+//!
+//! A new kind is a file of its own, with what reads its operand and what tries it, and here a variant of [`Check`], a row
+//! of [`KINDS`], and an arm where the compiler asks for one.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ureq::http::Uri;
+
+use super::address::{bare_host, host_and_port, joined, port_of, url};
+use super::context::Context;
+use super::expect::Expectation;
+use super::operand::Operand;
+use super::reason::Reason;
+use super::{exec, http, local, net, port};
+use crate::text::one_line;
+
+/// One condition.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Check {
+    Command(OsString),
+    File(PathBuf),
+    Directory(PathBuf),
+    Variable(String),
+    Tcp { host: String, port: u16 },
+    Unix(PathBuf),
+    Http(Uri),
+    Exec(OsString),
+    Free { host: Option<String>, port: u16 },
+    Descriptors(u64),
+    Ptys(u64),
+}
+
+/// One row of the table.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// What is before the colon.
+    pub word: &'static str,
+    /// What to write, for a spec that has nothing or nonsense after the colon.
+    pub form: &'static str,
+    /// The operand begins with a host, before which a person may have put a user name and a password.
+    pub has_host: bool,
+    parse: fn(&Operand) -> Result<Check, String>,
+}
+
+/// All kinds, in the order in which messages name them.
+pub const KINDS: [Kind; 12] = [
+    plain("cmd", "cmd:NAME", |operand| Ok(Check::Command(operand.raw.to_owned()))),
+    plain("file", "file:PATH", |operand| Ok(Check::File(operand.raw.into()))),
+    plain("dir", "dir:PATH", |operand| Ok(Check::Directory(operand.raw.into()))),
+    plain("env", "env:NAME", |operand| local::name_of_variable(operand).map(Check::Variable)),
+    with_host("tcp", "tcp:HOST:PORT", |operand| {
+        net::host_and_port_of(operand).map(|(host, port)| Check::Tcp { host, port })
+    }),
+    plain("unix", "unix:PATH", |operand| Ok(Check::Unix(operand.raw.into()))),
+    with_host("http", "http://HOST:PORT/PATH", |operand| url(operand.word, operand.text()?).map(Check::Http)),
+    with_host("https", "https://HOST:PORT/PATH", |operand| url(operand.word, operand.text()?).map(Check::Http)),
+    plain("exec", "exec:COMMAND", |operand| Ok(Check::Exec(operand.raw.to_owned()))),
+    with_host("free", "free:PORT", |operand| {
+        host_and_port(operand.word, operand.text()?).map(|(host, port)| Check::Free { host, port })
+    }),
+    plain("fds", "fds:NUMBER", |operand| operand.count().map(Check::Descriptors)),
+    plain("ptys", "ptys:NUMBER", |operand| operand.count().map(Check::Ptys)),
+];
+
+const fn plain(word: &'static str, form: &'static str, parse: fn(&Operand) -> Result<Check, String>) -> Kind {
+    Kind { word, form, has_host: false, parse }
+}
+
+const fn with_host(word: &'static str, form: &'static str, parse: fn(&Operand) -> Result<Check, String>) -> Kind {
+    Kind { word, form, has_host: true, parse }
+}
+
+/// The kind with this word.
+pub fn find(word: &str) -> Option<Kind> {
+    KINDS.into_iter().find(|kind| kind.word == word)
+}
+
+/// Parses a spec. `None` where it begins with no kind.
+pub fn parse(spec: &OsStr) -> Option<Result<Check, String>> {
+    let (word, raw) = split(spec);
+    let kind = find(word)?;
+    let operand = Operand { word: kind.word, form: kind.form, raw };
+    Some(operand.checked().and_then(|()| (kind.parse)(&operand)))
+}
+
+/// What is before the first colon, and what is after it.
+pub fn split(spec: &OsStr) -> (&str, &OsStr) {
+    let bytes = spec.as_bytes();
+    let colon = bytes.iter().position(|&b| b == b':').unwrap_or(bytes.len());
+    let kind = std::str::from_utf8(&bytes[..colon]).unwrap_or_default();
+    (kind, OsStr::from_bytes(bytes.get(colon + 1..).unwrap_or_default()))
+}
+
+/// What one attempt may use.
+pub struct Attempt<'a> {
+    pub context: &'a Context,
+    pub expect: &'a Expectation,
+    /// How long the check may take with all of its attempts.
+    pub timeout: Duration,
+    /// How long this attempt may take.
+    pub limit: Duration,
+    /// Becomes readable when a command must end.
+    pub cancel: BorrowedFd<'a>,
+}
+
+/// What an attempt leaves to the next one of the same check.
+#[derive(Default)]
+pub struct Kept {
+    dialler: net::Dialler,
+    http: Option<http::Client>,
+}
+
+impl Check {
+    /// One attempt.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub fn attempt(&self, kept: &mut Kept, attempt: &Attempt) -> Result<(), Reason> {
+        let Attempt { context, expect, timeout, limit, cancel } = *attempt;
+        match self {
+            Check::Command(name) => Ok(local::command(name, context)?),
+            Check::File(path) => local::file(path),
+            Check::Directory(path) => local::directory(path),
+            Check::Variable(name) => Ok(local::variable(name, context)?),
+            Check::Tcp { host, port } => Ok(net::tcp(&mut kept.dialler, host, *port, limit)?),
+            Check::Unix(path) => Ok(net::unix(path, limit)?),
+            Check::Http(url) => {
+                let client = kept.http.get_or_insert_with(|| http::Client::new(url, expect, timeout));
+                client.attempt(&mut kept.dialler, url, expect, limit)
+            }
+            Check::Exec(script) => Ok(exec::check(script, context, limit.min(exec::TIMEOUT), cancel)?),
+            Check::Free { host, port } => Ok(port::free(host.as_deref(), *port)?),
+            Check::Descriptors(count) => Ok(local::descriptors(*count, context)?),
+            Check::Ptys(count) => Ok(local::ptys(*count)?),
+        }
+    }
+
+    /// Whether an attempt has children, which must be reaped.
+    pub fn has_children(&self) -> bool {
+        matches!(self, Check::Exec(_))
+    }
+
+    /// The same check, with a relative path taken from `folder`.
+    pub fn resolved_against(self, folder: &Path) -> Check {
+        match self {
+            Check::File(path) => Check::File(folder.join(path)),
+            Check::Directory(path) => Check::Directory(folder.join(path)),
+            Check::Unix(path) => Check::Unix(folder.join(path)),
+            Check::Command(path) if path.as_bytes().contains(&b'/') => Check::Command(folder.join(path).into()),
+            Check::Command(_) | Check::Variable(_) | Check::Exec(_) => self,
+            Check::Tcp { .. } | Check::Http(_) | Check::Free { .. } => self,
+            Check::Descriptors(_) | Check::Ptys(_) => self,
+        }
+    }
+
+    /// Host and port, where the check connects to one.
+    pub fn address(&self) -> Option<(&str, u16)> {
+        match self {
+            Check::Tcp { host, port } => Some((host, *port)),
+            Check::Http(uri) => Some((bare_host(uri)?, port_of(uri))),
+            _ => None,
+        }
+    }
+
+    /// The path that a URL asks for.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Check::Http(uri) => Some(uri.path()),
+            _ => None,
+        }
+    }
+    /// What [`Check::parse`] makes this check of, with its secrets.
+    pub fn spec(&self) -> OsString {
+        let text = |kind: &str, operand: &OsStr| [OsStr::new(kind), operand].into_iter().collect::<OsString>();
+        match self {
+            Check::Command(name) => text("cmd:", name),
+            Check::File(path) => text("file:", path.as_os_str()),
+            Check::Directory(path) => text("dir:", path.as_os_str()),
+            Check::Variable(name) => text("env:", name.as_ref()),
+            Check::Tcp { host, port } => format!("tcp:{}", joined(host, *port)).into(),
+            Check::Unix(path) => text("unix:", path.as_os_str()),
+            Check::Http(uri) => uri.to_string().into(),
+            Check::Exec(script) => text("exec:", script),
+            Check::Free { host: Some(host), port } => format!("free:{}", joined(host, *port)).into(),
+            Check::Free { host: None, port } => format!("free:{port}").into(),
+            Check::Descriptors(count) => format!("fds:{count}").into(),
+            Check::Ptys(count) => format!("ptys:{count}").into(),
+        }
+    }
+}
+
+/// As it was written, but for what is secret in it.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&one_line(&self.spec()))
+    }
+}

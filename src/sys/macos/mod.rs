@@ -1,0 +1,30 @@
+//! macOS: libproc, sysctl(3), kqueue(2). This folder is type-checked and linked, but the authors have no Mac to run it.
+//!
+//! It exports the same names as `linux`. Each file has one subject, the same in both folders where both have it.
+
+mod cgroup;
+mod connect;
+mod descriptors;
+mod files;
+mod host;
+mod own;
+mod program;
+mod signals;
+mod sockets;
+mod sysctl;
+mod table;
+mod watch;
+
+pub use cgroup::{OwnGroup, cgroup, cgroup_of, dissolve_group, fork_into, is_own_group, remove_group};
+pub use connect::{REFUSED_SOCKETS_STAY_GOOD, connect};
+pub use descriptors::{
+    DESCRIPTORS, close_range, close_range_on_exec, descriptor_count, descriptors, most_descriptors, pty_masters, ptys,
+};
+pub use files::{FOLDER, exchange, file_of, link_at, own_executable};
+pub use host::{has_users_of_its_own, host, is_pid_namespace_in_use, is_unique_container};
+pub use own::{end_with_parent, set_name, set_subreaper};
+pub use program::{command_line, environment_of, executable, has_random_stack, process_name, working_directory};
+pub use signals::{realtime_signals, signal_masks};
+pub use sockets::{Listening, Sockets, is_closing, is_listened_on, listeners, listens_on, sockets_of, sockets_on};
+pub use table::{age, children, end_of, end_of_zombie, look_up, pids, processes, start_now, user_of};
+pub use watch::ExitWatch;

@@ -1,0 +1,12 @@
+//! Attributes of this very process: macOS has none of those.
+
+use std::ffi::CStr;
+
+/// macOS gives every orphan to launchd.
+pub fn set_subreaper() {}
+
+/// macOS cannot tell a child that its parent ended. The child ends when its work is done.
+pub fn end_with_parent() {}
+
+/// Not needed here: the name is that of the executable.
+pub fn set_name(_name: &CStr) {}
