@@ -104,26 +104,8 @@ fn text(spec: &UnitSpec, given: &Given) -> String {
 }
 
 fn entries(spec: &UnitSpec, given: &Given) -> Vec<Entry> {
-    let name = &spec.name;
-    let string = |text: &str| Value::String(text.to_owned());
-    let number = |n: u64| Value::Integer(n.into());
-    let table = |pairs: Vec<(&str, Value)>| {
-        Value::Dictionary(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
-    };
-    // launchd opens the log as the user of the job, and does not start a job whose log it cannot open.
-    let home = match (&spec.made.user, spec.made.scope) {
-        (Some(user), _) => User::from_name(user).ok().flatten().map(|user| user.dir),
-        (None, Scope::User) => sys::home_directory(),
-        (None, Scope::System) => None,
-    };
-    let logs = home.unwrap_or("/".into()).join("Library/Logs");
-    let log = string(&logs.join(format!("{}.log", label(name))).to_string_lossy());
-    let (soft, hard) = spec.nofile();
-    let mut variables = vec![("PATH", string(&spec.search_path))];
-    variables.extend(spec.made.state.as_ref().map(|state| ("FORERUN_STATE_DIR", string(state))));
-    variables.push(("FORERUN_UNIT", string(&spec.path.unit.to_string_lossy())));
     let mut entries = vec![
-        ("Label", string(&label(name)), "Name of the job in launchctl."),
+        ("Label", string(&label(&spec.name)), "Name of the job in launchctl."),
         (
             "ProgramArguments",
             Value::Array(plain(&given.argv).into_iter().map(Value::String).collect()),
@@ -131,7 +113,7 @@ fn entries(spec: &UnitSpec, given: &Given) -> Vec<Entry> {
         ),
         (
             "EnvironmentVariables",
-            table(variables),
+            variables(spec),
             "PATH of the shell that created this file, without temporary folders; launchd's own PATH has no Homebrew.\n\t     \
              FORERUN_UNIT is the path of this file, so that forerun can keep it up to date. The server does not see it.",
         ),
@@ -148,31 +130,60 @@ fn entries(spec: &UnitSpec, given: &Given) -> Vec<Entry> {
         ),
         ("ExitTimeOut", number(spec.grace()), "The grace: seconds from SIGTERM to SIGKILL. launchd's default is 5."),
         ("ProcessType", string("Interactive"), "Do not throttle the server like a background job."),
-        (
-            "StandardOutPath",
-            log.clone(),
-            "Output of forerun and the server. launchd appends to this file and never rotates it: see newsyslog.conf(5).",
-        ),
-        ("StandardErrorPath", log, "The same file, so that both outputs stay in order."),
     ];
-    match spec.made.scope {
-        // In the plist of a daemon these keys change kern.maxfiles of the whole machine. There, forerun's --nofile sets
-        // the limit.
-        Scope::System => {}
-        Scope::User => {
-            let limit = |n: u64| table(vec![("NumberOfFiles", number(n))]);
-            entries.push((
-                "SoftResourceLimits",
-                limit(soft),
-                "launchd's default of 256 descriptors is low for a server.",
-            ));
-            entries.push(("HardResourceLimits", limit(hard), "The server itself may raise that limit up to this one."));
-        }
+    entries.extend(logs(spec));
+    // In the plist of a daemon these keys change kern.maxfiles of the whole machine. There, forerun's --nofile sets the
+    // limit.
+    if spec.made.scope == Scope::User {
+        entries.extend(limits(spec));
     }
-    if let Some(user) = &spec.made.user {
-        entries.push(("UserName", string(user), spec.why_user()));
-    }
+    entries.extend(spec.made.user.as_ref().map(|user| ("UserName", string(user), spec.why_user())));
     entries
+}
+
+fn variables(spec: &UnitSpec) -> Value {
+    let mut variables = vec![("PATH", string(&spec.search_path))];
+    variables.extend(spec.made.state.as_ref().map(|state| ("FORERUN_STATE_DIR", string(state))));
+    variables.push(("FORERUN_UNIT", string(&spec.path.unit.to_string_lossy())));
+    table(variables)
+}
+
+fn logs(spec: &UnitSpec) -> [Entry; 2] {
+    // launchd opens the log as the user of the job, and does not start a job whose log it cannot open.
+    let home = match (&spec.made.user, spec.made.scope) {
+        (Some(user), _) => User::from_name(user).ok().flatten().map(|user| user.dir),
+        (None, Scope::User) => sys::home_directory(),
+        (None, Scope::System) => None,
+    };
+    let folder = home.unwrap_or("/".into()).join("Library/Logs");
+    let log = string(&folder.join(format!("{}.log", label(&spec.name))).to_string_lossy());
+    let why =
+        "Output of forerun and the server. launchd appends to this file and never rotates it: see newsyslog.conf(5).";
+    [
+        ("StandardOutPath", log.clone(), why),
+        ("StandardErrorPath", log, "The same file, so that both outputs stay in order."),
+    ]
+}
+
+fn limits(spec: &UnitSpec) -> [Entry; 2] {
+    let (soft, hard) = spec.nofile();
+    let limit = |n: u64| table(vec![("NumberOfFiles", number(n))]);
+    [
+        ("SoftResourceLimits", limit(soft), "launchd's default of 256 descriptors is low for a server."),
+        ("HardResourceLimits", limit(hard), "The server itself may raise that limit up to this one."),
+    ]
+}
+
+fn string(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+fn number(n: u64) -> Value {
+    Value::Integer(n.into())
+}
+
+fn table(pairs: Vec<(&str, Value)>) -> Value {
+    Value::Dictionary(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 /// The first of these paths that is in a folder where macOS protects a user's files. macOS would ask for consent there,

@@ -131,11 +131,39 @@ fn has_drop_ins(unit: &Path) -> bool {
 }
 
 fn text(spec: &UnitSpec, given: &Given) -> String {
-    let UnitSpec { made, .. } = spec;
-    let scope = &made.scope;
-    let name = &spec.name;
-    let user_flag = if *scope == Scope::User { "--user " } else { "" };
+    let scope = spec.made.scope;
     let mut out = Lines::default();
+    set_unit(&mut out, spec, given);
+    out.section("Service");
+    set_readiness(&mut out, spec);
+    set_user(&mut out, spec);
+    set_environment(&mut out, spec);
+    out.set("Checks what the server needs, then becomes the server.", "ExecStart", &systemd(&given.argv));
+    let (soft, hard) = spec.nofile();
+    let why = "The usual limit of 1024 is low for a server. If the server calls select(2), use --nofile 1024.";
+    out.set(why, "LimitNOFILE", &format!("{soft}:{hard}"));
+    out.set("Restart the server whenever it ends,", "Restart", "always");
+    out.set("after a pause,", "RestartSec", "2s");
+    let why = "except after exit code 78: a mistake in the configuration, which a restart cannot fix.";
+    out.set(why, "RestartPreventExitStatus", "78");
+    set_stop(&mut out, spec);
+    if spec.made.harden {
+        harden(&mut out, scope, lives_in_tmp(spec));
+    }
+
+    out.section("Install");
+    let (why, target) = match scope {
+        Scope::System => ("Start at boot, once the unit is enabled.", "multi-user.target"),
+        Scope::User => ("Start at login, once the unit is enabled. With lingering, start at boot.", "default.target"),
+    };
+    out.set(why, "WantedBy", target);
+    out.0
+}
+
+/// The head, and the lines about the unit itself.
+fn set_unit(out: &mut Lines, spec: &UnitSpec, given: &Given) {
+    let (name, scope) = (&spec.name, spec.made.scope);
+    let user_flag = if scope == Scope::User { "--user " } else { "" };
     out.say(&format!(
         "{name}, started by forerun. Written by 'forerun unit systemd'. To change it, edit forerun.toml or run that command\n\
          again with other flags. Settings for this machine only belong in a drop-in: systemctl {user_flag}edit {name}\n\
@@ -144,20 +172,16 @@ fn text(spec: &UnitSpec, given: &Given) -> String {
     out.say(&given.marker);
     out.section("Unit");
     out.set("Name of the service in systemctl and the journal.", "Description", &format!("{name} (forerun)"));
-    if *scope == Scope::System {
-        out.set(
-            "Stop the service before the network. At the start, forerun itself waits for what the service needs.",
-            "After",
-            "network.target",
-        );
+    if scope == Scope::System {
+        let why = "Stop the service before the network. At the start, forerun itself waits for what the service needs.";
+        out.set(why, "After", "network.target");
     }
-    out.set(
-        "Restart without a limit, every RestartSec: what the service waits for may come back in an hour.",
-        "StartLimitIntervalSec",
-        "0",
-    );
+    let why = "Restart without a limit, every RestartSec: what the service waits for may come back in an hour.";
+    out.set(why, "StartLimitIntervalSec", "0");
+}
 
-    out.section("Service");
+/// The lines about when the server counts as started, and about who tells systemd.
+fn set_readiness(out: &mut Lines, spec: &UnitSpec) {
     let (started, how) = match (spec.server_notifies, &spec.health) {
         (true, _) => ("when the server says so", "notify"),
         (_, Some(_)) => ("when the server is healthy", "notify"),
@@ -179,7 +203,10 @@ fn text(spec: &UnitSpec, given: &Given) -> String {
         let why = "on-unhealthy = \"restart\": systemd restarts a server that runs but no longer answers.";
         out.set(why, "WatchdogSec", &format!("{}s", whole_seconds(watchdog)));
     }
-    match (&spec.made.user, scope) {
+}
+
+fn set_user(out: &mut Lines, spec: &UnitSpec) {
+    match (&spec.made.user, spec.made.scope) {
         (Some(user), _) => out.set(spec.why_user(), "User", user),
         (None, Scope::System) => out.say(
             "Runs as root. To run it as another user, make it as that user, or write it again with --as USER:\n\
@@ -187,6 +214,9 @@ fn text(spec: &UnitSpec, given: &Given) -> String {
         ),
         (None, Scope::User) => {}
     }
+}
+
+fn set_environment(out: &mut Lines, spec: &UnitSpec) {
     let why =
         "PATH of the shell that created this unit, without temporary folders. systemd's own PATH has no ~/.local/bin.";
     out.set(why, "Environment", &assignment("PATH", &spec.search_path));
@@ -196,31 +226,6 @@ fn text(spec: &UnitSpec, given: &Given) -> String {
     }
     let why = "Path of this file, so that forerun can keep it up to date. The server does not see this variable.";
     out.set(why, "Environment", &assignment("FORERUN_UNIT", &spec.path.unit.to_string_lossy()));
-    out.set("Checks what the server needs, then becomes the server.", "ExecStart", &systemd(&given.argv));
-    let (soft, hard) = spec.nofile();
-    let why = "The usual limit of 1024 is low for a server. If the server calls select(2), use --nofile 1024.";
-    out.set(why, "LimitNOFILE", &format!("{soft}:{hard}"));
-    out.set("Restart the server whenever it ends,", "Restart", "always");
-    out.set("after a pause,", "RestartSec", "2s");
-    let why = "except after exit code 78: a mistake in the configuration, which a restart cannot fix.";
-    out.set(why, "RestartPreventExitStatus", "78");
-    set_stop(&mut out, spec);
-    if spec.made.harden {
-        harden(&mut out, *scope, lives_in_tmp(spec));
-    }
-
-    out.section("Install");
-    match scope {
-        Scope::System => out.set("Start at boot, once the unit is enabled.", "WantedBy", "multi-user.target"),
-        Scope::User => {
-            out.set(
-                "Start at login, once the unit is enabled. With lingering, start at boot.",
-                "WantedBy",
-                "default.target",
-            );
-        }
-    }
-    out.0
 }
 
 /// The lines about the end of the server, and about its reload.
