@@ -423,8 +423,15 @@ fn detached_args() -> [Arg; 5] {
 
 fn kind_arg(kinds: Kinds) -> Arg {
     let kind = Arg::new("kind").value_name("KIND").required(true).value_parser(PossibleValuesParser::new(kinds));
-    let (last, others) = kinds.split_last().unwrap_or((&"", &[]));
-    kind.hide_possible_values(true).help(format!("{} or {last}", others.join(", ")))
+    kind.hide_possible_values(true).help(listed(kinds))
+}
+
+/// The kinds of unit, as a sentence has them.
+fn listed(kinds: Kinds) -> String {
+    match kinds.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => kinds.concat(),
+    }
 }
 
 fn unit_args() -> [Arg; 10] {

@@ -28,7 +28,7 @@ pub fn explain(error: &clap::Error, args: &[OsString], kinds: super::Kinds) -> S
     let invalid = text_of(error, ContextKind::InvalidArg).or_else(|| text_of(error, ContextKind::InvalidSubcommand));
     let message = match (error.kind(), invalid) {
         (ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand, Some(word)) => unknown(&word, args, &place),
-        (ErrorKind::MissingRequiredArgument, Some(missing)) => missing_argument(&missing, error),
+        (ErrorKind::MissingRequiredArgument, Some(missing)) => missing_argument(&missing, error, kinds),
         _ => first_line(error),
     };
     one_line(&format!("{message}; see '{}'", place.help()))
@@ -172,9 +172,9 @@ fn with_dashes(word: &str, args: &[OsString]) -> String {
     shell_words(&all)
 }
 
-fn missing_argument(missing: &str, error: &clap::Error) -> String {
+fn missing_argument(missing: &str, error: &clap::Error, kinds: super::Kinds) -> String {
     match missing {
-        "<KIND>" => "no kind of unit was given; say systemd, launchd, supervisord, runit or s6".to_owned(),
+        "<KIND>" => format!("no kind of unit was given; say {}", super::listed(kinds)),
         "<SHELL>" => "no shell was given; say bash, zsh or fish".to_owned(),
         "--install" => "'--now' needs '--install'".to_owned(),
         _ => first_line(error),
@@ -237,7 +237,7 @@ mod tests {
             ("stop --foreground", "it is an option of a start"),
             ("stop a b", "'b' is one word too many; see 'forerun stop --help'"),
             ("--name web stop --grase 1s", "did you mean '--grace'?; see 'forerun stop --help'"),
-            ("unit", "say systemd, launchd"),
+            ("unit", "say systemd or launchd; see"),
             ("unit docker", "'docker'"),
             ("completions", "say bash, zsh or fish"),
             ("unit systemd --now", "'--now' needs '--install'; see 'forerun unit --help'"),
