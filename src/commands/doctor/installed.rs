@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::environment::Environment;
@@ -12,7 +11,7 @@ use crate::report::doctor::Finding;
 use crate::service::{Service, is_same_file};
 use crate::start::unit::{self, Caller};
 use crate::supervisor::units::search;
-use crate::supervisor::units::{Found, Runs, Scope, State, UnitSpec, write};
+use crate::supervisor::units::{Found, Hearing, Runs, Scope, State, UnitSpec, write};
 use crate::text::quoted;
 
 /// The topic of findings about messages of the sidecar.
@@ -120,16 +119,6 @@ fn text(found: &Found, spec: &UnitSpec, state: &State) -> Vec<Finding> {
     findings
 }
 
-/// The finding for a unit whose systemd ignores the sidecar.
-pub fn unheard(unit: &Path, name: &str, of_user: bool) -> Finding {
-    let flag = if of_user { "--user " } else { "" };
-    Finding::problem(
-        SIDECAR,
-        format!("systemd ignores its messages: {} does not have NotifyAccess=all", quoted(unit)),
-        format!("add NotifyAccess=all under [Service]: systemctl {flag}edit {name}"),
-    )
-}
-
 /// What the supervisor reports, and the process that it runs. `has_health`: the sidecar has something to report.
 fn status(
     found: &Found,
@@ -137,7 +126,7 @@ fn status(
     has_health: bool,
     state: &State,
 ) -> Result<(Vec<Finding>, Option<i32>), Error> {
-    let Found { kind, scope, name, path, .. } = found;
+    let Found { kind, scope, .. } = found;
     // This only queries, so the grace does not matter.
     let unit = found.unit(environment, Duration::ZERO);
     let word = kind.word();
@@ -173,12 +162,11 @@ fn status(
     if status.is_older {
         findings.push(Finding::warning(word, "has loaded an older text of the unit", unit.reread_command()));
     }
-    let of_user = *scope == Scope::User;
     if let Some((what, mend)) = kind.needs_login(*scope) {
         findings.push(Finding::warning(word, what, mend));
     }
-    if has_health && status.hears_sidecar == Some(false) && !status.is_older {
-        findings.push(unheard(&path.unit, name, of_user));
+    if let (Some(Hearing::No { why, what_to_do }), true, false) = (status.hearing, has_health, status.is_older) {
+        findings.push(Finding::problem(SIDECAR, why, what_to_do));
     }
     let pid = if let Runs::Yes(pid) = status.runs { Some(pid) } else { None };
     Ok((findings, pid))

@@ -26,7 +26,7 @@ use crate::start::unit::{self, Caller};
 use crate::start::unseen;
 use crate::supervisor;
 use crate::supervisor::mode;
-use crate::supervisor::units::{Found, Scope, Unit, UnitPath, search};
+use crate::supervisor::units::{Found, Hearing, Scope, Unit, UnitPath, search};
 use crate::text::{quoted, shell_words};
 
 use instance::Instance;
@@ -167,13 +167,15 @@ impl Room<'_> {
         let environment = self.caller.environment;
         let kind = s.units()?;
         let target = Unit { kind, scope, name, path: &path, environment, grace: service.grace };
-        Some(match target.status().map(|status| status.hears_sidecar) {
-            Ok(Some(true)) => Finding::ok(
-                installed::SIDECAR,
-                format!("systemd accepts its messages: {} has NotifyAccess=all", quoted(unit)),
-            ),
-            Ok(_) => installed::unheard(Path::new(unit), name, of_user),
-            Err(e) => Finding::warning(installed::SIDECAR, e.to_string(), "query systemd yourself"),
-        })
+        match target.status().map(|status| status.hearing) {
+            Ok(hearing) => hearing.map(|hearing| match hearing {
+                Hearing::Yes(why) => Finding::ok(installed::SIDECAR, why),
+                Hearing::No { why, what_to_do } => Finding::problem(installed::SIDECAR, why, what_to_do),
+            }),
+            Err(e) => {
+                let what_to_do = format!("query {} yourself", kind.word());
+                Some(Finding::warning(installed::SIDECAR, e.to_string(), what_to_do))
+            }
+        }
     }
 }

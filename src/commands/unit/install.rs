@@ -99,7 +99,7 @@ impl Install<'_> {
         }
     }
 
-    /// Stops a unit of runit or s6 that was scanned in another folder before. It may run from one folder only.
+    /// Stops a unit that was scanned in another folder before. It may run from one folder only.
     fn leave_folder(&self, installed: &Installed) -> Result<(), Error> {
         let Install { spec, unit, .. } = self;
         let scanned = installed.ours(unit.name).and_then(|marker| marker.made.scanned.as_ref());

@@ -7,7 +7,7 @@ use super::Systemd;
 use crate::error::Error;
 use crate::line::say;
 use crate::supervisor::ask::{Argv, argv};
-use crate::supervisor::units::{Control, Runs, Scope, Unit, UnitStatus};
+use crate::supervisor::units::{Control, Hearing, Runs, Scope, Unit, UnitStatus};
 use crate::text::{quoted, shell_words};
 
 impl Control for Systemd {
@@ -83,7 +83,7 @@ impl Control for Systemd {
             enabled: matches!(value("UnitFileState").as_str(), "enabled" | "enabled-runtime"),
             runs,
             text: status,
-            hears_sidecar: Some(value("NotifyAccess") == "all"),
+            hearing: Some(hearing(unit, &value("NotifyAccess"))),
             is_older: value("NeedDaemonReload") == "yes",
             has_ended,
             is_held_up,
@@ -128,6 +128,20 @@ impl Control for Systemd {
     fn log_command(&self, unit: &Unit) -> Option<String> {
         let of_user = if unit.scope == Scope::User { "--user " } else { "" };
         Some(format!("journalctl {of_user}-n 20 -u {}.service", unit.name))
+    }
+}
+
+/// The sidecar is not the main process, so that systemd must take messages of all (`NotifyAccess=` of
+/// systemd.service(5)).
+fn hearing(unit: &Unit, access: &str) -> Hearing {
+    let file = quoted(&unit.path.unit);
+    if access == "all" {
+        return Hearing::Yes(format!("systemd accepts its messages: {file} has NotifyAccess=all"));
+    }
+    let edit = shell_words(&systemctl(unit, &["edit", unit.name]));
+    Hearing::No {
+        why: format!("systemd ignores its messages: {file} does not have NotifyAccess=all"),
+        what_to_do: format!("add NotifyAccess=all under [Service]: {edit}"),
     }
 }
 

@@ -23,4 +23,4 @@ pub mod write;
 pub use found::Found;
 pub use installed::{Installed, State};
 pub use spec::{File, Made, Scope, UnitPath, UnitSpec};
-pub use unit::{Control, Kind, Runs, Started, Unit, UnitStatus, Units};
+pub use unit::{Control, Hearing, Kind, Runs, Started, Unit, UnitStatus, Units};

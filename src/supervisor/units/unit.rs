@@ -225,7 +225,7 @@ pub struct UnitStatus {
     /// The status text that forerun sent to the supervisor (`STATUS=`), if any.
     pub text: Option<String>,
     /// Whether the supervisor accepts messages from the sidecar. `None` if that cannot be told.
-    pub hears_sidecar: Option<bool>,
+    pub hearing: Option<Hearing>,
     /// The supervisor has loaded an older text than the file contains.
     pub is_older: bool,
     /// The process has ended, and the supervisor starts it again after a pause.
@@ -238,6 +238,15 @@ pub struct UnitStatus {
     pub invocation: String,
     /// The start timeout of the supervisor, if it reports one.
     pub limit: Option<Duration>,
+}
+
+/// Whether a supervisor accepts messages from the sidecar of a unit, in its own terms.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Hearing {
+    /// It does, for this reason.
+    Yes(String),
+    /// It does not.
+    No { why: String, what_to_do: String },
 }
 
 /// Whether a supervisor runs a unit.
@@ -263,7 +272,7 @@ impl UnitStatus {
             enabled,
             runs,
             text: None,
-            hears_sidecar: None,
+            hearing: None,
             is_older: false,
             has_ended: false,
             is_held_up: false,
