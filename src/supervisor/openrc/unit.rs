@@ -89,7 +89,27 @@ retry={signal}/{grace}/KILL/5
 output_log={log}
 error_log=$output_log
 extra_started_commands=reload
+{functions}",
+        name = spec.name,
+        install = given.install_command,
+        marker = given.marker,
+        undone = given.undone.iter().map(|line| format!("# {line}\n")).collect::<String>(),
+        description = sh_word(&format!("{} (forerun)", spec.name)),
+        program = sh_word(&sh(program)),
+        arguments = sh_word(&sh(arguments)),
+        user = user.unwrap_or_default(),
+        variables = sh_word(&variables(spec)),
+        signal = sys::signal_name(spec.ending.signal),
+        grace = spec.grace(),
+        log = sh_word(&log_file(spec).to_string_lossy()),
+        functions = functions(spec),
+    )
+}
 
+/// What openrc-run calls of the script.
+fn functions(spec: &UnitSpec) -> String {
+    format!(
+        "
 depend() {{
 	use net logger
 	after bootmisc
@@ -106,18 +126,6 @@ stop_post() {{
 	{stop} >/dev/null 2>&1 || true
 }}
 ",
-        name = spec.name,
-        install = given.install_command,
-        marker = given.marker,
-        undone = given.undone.iter().map(|line| format!("# {line}\n")).collect::<String>(),
-        description = sh_word(&format!("{} (forerun)", spec.name)),
-        program = sh_word(&sh(program)),
-        arguments = sh_word(&sh(arguments)),
-        user = user.unwrap_or_default(),
-        variables = sh_word(&variables(spec)),
-        signal = sys::signal_name(spec.ending.signal),
-        grace = spec.grace(),
-        log = sh_word(&log_file(spec).to_string_lossy()),
         reload = forerun(spec, "reload"),
         stop = forerun(spec, "stop"),
     )
