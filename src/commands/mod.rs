@@ -11,6 +11,7 @@ mod forget;
 mod logs;
 mod manual;
 mod outside;
+mod recorded;
 mod reload;
 mod restart;
 mod start;

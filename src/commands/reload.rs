@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::common::catch_events;
-use super::status::service_of;
+use super::recorded::service_of;
 use super::target::Target;
 use crate::args::Options;
 use crate::check::Context;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::common::catch_events;
 use super::outside;
-use super::status::service_of;
+use super::recorded::service_of;
 use super::target::Target;
 use crate::args::Options;
 use crate::check::port;

@@ -5,7 +5,6 @@
 //! The sidecar is forerun executed again, which keeps its memory small. It is reparented before forerun execs the
 //! server, so that the server has no child that it did not start.
 
-mod access;
 mod after;
 mod attempt;
 mod check_health;

@@ -6,9 +6,9 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use super::access::Question;
 use super::state::Sidecar;
 use crate::instance::family::{Look, Sight};
+use crate::supervisor::systemd::access::Question;
 use crate::sys::{self, Process, Seen};
 
 impl Sidecar {

@@ -5,7 +5,6 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::access::{self, Question};
 use super::attempt::{Attempt, Attempter};
 use super::clock::Clock;
 use super::counts::Counts;
@@ -15,6 +14,7 @@ use super::plan::{Plan, Speaks};
 use crate::check::{Context, Probe};
 use crate::environment::Environment;
 use crate::supervisor::notify::Manager;
+use crate::supervisor::systemd::access::{self, Question};
 use crate::sys::{Events, ExitWatch};
 use crate::text::quoted;
 

@@ -4,11 +4,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::environment::Environment;
@@ -53,6 +53,39 @@ pub fn run(
     }
     command.env("LC_ALL", "C").args(&argv[1..]).stdin(Stdio::null());
     said_by(&mut command, limit)
+}
+
+/// A command that is under way. Its output is read at its end.
+pub struct Pending(Child);
+
+/// Begins a command. Its errors are not read.
+///
+/// # Errors
+/// When it cannot be executed, or no process or descriptor is available.
+pub fn begin(argv: &[OsString]) -> io::Result<Pending> {
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map(Pending)
+}
+
+impl Pending {
+    /// The descriptor that becomes readable when the answer arrives.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.0.stdout.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The output, once the command has ended.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn answer(self) -> io::Result<Vec<u8>> {
+        Ok(self.0.wait_with_output()?.stdout)
+    }
+
+    /// Ends the command without an answer.
+    pub fn give_up(mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Executes a supervisor's command in place of this process. Returns only if that fails.

@@ -22,7 +22,7 @@ mod runners;
 mod s6;
 mod start_stop_daemon;
 mod supervisord;
-mod systemd;
+pub mod systemd;
 pub mod units;
 
 pub use all::{service_of_group, unit_words, units as unit_kinds};

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! All that is known of systemd(1), and of other service managers that set `NOTIFY_SOCKET` as it does.
 
+pub mod access;
 mod control;
 mod harden;
 mod lines;

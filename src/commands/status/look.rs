@@ -1,19 +1,16 @@
 #![forbid(unsafe_code)]
-//! `forerun status`: shows one instance, or all of them. It changes nothing but the record: who is main now, what the
-//! look at readiness saw, and that an instance has ended.
+//! Looks at instances, and runs their health checks.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::{User, getegid, geteuid};
+use nix::unistd::geteuid;
 
-use super::common::{catch_events, homes};
-use super::target;
-use crate::args::{self, Options};
 use crate::check::run::{Job, Observer, Progress, Run};
 use crate::check::{Context, port};
+use crate::commands::recorded::service_of;
 use crate::environment::{Environment, UNIT_FILE};
 use crate::error::Error;
 use crate::follow::{self, By, Eyes};
@@ -21,80 +18,16 @@ use crate::instance::after::After;
 use crate::instance::family::{Family, Origin, look_at};
 use crate::instance::identity::{Identity, Life};
 use crate::instance::record::{Phase, Record, os_strings};
-use crate::instance::state::{self, Folder};
-use crate::report::status::{Condition, Health, Scope, State, print_all, print_one};
-use crate::service::{self, Named, Service, is_name, trust};
-use crate::start::{holder, readiness, unseen};
+use crate::instance::state::Folder;
+use crate::report::status::{Condition, Health, State};
+use crate::service::{Service, trust};
+use crate::start::{holder, readiness};
 use crate::supervisor;
 use crate::supervisor::decide::Mode;
 use crate::sys::{self, Account, Host, Process, SelfPipe};
 
 /// How long a health check may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
-    let here = std::env::current_dir().unwrap_or_default();
-    let (roots, scope) = roots(environment, &here)?;
-    let asked = asked(options, &roots[0], &here)?;
-    let events = catch_events()?;
-    let view = View {
-        host: sys::host().map_err(unseen)?,
-        eyes: Eyes::open().map_err(unseen)?,
-        pipe: Arc::clone(events.pipe()),
-    };
-    let mut instances = Vec::new();
-    for (root, account) in &roots {
-        let names = match &asked {
-            Some(name) => vec![name.clone()],
-            None => target::names(root)?,
-        };
-        for name in names.iter().filter(|name| is_name(name)) {
-            instances.extend(view.instance(root, name, account)?);
-        }
-    }
-    let mut states = Vec::with_capacity(instances.len());
-    for Looked { mut state, run, record } in instances {
-        if let Some(mut run) = run {
-            run.wait(None, &events, &mut Nobody)?;
-            state.health = health(run.progress().remove(0), &state);
-            state.condition = condition(&state);
-        }
-        record.into_iter().for_each(|(folder, record)| view.note(&state, &folder, &record));
-        states.push(state);
-    }
-    let is_heard_of =
-        |name: &str| roots.iter().any(|(root, _)| root.join(name).is_dir()) || target::is_in_file(name, options, &here);
-    let good = match &asked {
-        Some(name) if states.is_empty() && !is_heard_of(name) => {
-            return Err(target::unknown(name, &roots[0].0, options.name.is_some()));
-        }
-        Some(name) => {
-            print_one(name, &states, &scope, options.json)?;
-            !states.is_empty() && states.iter().all(State::is_good)
-        }
-        None => {
-            print_all(&states, &scope, options.json)?;
-            states.iter().any(State::is_good) && states.iter().all(|state| state.is_good() || state.is_history)
-        }
-    };
-    if good { Ok(()) } else { Err(Error::Said(1)) }
-}
-
-/// The name of the one instance to show, or `None` for all. Without a NAME and a forerun.toml, the instance of this
-/// folder's name is shown if there is one.
-fn asked(options: &Options, own: &(PathBuf, Account), here: &Path) -> Result<Option<String>, Error> {
-    if options.all {
-        return Ok(None);
-    }
-    let (root, account) = own;
-    let folder = |name: &str| Folder::existing(root, name, account.uid).ok().flatten();
-    let is_recorded = |name: &str| folder(name).is_some_and(|folder| !matches!(Record::look(&folder, name), Ok(None)));
-    Ok(match service::named(options, here)? {
-        Named::Folder(name) => Some(name).filter(|name| is_recorded(name)),
-        Named::File(name, _) => Some(name),
-        Named::Asked(name) => Some(target::by_pid(name, root, geteuid())?),
-    })
-}
 
 /// Whether a run that ended is not expected back: it was in the foreground, or its supervisor has no unit of ours for
 /// it any more. A detached server that ended is missed.
@@ -107,36 +40,13 @@ fn is_history(record: &Record) -> bool {
     }
 }
 
-/// The state folders to look in, and whose they are. Every user sees their own, root sees all.
-fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Account)>, Scope), Error> {
-    let us = geteuid();
-    let name = User::from_uid(us).ok().flatten().map_or_else(|| us.to_string(), |user| user.name);
-    let own = state::root(environment, here).map_err(Error::State)?;
-    let mut roots = vec![(
-        own.clone(),
-        Account { uid: us.as_raw(), gid: getegid().as_raw(), name: name.clone(), home: PathBuf::new() },
-    )];
-    if state::chosen_root(environment, here).is_some() {
-        return Ok((roots, Scope::Folder(own)));
-    }
-    if !us.is_root() {
-        return Ok((roots, Scope::User));
-    }
-    for (root, account) in homes() {
-        if root.is_dir() && roots.iter().all(|(known, _)| *known != root) {
-            roots.push((root, account));
-        }
-    }
-    Ok((roots, Scope::Everybody))
-}
-
 /// An instance that was looked at.
-struct Looked {
-    state: State,
+pub struct Looked {
+    pub state: State,
     /// Its health check, which is running.
-    run: Option<Run>,
+    pub run: Option<Run>,
     /// Its record, if it is ours to write.
-    record: Option<(Folder, Record)>,
+    pub record: Option<(Folder, Record)>,
 }
 
 impl From<State> for Looked {
@@ -146,15 +56,15 @@ impl From<State> for Looked {
 }
 
 /// What all instances are looked at with: each process is looked into once, however many instances there are.
-struct View {
-    host: Host,
-    eyes: Eyes,
-    pipe: Arc<SelfPipe>,
+pub struct View {
+    pub host: Host,
+    pub eyes: Eyes,
+    pub pipe: Arc<SelfPipe>,
 }
 
 impl View {
     /// The state of an instance and its running health check. `None` where nothing is recorded.
-    fn instance(&self, root: &Path, name: &str, account: &Account) -> Result<Option<Looked>, Error> {
+    pub fn instance(&self, root: &Path, name: &str, account: &Account) -> Result<Option<Looked>, Error> {
         let own = account.uid == geteuid().as_raw();
         let user = (!own).then(|| account.name.clone());
         let broken = |why: String| Ok(Some(State::broken(name, user.clone(), why).into()));
@@ -184,7 +94,7 @@ impl View {
     }
 
     /// Keeps what the first look sees of a server that serves, if nobody saw it become ready.
-    fn note(&self, state: &State, folder: &Folder, record: &Record) {
+    pub fn note(&self, state: &State, folder: &Folder, record: &Record) {
         let serves = state.is_good() && record.phase == Phase::Running && !matches!(state.health, Health::Unchecked);
         if serves && record.ready.is_none() {
             let ready = self.eyes.ready(record);
@@ -281,16 +191,8 @@ impl View {
     }
 }
 
-/// The service with the flags of its start and today's forerun.toml.
-pub fn service_of(record: &Record) -> Result<Service, String> {
-    let here = PathBuf::from(OsString::from(&record.called_in));
-    let options =
-        args::parse(os_strings(&record.arguments), &[]).map_err(|_| "the recorded flags make no sense".to_owned())?;
-    Service::resolve(&options, &here).map_err(|e| e.to_string())
-}
-
 /// The health that a check found. A stranger's answer says nothing about the instance.
-fn health(progress: Progress, state: &State) -> Health {
+pub fn health(progress: Progress, state: &State) -> Health {
     let Health::Asked(check) = &state.health else { return Health::Unchecked };
     let check = check.clone();
     match (&state.stranger, progress.holds()) {
@@ -302,7 +204,7 @@ fn health(progress: Progress, state: &State) -> Health {
 
 /// Tells a server that is still starting from one that is not healthy. A detached server was healthy when its start
 /// ended.
-fn condition(state: &State) -> Condition {
+pub fn condition(state: &State) -> Condition {
     let is_young = state.uptime.zip(state.health_timeout).is_some_and(|(uptime, most)| uptime < most);
     let was_healthy = state.mode == Mode::Detached.to_string();
     match &state.health {
@@ -312,7 +214,7 @@ fn condition(state: &State) -> Condition {
 }
 
 /// An observer that shows nothing: a status is short.
-struct Nobody;
+pub struct Nobody;
 
 impl Observer for Nobody {
     fn interval(&self) -> Duration {

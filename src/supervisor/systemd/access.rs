@@ -3,10 +3,10 @@
 //! systemd drops all others silently.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::process::{Child, Command, Stdio};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use crate::supervisor::ask::{self, Pending, argv};
 use crate::text::quoted;
 
 /// How long systemd may take to answer.
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A query to systemd that is under way.
 pub struct Question {
     unit: String,
-    systemctl: Child,
+    systemctl: Pending,
     /// When to give up waiting for the answer, on the sidecar's clock.
     pub late: Duration,
 }
@@ -26,31 +26,28 @@ pub struct Question {
 /// # Errors
 /// When systemctl cannot be executed, or no process or descriptor is available.
 pub fn ask(unit: &str, of_user: bool, now: Duration) -> io::Result<Question> {
-    let mut command = Command::new("systemctl");
-    if of_user {
-        command.arg("--user");
-    }
-    command.args(["show", "--property=NotifyAccess", "--value", "--", unit]);
-    let systemctl = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let mut words = argv(["systemctl"]);
+    words.extend(of_user.then(|| "--user".into()));
+    words.extend(argv(["show", "--property=NotifyAccess", "--value", "--", unit]));
+    let systemctl = ask::begin(&words)?;
     Ok(Question { unit: unit.to_owned(), systemctl, late: now + PATIENCE })
 }
 
 impl Question {
     /// The descriptor that becomes readable when the answer arrives.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.systemctl.stdout.as_ref().map(AsFd::as_fd)
+        self.systemctl.descriptor()
     }
 
     /// The warning to print if systemd drops our messages.
     pub fn line(self) -> Option<String> {
-        let answer = self.systemctl.wait_with_output().ok()?.stdout;
+        let answer = self.systemctl.answer().ok()?;
         verdict(&answer, &self.unit)
     }
 
     /// Ends the query without an answer.
-    pub fn give_up(mut self) {
-        let _ = self.systemctl.kill();
-        let _ = self.systemctl.wait();
+    pub fn give_up(self) {
+        self.systemctl.give_up();
     }
 }
 
