@@ -21,7 +21,7 @@ mod supervisor;
 mod sys;
 mod text;
 
-use args::Task;
+use args::Request;
 use environment::Environment;
 use error::Error;
 
@@ -39,7 +39,8 @@ fn run(started: sys::Started) -> i32 {
     }
     let kinds = supervisor::unit_words();
     let parsed = args::parse(started.args.clone(), kinds);
-    let color = parsed.as_ref().map_or_else(|_| args::color(started.args.clone(), kinds), |options| options.color);
+    let color =
+        parsed.as_ref().map_or_else(|_| args::color(started.args.clone(), kinds), |request| request.output().color);
     screen::init(
         &environment,
         match color {
@@ -48,8 +49,8 @@ fn run(started: sys::Started) -> i32 {
             args::Color::Never => screen::Colors::Never,
         },
     );
-    let options = match parsed {
-        Ok(options) => options,
+    let request = match parsed {
+        Ok(request) => request,
         Err(e) if !e.use_stderr() => {
             return end(line::print_result(e.to_string().as_bytes()), false);
         }
@@ -59,10 +60,11 @@ fn run(started: sys::Started) -> i32 {
             return end(Err(Error::Usage(message)), supervisor::mode::is_recognised(&environment));
         }
     };
-    line::init(&environment, options.verbose, options.quiet);
-    let result = commands::run(&options, &environment, &started.args, started.dispositions);
+    let output = request.output();
+    line::init(&environment, output.verbose, output.quiet);
+    let result = commands::run(&request, &environment, &started.args, started.dispositions);
     // Only a start reports to a supervisor's unit; `forerun stop` below one is typed by a person.
-    let starts = matches!(options.task, Task::Start | Task::Check);
+    let starts = matches!(request, Request::Start(_) | Request::Check(_));
     end(result, starts && supervisor::mode::is_recognised(&environment))
 }
 

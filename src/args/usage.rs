@@ -174,7 +174,7 @@ fn with_dashes(word: &str, args: &[OsString]) -> String {
 
 fn missing_argument(missing: &str, error: &clap::Error, kinds: super::Kinds) -> String {
     match missing {
-        "<KIND>" => format!("no kind of unit was given; say {}", super::listed(kinds)),
+        "<KIND>" => format!("no kind of unit was given; say {}", super::flags::listed(kinds)),
         "<SHELL>" => "no shell was given; say bash, zsh or fish".to_owned(),
         "--install" => "'--now' needs '--install'".to_owned(),
         _ => first_line(error),

@@ -5,7 +5,7 @@
 use clap::Command;
 use clap_complete::aot::{Bash, Fish, Zsh, generate};
 
-use crate::args::{self, Options, Shell};
+use crate::args::{self, Shell};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
@@ -20,7 +20,7 @@ const NAMES: &str = "forerun completions --names 2>/dev/null";
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
+pub fn run(options: &args::Completions, environment: &Environment) -> Result<(), Error> {
     if options.names {
         return print_result(names(environment).as_bytes());
     }

@@ -2,7 +2,7 @@
 //! `forerun fds`: shows the file descriptors of a server or of any process.
 
 use super::target::{self, Target};
-use crate::args::Options;
+use crate::args::{Output, Which};
 use crate::check::port::describe;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -17,11 +17,11 @@ use crate::text::quoted;
 ///
 /// # Errors
 /// [`Error::NotReady`] where nothing runs, [`Error::Conflict`] where it is not ours to look into.
-pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
-    let (name, pid) = match process(options, environment) {
+pub fn run(which: &Which, output: Output, environment: &Environment) -> Result<(), Error> {
+    let (name, pid) = match process(which, environment) {
         Some(pid) => (None, pid),
         None => {
-            let (name, pid) = instance(options, environment)?;
+            let (name, pid) = instance(which, environment)?;
             (Some(name), pid)
         }
     };
@@ -40,12 +40,12 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let Breakdown { open, kinds, paths } = Breakdown::of(&descriptors);
     let kinds = kinds.into_iter().map(|(kind, count)| (kind.to_string(), count)).collect();
     let paths = paths.into_iter().map(|(path, kind, count)| (path, kind.to_string(), count)).collect();
-    Report { name, pid, command: describe(pid), limit, open, kinds, paths }.print(options.json)
+    Report { name, pid, command: describe(pid), limit, open, kinds, paths }.print(output.json)
 }
 
 /// The pid that was given, if such a process runs and no service has that name.
-fn process(options: &Options, environment: &Environment) -> Option<i32> {
-    let name = options.name.as_ref()?;
+fn process(which: &Which, environment: &Environment) -> Option<i32> {
+    let name = which.name.as_ref()?;
     let here = std::env::current_dir().unwrap_or_default();
     let is_service = state::root(environment, &here).is_ok_and(|root| root.join(name).is_dir());
     let pid = target::pid(name.to_str()?).filter(|_| !is_service)?;
@@ -53,8 +53,8 @@ fn process(options: &Options, environment: &Environment) -> Option<i32> {
 }
 
 /// The name of the instance and the pid of its main process.
-fn instance(options: &Options, environment: &Environment) -> Result<(String, i32), Error> {
-    let target = Target::find(options, environment)?;
+fn instance(which: &Which, environment: &Environment) -> Result<(String, i32), Error> {
+    let target = Target::find(which, environment)?;
     let record = target.followed(&sys::host().map_err(unseen)?)?;
     let main = record.and_then(|record| record.process.running());
     let main = main.ok_or_else(|| {

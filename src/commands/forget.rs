@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::common::catch_events;
 use super::target::Target;
-use crate::args::Options;
+use crate::args::{Output, Which};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::follow;
@@ -24,16 +24,16 @@ use crate::text::{counted, one_line, quoted};
 ///
 /// # Errors
 /// [`Error::Conflict`] where the instance runs, or where that cannot be told; those of [`Target::find`].
-pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
-    let target = Target::find(options, environment)?;
+pub fn run(which: &Which, output: Output, environment: &Environment) -> Result<(), Error> {
+    let target = Target::find(which, environment)?;
     let name = &target.name;
-    let Some(folder) = &target.folder else { return print(name, false, None, options.json) };
+    let Some(folder) = &target.folder else { return print(name, false, None, output.json) };
     let here = sys::host().map_err(unseen)?;
     let events = catch_events()?;
     let _lock = lock::take(&events, folder, &target.name, |_| {})?;
     // A record that cannot be trusted says nothing about what runs, so it is not dropped.
     let Some(record) = target.record()? else {
-        return print(name, false, None, options.json);
+        return print(name, false, None, output.json);
     };
     let record = follow::locked(record, folder, &here).map_err(unseen)?;
     match record.process.life(&here) {
@@ -62,7 +62,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     }
     Record::remove(folder);
     record.own_group.as_deref().into_iter().for_each(sys::dissolve_group);
-    print(name, true, record.log.as_ref().map(|log| OsString::from(log).into()), options.json)
+    print(name, true, record.log.as_ref().map(|log| OsString::from(log).into()), output.json)
 }
 
 fn print(name: &str, forgotten: bool, log: Option<PathBuf>, json: bool) -> Result<(), Error> {

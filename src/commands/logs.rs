@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::target::Target;
-use crate::args::Options;
+use crate::args;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::Record;
@@ -27,8 +27,8 @@ const LINES: usize = 50;
 const INTERVAL: Duration = Duration::from_millis(100);
 const BLOCK: u64 = 64 << 10;
 
-pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
-    let target = Target::find(options, environment)?;
+pub fn run(options: &args::Logs, environment: &Environment) -> Result<(), Error> {
+    let target = Target::find(&options.which, environment)?;
     let lines = options.lines.unwrap_or(LINES);
     let record = target.record()?;
     // A log that is a file is not in the journal.

@@ -11,7 +11,6 @@ mod forget;
 mod logs;
 mod manual;
 mod outside;
-mod recorded;
 mod reload;
 mod restart;
 mod start;
@@ -22,7 +21,7 @@ mod unit;
 
 use std::ffi::OsString;
 
-use crate::args::{Options, Task};
+use crate::args::Request;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::sys::Dispositions;
@@ -32,23 +31,24 @@ use crate::sys::Dispositions;
 /// # Errors
 /// Every [`Error`]. A start in the foreground returns only with one.
 pub fn run(
-    options: &Options,
+    request: &Request,
     environment: &Environment,
     arguments: &[OsString],
     dispositions: Dispositions,
 ) -> Result<(), Error> {
-    match options.task {
-        Task::Start | Task::Check => start::run(options, environment, arguments, dispositions),
-        Task::Status => status::run(options, environment),
-        Task::Stop => stop::run(options, environment),
-        Task::Restart => restart::run(options, environment, dispositions),
-        Task::Reload => reload::run(options, environment),
-        Task::Logs => logs::run(options, environment),
-        Task::Fds => fds::run(options, environment),
-        Task::Forget => forget::run(options, environment),
-        Task::Unit => unit::run(options, environment, arguments),
-        Task::Doctor => doctor::run(options, environment, arguments),
-        Task::Man => manual::page(),
-        Task::Completions => completions::run(options, environment),
+    match request {
+        Request::Start(start) => start::run(start, false, environment, arguments, dispositions),
+        Request::Check(start) => start::run(start, true, environment, arguments, dispositions),
+        Request::Status(status) => status::run(status, environment),
+        Request::Stop(stop) => stop::run(stop, environment),
+        Request::Restart(restart) => restart::run(restart, environment, dispositions),
+        Request::Reload(which, output) => reload::run(which, *output, environment),
+        Request::Logs(logs) => logs::run(logs, environment),
+        Request::Fds(which, output) => fds::run(which, *output, environment),
+        Request::Forget(which, output) => forget::run(which, *output, environment),
+        Request::Unit(unit) => unit::run(unit, environment, arguments),
+        Request::Doctor(start) => doctor::run(start, environment, arguments),
+        Request::Man => manual::page(),
+        Request::Completions(completions) => completions::run(completions, environment),
     }
 }

@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::common::catch_events;
-use super::recorded::service_of;
 use super::target::Target;
-use crate::args::Options;
+use crate::args::{Output, Which};
 use crate::check::Context;
 use crate::check::run::Job;
 use crate::environment::Environment;
@@ -23,6 +22,7 @@ use crate::instance::identity::Life;
 use crate::instance::record::{Record, os_strings};
 use crate::instance::stop::send;
 use crate::line::print_summary;
+use crate::service::request::service_of;
 use crate::service::{Service, trust};
 use crate::start::progress::ProgressLine;
 use crate::start::{checks, holder, lock, readiness, unseen};
@@ -37,8 +37,8 @@ const TAKES_IT: Duration = Duration::from_millis(300);
 /// # Errors
 /// [`Error::NotReady`] where it does not run, or is not healthy afterwards; [`Error::Config`] where the signal would
 /// end the server; those of [`Target::find`].
-pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
-    let target = Target::find(options, environment)?;
+pub fn run(which: &Which, output: Output, environment: &Environment) -> Result<(), Error> {
+    let target = Target::find(which, environment)?;
     let here = sys::host().map_err(unseen)?;
     let not_running = || Error::NotReady(format!("{} is not running; start it", quoted(&target.name)));
     let Some(folder) = &target.folder else { return Err(not_running()) };
@@ -64,14 +64,14 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     reloaded.wait_for_its_end()?;
     // A second signal while the first is taken would come in the middle of an exec, where nothing handles it.
     drop(lock);
-    let check = reloaded.wait_for_health(options)?;
+    let check = reloaded.wait_for_health(output)?;
     let (name, pid, took) = (&reloaded.record.name, reloaded.record.process.pid, begun.elapsed());
     let text = match &check {
         Some(_) => format!("reloaded {name}: pid {pid}, healthy after {}\n", elapsed(took)),
         None => format!("reloaded {name}: pid {pid}; nothing checks its health\n"),
     };
     let value = json!({ "name": name, "pid": pid, "health": check, "seconds": took.as_secs_f64() });
-    print_summary(&text, value, options.json)
+    print_summary(&text, value, output.json)
 }
 
 /// Sends the signal, unless that would end the server.
@@ -141,7 +141,7 @@ impl Reloaded<'_> {
     }
 
     /// Waits as a start does. Returns the check that holds, if there is one.
-    fn wait_for_health(&self, options: &Options) -> Result<Option<String>, Error> {
+    fn wait_for_health(&self, output: Output) -> Result<Option<String>, Error> {
         let name = quoted(&self.record.name);
         let failed = |why: String| Error::NotReady(format!("{name} got its signal, and cannot be checked: {why}"));
         let service = service_of(&self.record).map_err(failed)?;
@@ -156,7 +156,7 @@ impl Reloaded<'_> {
             directory: PathBuf::from(OsString::from(&self.record.cwd)),
             nofile: sys::nofile(),
         });
-        let on_terminal = io::stderr().is_terminal() && !options.no_progress && !options.quiet;
+        let on_terminal = io::stderr().is_terminal() && !output.no_progress && !output.quiet;
         let mut progress_line = ProgressLine::new(on_terminal, None);
         let mut room = checks::CheckRunner {
             context: &context,

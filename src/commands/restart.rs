@@ -9,18 +9,19 @@ use super::outside;
 use super::start::{self, Start};
 use super::stop::refuse_supervised;
 use super::target::Target;
-use crate::args::{self, Options, Task};
+use crate::args::{self, StartFlags};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::{Record, os_strings};
 use crate::line::say;
+use crate::service::{Purpose, request};
 use crate::start::{holder, unseen};
 use crate::supervisor::Verb;
 use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 
-pub fn run(options: &Options, environment: &Environment, dispositions: Dispositions) -> Result<(), Error> {
-    let target = Target::find(options, environment)?;
+pub fn run(options: &args::Restart, environment: &Environment, dispositions: Dispositions) -> Result<(), Error> {
+    let target = Target::find(&options.which, environment)?;
     let name = quoted(&target.name);
     let here = sys::host().map_err(unseen)?;
     let Some(record) = target.followed(&here)? else {
@@ -34,25 +35,22 @@ pub fn run(options: &Options, environment: &Environment, dispositions: Dispositi
         holder::goes_on(&record, &here, Error::Config(message))
     })?;
     let arguments = os_strings(&record.arguments);
-    let recorded = args::parse(arguments.clone(), &[]).map_err(|_| {
+    let recorded = request::of(&record).map_err(|_| {
         Error::Config(format!("cannot understand the flags that {name} was started with; start it anew"))
     })?;
     let stop_grace = Some(options.grace.unwrap_or(record.grace));
-    let options = Options {
-        task: Task::Restart,
+    let flags = StartFlags {
         name: Some(target.name.into()),
         // A foreground run had another terminal, so the restarted server is detached.
         detach: true,
         foreground: false,
-        verbose: options.verbose,
-        quiet: options.quiet,
-        json: options.json,
-        no_progress: options.no_progress,
-        ..recorded
+        ..recorded.start.flags
     };
+    let options = args::Start { flags, dry_run: recorded.start.dry_run, output: options.output };
     let inherited = base(&record, environment, &name)?;
     start::start(&Start {
         options: &options,
+        purpose: Purpose::Restart,
         caller: environment,
         inherited: &inherited,
         arguments: &arguments,

@@ -8,13 +8,13 @@ use std::time::Duration;
 use super::check;
 use super::dry_run::{self, Found};
 use super::outside;
-use crate::args::{Options, Task};
+use crate::args;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::Record;
 use crate::instance::state::{self, Folder};
 use crate::service::trust::Trust;
-use crate::service::{self, Replace, Service};
+use crate::service::{self, Purpose, Replace, Service};
 use crate::start::launch::Given;
 use crate::start::role::Role;
 use crate::start::{self, holder, log_file};
@@ -24,17 +24,18 @@ use crate::supervisor::notify::Manager;
 use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 
-/// Runs a start, its dry run, or `forerun check`, as the command line says.
+/// Runs a start, its dry run, or `forerun check`.
 ///
 /// # Errors
 /// Every [`Error`]. A start in the foreground returns only with one.
 pub fn run(
-    options: &Options,
+    options: &args::Start,
+    is_check: bool,
     environment: &Environment,
     arguments: &[OsString],
     dispositions: Dispositions,
 ) -> Result<(), Error> {
-    if options.dry_run && options.task != Task::Start {
+    if options.dry_run && is_check {
         return Err(Error::Usage("'--dry-run' is of a start; 'forerun check' starts nothing".to_owned()));
     }
     let called_in = std::env::current_dir()
@@ -42,6 +43,7 @@ pub fn run(
     let state = state::root(environment, &called_in);
     start(&Start {
         options,
+        purpose: if is_check { Purpose::Look } else { Purpose::Start },
         caller: environment,
         inherited: environment,
         arguments,
@@ -55,7 +57,8 @@ pub fn run(
 
 /// A start, asked for on the command line or by the record of a `forerun restart`.
 pub struct Start<'a> {
-    pub options: &'a Options,
+    pub options: &'a args::Start,
+    pub purpose: Purpose,
     /// The environment of this forerun. It shows how we were started.
     pub caller: &'a Environment,
     /// The base of the server's environment. A restart takes it, and the arguments, from the record.
@@ -84,7 +87,8 @@ impl Start<'_> {
 
     /// The instance that `--replace` is about, if the name can be told.
     fn replaced(&self) -> Option<Record> {
-        let name = service::named(self.options, &self.called_in).ok().filter(|_| self.options.replace)?;
+        let name =
+            service::named(&self.options.which(), &self.called_in).ok().filter(|_| self.options.flags.replace)?;
         recorded(name.name(), self).filter(|record| record.supervisor.is_none())
     }
 }
@@ -94,7 +98,8 @@ impl Start<'_> {
 /// # Errors
 /// As [`run`].
 pub fn start(start: &Start) -> Result<(), Error> {
-    let service = Service::resolve(start.options, &start.called_in).map_err(|e| start.goes_on(e))?;
+    let service =
+        Service::resolve(&start.options.flags, start.purpose, &start.called_in).map_err(|e| start.goes_on(e))?;
     let decision = mode::decide(service.asked_mode, start.caller).map_err(|e| start.goes_on(e))?;
     log::info!("{} mode: {}", decision.mode, decision.reason);
     for why in &service.without_effect {
@@ -111,7 +116,7 @@ pub fn start(start: &Start) -> Result<(), Error> {
         let log = service.log.clone().or_else(own_log);
         let (trust, inherited) = (&trust, start.inherited);
         let found = Found { service: &service, decision: &decision, trust, inherited, log, sidecar: role.tasks() };
-        return dry_run::print(found, start.options.json);
+        return dry_run::print(found, start.options.output.json);
     }
     trust.ensure()?;
     if service.replace == Replace::Same && decision.mode == Mode::Detached {
@@ -148,9 +153,9 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
             start.goes_on(Error::Config(message))
         })?;
     }
-    let is_drawn = !options.no_progress && !options.quiet;
-    if options.task == Task::Check {
-        return check::run(service, inherited, is_drawn, options.json);
+    let is_drawn = !options.output.no_progress && !options.output.quiet;
+    if start.purpose == Purpose::Look {
+        return check::run(service, inherited, is_drawn, options.output.json);
     }
     start::run(Given {
         service,
@@ -163,12 +168,12 @@ fn carry_out(service: &Service, decision: &Decision, start: &Start) -> Result<()
         called_in: &start.called_in,
         manager: manager(decision, start),
         is_drawn,
-        json: options.json,
+        json: options.output.json,
     })
 }
 
 /// The service manager that this start may send notifications to.
 fn manager(decision: &Decision, start: &Start) -> Option<Manager> {
-    let speaks = decision.may_notify && decision.mode == Mode::Foreground && start.options.task == Task::Start;
+    let speaks = decision.may_notify && decision.mode == Mode::Foreground && start.purpose == Purpose::Start;
     Manager::of(start.caller).filter(|_| speaks)
 }

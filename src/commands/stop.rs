@@ -7,9 +7,8 @@ use serde_json::json;
 
 use super::common::catch_events;
 use super::outside;
-use super::recorded::service_of;
 use super::target::Target;
-use crate::args::Options;
+use crate::args;
 use crate::check::port;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -20,23 +19,24 @@ use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Mark, Signalled, Stop, Stopped, send};
 use crate::line::{print_summary, say};
+use crate::service::request::service_of;
 use crate::start::{self, holder, stopping, unseen};
 use crate::supervisor::{self, Verb};
 use crate::sys::{self, Events, Host};
 use crate::text::{counted, elapsed, quoted};
 
-pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
-    let target = Target::find(options, environment)?;
+pub fn run(options: &args::Stop, environment: &Environment) -> Result<(), Error> {
+    let target = Target::find(&options.which, environment)?;
     let here = sys::host().map_err(unseen)?;
     if let Some(record) = target.followed(&here)? {
         refuse_supervised(&record, &here, Verb::Stop)?;
         outside::go(&record, environment)?;
     }
-    let Some(folder) = &target.folder else { return not_running(&target.name, options.json) };
+    let Some(folder) = &target.folder else { return not_running(&target.name, options.output.json) };
     let events = catch_events()?;
     let _lock = lock(&target, folder, &events, &here, options.grace)?;
     let Some(record) = Record::read(folder, &target.name).map_err(Error::State)? else {
-        return not_running(&target.name, options.json);
+        return not_running(&target.name, options.output.json);
     };
     let record = follow::locked(record, folder, &here).map_err(unseen)?;
     refuse_supervised(&record, &here, Verb::Stop)?;
@@ -52,7 +52,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     let origin = Origin::of(&record);
     if !record.process.host.is_same_as(&here) {
         forget(folder, &record, &Stopped::default());
-        return not_running(&target.name, options.json);
+        return not_running(&target.name, options.output.json);
     }
     refuse_systemds(&record, &family::look(&origin).map_err(unseen)?)?;
     let begun = Instant::now();
@@ -72,7 +72,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
     complain(&stopped, &events)?;
     forget(folder, &record, &stopped);
     holder::tell_escaped(&target.name, &stopped.escaped);
-    report(&record, life == Life::Alive, &stopped, begun.elapsed(), options.json)
+    report(&record, life == Life::Alive, &stopped, begun.elapsed(), options.output.json)
 }
 
 /// The environment of the command before the stop: the server's. If forerun.toml makes no sense by now, that is the

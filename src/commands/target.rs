@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, geteuid};
 
 use super::common::homes;
-use crate::args::Options;
+use crate::args::Which;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::follow;
@@ -33,9 +33,9 @@ impl Target {
     /// [`Error::Usage`] for a name that is not one, [`Error::Config`] for a bad file, [`Error::Conflict`] where the
     /// service is another user's, [`Error::NotReady`] for a name that was never heard of: no state folder and no
     /// forerun.toml here has it.
-    pub fn find(options: &Options, environment: &Environment) -> Result<Target, Error> {
+    pub fn find(which: &Which, environment: &Environment) -> Result<Target, Error> {
         let here = std::env::current_dir().unwrap_or_default();
-        let named = service::named(options, &here)?;
+        let named = service::named(which, &here)?;
         let root = state::root(environment, &here).map_err(Error::State)?;
         let us = geteuid();
         let comes_from_file = matches!(named, Named::File(..));
@@ -54,9 +54,9 @@ impl Target {
                 )));
             }
         }
-        match folder.is_some() || comes_from_file || is_in_file(&name, options, &here) {
+        match folder.is_some() || comes_from_file || is_in_file(&name, which, &here) {
             true => Ok(Target { name, root, folder }),
-            false => Err(unknown(&name, &root, options.name.is_some())),
+            false => Err(unknown(&name, &root, which.name.is_some())),
         }
     }
 
@@ -85,9 +85,9 @@ impl Target {
 }
 
 /// Whether the forerun.toml of the folder `here` is of a service of this name, whether it ever ran or not.
-pub fn is_in_file(name: &str, options: &Options, here: &Path) -> bool {
-    let config = options.config.clone();
-    let of_file = service::named(&Options { config, ..Options::default() }, here);
+pub fn is_in_file(name: &str, which: &Which, here: &Path) -> bool {
+    let config = which.config.clone();
+    let of_file = service::named(&Which { name: None, config }, here);
     matches!(of_file, Ok(Named::File(known, _)) if known == name)
 }
 

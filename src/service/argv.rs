@@ -6,45 +6,54 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Service;
-use crate::args::{self, Options};
+use super::{Purpose, request};
+use crate::args::{Notify, OnConflict, StartFlags};
 use crate::check::Check;
 use crate::error::Error;
-use crate::text::one_line;
 
 /// The flags that the options were parsed from. Paths become absolute but are not resolved: a symlink stays a symlink.
 /// Parsing these flags gives the same options, so that a unit can be made again from its own command line. `-v` and
 /// `-q` are left out, because they are for the run that makes the unit.
-pub fn flags(options: &Options, service: &Service, here: &Path) -> Vec<OsString> {
+pub fn flags(options: &StartFlags, service: &Service, here: &Path) -> Vec<OsString> {
+    // Each field is named: a flag that is forgotten here does not compile.
+    #[rustfmt::skip]
+    let StartFlags {
+        // The unit has these elsewhere, or they are of a start by hand.
+        config: _, foreground: _, detach: _, replace: _, log: _, open: _,
+        name, cwd, env, env_file, port, nofile, close_fds, require, wait, wait_timeout, no_fix, health, health_timeout,
+        health_body, insecure, on_conflict, grace, notify, ready_fd, watch, command,
+    } = options;
     let mut words = Argv(Vec::new());
     let absolute = |path: &PathBuf| here.join(path).into_os_string();
+    let seconds = |limit: &Option<Duration>| limit.map(duration);
     if service.config.is_none() {
         words.option("--cwd", &service.directory);
     }
-    if let (Some(cwd), true) = (&options.cwd, service.config.is_some()) {
+    if let (Some(cwd), true) = (cwd, service.config.is_some()) {
         words.option("--cwd", absolute(cwd));
     }
-    words.maybe("--name", options.name.as_ref());
-    options.env.iter().for_each(|entry| words.option("--env", entry));
-    words.maybe("--env-file", options.env_file.as_ref().map(absolute));
-    words.maybe("--port", options.port.map(|port| port.to_string()));
-    words.maybe("--nofile", options.nofile.as_ref());
-    words.flag("--close-fds", options.close_fds);
-    options.require.iter().for_each(|check| words.option("--require", resolved(check, here)));
-    options.wait.iter().for_each(|check| words.option("--wait", resolved(check, here)));
-    words.maybe("--wait-timeout", options.wait_timeout.map(duration));
-    words.flag("--no-fix", options.no_fix);
-    words.maybe("--health", options.health.as_ref().map(|check| resolved(check, here)));
-    words.maybe("--health-timeout", options.health_timeout.map(duration));
-    words.maybe("--health-body", options.health_body.as_ref());
-    words.flag("--insecure", options.insecure);
-    words.maybe("--on-conflict", options.on_conflict.as_ref());
-    words.maybe("--grace", options.grace.map(duration));
-    words.maybe("--notify", options.notify.as_ref());
-    words.maybe("--ready-fd", options.ready_fd.map(|number| number.to_string()));
-    words.flag("--watch", options.watch);
-    if !options.command.is_empty() {
+    words.maybe("--name", name.as_ref());
+    env.iter().for_each(|entry| words.option("--env", entry));
+    words.maybe("--env-file", env_file.as_ref().map(absolute));
+    words.maybe("--port", port.map(|port| port.to_string()));
+    words.maybe("--nofile", nofile.as_ref());
+    words.flag("--close-fds", *close_fds);
+    require.iter().for_each(|check| words.option("--require", resolved(check, here)));
+    wait.iter().for_each(|check| words.option("--wait", resolved(check, here)));
+    words.maybe("--wait-timeout", seconds(wait_timeout));
+    words.flag("--no-fix", *no_fix);
+    words.maybe("--health", health.as_ref().map(|check| resolved(check, here)));
+    words.maybe("--health-timeout", seconds(health_timeout));
+    words.maybe("--health-body", health_body.as_ref());
+    words.flag("--insecure", *insecure);
+    words.maybe("--on-conflict", on_conflict.map(OnConflict::word));
+    words.maybe("--grace", seconds(grace));
+    words.maybe("--notify", notify.map(Notify::word));
+    words.maybe("--ready-fd", ready_fd.map(|number| number.to_string()));
+    words.flag("--watch", *watch);
+    if !command.is_empty() {
         words.flag("--", true);
-        words.0.extend(options.command.iter().cloned());
+        words.0.extend(command.iter().cloned());
     }
     words.0
 }
@@ -55,12 +64,10 @@ pub fn flags(options: &Options, service: &Service, here: &Path) -> Vec<OsString>
 /// [`Error::Config`] when this forerun does not understand them, and those of the service.
 pub fn understand(arguments: &[OsString], here: &Path) -> Result<(Service, Vec<OsString>), Error> {
     let words = [OsString::from("forerun")].into_iter().chain(arguments.iter().cloned()).collect();
-    let options = args::parse(words, &[]).map_err(|e| {
-        let why = one_line(e.to_string().lines().next().unwrap_or_default());
-        Error::Config(format!("cannot understand the command line in the unit: {why}"))
-    })?;
-    let service = Service::resolve(&options, here)?;
-    let flags = flags(&options, &service, here);
+    let start = request::start_of(words)
+        .map_err(|why| Error::Config(format!("cannot understand the command line in the unit: {why}")))?;
+    let service = Service::resolve(&start.flags, Purpose::Start, here)?;
+    let flags = flags(&start.flags, &service, here);
     Ok((service, flags))
 }
 
@@ -109,7 +116,6 @@ fn duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args;
 
     #[test]
     fn flags_that_are_parsed_again_give_the_same_flags() {
@@ -158,16 +164,17 @@ mod tests {
             "a b",
             "",
         ];
-        let parse = |words: Vec<OsString>| args::parse(words, &[]).expect("parses");
+        let parse = |words: Vec<OsString>| request::start_of(words).expect("parses").flags;
         let first = parse(given.iter().map(OsString::from).collect());
         let here = Path::new("/srv/web");
-        let service = |options: &Options, here: &Path| Service::resolve(options, here).expect("resolves");
+        let service =
+            |options: &StartFlags, here: &Path| Service::resolve(options, Purpose::Start, here).expect("resolves");
         let words = flags(&first, &service(&first, here), here);
         assert!(words.contains(&"file:/srv/web/x y".into()) && words.contains(&"/srv/web/sub".into()), "{words:?}");
         let second = parse([OsString::from("forerun")].into_iter().chain(words.clone()).collect());
         let elsewhere = Path::new("/");
         assert_eq!(flags(&second, &service(&second, elsewhere), elsewhere), words);
-        let relative = |options: Options| Options {
+        let relative = |options: StartFlags| StartFlags {
             foreground: false,
             cwd: None,
             require: Vec::new(),

@@ -9,6 +9,7 @@ mod keys;
 mod name;
 mod named;
 mod probes;
+pub mod request;
 mod resolve;
 mod stop;
 pub mod trust;
@@ -22,7 +23,7 @@ pub use name::is_name;
 pub use named::{Named, named};
 pub use probes::{Fix, Requirement};
 pub use resolve::Service;
-pub use values::{OnConflict, Replace, Speaker};
+pub use values::{OnConflict, Purpose, Replace, Speaker};
 pub use way::components;
 
 pub use crate::instance::watch::Action;

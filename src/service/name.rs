@@ -8,7 +8,6 @@ use std::path::Path;
 use super::file::File;
 use super::wrong::Fault;
 use super::wrong::Wrong;
-use crate::args::Options;
 use crate::text::quoted;
 
 const EXPECTED: &str = "expected 1 to 64 of A-Z a-z 0-9 . _ @ -, and not '.' or '..'";
@@ -20,8 +19,13 @@ pub fn asked(name: &OsStr) -> Result<String, Fault> {
 }
 
 /// The name that was asked for, else the folder's, else the command's: `/`, a unit's default folder, has no name.
-pub fn resolve(options: &Options, file: &File, directory: &Path, command: &[OsString]) -> Result<String, Fault> {
-    if let Some(name) = &options.name {
+pub fn resolve(
+    asked_for: Option<&OsStr>,
+    file: &File,
+    directory: &Path,
+    command: &[OsString],
+) -> Result<String, Fault> {
+    if let Some(name) = asked_for {
         return asked(name);
     }
     if let Some(name) = &file.name {

@@ -7,7 +7,7 @@ use super::command::command;
 use super::file::{self, File};
 use super::name;
 use super::wrong::Fault;
-use crate::args::Options;
+use crate::args::Which;
 use crate::error::Error;
 
 /// The name of a service, and where it comes from.
@@ -41,16 +41,16 @@ impl Named {
 ///
 /// # Errors
 /// [`Error::Usage`] for a name that is not one, [`Error::Config`] for a bad file.
-pub fn named(options: &Options, here: &Path) -> Result<Named, Error> {
-    if let Some(name) = &options.name {
+pub fn named(which: &Which, here: &Path) -> Result<Named, Error> {
+    if let Some(name) = &which.name {
         return name::asked(name).map(Named::Asked).map_err(Fault::plain);
     }
-    let Some((path, text, file)) = file::find(options.config.as_deref(), here)? else {
-        return name::resolve(options, &File::default(), here, &[]).map(Named::Folder).map_err(Fault::plain);
+    let Some((path, text, file)) = file::find(which.config.as_deref(), here)? else {
+        return name::resolve(None, &File::default(), here, &[]).map(Named::Folder).map_err(Fault::plain);
     };
     let folder = path.parent().unwrap_or(here);
     let directory = file.cwd.as_ref().map_or(folder.to_owned(), |cwd| folder.join(cwd));
     let words = command(&[], &file, true);
-    let name = words.and_then(|words| name::resolve(options, &file, &directory, &words));
+    let name = words.and_then(|words| name::resolve(None, &file, &directory, &words));
     name.map_err(|fault| fault.in_file(&path, &text)).map(|name| Named::File(name, path))
 }

@@ -13,7 +13,7 @@ use super::file::{self, CheckTable};
 use super::values::HEALTH_TIMEOUT;
 use super::wrong::Fault;
 use super::wrong::Wrong;
-use crate::args::Options;
+use crate::args::StartFlags;
 use crate::check::{self, Check, Expectation, Probe};
 use crate::text::quoted;
 
@@ -127,7 +127,7 @@ pub fn awaited(table: &CheckTable, folder: &Path, default: Duration) -> Result<A
 
 /// The health check. `--health` replaces all of `[health]`, so that headers for one host are not sent to another.
 pub fn health(
-    options: &Options,
+    options: &StartFlags,
     table: Option<&CheckTable>,
     folder: &Path,
     here: &Path,

@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::command::command;
 use super::file::{self, File};
 use super::probes::{self, Awaited, Requirement};
-use super::values::{FromText, GRACE, HEALTH_TIMEOUT, NofileWish, OnConflict, Replace, Speaker, WAIT_TIMEOUT};
+use super::values::{FromText, GRACE, HEALTH_TIMEOUT, NofileWish, OnConflict, Purpose, Replace, Speaker, WAIT_TIMEOUT};
 use super::variables::{self, Variables};
 use super::wrong::{Fault, Wrong};
 use super::{name, stop, watch};
-use crate::args::{Options, Task};
+use crate::args::{self, StartFlags};
 use crate::check::{self, Check};
 use crate::error::Error;
 use crate::instance::ending::Ending;
@@ -68,40 +68,40 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Usage`] for mistakes on the command line, [`Error::Config`] for mistakes in files.
-    pub fn resolve(options: &Options, here: &Path) -> Result<Service, Error> {
+    pub fn resolve(options: &StartFlags, purpose: Purpose, here: &Path) -> Result<Service, Error> {
         match file::find(options.config.as_deref(), here)? {
-            None => Self::build(options, File::default(), None, here).map_err(Fault::plain),
+            None => Self::build(options, purpose, File::default(), None, here).map_err(Fault::plain),
             Some((path, text, file)) => {
-                Self::build(options, file, Some(&path), here).map_err(|fault| fault.in_file(&path, &text))
+                Self::build(options, purpose, file, Some(&path), here).map_err(|fault| fault.in_file(&path, &text))
             }
         }
     }
 
-    fn build(options: &Options, file: File, config: Option<&Path>, here: &Path) -> Result<Service, Fault> {
+    fn build(
+        options: &StartFlags,
+        purpose: Purpose,
+        file: File,
+        config: Option<&Path>,
+        here: &Path,
+    ) -> Result<Service, Fault> {
         let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
         let in_file = |path: &PathBuf| folder.join(path);
         let from_caller = |path: &PathBuf| here.join(path);
-        let default_directory = if config.is_some() { folder.to_owned() } else { here.to_owned() };
-        let directory =
-            options.cwd.as_ref().map(from_caller).or(file.cwd.as_ref().map(in_file)).unwrap_or(default_directory);
-
-        let command = command(&options.command, &file, matches!(options.task, Task::Check | Task::Doctor))?;
+        let directory = options.cwd.as_ref().map(from_caller).or(file.cwd.as_ref().map(in_file));
+        let directory = directory.unwrap_or_else(|| if config.is_some() { folder } else { here }.to_owned());
+        let command = command(&options.command, &file, purpose == Purpose::Look)?;
         let wait_timeout = options.wait_timeout.or(file.wait_timeout.as_ref().map(|t| t.0)).unwrap_or(WAIT_TIMEOUT);
         let requirements = requirements(options, &file, folder, here)?;
         let waits = waits(options, &file, folder, here, wait_timeout)?;
         let health = probes::health(options, file.health.as_ref(), folder, here)?;
-        let health_timeout =
-            health.as_ref().map(|h| h.probe.timeout).or(options.health_timeout).unwrap_or(HEALTH_TIMEOUT);
-
         let (port, host) = port(options, &file, health.as_ref());
         let url = file.url.clone().or_else(|| url(health.as_ref(), port));
-        let name = name::resolve(options, &file, &directory, &command)?;
+        let name = name::resolve(options.name.as_deref(), &file, &directory, &command)?;
         let variables = variables::resolve(options, &file, folder, here)?;
         let watch = file.watch.as_ref().map(watch::resolve).transpose()?.unwrap_or_default();
-        let notify = notify(options, &file);
-        let ready_fd = ready_fd(options, &file)?;
-        refuse_without_health(health.is_some(), notify, ready_fd)?;
+        let (notify, ready_fd) = (notify(options, &file), ready_fd(options, &file)?);
         let has_health = health.is_some();
+        refuse_without_health(has_health, notify, ready_fd)?;
         Ok(Service {
             name,
             config: config.map(Path::to_owned),
@@ -115,16 +115,16 @@ impl Service {
             requirements,
             waits,
             wait_timeout,
+            health_timeout: health_timeout(options, health.as_ref()),
             health,
-            health_timeout,
             run_fixes: !options.no_fix,
             nofile: nofile(options, &file)?,
             close_fds: options.close_fds || file.close_fds == Some(true),
             on_conflict: on_conflict(options, &file),
-            replace: replace(options),
+            replace: replace(options, purpose),
             log: options.log.as_ref().map(from_caller).or(file.log.as_ref().map(in_file)),
             // After a restart the browser is open already.
-            open: (options.open || file.open == Some(true)) && options.task != Task::Restart,
+            open: (options.open || file.open == Some(true)) && purpose != Purpose::Restart,
             grace: options.grace.or(file.grace.as_ref().map(|t| t.0)).unwrap_or(GRACE),
             notify,
             ready_fd,
@@ -146,7 +146,7 @@ impl Service {
     }
 }
 
-fn asked_mode(options: &Options, file: &File) -> Result<Option<(Mode, &'static str)>, Fault> {
+fn asked_mode(options: &StartFlags, file: &File) -> Result<Option<(Mode, &'static str)>, Fault> {
     if options.foreground {
         return Ok(Some((Mode::Foreground, "--foreground")));
     }
@@ -162,17 +162,21 @@ fn asked_mode(options: &Options, file: &File) -> Result<Option<(Mode, &'static s
     }
 }
 
-fn notify(options: &Options, file: &File) -> Speaker {
-    match options.notify.as_deref() {
-        Some("sidecar") => Speaker::Sidecar,
-        Some("server") => Speaker::Server,
-        Some(_) => Speaker::Auto,
+fn health_timeout(options: &StartFlags, health: Option<&Awaited>) -> Duration {
+    health.map(|health| health.probe.timeout).or(options.health_timeout).unwrap_or(HEALTH_TIMEOUT)
+}
+
+fn notify(options: &StartFlags, file: &File) -> Speaker {
+    match options.notify {
+        Some(args::Notify::Sidecar) => Speaker::Sidecar,
+        Some(args::Notify::Server) => Speaker::Server,
+        Some(args::Notify::Auto) => Speaker::Auto,
         None => file.notify.unwrap_or_default(),
     }
 }
 
 /// The descriptor of `--ready-fd`. Descriptors 0 to 2 are refused: other output there would be taken for the newline.
-fn ready_fd(options: &Options, file: &File) -> Result<Option<i32>, Fault> {
+fn ready_fd(options: &StartFlags, file: &File) -> Result<Option<i32>, Fault> {
     let wrong = |number: i32| format!("{number} is no descriptor for readiness: they are from 3 on");
     match (options.ready_fd, &file.ready_fd) {
         (Some(number), _) if number < 3 => Err(Fault::Usage(format!("invalid '--ready-fd': {}", wrong(number)))),
@@ -194,7 +198,7 @@ fn url(health: Option<&Awaited>, port: Option<u16>) -> Option<String> {
     port.map(|port| format!("http://localhost:{port}"))
 }
 
-fn requirements(options: &Options, file: &File, folder: &Path, here: &Path) -> Result<Vec<Requirement>, Fault> {
+fn requirements(options: &StartFlags, file: &File, folder: &Path, here: &Path) -> Result<Vec<Requirement>, Fault> {
     let mut all = file.require.iter().map(|t| probes::requirement(t, folder)).collect::<Result<Vec<_>, _>>()?;
     for spec in &options.require {
         let probe = probes::plain_probe(spec, here, check::EXEC_TIMEOUT)?;
@@ -203,7 +207,13 @@ fn requirements(options: &Options, file: &File, folder: &Path, here: &Path) -> R
     Ok(all)
 }
 
-fn waits(options: &Options, file: &File, folder: &Path, here: &Path, limit: Duration) -> Result<Vec<Awaited>, Fault> {
+fn waits(
+    options: &StartFlags,
+    file: &File,
+    folder: &Path,
+    here: &Path,
+    limit: Duration,
+) -> Result<Vec<Awaited>, Fault> {
     let mut all = file.wait.iter().map(|t| probes::awaited(t, folder, limit)).collect::<Result<Vec<_>, _>>()?;
     for spec in &options.wait {
         all.push(Awaited { probe: probes::plain_probe(spec, here, limit)?, hint: None });
@@ -212,7 +222,7 @@ fn waits(options: &Options, file: &File, folder: &Path, here: &Path, limit: Dura
 }
 
 /// The port that is guarded, and the host that the health check names for it.
-fn port(options: &Options, file: &File, health: Option<&Awaited>) -> (Option<u16>, Option<String>) {
+fn port(options: &StartFlags, file: &File, health: Option<&Awaited>) -> (Option<u16>, Option<String>) {
     // An address that stands for all of this machine's is copied from the line where a server binds it.
     let is_ours = |host: &str| check::is_loopback_name(host) || check::is_unspecified(host);
     let here_checked = health.and_then(|h| h.probe.check.address()).filter(|(host, _)| is_ours(host));
@@ -232,7 +242,7 @@ fn refuse_without_health(has_health: bool, notify: Speaker, ready_fd: Option<i32
     Ok(())
 }
 
-fn nofile(options: &Options, file: &File) -> Result<Option<NofileWish>, Fault> {
+fn nofile(options: &StartFlags, file: &File) -> Result<Option<NofileWish>, Fault> {
     match &options.nofile {
         Some(text) => {
             let wish = NofileWish::from_text(text).map_err(|e| Fault::Usage(format!("invalid '--nofile': {e}")));
@@ -242,17 +252,17 @@ fn nofile(options: &Options, file: &File) -> Result<Option<NofileWish>, Fault> {
     }
 }
 
-fn on_conflict(options: &Options, file: &File) -> Option<OnConflict> {
-    match options.on_conflict.as_deref() {
-        Some("standby") => Some(OnConflict::Standby),
-        Some(_) => Some(OnConflict::Fail),
+fn on_conflict(options: &StartFlags, file: &File) -> Option<OnConflict> {
+    match options.on_conflict {
+        Some(args::OnConflict::Standby) => Some(OnConflict::Standby),
+        Some(args::OnConflict::Fail) => Some(OnConflict::Fail),
         None => file.on_conflict,
     }
 }
 
-fn replace(options: &Options) -> Replace {
-    match (options.task, options.replace) {
-        (Task::Restart, _) => Replace::Any,
+fn replace(options: &StartFlags, purpose: Purpose) -> Replace {
+    match (purpose, options.replace) {
+        (Purpose::Restart, _) => Replace::Any,
         (_, true) => Replace::Same,
         (_, false) => Replace::No,
     }

@@ -19,6 +19,16 @@ pub enum OnConflict {
     Fail,
 }
 
+/// What a service is resolved for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    Start,
+    /// The start of what ran before. Any instance of the name is replaced, and the browser is open already.
+    Restart,
+    /// To look at it: nothing is started, so it needs no command.
+    Look,
+}
+
 /// Which running instance a detached start may stop first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Replace {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::file::{self, File};
 use super::wrong::Fault;
 use super::wrong::Wrong;
-use crate::args::Options;
+use crate::args::StartFlags;
 use crate::environment::Environment;
 use crate::text::quoted;
 
@@ -45,7 +45,7 @@ impl Variables {
 }
 
 /// Collects the variables: `--env` beats `[env]`, which beats the environment, which beats the env-file.
-pub fn resolve(options: &Options, file: &File, folder: &Path, here: &Path) -> Result<Variables, Fault> {
+pub fn resolve(options: &StartFlags, file: &File, folder: &Path, here: &Path) -> Result<Variables, Fault> {
     let mut variables = Variables::default();
     let path = options.env_file.as_ref().map(|p| here.join(p)).or(file.env_file.as_ref().map(|p| folder.join(p)));
     if let Some(path) = path {

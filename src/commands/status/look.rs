@@ -10,7 +10,6 @@ use nix::unistd::geteuid;
 
 use crate::check::run::{Job, Observer, Progress, Run};
 use crate::check::{Context, port};
-use crate::commands::recorded::service_of;
 use crate::environment::{Environment, UNIT_FILE};
 use crate::error::Error;
 use crate::follow::{self, By, Eyes};
@@ -20,6 +19,7 @@ use crate::instance::identity::{Identity, Life};
 use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::Folder;
 use crate::report::status::{Condition, Health, State};
+use crate::service::request::service_of;
 use crate::service::{Service, trust};
 use crate::start::{holder, readiness};
 use crate::supervisor;

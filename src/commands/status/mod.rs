@@ -11,7 +11,7 @@ use nix::unistd::{User, getegid, geteuid};
 
 use super::common::{catch_events, homes};
 use super::target;
-use crate::args::Options;
+use crate::args;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::follow::Eyes;
@@ -23,7 +23,7 @@ use crate::start::unseen;
 use crate::sys::{self, Account};
 use look::{Looked, Nobody, View, condition, health};
 
-pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
+pub fn run(options: &args::Status, environment: &Environment) -> Result<(), Error> {
     let here = std::env::current_dir().unwrap_or_default();
     let (roots, scope) = roots(environment, &here)?;
     let asked = asked(options, &roots[0], &here)?;
@@ -53,18 +53,19 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
         record.into_iter().for_each(|(folder, record)| view.note(&state, &folder, &record));
         states.push(state);
     }
-    let is_heard_of =
-        |name: &str| roots.iter().any(|(root, _)| root.join(name).is_dir()) || target::is_in_file(name, options, &here);
+    let is_heard_of = |name: &str| {
+        roots.iter().any(|(root, _)| root.join(name).is_dir()) || target::is_in_file(name, &options.which, &here)
+    };
     let good = match &asked {
         Some(name) if states.is_empty() && !is_heard_of(name) => {
-            return Err(target::unknown(name, &roots[0].0, options.name.is_some()));
+            return Err(target::unknown(name, &roots[0].0, options.which.name.is_some()));
         }
         Some(name) => {
-            print_one(name, &states, &scope, options.json)?;
+            print_one(name, &states, &scope, options.output.json)?;
             !states.is_empty() && states.iter().all(State::is_good)
         }
         None => {
-            print_all(&states, &scope, options.json)?;
+            print_all(&states, &scope, options.output.json)?;
             states.iter().any(State::is_good) && states.iter().all(|state| state.is_good() || state.is_history)
         }
     };
@@ -73,14 +74,14 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Error> {
 
 /// The name of the one instance to show, or `None` for all. Without a NAME and a forerun.toml, the instance of this
 /// folder's name is shown if there is one.
-fn asked(options: &Options, own: &(PathBuf, Account), here: &Path) -> Result<Option<String>, Error> {
+fn asked(options: &args::Status, own: &(PathBuf, Account), here: &Path) -> Result<Option<String>, Error> {
     if options.all {
         return Ok(None);
     }
     let (root, account) = own;
     let folder = |name: &str| Folder::existing(root, name, account.uid).ok().flatten();
     let is_recorded = |name: &str| folder(name).is_some_and(|folder| !matches!(Record::look(&folder, name), Ok(None)));
-    Ok(match service::named(options, here)? {
+    Ok(match service::named(&options.which, here)? {
         Named::Folder(name) => Some(name).filter(|name| is_recorded(name)),
         Named::File(name, _) => Some(name),
         Named::Asked(name) => Some(target::by_pid(name, root, geteuid())?),

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::show::difference;
 use super::verify::Proof;
-use crate::args::Options;
+use crate::args;
 use crate::error::Error;
 use crate::line::{document, print_result, say};
 use crate::service::Service;
@@ -30,7 +30,7 @@ pub struct Install<'a> {
     pub service: &'a Service,
     pub files: &'a [File],
     pub unit: Unit<'a>,
-    pub options: &'a Options,
+    pub options: &'a args::Unit,
 }
 
 impl Install<'_> {
@@ -168,7 +168,7 @@ impl Install<'_> {
         let ran = || target.status().is_ok_and(|status| matches!(status.runs, Runs::Yes(_) | Runs::Later(_)));
         let restart = changed && runs.is_none() && target.is_there() && ran();
         let commands: Vec<String> = target.start_commands(restart);
-        if options.json {
+        if options.output.json {
             let (pid, health) = runs.clone().map_or((None, None), |(pid, health)| (Some(pid), health));
             let left = if runs.is_some() { Vec::new() } else { commands };
             let report = json!({

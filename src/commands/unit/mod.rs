@@ -12,12 +12,12 @@ use std::ffi::OsString;
 use nix::unistd::geteuid;
 
 use super::common::current_folder;
-use crate::args::Options;
+use crate::args;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::line::print_result;
 use crate::service::trust::Trust;
-use crate::service::{Service, argv};
+use crate::service::{Purpose, Service, argv};
 use crate::start::unit::{self, Caller, Order};
 use crate::supervisor::unit_kinds;
 use crate::supervisor::units::argv::is_in_cache;
@@ -34,7 +34,7 @@ use show::{described, printed, show_difference};
 /// # Errors
 /// [`Error::Usage`] and [`Error::Config`] for what no unit can have, [`Error::Conflict`] when another file is in the
 /// way, [`Error::State`] when it cannot be written, [`Error::NotReady`] when the service does not serve.
-pub fn run(options: &Options, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
+pub fn run(options: &args::Unit, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
     let asked = &options.unit;
     let kind = unit_kinds().find(|kind| asked.kind.as_deref() == Some(kind.word()));
     let kind = kind.ok_or_else(|| Error::Usage("no KIND of unit was given; see 'forerun unit --help'".to_owned()))?;
@@ -52,7 +52,7 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     if asked.uninstall {
         return uninstall::run(options, &caller, kind, scope, dir.as_deref());
     }
-    let service = Service::resolve(options, &here)?;
+    let service = Service::resolve(&options.flags, Purpose::Start, &here)?;
     service.without_effect.iter().for_each(|why| log::warn!("{why}; continuing"));
     write::refuse_name(kind, &service.name)?;
     let _lock = asked.install.then(|| lock(&service.name, &caller));
@@ -66,25 +66,25 @@ pub fn run(options: &Options, environment: &Environment, arguments: &[OsString])
     warn(options, kind, &spec);
     refuse_large(&spec, &files)?;
     if asked.diff {
-        return show_difference(&spec, &installed, &files, &state, options.json);
+        return show_difference(&spec, &installed, &files, &state, options.output.json);
     }
     if asked.install {
         let unit = Unit { kind, scope, name: &service.name, path: &spec.path, environment, grace: service.grace };
         return Install { spec: &spec, service: &service, files: &files, unit, options }.run(&installed, &state);
     }
-    print_result(if options.json { described(&spec, &files, &state) } else { printed(&spec, &files) }.as_bytes())
+    print_result(if options.output.json { described(&spec, &files, &state) } else { printed(&spec, &files) }.as_bytes())
 }
 
 /// The unit that this caller makes, with what is kept of the one that is there.
 fn specify(
-    options: &Options,
+    options: &args::Unit,
     caller: &Caller,
     service: &Service,
     (kind, scope, path): (Kind, Scope, UnitPath),
     installed: &Installed,
 ) -> Result<UnitSpec, Error> {
     let asked = &options.unit;
-    let flags = argv::flags(options, service, caller.here);
+    let flags = argv::flags(&options.flags, service, caller.here);
     let mut spec = unit::spec(caller, service, Order { kind, scope, harden: asked.harden, path, flags })?;
     let config = service.config.as_deref();
     unit::run_as(&mut spec, user::choose(asked.run_as.as_deref(), scope, config, caller.environment)?, installed);
@@ -109,7 +109,7 @@ fn refuse_large(spec: &UnitSpec, files: &[File]) -> Result<(), Error> {
 }
 
 /// Warns of what may go wrong with this unit.
-fn warn(options: &Options, kind: Kind, spec: &UnitSpec) {
+fn warn(options: &args::Unit, kind: Kind, spec: &UnitSpec) {
     warn_of_secrets(options);
     if is_in_cache(&spec.made.program) {
         log::warn!(
@@ -129,8 +129,8 @@ fn warn(options: &Options, kind: Kind, spec: &UnitSpec) {
 }
 
 /// Warns of secrets on the command line: everybody can read a unit, or ask the supervisor for it.
-fn warn_of_secrets(options: &Options) {
-    if !options.env.is_empty() {
+fn warn_of_secrets(options: &args::Unit) {
+    if !options.flags.env.is_empty() {
         log::warn!("everybody can read the values of '--env' in the unit; put secrets into a file: --env-file");
     }
     let has_userinfo = |spec: &&OsString| {
@@ -138,7 +138,14 @@ fn warn_of_secrets(options: &Options) {
             .and_then(|spec| spec.split_once("://"))
             .is_some_and(|(_, rest)| rest.split(['/', '?']).next().is_some_and(|h| h.contains('@')))
     };
-    if options.health.iter().chain(&options.wait).chain(&options.require).any(|spec| has_userinfo(&spec)) {
+    if options
+        .flags
+        .health
+        .iter()
+        .chain(&options.flags.wait)
+        .chain(&options.flags.require)
+        .any(|spec| has_userinfo(&spec))
+    {
         log::warn!("everybody can read the password in a URL in the unit; put the check into forerun.toml");
     }
 }

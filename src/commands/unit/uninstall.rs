@@ -8,7 +8,7 @@ use nix::unistd::geteuid;
 use serde_json::json;
 
 use super::record::{lock, record_in, recorded};
-use crate::args::Options;
+use crate::args;
 use crate::check::port;
 use crate::error::Error;
 use crate::instance::family::{self, Origin};
@@ -25,9 +25,9 @@ use crate::text::{counted, one_line, quoted};
 /// How long a server may take to stop if its own grace is unknown.
 const LONGEST_GRACE: Duration = Duration::from_secs(60);
 
-pub fn run(options: &Options, caller: &Caller, kind: Kind, scope: Scope, dir: Option<&Path>) -> Result<(), Error> {
+pub fn run(options: &args::Unit, caller: &Caller, kind: Kind, scope: Scope, dir: Option<&Path>) -> Result<(), Error> {
     let Caller { environment, here, .. } = *caller;
-    let named = service::named(options, here)?;
+    let named = service::named(&options.which(), here)?;
     let (name, config) = (named.name().to_owned(), named.config());
     write::refuse_name(kind, &name)?;
     let look = || path::looked_at(kind, scope, &name, dir, environment);
@@ -40,7 +40,7 @@ pub fn run(options: &Options, caller: &Caller, kind: Kind, scope: Scope, dir: Op
         State::Missing => {
             let found = Found { kind, scope, name, path: path.clone(), installed };
             what_runs_all_the_same(&found, caller)?;
-            return report(&path.unit, "missing", options.json);
+            return report(&path.unit, "missing", options.output.json);
         }
         State::Foreign(why) => Some(why),
         State::Edited => Some("it was edited".to_owned()),
@@ -52,7 +52,7 @@ pub fn run(options: &Options, caller: &Caller, kind: Kind, scope: Scope, dir: Op
     let found = Found { kind, scope, name, path, installed };
     let something_stays = remove(&found, caller, options.unit.force)?;
     forget_lock(&found.name, caller);
-    report(&found.path.unit, if something_stays { "emptied" } else { "removed" }, options.json)
+    report(&found.path.unit, if something_stays { "emptied" } else { "removed" }, options.output.json)
 }
 
 /// Stops and removes the unit. True if the folder stays, because it contains other files.
