@@ -1,5 +1,7 @@
 #![forbid(unsafe_code)]
 //! Follows a server that handed over: what serves and has taken over is the instance's main process from then on.
+//!
+//! The contract: docs/reference.md, section 9.
 
 use std::ffi::OsString;
 use std::fs::File;

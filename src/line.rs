@@ -1,5 +1,7 @@
 #![forbid(unsafe_code)]
 //! Writes lines to stderr. Each begins with `forerun: `; under journald its priority comes first.
+//!
+//! The contract: docs/reference.md, section 17.
 
 use std::fs::File;
 use std::io::{self, Write};

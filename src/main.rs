@@ -2,6 +2,8 @@
 #![cfg_attr(not(test), no_main)]
 #![cfg_attr(test, allow(dead_code, reason = "the test harness has its own main, which does not call `run`"))]
 //! forerun runs before a server, makes sure that it can start, and then becomes it.
+//!
+//! What it does, to the word: docs/reference.md. Where things are: ARCHITECTURE.md.
 
 mod args;
 mod check;
@@ -21,7 +23,7 @@ mod supervisor;
 mod sys;
 mod text;
 
-use args::Request;
+use args::Task;
 use environment::Environment;
 use error::Error;
 
@@ -39,8 +41,7 @@ fn run(started: sys::Started) -> i32 {
     }
     let kinds = supervisor::unit_words();
     let parsed = args::parse(started.args.clone(), kinds);
-    let color =
-        parsed.as_ref().map_or_else(|_| args::color(started.args.clone(), kinds), |request| request.output().color);
+    let color = parsed.as_ref().map_or_else(|_| args::color(started.args.clone(), kinds), |line| line.output.color);
     screen::init(
         &environment,
         match color {
@@ -49,8 +50,8 @@ fn run(started: sys::Started) -> i32 {
             args::Color::Never => screen::Colors::Never,
         },
     );
-    let request = match parsed {
-        Ok(request) => request,
+    let command_line = match parsed {
+        Ok(command_line) => command_line,
         Err(e) if !e.use_stderr() => {
             return end(line::print_result(e.to_string().as_bytes()), false);
         }
@@ -60,11 +61,10 @@ fn run(started: sys::Started) -> i32 {
             return end(Err(Error::Usage(message)), supervisor::mode::is_recognised(&environment));
         }
     };
-    let output = request.output();
-    line::init(&environment, output.verbose, output.quiet);
-    let result = commands::run(&request, &environment, &started.args, started.dispositions);
+    line::init(&environment, command_line.output.verbose, command_line.output.quiet);
+    let result = commands::run(&command_line, &environment, &started.args, started.dispositions);
     // Only a start reports to a supervisor's unit; `forerun stop` below one is typed by a person.
-    let starts = matches!(request, Request::Start(_) | Request::Check(_));
+    let starts = matches!(command_line.task, Task::Start(_) | Task::Check(_));
     end(result, starts && supervisor::mode::is_recognised(&environment))
 }
 

@@ -62,13 +62,50 @@ const COMMANDS_RUN: [&str; 0] = [];
 /// Files outside of the supervisors' room that name one of them in code.
 const NAMED: [&str; 0] = [];
 
-/// The words of supervisors in records and on the command line.
-const SUPERVISORS: [&str; 6] = ["systemd", "launchd", "supervisord", "runit", "s6", "daemontools"];
+/// The rooms of supervisors, which are their words on the command line too.
+const SUPERVISORS: [&str; 12] = [
+    "systemd",
+    "launchd",
+    "supervisord",
+    "runit",
+    "s6",
+    "daemontools",
+    "openrc",
+    "dinit",
+    "container",
+    "runners",
+    "start_stop_daemon",
+    "start-stop-daemon",
+];
+
+/// Words of supervisors in records, where they are not the name of a room.
+const WORDS: [&str; 10] = [
+    "a service manager",
+    "a container",
+    "OpenRC",
+    "PM2",
+    "circus",
+    "honcho",
+    "foreman",
+    "overmind",
+    "hivemind",
+    "goreman",
+];
 
 #[test]
 fn no_room_is_used_against_the_arrows() {
     let house = House::read(&own_source());
     same("imports against the arrows", house.wrong_way(), &WRONG_WAY);
+}
+
+/// A supervisor that is on the list of all has a room that is known here.
+#[test]
+fn each_supervisor_is_known_here() {
+    let all = std::fs::read_to_string(own_source().join("supervisor/all.rs")).expect("the list of all supervisors");
+    let rooms: BTreeSet<&str> =
+        all.lines().filter_map(|line| line.trim().strip_prefix('&')?.split_once("::")).map(|(room, _)| room).collect();
+    let unknown: Vec<_> = rooms.iter().filter(|room| !SUPERVISORS.contains(room)).collect();
+    assert!(rooms.len() > 8 && unknown.is_empty(), "of {rooms:?} these are not known: {unknown:?}");
 }
 
 #[test]
@@ -261,7 +298,8 @@ impl House {
     }
 
     fn naming(&self) -> Vec<String> {
-        let names = |file: &&Source| file.strings.iter().any(|text| SUPERVISORS.contains(&text.as_str()));
+        let names =
+            |file: &&Source| file.strings.iter().any(|text| SUPERVISORS.iter().chain(&WORDS).any(|word| text == word));
         let outside = self.files.iter().filter(|file| !file.name.starts_with("supervisor/"));
         outside.filter(names).map(|file| file.name.clone()).collect()
     }

@@ -1,56 +1,53 @@
 #![forbid(unsafe_code)]
-//! The definitions of all options and subcommands, for clap.
+//! Small parts that the definitions of options are made of.
 
-use clap::Command;
+use clap::builder::{OsStringValueParser, PathBufValueParser, PossibleValuesParser, TypedValueParser};
+use clap::{Arg, ArgAction};
 
-use super::flags::*;
-use super::subcommands;
-use super::types::Kinds;
-
-/// The definitions of all options and subcommands.
-pub fn command(kinds: Kinds) -> Command {
-    without_server(kinds).arg(command_arg())
+/// An option without a value.
+pub fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
-/// The definitions without COMMAND. Completions know a subcommand only where no operand can come before it.
-pub fn without_server(kinds: Kinds) -> Command {
-    Command::new("forerun")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Checks what a server needs, then becomes it: exec under a supervisor, detach in a terminal.")
-        .override_usage(USAGE)
-        .after_help(AFTER_HELP)
-        .args(mode_args())
-        .args(service_args())
-        .args(check_args())
-        .args(health_args())
-        .args(detached_args())
-        .args(sidecar_args())
-        .args(output_args())
-        .arg(color_arg())
-        .subcommands(subcommands::all(kinds))
+/// An option with a value; any text is one.
+pub fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
 }
 
-pub const USAGE: &str = "\
-forerun [OPTIONS] [-- COMMAND [ARG]...]
-       forerun status|stop|restart|reload|logs|fds|forget [NAME|PID]
-       forerun check|unit|doctor|man|completions|help [OPTIONS]";
+/// An option whose value need not be UTF-8.
+pub fn words(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    option(name, value, help).value_parser(OsStringValueParser::new())
+}
 
-pub const AFTER_HELP: &str = "\
-CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...
-                 exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N    (headers, status, hints: forerun.toml)
-DUR reads 500ms, 2s, 1m30s.
+/// An option that is a path.
+pub fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    option(name, value, help).value_parser(PathBufValueParser::new())
+}
 
-Examples:
-  forerun --wait tcp:127.0.0.1:5432 --health http://127.0.0.1:8787/health -- python3 server.py
-  forerun --foreground -- nginx -g 'daemon off;'
+/// An option that is a duration.
+pub fn duration(name: &'static str, help: &'static str) -> Arg {
+    option(name, "DUR", help).value_parser(crate::text::duration)
+}
 
-Exit codes: 0 done, healthy or already running, 1 died, not healthy or not running, 2 usage, 69 a wait timed out,
-  73 state or log not writable, 75 conflict, 78 configuration, 126 not executable, 127 not found";
+/// An option that may be given several times.
+pub fn repeated(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    words(name, value, help).action(ArgAction::Append)
+}
 
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_definitions_are_sound() {
-        super::command(&["a", "b"]).help_expected(true).debug_assert();
-    }
+/// Accepts one of some words and yields what it stands for.
+pub fn one_of<T: Copy + Send + Sync>(words: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T> {
+    let meaning = |word: String| words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
+    // Unknown words do not come this far.
+    PossibleValuesParser::new(words.iter().map(|(word, _)| *word)).try_map(move |word| meaning(word).ok_or("unknown"))
+}
+
+/// COMMAND, which comes last.
+pub fn command_arg() -> Arg {
+    Arg::new("command")
+        .value_name("COMMAND")
+        .help("The server and its arguments")
+        .num_args(1..)
+        .last(true)
+        .hide(true)
+        .value_parser(OsStringValueParser::new())
 }

@@ -1,54 +1,169 @@
 #![forbid(unsafe_code)]
-//! The options of all subcommands, one function for each group.
+//! The flags of a start that describe the service: their definitions, what they say, and the words that say it again.
 
-use clap::builder::{
-    NonEmptyStringValueParser, OsStringValueParser, PathBufValueParser, PossibleValuesParser, TypedValueParser,
-};
-use clap::{Arg, ArgAction};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::types::{Color, Kinds, Notify, OnConflict};
+use clap::Arg;
+use clap::builder::NonEmptyStringValueParser;
 
-pub fn flag(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+use super::argv::Argv;
+use super::definition::{duration, flag, one_of, option, path, repeated, words};
+use super::parsed::Parsed;
+
+/// What a start does when its name or port is held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnConflict {
+    Standby,
+    Fail,
 }
 
-pub fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help)
+impl OnConflict {
+    /// The words for it.
+    pub const WORDS: [(&str, OnConflict); 2] = [("standby", OnConflict::Standby), ("fail", OnConflict::Fail)];
 }
 
-pub fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    option(name, value, help).value_parser(PathBufValueParser::new())
+/// Who uses NOTIFY_SOCKET and WATCHDOG_USEC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Speaker {
+    /// The sidecar if there is a health check, else the server.
+    #[default]
+    Auto,
+    Sidecar,
+    Server,
 }
 
-pub fn duration(name: &'static str, help: &'static str) -> Arg {
-    option(name, "DUR", help).value_parser(crate::text::duration)
+impl Speaker {
+    /// The words for it.
+    pub const WORDS: [(&str, Speaker); 3] =
+        [("auto", Speaker::Auto), ("sidecar", Speaker::Sidecar), ("server", Speaker::Server)];
 }
 
-pub fn repeated(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    option(name, value, help).action(ArgAction::Append).value_parser(OsStringValueParser::new())
+/// The flags that describe a service. Relative paths are seen from the folder that forerun was called in.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StartFlags {
+    pub config: Option<PathBuf>,
+    pub name: Option<OsString>,
+    pub cwd: Option<PathBuf>,
+    /// Each is `NAME=VALUE`.
+    pub env: Vec<OsString>,
+    pub env_file: Option<PathBuf>,
+    /// 0: no port is guarded.
+    pub port: Option<u16>,
+    /// `SOFT[:HARD]`.
+    pub nofile: Option<String>,
+    pub close_fds: bool,
+    /// Each is a CHECK.
+    pub require: Vec<OsString>,
+    pub wait: Vec<OsString>,
+    pub wait_timeout: Option<Duration>,
+    pub no_fix: bool,
+    /// A CHECK.
+    pub health: Option<OsString>,
+    pub health_timeout: Option<Duration>,
+    pub health_body: Option<String>,
+    pub insecure: bool,
+    pub on_conflict: Option<OnConflict>,
+    pub grace: Option<Duration>,
+    pub notify: Option<Speaker>,
+    /// The number of a descriptor.
+    pub ready_fd: Option<i32>,
+    pub watch: bool,
+    /// The server and its arguments.
+    pub command: Vec<OsString>,
 }
 
-/// Accepts one of some words and yields what it stands for.
-pub fn one_of<T: Copy + Send + Sync>(words: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T> {
-    let meaning = |word: String| words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
-    // Unknown words do not come this far.
-    PossibleValuesParser::new(words.iter().map(|(word, _)| *word)).try_map(move |word| meaning(word).ok_or("unknown"))
-}
+impl StartFlags {
+    pub fn read(parsed: &Parsed) -> Self {
+        StartFlags {
+            config: parsed.one("config"),
+            name: parsed.one("name"),
+            cwd: parsed.one("cwd"),
+            env: parsed.many("env"),
+            env_file: parsed.one("env-file"),
+            port: parsed.one("port"),
+            nofile: parsed.one("nofile"),
+            close_fds: parsed.has("close-fds"),
+            require: parsed.many("require"),
+            wait: parsed.many("wait"),
+            wait_timeout: parsed.one("wait-timeout"),
+            no_fix: parsed.has("no-fix"),
+            health: parsed.one("health"),
+            health_timeout: parsed.one("health-timeout"),
+            health_body: parsed.one("health-body"),
+            insecure: parsed.has("insecure"),
+            on_conflict: parsed.one("on-conflict"),
+            grace: parsed.one("grace"),
+            notify: parsed.one("notify"),
+            ready_fd: parsed.one("ready-fd"),
+            watch: parsed.has("watch"),
+            command: parsed.many("command"),
+        }
+    }
 
-pub fn mode_args() -> [Arg; 3] {
-    [
-        flag("foreground", "Become the server: same pid, no process left behind").conflicts_with("detach"),
-        flag("detach", "Start the server in the background and wait until it is healthy"),
-        flag("dry-run", "Print the mode and its reason, the checks and the exact command; run nothing"),
-    ]
-    .map(|a| a.help_heading("Mode"))
+    /// The words that these flags were parsed from, as seen from any folder: paths become absolute from the folder
+    /// `here`, but are not resolved, so that a symlink stays a symlink. Parsing the words gives the same flags.
+    ///
+    /// `cwd`: the folder that the server runs in where no flag says so. `resolved`: a CHECK with an absolute path;
+    /// which CHECK has one is not for the command line to know. `config` is left out: whoever writes the words knows
+    /// the file that was found, which need not be given.
+    pub fn argv(&self, here: &Path, cwd: Option<&Path>, resolved: impl Fn(&OsStr) -> OsString) -> Vec<OsString> {
+        // Without `..`, so that a flag that is forgotten here does not compile.
+        let StartFlags {
+            config: _,
+            name,
+            cwd: asked,
+            env,
+            env_file,
+            port,
+            nofile,
+            close_fds,
+            require,
+            wait,
+            wait_timeout,
+            no_fix,
+            health,
+            health_timeout,
+            health_body,
+            insecure,
+            on_conflict,
+            grace,
+            notify,
+            ready_fd,
+            watch,
+            command,
+        } = self;
+        let absolute = |path: &Path| here.join(path);
+        let mut argv = Argv::default();
+        argv.maybe("--cwd", asked.as_deref().or(cwd).map(absolute));
+        argv.maybe("--name", name.as_ref());
+        argv.each("--env", env);
+        argv.maybe("--env-file", env_file.as_deref().map(absolute));
+        argv.maybe("--port", port.map(|port| port.to_string()));
+        argv.maybe("--nofile", nofile.as_ref());
+        argv.flag("--close-fds", *close_fds);
+        argv.each("--require", require.iter().map(|check| resolved(check)));
+        argv.each("--wait", wait.iter().map(|check| resolved(check)));
+        argv.duration("--wait-timeout", *wait_timeout);
+        argv.flag("--no-fix", *no_fix);
+        argv.maybe("--health", health.as_ref().map(|check| resolved(check)));
+        argv.duration("--health-timeout", *health_timeout);
+        argv.maybe("--health-body", health_body.as_ref());
+        argv.flag("--insecure", *insecure);
+        argv.word_of("--on-conflict", *on_conflict, &OnConflict::WORDS);
+        argv.duration("--grace", *grace);
+        argv.word_of("--notify", *notify, &Speaker::WORDS);
+        argv.maybe("--ready-fd", ready_fd.map(|number| number.to_string()));
+        argv.flag("--watch", *watch);
+        argv.ending_with(command)
+    }
 }
 
 pub fn service_args() -> [Arg; 8] {
     [
         path("config", "FILE", "Read FILE [default: ./forerun.toml if there]"),
-        option("name", "NAME", "Name the service [default: the folder's name]")
-            .value_parser(OsStringValueParser::new()),
+        words("name", "NAME", "Name the service [default: the folder's name]"),
         path("cwd", "DIR", "Run the server in DIR"),
         repeated("env", "K=V", "Set a variable of the server's environment"),
         path("env-file", "FILE", "Read variables from FILE; the environment wins over it"),
@@ -72,8 +187,7 @@ pub fn check_args() -> [Arg; 4] {
 
 pub fn health_args() -> [Arg; 4] {
     [
-        option("health", "URL-or-CHECK", "The server is ready when this holds")
-            .value_parser(OsStringValueParser::new()),
+        words("health", "URL-or-CHECK", "The server is ready when this holds"),
         duration("health-timeout", "Give the server this long to get healthy [default: 30s]"),
         option("health-body", "TEXT", "The answer must contain TEXT").value_parser(NonEmptyStringValueParser::new()),
         flag("insecure", "Accept any TLS certificate from the health URL"),
@@ -81,112 +195,25 @@ pub fn health_args() -> [Arg; 4] {
     .map(|a| a.help_heading("Health"))
 }
 
-/// The arguments that choose the instance of a subcommand.
-pub fn instance_args() -> [Arg; 2] {
-    let name = Arg::new("name").value_name("NAME|PID").value_parser(OsStringValueParser::new());
-    [
-        name.help("The service, or the pid of its server [default: the service of this folder]"),
-        path("config", "FILE", "Take the service from FILE").help_heading("Service"),
-    ]
+pub fn on_conflict_arg() -> Arg {
+    option("on-conflict", "standby|fail", "Name or port is taken: wait, or exit 75 [default: standby if supervised]")
+        .value_parser(one_of(&OnConflict::WORDS))
+        .hide_possible_values(true)
+        .help_heading("Conflict")
 }
 
 pub fn grace_arg() -> Arg {
-    duration("grace", "Give the server this long to stop [default: that of its start, else 10s]")
+    duration("grace", "Give the server this long to stop [default: 10s]").help_heading("Detached")
 }
-
-pub fn detached_args() -> [Arg; 5] {
-    let on_conflict = option(
-        "on-conflict",
-        "standby|fail",
-        "Name or port is taken: wait, or exit 75 [default: standby if supervised]",
-    );
-    [
-        on_conflict.value_parser(one_of(&CONFLICTS)).hide_possible_values(true).help_heading("Conflict"),
-        flag("replace", "Detached: stop the running instance first").help_heading("Conflict"),
-        path("log", "FILE", "Append the server's output to FILE").help_heading("Detached"),
-        flag("open", "Open the URL in a browser once the server is ready").help_heading("Detached"),
-        duration("grace", "Give the server this long to stop [default: 10s]").help_heading("Detached"),
-    ]
-}
-
-pub fn kind_arg(kinds: Kinds) -> Arg {
-    let kind = Arg::new("kind").value_name("KIND").required(true).value_parser(PossibleValuesParser::new(kinds));
-    kind.hide_possible_values(true).help(listed(kinds))
-}
-
-/// The kinds of unit, as a sentence has them.
-pub fn listed(kinds: Kinds) -> String {
-    match kinds.split_last() {
-        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-        _ => kinds.concat(),
-    }
-}
-
-pub fn unit_args() -> [Arg; 10] {
-    [
-        flag("install", "Write the unit where KIND reads it, and print what is left to do")
-            .conflicts_with_all(["uninstall", "diff"]),
-        flag("now", "With --install: start the service, and make sure that it runs").requires("install"),
-        flag("uninstall", "Stop the service, and remove the unit").conflicts_with("diff"),
-        flag("diff", "Show how the installed unit differs from today's"),
-        flag("force", "Replace or remove a unit that was edited or is not forerun's").conflicts_with("diff"),
-        flag("user", "Use this user's own manager").conflicts_with("system"),
-        flag("system", "Use the system's manager [default for root]"),
-        option("as", "USER", "Run the service as USER [default: who makes the unit, or calls sudo; FILE's owner]")
-            .value_parser(NonEmptyStringValueParser::new())
-            .conflicts_with_all(["user", "uninstall"]),
-        path("dir", "DIR", "Put the unit into DIR [default: where KIND reads units]"),
-        flag("harden", "systemd: add sandboxing; each line says what it may break"),
-    ]
-    .map(|a| a.help_heading("Unit"))
-}
-
-const CONFLICTS: [(&str, OnConflict); 2] = [("standby", OnConflict::Standby), ("fail", OnConflict::Fail)];
-const SPEAKERS: [(&str, Notify); 3] =
-    [("auto", Notify::Auto), ("sidecar", Notify::Sidecar), ("server", Notify::Server)];
 
 pub fn sidecar_args() -> [Arg; 3] {
     [
         option("notify", "WHO", "Who uses NOTIFY_SOCKET: auto, sidecar or server [default: auto]")
-            .value_parser(one_of(&SPEAKERS))
+            .value_parser(one_of(&Speaker::WORDS))
             .hide_possible_values(true),
         option("ready-fd", "N", "Write a newline to descriptor N once the server is healthy (s6, dinit)")
             .value_parser(crate::text::whole_number::<i32>),
         flag("watch", "Watch the server's health, descriptors, terminals and processes"),
     ]
     .map(|a| a.help_heading("Sidecar"))
-}
-
-pub fn output_args() -> [Arg; 4] {
-    [
-        Arg::new("verbose").short('v').action(ArgAction::Count).help("Print more; twice for debugging"),
-        Arg::new("quiet").short('q').action(ArgAction::SetTrue).help("Print only errors").conflicts_with("verbose"),
-        flag("json", "Print the result as JSON"),
-        flag("no-progress", "Do not draw progress lines"),
-    ]
-    .map(|a| a.help_heading("Output"))
-}
-
-/// Every command takes it, before its name and after.
-pub fn color_arg() -> Arg {
-    const WORDS: [(&str, Color); 3] = [("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
-    option("color", "WHEN", "Use colors: auto, always or never [default: auto]")
-        .value_parser(one_of(&WORDS))
-        .hide_possible_values(true)
-        .help_heading("Output")
-        .global(true)
-}
-
-pub fn output_args_without(names: &[&str]) -> Vec<Arg> {
-    output_args().into_iter().filter(|arg| !names.contains(&arg.get_id().as_str())).collect()
-}
-
-pub fn command_arg() -> Arg {
-    Arg::new("command")
-        .value_name("COMMAND")
-        .help("The server and its arguments")
-        .num_args(1..)
-        .last(true)
-        .hide(true)
-        .value_parser(OsStringValueParser::new())
 }

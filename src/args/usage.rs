@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
+use super::unit::{Kinds, listed};
 use crate::text::{nearest, one_line, quoted, shell_words};
 
 /// Words that other tools have for a start. forerun has none: it starts when no subcommand is given.
@@ -21,7 +22,7 @@ const OF_OTHERS: [(&[&str], &str); 5] = [
 ];
 
 /// The message for `error`, which parsing `args` (the program's name first) gave.
-pub fn explain(error: &clap::Error, args: &[OsString], kinds: super::Kinds) -> String {
+pub fn explain(error: &clap::Error, args: &[OsString], kinds: Kinds) -> String {
     let mut definition = super::command(kinds);
     definition.build();
     let place = Place::find(args, &definition);
@@ -172,9 +173,9 @@ fn with_dashes(word: &str, args: &[OsString]) -> String {
     shell_words(&all)
 }
 
-fn missing_argument(missing: &str, error: &clap::Error, kinds: super::Kinds) -> String {
+fn missing_argument(missing: &str, error: &clap::Error, kinds: Kinds) -> String {
     match missing {
-        "<KIND>" => format!("no kind of unit was given; say {}", super::flags::listed(kinds)),
+        "<KIND>" => format!("no kind of unit was given; say {}", listed(kinds)),
         "<SHELL>" => "no shell was given; say bash, zsh or fish".to_owned(),
         "--install" => "'--now' needs '--install'".to_owned(),
         _ => first_line(error),

@@ -1,6 +1,8 @@
 #![forbid(unsafe_code)]
 //! Checks: one condition that can be tried. `kinds` is the table of them, `spec` reads one as a person writes it, [`run`]
 //! tries many at once, and the other files are one family of checks each, or what several of them share.
+//!
+//! The contract: docs/reference.md, section 5.
 
 mod address;
 mod answer;

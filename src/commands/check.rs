@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use super::common::catch_events;
+use super::start::{called_in, decide, dying_of_signal, enter};
+use crate::args::{Check, Output};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::report::result::{Checked, print_checks};
@@ -13,15 +15,30 @@ use crate::start::checks::{self, CheckRunner};
 use crate::start::launch::checks_context;
 use crate::start::progress::ProgressLine;
 
-/// Tries everything and reports it, even the checks that a start would never reach. The current directory is the
-/// service's. `is_drawn`: lines that are drawn again are wanted, where there is a terminal.
+/// Tries everything and reports it, even the checks that a start would never reach.
+///
+/// # Errors
+/// [`Error::Usage`] and [`Error::Config`] for what makes no sense; those of [`try_all`].
+pub fn run(asked: &Check, output: &Output, environment: &Environment) -> Result<(), Error> {
+    if asked.by_hand.dry_run {
+        return Err(Error::Usage("'--dry-run' is of a start; 'forerun check' starts nothing".to_owned()));
+    }
+    let called_in = called_in()?;
+    let service = Service::resolve_for_a_look(&asked.flags, &asked.by_hand, &called_in)?;
+    let (decision, trust) = decide(&service, environment)?;
+    trust.ensure()?;
+    enter(&service, &called_in)?;
+    dying_of_signal(try_all(&service, environment, output), decision.mode)
+}
+
+/// Runs the checks. The current directory is the service's.
 ///
 /// # Errors
 /// [`Error::Said`] when a check does not hold; [`Error::Interrupted`]; [`Error::Exhausted`].
-pub fn run(service: &Service, inherited: &Environment, is_drawn: bool, json: bool) -> Result<(), Error> {
+fn try_all(service: &Service, inherited: &Environment, output: &Output) -> Result<(), Error> {
     let (limits, _) = service.server_nofile();
     let events = catch_events()?;
-    let mut progress_line = ProgressLine::new(io::stderr().is_terminal() && is_drawn, None);
+    let mut progress_line = ProgressLine::new(io::stderr().is_terminal() && output.is_drawn(), None);
     let context = Arc::new(checks_context(service, inherited, limits));
     let mut runner =
         CheckRunner { context: &context, events: &events, progress_line: &mut progress_line, checked: false };
@@ -47,7 +64,7 @@ pub fn run(service: &Service, inherited: &Environment, is_drawn: bool, json: boo
         attempts: progress.attempts,
         took: progress.took(),
     });
-    print_checks(&service.name, &required.chain(awaited).collect::<Vec<_>>(), json)?;
+    print_checks(&service.name, &required.chain(awaited).collect::<Vec<_>>(), output.json)?;
     if requirements.iter().any(|p| !p.holds()) {
         return Err(Error::Said(78));
     }

@@ -5,7 +5,7 @@
 use clap::Command;
 use clap_complete::aot::{Bash, Fish, Zsh, generate};
 
-use crate::args::{self, Shell};
+use crate::args::{self, Completions, Shell};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
@@ -20,16 +20,17 @@ const NAMES: &str = "forerun completions --names 2>/dev/null";
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub fn run(options: &args::Completions, environment: &Environment) -> Result<(), Error> {
-    if options.names {
-        return print_result(names(environment).as_bytes());
-    }
+pub fn run(asked: Completions, environment: &Environment) -> Result<(), Error> {
+    let shell = match asked {
+        Completions::Names => return print_result(names(environment).as_bytes()),
+        Completions::Script(shell) => shell,
+    };
     let mut definition = args::without_server(supervisor::unit_words());
     definition.build();
-    let script = match options.shell {
-        Some(Shell::Zsh) => zsh(&mut definition),
-        Some(Shell::Fish) => fish(&mut definition),
-        Some(Shell::Bash) | None => bash(&mut definition),
+    let script = match shell {
+        Shell::Zsh => zsh(&mut definition),
+        Shell::Fish => fish(&mut definition),
+        Shell::Bash => bash(&mut definition),
     };
     print_result(script.as_bytes())
 }

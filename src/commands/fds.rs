@@ -2,7 +2,7 @@
 //! `forerun fds`: shows the file descriptors of a server or of any process.
 
 use super::target::{self, Target};
-use crate::args::{Output, Which};
+use crate::args::{Fds, Output, Which};
 use crate::check::port::describe;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -17,11 +17,11 @@ use crate::text::quoted;
 ///
 /// # Errors
 /// [`Error::NotReady`] where nothing runs, [`Error::Conflict`] where it is not ours to look into.
-pub fn run(which: &Which, output: Output, environment: &Environment) -> Result<(), Error> {
-    let (name, pid) = match process(which, environment) {
+pub fn run(asked: &Fds, output: &Output, environment: &Environment) -> Result<(), Error> {
+    let (name, pid) = match process(&asked.which, environment) {
         Some(pid) => (None, pid),
         None => {
-            let (name, pid) = instance(which, environment)?;
+            let (name, pid) = instance(&asked.which, environment)?;
             (Some(name), pid)
         }
     };

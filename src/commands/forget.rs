@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::common::catch_events;
 use super::target::Target;
-use crate::args::{Output, Which};
+use crate::args::{Forget, Output};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::follow;
@@ -24,8 +24,8 @@ use crate::text::{counted, one_line, quoted};
 ///
 /// # Errors
 /// [`Error::Conflict`] where the instance runs, or where that cannot be told; those of [`Target::find`].
-pub fn run(which: &Which, output: Output, environment: &Environment) -> Result<(), Error> {
-    let target = Target::find(which, environment)?;
+pub fn run(asked: &Forget, output: &Output, environment: &Environment) -> Result<(), Error> {
+    let target = Target::find(&asked.which, environment)?;
     let name = &target.name;
     let Some(folder) = &target.folder else { return print(name, false, None, output.json) };
     let here = sys::host().map_err(unseen)?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::target::Target;
-use crate::args;
+use crate::args::Logs;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::record::Record;
@@ -27,13 +27,13 @@ const LINES: usize = 50;
 const INTERVAL: Duration = Duration::from_millis(100);
 const BLOCK: u64 = 64 << 10;
 
-pub fn run(options: &args::Logs, environment: &Environment) -> Result<(), Error> {
-    let target = Target::find(&options.which, environment)?;
-    let lines = options.lines.unwrap_or(LINES);
+pub fn run(asked: &Logs, environment: &Environment) -> Result<(), Error> {
+    let target = Target::find(&asked.which, environment)?;
+    let lines = asked.lines.unwrap_or(LINES);
     let record = target.record()?;
     // A log that is a file is not in the journal.
     let of_supervisor = record.as_ref().filter(|record| record.log.is_none()).and_then(supervisor::of);
-    if let Some(command) = of_supervisor.and_then(|s| s.argv(Verb::Logs { lines, follow: options.follow })) {
+    if let Some(command) = of_supervisor.and_then(|s| s.argv(Verb::Logs { lines, follow: asked.follow })) {
         return Err(become_shower(&command));
     }
     let path = log_of(&target, record.as_ref())?;
@@ -42,7 +42,7 @@ pub fn run(options: &args::Logs, environment: &Environment) -> Result<(), Error>
     let log = Log { path: &path, folder: target.folder.as_ref().filter(|_| is_own) };
     let file = log.open().map_err(failed)?;
     let mut stdout = io::stdout().lock();
-    let shown = show(&log, file, lines, options.follow, &mut stdout);
+    let shown = show(&log, file, lines, asked.follow, &mut stdout);
     match shown {
         Err(Shown::Stdout(e)) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(Shown::Stdout(e)) => Err(Error::State(format!("cannot write to stdout: {e}"))),

@@ -1,5 +1,7 @@
 #![forbid(unsafe_code)]
 //! The subcommands, one file each, and the start.
+//!
+//! The contract: docs/reference.md, section 2.
 
 mod check;
 mod common;
@@ -21,7 +23,7 @@ mod unit;
 
 use std::ffi::OsString;
 
-use crate::args::Request;
+use crate::args::{CommandLine, Task};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::sys::Dispositions;
@@ -31,24 +33,24 @@ use crate::sys::Dispositions;
 /// # Errors
 /// Every [`Error`]. A start in the foreground returns only with one.
 pub fn run(
-    request: &Request,
+    CommandLine { output, task }: &CommandLine,
     environment: &Environment,
     arguments: &[OsString],
     dispositions: Dispositions,
 ) -> Result<(), Error> {
-    match request {
-        Request::Start(start) => start::run(start, false, environment, arguments, dispositions),
-        Request::Check(start) => start::run(start, true, environment, arguments, dispositions),
-        Request::Status(status) => status::run(status, environment),
-        Request::Stop(stop) => stop::run(stop, environment),
-        Request::Restart(restart) => restart::run(restart, environment, dispositions),
-        Request::Reload(which, output) => reload::run(which, *output, environment),
-        Request::Logs(logs) => logs::run(logs, environment),
-        Request::Fds(which, output) => fds::run(which, *output, environment),
-        Request::Forget(which, output) => forget::run(which, *output, environment),
-        Request::Unit(unit) => unit::run(unit, environment, arguments),
-        Request::Doctor(start) => doctor::run(start, environment, arguments),
-        Request::Man => manual::page(),
-        Request::Completions(completions) => completions::run(completions, environment),
+    match task {
+        Task::Start(asked) => start::run(asked, output, environment, arguments, dispositions),
+        Task::Check(asked) => check::run(asked, output, environment),
+        Task::Status(asked) => status::run(asked, output, environment),
+        Task::Stop(asked) => stop::run(asked, output, environment),
+        Task::Restart(asked) => restart::run(asked, output, environment, dispositions),
+        Task::Reload(asked) => reload::run(asked, output, environment),
+        Task::Logs(asked) => logs::run(asked, environment),
+        Task::Fds(asked) => fds::run(asked, output, environment),
+        Task::Forget(asked) => forget::run(asked, output, environment),
+        Task::Unit(asked) => unit::run(asked, output, environment, arguments),
+        Task::Doctor(asked) => doctor::run(asked, output, environment, arguments),
+        Task::Man => manual::page(),
+        Task::Completions(asked) => completions::run(*asked, environment),
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::common::catch_events;
 use super::target::Target;
-use crate::args::{Output, Which};
+use crate::args::{Output, Reload};
 use crate::check::Context;
 use crate::check::run::Job;
 use crate::environment::Environment;
@@ -19,10 +19,10 @@ use crate::error::Error;
 use crate::follow;
 use crate::instance::family::Origin;
 use crate::instance::identity::Life;
-use crate::instance::record::{Record, os_strings};
+use crate::instance::record::Record;
 use crate::instance::stop::send;
 use crate::line::print_summary;
-use crate::service::request::service_of;
+use crate::service::request::Request;
 use crate::service::{Service, trust};
 use crate::start::progress::ProgressLine;
 use crate::start::{checks, holder, lock, readiness, unseen};
@@ -37,8 +37,8 @@ const TAKES_IT: Duration = Duration::from_millis(300);
 /// # Errors
 /// [`Error::NotReady`] where it does not run, or is not healthy afterwards; [`Error::Config`] where the signal would
 /// end the server; those of [`Target::find`].
-pub fn run(which: &Which, output: Output, environment: &Environment) -> Result<(), Error> {
-    let target = Target::find(which, environment)?;
+pub fn run(asked: &Reload, output: &Output, environment: &Environment) -> Result<(), Error> {
+    let target = Target::find(&asked.which, environment)?;
     let here = sys::host().map_err(unseen)?;
     let not_running = || Error::NotReady(format!("{} is not running; start it", quoted(&target.name)));
     let Some(folder) = &target.folder else { return Err(not_running()) };
@@ -141,22 +141,22 @@ impl Reloaded<'_> {
     }
 
     /// Waits as a start does. Returns the check that holds, if there is one.
-    fn wait_for_health(&self, output: Output) -> Result<Option<String>, Error> {
+    fn wait_for_health(&self, output: &Output) -> Result<Option<String>, Error> {
         let name = quoted(&self.record.name);
         let failed = |why: String| Error::NotReady(format!("{name} got its signal, and cannot be checked: {why}"));
-        let service = service_of(&self.record).map_err(failed)?;
+        let request = Request::of_record(&self.record);
+        let service = request.service().map_err(failed)?;
         let Some(probe) = readiness(&service) else { return Ok(None) };
         if let Some(why) = trust::untried(&service, &probe.check) {
             log::warn!("the health of {} was {why}", quoted(&self.record.name));
             return Ok(None);
         }
-        let inherited = Environment::new(os_strings(&self.record.environment));
         let context = Arc::new(Context {
-            environment: service.variables.added_to(inherited.for_checks()),
+            environment: service.variables.added_to(request.environment.for_checks()),
             directory: PathBuf::from(OsString::from(&self.record.cwd)),
             nofile: sys::nofile(),
         });
-        let on_terminal = io::stderr().is_terminal() && !output.no_progress && !output.quiet;
+        let on_terminal = io::stderr().is_terminal() && output.is_drawn();
         let mut progress_line = ProgressLine::new(on_terminal, None);
         let mut room = checks::CheckRunner {
             context: &context,

@@ -3,25 +3,29 @@
 //! forerun.toml is read again.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use super::outside;
-use super::start::{self, Start};
+use super::start::{self, Restarted, Starting};
 use super::stop::refuse_supervised;
 use super::target::Target;
-use crate::args::{self, StartFlags};
+use crate::args::{AskedMode, Output, Restart};
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::instance::record::{Record, os_strings};
+use crate::instance::record::Record;
 use crate::line::say;
-use crate::service::{Purpose, request};
+use crate::service::request::Request;
 use crate::start::{holder, unseen};
 use crate::supervisor::Verb;
 use crate::sys::{self, Dispositions};
 use crate::text::quoted;
 
-pub fn run(options: &args::Restart, environment: &Environment, dispositions: Dispositions) -> Result<(), Error> {
-    let target = Target::find(&options.which, environment)?;
+pub fn run(
+    asked: &Restart,
+    output: &Output,
+    environment: &Environment,
+    dispositions: Dispositions,
+) -> Result<(), Error> {
+    let target = Target::find(&asked.which, environment)?;
     let name = quoted(&target.name);
     let here = sys::host().map_err(unseen)?;
     let Some(record) = target.followed(&here)? else {
@@ -29,43 +33,36 @@ pub fn run(options: &args::Restart, environment: &Environment, dispositions: Dis
     };
     refuse_supervised(&record, &here, Verb::Restart)?;
     outside::go(&record, environment)?;
-    let folder = PathBuf::from(OsString::from(&record.called_in));
+    let request = Request::of_record(&record);
+    let folder = request.called_in.clone();
     std::env::set_current_dir(&folder).map_err(|e| {
         let message = format!("cannot change to {}, where {name} was started: {e}", quoted(&folder));
         holder::goes_on(&record, &here, Error::Config(message))
     })?;
-    let arguments = os_strings(&record.arguments);
-    let recorded = request::of(&record).map_err(|_| {
+    let mut start = request.start().map_err(|_| {
         Error::Config(format!("cannot understand the flags that {name} was started with; start it anew"))
     })?;
-    let stop_grace = Some(options.grace.unwrap_or(record.grace));
-    let flags = StartFlags {
-        name: Some(target.name.into()),
-        // A foreground run had another terminal, so the restarted server is detached.
-        detach: true,
-        foreground: false,
-        ..recorded.start.flags
-    };
-    let options = args::Start { flags, dry_run: recorded.start.dry_run, output: options.output };
-    let inherited = base(&record, environment, &name)?;
-    start::start(&Start {
-        options: &options,
-        purpose: Purpose::Restart,
+    start.flags.name = Some(target.name.into());
+    // A foreground run had another terminal, so the restarted server is detached.
+    start.by_hand.mode = Some(AskedMode::Detached);
+    let inherited = base(&record, request.environment, environment, &name)?;
+    start::start(&Starting {
+        asked: &start,
+        output,
         caller: environment,
         inherited: &inherited,
-        arguments: &arguments,
+        arguments: &request.arguments,
         dispositions,
-        stop_grace,
-        restarted: Some(&record),
+        restarted: Some(Restarted { record: &record, grace: asked.grace.unwrap_or(record.grace) }),
         called_in: folder,
         state: Ok(target.root),
     })
 }
 
 /// The environment that the server gets: the recorded one. That of an instance which has ended was dropped with it.
-fn base(record: &Record, ours: &Environment, name: &str) -> Result<Environment, Error> {
+fn base(record: &Record, theirs: Environment, ours: &Environment, name: &str) -> Result<Environment, Error> {
     if !record.is_spent {
-        return Ok(Environment::new(os_strings(&record.environment)));
+        return Ok(theirs);
     }
     let is_set = |name: &OsString| name.to_str().is_some_and(|name| ours.get(name).is_some());
     let names = record.dropped.iter().map(OsString::from);

@@ -8,35 +8,35 @@ use serde_json::json;
 use super::common::catch_events;
 use super::outside;
 use super::target::Target;
-use crate::args;
+use crate::args::{self, Output};
 use crate::check::port;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::follow;
 use crate::instance::family::{self, Family, Origin};
 use crate::instance::identity::Life;
-use crate::instance::record::{Phase, Record, os_strings};
+use crate::instance::record::{Phase, Record};
 use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Mark, Signalled, Stop, Stopped, send};
 use crate::line::{print_summary, say};
-use crate::service::request::service_of;
+use crate::service::request::Request;
 use crate::start::{self, holder, stopping, unseen};
 use crate::supervisor::{self, Verb};
 use crate::sys::{self, Events, Host};
 use crate::text::{counted, elapsed, quoted};
 
-pub fn run(options: &args::Stop, environment: &Environment) -> Result<(), Error> {
-    let target = Target::find(&options.which, environment)?;
+pub fn run(asked: &args::Stop, output: &Output, environment: &Environment) -> Result<(), Error> {
+    let target = Target::find(&asked.which, environment)?;
     let here = sys::host().map_err(unseen)?;
     if let Some(record) = target.followed(&here)? {
         refuse_supervised(&record, &here, Verb::Stop)?;
         outside::go(&record, environment)?;
     }
-    let Some(folder) = &target.folder else { return not_running(&target.name, options.output.json) };
+    let Some(folder) = &target.folder else { return not_running(&target.name, output.json) };
     let events = catch_events()?;
-    let _lock = lock(&target, folder, &events, &here, options.grace)?;
+    let _lock = lock(&target, folder, &events, &here, asked.grace)?;
     let Some(record) = Record::read(folder, &target.name).map_err(Error::State)? else {
-        return not_running(&target.name, options.output.json);
+        return not_running(&target.name, output.json);
     };
     let record = follow::locked(record, folder, &here).map_err(unseen)?;
     refuse_supervised(&record, &here, Verb::Stop)?;
@@ -52,7 +52,7 @@ pub fn run(options: &args::Stop, environment: &Environment) -> Result<(), Error>
     let origin = Origin::of(&record);
     if !record.process.host.is_same_as(&here) {
         forget(folder, &record, &Stopped::default());
-        return not_running(&target.name, options.output.json);
+        return not_running(&target.name, output.json);
     }
     refuse_systemds(&record, &family::look(&origin).map_err(unseen)?)?;
     let begun = Instant::now();
@@ -61,8 +61,8 @@ pub fn run(options: &args::Stop, environment: &Environment) -> Result<(), Error>
         origin: &origin,
         only: None,
         signal: record.ending.signal,
-        grace: options.grace.unwrap_or(record.grace),
-        all: options.all,
+        grace: asked.grace.unwrap_or(record.grace),
+        all: asked.all,
         signalled: Signalled::EndsTheWait,
         mark: Some(Mark::new(folder, &record, &here)),
         prepare: Some(&before),
@@ -72,14 +72,15 @@ pub fn run(options: &args::Stop, environment: &Environment) -> Result<(), Error>
     complain(&stopped, &events)?;
     forget(folder, &record, &stopped);
     holder::tell_escaped(&target.name, &stopped.escaped);
-    report(&record, life == Life::Alive, &stopped, begun.elapsed(), options.output.json)
+    report(&record, life == Life::Alive, &stopped, begun.elapsed(), output.json)
 }
 
 /// The environment of the command before the stop: the server's. If forerun.toml makes no sense by now, that is the
 /// environment of the start.
 fn environment_of_server(record: &Record) -> Environment {
-    let inherited = Environment::new(os_strings(&record.environment)).for_checks();
-    match service_of(record) {
+    let request = Request::of_record(record);
+    let inherited = request.environment.for_checks();
+    match request.service() {
         Ok(service) => service.variables.added_to(inherited),
         Err(why) => {
             log::info!("the command before the stop has the environment of the start alone: {why}");

@@ -35,7 +35,8 @@ impl Target {
     /// forerun.toml here has it.
     pub fn find(which: &Which, environment: &Environment) -> Result<Target, Error> {
         let here = std::env::current_dir().unwrap_or_default();
-        let named = service::named(which, &here)?;
+        let config = which.config.as_deref();
+        let named = service::named(which.name.as_deref(), config, &here)?;
         let root = state::root(environment, &here).map_err(Error::State)?;
         let us = geteuid();
         let comes_from_file = matches!(named, Named::File(..));
@@ -54,7 +55,7 @@ impl Target {
                 )));
             }
         }
-        match folder.is_some() || comes_from_file || is_in_file(&name, which, &here) {
+        match folder.is_some() || comes_from_file || is_in_file(&name, config, &here) {
             true => Ok(Target { name, root, folder }),
             false => Err(unknown(&name, &root, which.name.is_some())),
         }
@@ -84,10 +85,10 @@ impl Target {
     }
 }
 
-/// Whether the forerun.toml of the folder `here` is of a service of this name, whether it ever ran or not.
-pub fn is_in_file(name: &str, which: &Which, here: &Path) -> bool {
-    let config = which.config.clone();
-    let of_file = service::named(&Which { name: None, config }, here);
+/// Whether the forerun.toml of the folder `here` is of a service of this name, whether it ever ran or not. `config`: the
+/// file that was given.
+pub fn is_in_file(name: &str, config: Option<&Path>, here: &Path) -> bool {
+    let of_file = service::named(None, config, here);
     matches!(of_file, Ok(Named::File(known, _)) if known == name)
 }
 

@@ -1,5 +1,7 @@
 #![forbid(unsafe_code)]
 //! Instances: which processes they have, the record of each, and how one is stopped.
+//!
+//! The contract: docs/reference.md, section 9.
 
 pub mod after;
 pub mod cookie;

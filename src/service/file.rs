@@ -17,8 +17,9 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::keys;
-use super::values::{FromText, NofileWish, OnConflict, Speaker};
+use super::values::{FromText, NofileWish};
 use super::wrong::Wrong;
+use crate::args::{OnConflict, Speaker};
 use crate::error::Error;
 use crate::instance::ending::Leftovers;
 use crate::instance::watch::{Action, Share};

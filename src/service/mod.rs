@@ -1,8 +1,9 @@
 #![forbid(unsafe_code)]
 //! The service: merges the command line, forerun.toml and the environment, and validates all of it before anything
 //! is tried.
+//!
+//! The contract: docs/reference.md, section 4.
 
-pub mod argv;
 mod command;
 mod file;
 mod keys;
@@ -23,8 +24,8 @@ pub use name::is_name;
 pub use named::{Named, named};
 pub use probes::{Fix, Requirement};
 pub use resolve::Service;
-pub use values::{OnConflict, Purpose, Replace, Speaker};
 pub use way::components;
 
+pub use crate::args::{OnConflict, Speaker};
 pub use crate::instance::watch::Action;
 pub use crate::sys::is_same_file;

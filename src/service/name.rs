@@ -19,13 +19,8 @@ pub fn asked(name: &OsStr) -> Result<String, Fault> {
 }
 
 /// The name that was asked for, else the folder's, else the command's: `/`, a unit's default folder, has no name.
-pub fn resolve(
-    asked_for: Option<&OsStr>,
-    file: &File,
-    directory: &Path,
-    command: &[OsString],
-) -> Result<String, Fault> {
-    if let Some(name) = asked_for {
+pub fn resolve(given: Option<&OsStr>, file: &File, directory: &Path, command: &[OsString]) -> Result<String, Fault> {
+    if let Some(name) = given {
         return asked(name);
     }
     if let Some(name) = &file.name {

@@ -1,13 +1,13 @@
 #![forbid(unsafe_code)]
 //! Which service a subcommand is about.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::command::command;
 use super::file::{self, File};
 use super::name;
 use super::wrong::Fault;
-use crate::args::Which;
 use crate::error::Error;
 
 /// The name of a service, and where it comes from.
@@ -37,15 +37,15 @@ impl Named {
 }
 
 /// The name that a subcommand works on: the one that was given, else the one that a start in the folder `here` would
-/// take.
+/// take. `config`: the file that was given.
 ///
 /// # Errors
 /// [`Error::Usage`] for a name that is not one, [`Error::Config`] for a bad file.
-pub fn named(which: &Which, here: &Path) -> Result<Named, Error> {
-    if let Some(name) = &which.name {
+pub fn named(name: Option<&OsStr>, config: Option<&Path>, here: &Path) -> Result<Named, Error> {
+    if let Some(name) = name {
         return name::asked(name).map(Named::Asked).map_err(Fault::plain);
     }
-    let Some((path, text, file)) = file::find(which.config.as_deref(), here)? else {
+    let Some((path, text, file)) = file::find(config, here)? else {
         return name::resolve(None, &File::default(), here, &[]).map(Named::Folder).map_err(Fault::plain);
     };
     let folder = path.parent().unwrap_or(here);

@@ -127,27 +127,27 @@ pub fn awaited(table: &CheckTable, folder: &Path, default: Duration) -> Result<A
 
 /// The health check. `--health` replaces all of `[health]`, so that headers for one host are not sent to another.
 pub fn health(
-    options: &StartFlags,
+    flags: &StartFlags,
     table: Option<&CheckTable>,
     folder: &Path,
     here: &Path,
 ) -> Result<Option<Awaited>, Fault> {
-    let mut health = match (&options.health, table) {
+    let mut health = match (&flags.health, table) {
         (Some(spec), _) => Some(Awaited { probe: plain_probe(spec, here, HEALTH_TIMEOUT)?, hint: None }),
         (None, Some(table)) => Some(awaited(table, folder, HEALTH_TIMEOUT)?),
         (None, None) => None,
     };
     let is_http = health.as_ref().is_some_and(|h| matches!(h.probe.check, Check::Http(_)));
-    for (flag, given) in [("--health-body", options.health_body.is_some()), ("--insecure", options.insecure)] {
+    for (flag, given) in [("--health-body", flags.health_body.is_some()), ("--insecure", flags.insecure)] {
         if given && !is_http {
             return Err(Fault::Usage(format!("'{flag}' needs a health URL")));
         }
     }
     if let Some(health) = &mut health {
         let Probe { timeout, expect, .. } = &mut health.probe;
-        *timeout = options.health_timeout.unwrap_or(*timeout);
-        expect.insecure |= options.insecure;
-        expect.body = options.health_body.clone().or(expect.body.take());
+        *timeout = flags.health_timeout.unwrap_or(*timeout);
+        expect.insecure |= flags.insecure;
+        expect.body = flags.health_body.clone().or(expect.body.take());
     }
     Ok(health)
 }

@@ -1,49 +1,167 @@
 #![forbid(unsafe_code)]
-//! What records and markers keep of a start: its arguments and its folder.
+//! A start as records and units keep it, and the service that it asks for. Restart, status, reload and the units read it
+//! again; forerun.toml is then the one of today.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
-use super::{Purpose, Service};
-use crate::args::{self, Request, Start};
+use super::Service;
+use crate::args::{self, Start, StartFlags};
+use crate::check::Check;
+use crate::environment::Environment;
+use crate::error::Error;
 use crate::instance::record::{Record, os_strings};
-use crate::text::one_line;
 
-/// A start, as a record keeps it.
-pub struct Recorded {
-    pub start: Start,
-    /// The folder in which forerun was called.
+/// A start that was asked for.
+pub struct Request {
+    /// The program's name first.
+    pub arguments: Vec<OsString>,
+    /// The folder that relative paths are seen from.
     pub called_in: PathBuf,
+    /// The base of the server's environment. That of a unit comes from its supervisor, and is not known here.
+    pub environment: Environment,
 }
 
-/// The start that these arguments ask for, the program's name first.
-///
-/// # Errors
-/// A message, when this forerun does not understand them, or they are of no start.
-pub fn start_of(words: Vec<OsString>) -> Result<Start, String> {
-    match args::parse(words, &[]) {
-        Ok(Request::Start(start)) => Ok(start),
-        Ok(_) => Err("it starts nothing".to_owned()),
-        Err(e) => Err(one_line(e.to_string().lines().next().unwrap_or_default())),
+impl Request {
+    /// The start of a recorded instance.
+    pub fn of_record(record: &Record) -> Self {
+        Request {
+            arguments: os_strings(&record.arguments),
+            called_in: OsString::from(&record.called_in).into(),
+            environment: Environment::new(os_strings(&record.environment)),
+        }
+    }
+
+    /// The start on the command line of a unit, without the program's name.
+    pub fn of_unit(arguments: &[OsString], here: &Path) -> Self {
+        Request {
+            arguments: [OsString::from("forerun")].into_iter().chain(arguments.iter().cloned()).collect(),
+            called_in: here.to_owned(),
+            environment: Environment::default(),
+        }
+    }
+
+    /// The options of the start.
+    ///
+    /// # Errors
+    /// Why this forerun does not understand them, in one line.
+    pub fn start(&self) -> Result<Start, String> {
+        args::parse_start(self.arguments.clone())
+    }
+
+    /// The service of a recorded start.
+    ///
+    /// # Errors
+    /// Why there is none, in one line.
+    pub fn service(&self) -> Result<Service, String> {
+        let Start { flags, by_hand } = self.start().map_err(|_| "the recorded flags make no sense".to_owned())?;
+        Service::resolve(&flags, &by_hand, &self.called_in).map_err(|e| e.to_string())
+    }
+
+    /// The service of a unit, and its flags.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when this forerun does not understand the arguments, and those of the service.
+    pub fn service_of_unit(&self) -> Result<(Service, Vec<OsString>), Error> {
+        let Start { flags, by_hand } = self
+            .start()
+            .map_err(|why| Error::Config(format!("cannot understand the command line in the unit: {why}")))?;
+        let service = Service::resolve(&flags, &by_hand, &self.called_in)?;
+        let words = words(&flags, &service, &self.called_in);
+        Ok((service, words))
     }
 }
 
-/// The start of a recorded instance.
-///
-/// # Errors
-/// As [`start_of`].
-pub fn of(record: &Record) -> Result<Recorded, String> {
-    Ok(Recorded {
-        start: start_of(os_strings(&record.arguments))?,
-        called_in: OsString::from(&record.called_in).into(),
-    })
+/// The flags of a service as words again: what a unit has on its command line. A unit can be made again from them.
+/// Options that are for the run that makes the unit are left out.
+pub fn words(flags: &StartFlags, service: &Service, here: &Path) -> Vec<OsString> {
+    // Without a file nothing else says the folder.
+    let cwd = service.config.is_none().then_some(&*service.directory);
+    flags.argv(here, cwd, |check| resolved(check, here))
 }
 
-/// The service of a recorded instance, with the flags of its start and today's forerun.toml.
-///
-/// # Errors
-/// A message, when the flags or the file make no sense.
-pub fn service_of(record: &Record) -> Result<Service, String> {
-    let recorded = of(record).map_err(|_| "the recorded flags make no sense".to_owned())?;
-    Service::resolve(&recorded.start.flags, Purpose::Start, &recorded.called_in).map_err(|e| e.to_string())
+/// A check with an absolute path. It parses, because the service was resolved with it. Which checks have a path is known
+/// here, and not to the command line.
+fn resolved(spec: &OsStr, here: &Path) -> OsString {
+    match Check::parse(spec) {
+        Ok(check @ (Check::File(_) | Check::Directory(_) | Check::Unix(_) | Check::Command(_))) => {
+            check.resolved_against(here).spec()
+        }
+        _ => spec.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::ByHand;
+
+    #[test]
+    fn flags_that_are_parsed_again_give_the_same_flags() {
+        let given = [
+            "forerun",
+            "--name",
+            "web",
+            "--cwd",
+            "sub",
+            "--env",
+            "A=b c",
+            "--env=-x=1",
+            "--port",
+            "0",
+            "--nofile",
+            "5:6",
+            "--close-fds",
+            "--require",
+            "file:x y",
+            "--require",
+            "cmd:./z",
+            "--wait",
+            "tcp:[::1]:80",
+            "--wait",
+            "unix:s",
+            "--wait-timeout",
+            "1m 30s",
+            "--no-fix",
+            "--health",
+            "http://u:p@127.0.0.1:1/h?a=b",
+            "--health-timeout",
+            "500ms",
+            "--health-body=-b",
+            "--on-conflict",
+            "fail",
+            "--grace",
+            "3s",
+            "--notify",
+            "sidecar",
+            "--ready-fd",
+            "4",
+            "--watch",
+            "--",
+            "./server",
+            "-n",
+            "a b",
+            "",
+        ];
+        let first = args::parse_start(given.iter().map(OsString::from).collect()).expect("parses").flags;
+        let here = Path::new("/srv/web");
+        let service =
+            |flags: &StartFlags, here: &Path| Service::resolve(flags, &ByHand::default(), here).expect("resolves");
+        let said = words(&first, &service(&first, here), here);
+        assert!(said.contains(&"file:/srv/web/x y".into()) && said.contains(&"/srv/web/sub".into()), "{said:?}");
+        let unit = Request::of_unit(&said, Path::new("/"));
+        let (_, again) = unit.service_of_unit().expect("understood");
+        assert_eq!(again, said);
+        let second = unit.start().expect("parses").flags;
+        let relative = |flags: StartFlags| StartFlags { cwd: None, require: Vec::new(), wait: Vec::new(), ..flags };
+        assert_eq!(relative(second), relative(first));
+    }
+
+    #[test]
+    fn only_a_start_is_understood() {
+        for words in [&["stop", "web"][..], &["--no-such-flag"], &["check"]] {
+            let words: Vec<_> = words.iter().map(OsString::from).collect();
+            assert!(Request::of_unit(&words, Path::new("/")).service_of_unit().is_err(), "{words:?}");
+        }
+    }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::command::command;
 use super::file::{self, File};
 use super::probes::{self, Awaited, Requirement};
-use super::values::{FromText, GRACE, HEALTH_TIMEOUT, NofileWish, OnConflict, Purpose, Replace, Speaker, WAIT_TIMEOUT};
+use super::values::{FromText, GRACE, HEALTH_TIMEOUT, NofileWish, WAIT_TIMEOUT};
 use super::variables::{self, Variables};
 use super::wrong::{Fault, Wrong};
 use super::{name, stop, watch};
-use crate::args::{self, StartFlags};
+use crate::args::{AskedMode, ByHand, OnConflict, Speaker, StartFlags};
 use crate::check::{self, Check};
 use crate::error::Error;
 use crate::instance::ending::Ending;
@@ -45,7 +45,6 @@ pub struct Service {
     pub nofile: Option<NofileWish>,
     pub close_fds: bool,
     pub on_conflict: Option<OnConflict>,
-    pub replace: Replace,
     pub log: Option<PathBuf>,
     pub open: bool,
     pub grace: Duration,
@@ -63,72 +62,93 @@ pub struct Service {
     pub without_effect: Vec<&'static str>,
 }
 
+/// What is asked of a service, besides its file.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    flags: &'a StartFlags,
+    by_hand: &'a ByHand,
+    /// The folder that relative paths are seen from.
+    here: &'a Path,
+    needs_command: bool,
+}
+
 impl Service {
-    /// Resolves the service, as seen from the folder `here`.
+    /// Resolves the service that a start is asked for, as seen from the folder `here`.
     ///
     /// # Errors
     /// [`Error::Usage`] for mistakes on the command line, [`Error::Config`] for mistakes in files.
-    pub fn resolve(options: &StartFlags, purpose: Purpose, here: &Path) -> Result<Service, Error> {
-        match file::find(options.config.as_deref(), here)? {
-            None => Self::build(options, purpose, File::default(), None, here).map_err(Fault::plain),
+    pub fn resolve(flags: &StartFlags, by_hand: &ByHand, here: &Path) -> Result<Service, Error> {
+        Self::find(&Asked { flags, by_hand, here, needs_command: true })
+    }
+
+    /// Resolves a service that is only looked at: it need not have a command.
+    ///
+    /// # Errors
+    /// As [`Service::resolve`].
+    pub fn resolve_for_a_look(flags: &StartFlags, by_hand: &ByHand, here: &Path) -> Result<Service, Error> {
+        Self::find(&Asked { flags, by_hand, here, needs_command: false })
+    }
+
+    fn find(asked: &Asked) -> Result<Service, Error> {
+        match file::find(asked.flags.config.as_deref(), asked.here)? {
+            None => Self::build(asked, File::default(), None).map_err(Fault::plain),
             Some((path, text, file)) => {
-                Self::build(options, purpose, file, Some(&path), here).map_err(|fault| fault.in_file(&path, &text))
+                Self::build(asked, file, Some(&path)).map_err(|fault| fault.in_file(&path, &text))
             }
         }
     }
 
-    fn build(
-        options: &StartFlags,
-        purpose: Purpose,
-        file: File,
-        config: Option<&Path>,
-        here: &Path,
-    ) -> Result<Service, Fault> {
+    fn build(asked: &Asked, file: File, config: Option<&Path>) -> Result<Service, Fault> {
+        let Asked { flags, by_hand, here, needs_command } = *asked;
         let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
         let in_file = |path: &PathBuf| folder.join(path);
         let from_caller = |path: &PathBuf| here.join(path);
-        let directory = options.cwd.as_ref().map(from_caller).or(file.cwd.as_ref().map(in_file));
-        let directory = directory.unwrap_or_else(|| if config.is_some() { folder } else { here }.to_owned());
-        let command = command(&options.command, &file, purpose == Purpose::Look)?;
-        let wait_timeout = options.wait_timeout.or(file.wait_timeout.as_ref().map(|t| t.0)).unwrap_or(WAIT_TIMEOUT);
-        let requirements = requirements(options, &file, folder, here)?;
-        let waits = waits(options, &file, folder, here, wait_timeout)?;
-        let health = probes::health(options, file.health.as_ref(), folder, here)?;
-        let (port, host) = port(options, &file, health.as_ref());
+        let default_directory = if config.is_some() { folder.to_owned() } else { here.to_owned() };
+        let directory =
+            flags.cwd.as_ref().map(from_caller).or(file.cwd.as_ref().map(in_file)).unwrap_or(default_directory);
+
+        let command = command(&flags.command, &file, !needs_command)?;
+        let wait_timeout = flags.wait_timeout.or(file.wait_timeout.as_ref().map(|t| t.0)).unwrap_or(WAIT_TIMEOUT);
+        let requirements = requirements(flags, &file, folder, here)?;
+        let waits = waits(flags, &file, folder, here, wait_timeout)?;
+        let health = probes::health(flags, file.health.as_ref(), folder, here)?;
+        let health_timeout =
+            health.as_ref().map(|h| h.probe.timeout).or(flags.health_timeout).unwrap_or(HEALTH_TIMEOUT);
+
+        let (port, host) = port(flags, &file, health.as_ref());
         let url = file.url.clone().or_else(|| url(health.as_ref(), port));
-        let name = name::resolve(options.name.as_deref(), &file, &directory, &command)?;
-        let variables = variables::resolve(options, &file, folder, here)?;
+        let name = name::resolve(flags.name.as_deref(), &file, &directory, &command)?;
+        let variables = variables::resolve(flags, &file, folder, here)?;
         let watch = file.watch.as_ref().map(watch::resolve).transpose()?.unwrap_or_default();
-        let (notify, ready_fd) = (notify(options, &file), ready_fd(options, &file)?);
+        let notify = flags.notify.or(file.notify).unwrap_or_default();
+        let ready_fd = ready_fd(flags, &file)?;
+        refuse_without_health(health.is_some(), notify, ready_fd)?;
         let has_health = health.is_some();
-        refuse_without_health(has_health, notify, ready_fd)?;
         Ok(Service {
             name,
             config: config.map(Path::to_owned),
             command,
             directory,
             variables,
-            asked_mode: asked_mode(options, &file)?,
+            asked_mode: asked_mode(by_hand.mode, &file)?,
             port,
             host,
             url,
             requirements,
             waits,
             wait_timeout,
-            health_timeout: health_timeout(options, health.as_ref()),
             health,
-            run_fixes: !options.no_fix,
-            nofile: nofile(options, &file)?,
-            close_fds: options.close_fds || file.close_fds == Some(true),
-            on_conflict: on_conflict(options, &file),
-            replace: replace(options, purpose),
-            log: options.log.as_ref().map(from_caller).or(file.log.as_ref().map(in_file)),
-            // After a restart the browser is open already.
-            open: (options.open || file.open == Some(true)) && purpose != Purpose::Restart,
-            grace: options.grace.or(file.grace.as_ref().map(|t| t.0)).unwrap_or(GRACE),
+            health_timeout,
+            run_fixes: !flags.no_fix,
+            nofile: nofile(flags, &file)?,
+            close_fds: flags.close_fds || file.close_fds == Some(true),
+            on_conflict: flags.on_conflict.or(file.on_conflict),
+            log: by_hand.log.as_ref().map(from_caller).or(file.log.as_ref().map(in_file)),
+            open: by_hand.open || file.open == Some(true),
+            grace: flags.grace.or(file.grace.as_ref().map(|t| t.0)).unwrap_or(GRACE),
             notify,
             ready_fd,
-            watches: options.watch || file.watch.is_some(),
+            watches: flags.watch || file.watch.is_some(),
             without_effect: without_effect(has_health, &watch),
             watch,
             ending: stop::ending(&file.stop)?,
@@ -146,12 +166,11 @@ impl Service {
     }
 }
 
-fn asked_mode(options: &StartFlags, file: &File) -> Result<Option<(Mode, &'static str)>, Fault> {
-    if options.foreground {
-        return Ok(Some((Mode::Foreground, "--foreground")));
-    }
-    if options.detach {
-        return Ok(Some((Mode::Detached, "--detach")));
+fn asked_mode(given: Option<AskedMode>, file: &File) -> Result<Option<(Mode, &'static str)>, Fault> {
+    match given {
+        Some(AskedMode::Foreground) => return Ok(Some((Mode::Foreground, "--foreground"))),
+        Some(AskedMode::Detached) => return Ok(Some((Mode::Detached, "--detach"))),
+        None => {}
     }
     let detach = file.detach.as_ref().filter(|detach| *detach.get_ref());
     match (file.foreground == Some(true), detach) {
@@ -162,23 +181,10 @@ fn asked_mode(options: &StartFlags, file: &File) -> Result<Option<(Mode, &'stati
     }
 }
 
-fn health_timeout(options: &StartFlags, health: Option<&Awaited>) -> Duration {
-    health.map(|health| health.probe.timeout).or(options.health_timeout).unwrap_or(HEALTH_TIMEOUT)
-}
-
-fn notify(options: &StartFlags, file: &File) -> Speaker {
-    match options.notify {
-        Some(args::Notify::Sidecar) => Speaker::Sidecar,
-        Some(args::Notify::Server) => Speaker::Server,
-        Some(args::Notify::Auto) => Speaker::Auto,
-        None => file.notify.unwrap_or_default(),
-    }
-}
-
 /// The descriptor of `--ready-fd`. Descriptors 0 to 2 are refused: other output there would be taken for the newline.
-fn ready_fd(options: &StartFlags, file: &File) -> Result<Option<i32>, Fault> {
+fn ready_fd(flags: &StartFlags, file: &File) -> Result<Option<i32>, Fault> {
     let wrong = |number: i32| format!("{number} is no descriptor for readiness: they are from 3 on");
-    match (options.ready_fd, &file.ready_fd) {
+    match (flags.ready_fd, &file.ready_fd) {
         (Some(number), _) if number < 3 => Err(Fault::Usage(format!("invalid '--ready-fd': {}", wrong(number)))),
         (None, Some(number)) if *number.get_ref() < 3 => Err(Wrong::at(number, wrong(*number.get_ref())).into()),
         (given, in_file) => Ok(given.or(in_file.as_ref().map(|number| *number.get_ref()))),
@@ -198,35 +204,29 @@ fn url(health: Option<&Awaited>, port: Option<u16>) -> Option<String> {
     port.map(|port| format!("http://localhost:{port}"))
 }
 
-fn requirements(options: &StartFlags, file: &File, folder: &Path, here: &Path) -> Result<Vec<Requirement>, Fault> {
+fn requirements(flags: &StartFlags, file: &File, folder: &Path, here: &Path) -> Result<Vec<Requirement>, Fault> {
     let mut all = file.require.iter().map(|t| probes::requirement(t, folder)).collect::<Result<Vec<_>, _>>()?;
-    for spec in &options.require {
+    for spec in &flags.require {
         let probe = probes::plain_probe(spec, here, check::EXEC_TIMEOUT)?;
         all.push(Requirement { probe, fix: None, hint: None });
     }
     Ok(all)
 }
 
-fn waits(
-    options: &StartFlags,
-    file: &File,
-    folder: &Path,
-    here: &Path,
-    limit: Duration,
-) -> Result<Vec<Awaited>, Fault> {
+fn waits(flags: &StartFlags, file: &File, folder: &Path, here: &Path, limit: Duration) -> Result<Vec<Awaited>, Fault> {
     let mut all = file.wait.iter().map(|t| probes::awaited(t, folder, limit)).collect::<Result<Vec<_>, _>>()?;
-    for spec in &options.wait {
+    for spec in &flags.wait {
         all.push(Awaited { probe: probes::plain_probe(spec, here, limit)?, hint: None });
     }
     Ok(all)
 }
 
 /// The port that is guarded, and the host that the health check names for it.
-fn port(options: &StartFlags, file: &File, health: Option<&Awaited>) -> (Option<u16>, Option<String>) {
+fn port(flags: &StartFlags, file: &File, health: Option<&Awaited>) -> (Option<u16>, Option<String>) {
     // An address that stands for all of this machine's is copied from the line where a server binds it.
     let is_ours = |host: &str| check::is_loopback_name(host) || check::is_unspecified(host);
     let here_checked = health.and_then(|h| h.probe.check.address()).filter(|(host, _)| is_ours(host));
-    let asked = options.port.or(file.port.as_ref().map(|port| port.0));
+    let asked = flags.port.or(file.port.as_ref().map(|port| port.0));
     let port = asked.or(here_checked.map(|(_, port)| port)).filter(|&port| port != 0);
     let host = here_checked.filter(|(host, p)| Some(*p) == port && !check::is_unspecified(host));
     (port, host.map(|(host, _)| host.to_owned()))
@@ -242,29 +242,13 @@ fn refuse_without_health(has_health: bool, notify: Speaker, ready_fd: Option<i32
     Ok(())
 }
 
-fn nofile(options: &StartFlags, file: &File) -> Result<Option<NofileWish>, Fault> {
-    match &options.nofile {
+fn nofile(flags: &StartFlags, file: &File) -> Result<Option<NofileWish>, Fault> {
+    match &flags.nofile {
         Some(text) => {
             let wish = NofileWish::from_text(text).map_err(|e| Fault::Usage(format!("invalid '--nofile': {e}")));
             wish.map(Some)
         }
         None => Ok(file.limits.nofile.as_ref().map(|n| n.0)),
-    }
-}
-
-fn on_conflict(options: &StartFlags, file: &File) -> Option<OnConflict> {
-    match options.on_conflict {
-        Some(args::OnConflict::Standby) => Some(OnConflict::Standby),
-        Some(args::OnConflict::Fail) => Some(OnConflict::Fail),
-        None => file.on_conflict,
-    }
-}
-
-fn replace(options: &StartFlags, purpose: Purpose) -> Replace {
-    match (purpose, options.replace) {
-        (Purpose::Restart, _) => Replace::Any,
-        (_, true) => Replace::Same,
-        (_, false) => Replace::No,
     }
 }
 

@@ -3,41 +3,14 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error as _};
 
+use crate::args::{OnConflict, Speaker};
 use crate::text::{self, duration, one_line, quoted, whole_number};
 
 pub const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(30);
 pub const GRACE: Duration = Duration::from_secs(10);
-
-/// What a start does when its name or port is held.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnConflict {
-    Standby,
-    Fail,
-}
-
-/// What a service is resolved for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Purpose {
-    Start,
-    /// The start of what ran before. Any instance of the name is replaced, and the browser is open already.
-    Restart,
-    /// To look at it: nothing is started, so it needs no command.
-    Look,
-}
-
-/// Which running instance a detached start may stop first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Replace {
-    No,
-    /// An instance of the same service.
-    Same,
-    /// Any instance of the name, even if forerun.toml names another command by now: a restart.
-    Any,
-}
 
 /// A limit of open descriptors, as asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,15 +19,26 @@ pub struct NofileWish {
     pub hard: Option<u64>,
 }
 
-/// Who uses NOTIFY_SOCKET and WATCHDOG_USEC.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Speaker {
-    /// The sidecar if there is a health check, else the server.
-    #[default]
-    Auto,
-    Sidecar,
-    Server,
+impl<'de> Deserialize<'de> for OnConflict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        one_of(&OnConflict::WORDS, deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Speaker {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        one_of(&Speaker::WORDS, deserializer)
+    }
+}
+
+/// Reads one of some words of the command line.
+fn one_of<'de, T: Copy, D: Deserializer<'de>>(words: &[(&str, T)], deserializer: D) -> Result<T, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    let known = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
+    known.ok_or_else(|| {
+        let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        D::Error::custom(format!("{} is none of {}", quoted(&word), words.join(", ")))
+    })
 }
 
 /// A type that can be read from text.

@@ -45,9 +45,9 @@ impl Variables {
 }
 
 /// Collects the variables: `--env` beats `[env]`, which beats the environment, which beats the env-file.
-pub fn resolve(options: &StartFlags, file: &File, folder: &Path, here: &Path) -> Result<Variables, Fault> {
+pub fn resolve(flags: &StartFlags, file: &File, folder: &Path, here: &Path) -> Result<Variables, Fault> {
     let mut variables = Variables::default();
-    let path = options.env_file.as_ref().map(|p| here.join(p)).or(file.env_file.as_ref().map(|p| folder.join(p)));
+    let path = flags.env_file.as_ref().map(|p| here.join(p)).or(file.env_file.as_ref().map(|p| folder.join(p)));
     if let Some(path) = path {
         variables.defaults = env_file(&path).map_err(Fault::Config)?;
         variables.file = Some(path);
@@ -61,7 +61,7 @@ pub fn resolve(options: &StartFlags, file: &File, folder: &Path, here: &Path) ->
         }
         variables.settings.push((name.get_ref().into(), value.get_ref().into()));
     }
-    for entry in &options.env {
+    for entry in &flags.env {
         let bytes = entry.as_bytes();
         match bytes.iter().position(|&b| b == b'=') {
             Some(at) if at > 0 => {

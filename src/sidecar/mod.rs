@@ -4,6 +4,8 @@
 //!
 //! The sidecar is forerun executed again, which keeps its memory small. It is reparented before forerun execs the
 //! server, so that the server has no child that it did not start.
+//!
+//! The contract: docs/reference.md, section 10.
 
 mod after;
 mod attempt;

@@ -21,15 +21,26 @@ use crate::instance::identity::Identity;
 use crate::instance::record::Record;
 use crate::instance::state::{Folder, Lock};
 use crate::line::say;
-use crate::service::{OnConflict, Replace, Service};
+use crate::service::{OnConflict, Service};
 use crate::supervisor::decide::{Decision, Mode};
 use crate::supervisor::notify::Manager;
 use crate::sys::{self, Dispositions, Events, Host, Nofile, OwnGroup, Process, Seen};
+
+/// Which running instance a detached start may stop first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Replace {
+    No,
+    /// An instance of the same service.
+    Same,
+    /// Any instance of the name, even if forerun.toml names another command by now: a restart.
+    Any,
+}
 
 /// What a start is given.
 pub struct Given<'a> {
     pub service: &'a Service,
     pub decision: &'a Decision,
+    pub replace: Replace,
     /// The environment that forerun was started with. That of a restart is in the record.
     pub inherited: &'a Environment,
     pub arguments: &'a [OsString],
@@ -93,7 +104,7 @@ impl<'a> Launch<'a> {
         let caller = Caller { environment: inherited, arguments: given.arguments, here: given.called_in };
         let unit_is_ours =
             decision.mode == Mode::Foreground && refresh::run(&caller, service, decision, given.state.as_deref().ok());
-        if service.replace == Replace::Same && decision.mode == Mode::Foreground {
+        if given.replace == Replace::Same && decision.mode == Mode::Foreground {
             log::warn!("--replace is of a detached start, and stops nothing in the foreground; continuing");
         }
         if clamped {

@@ -1,5 +1,7 @@
 #![forbid(unsafe_code)]
 //! Launches the server, in the foreground or detached: takes name and port, runs the checks, executes the server.
+//!
+//! The contract: docs/reference.md, section 8.
 
 pub mod checks;
 mod detached;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::checks::readiness;
 use super::holder::{self, Conflict, ConflictKind, Holder};
-use super::launch::Launch;
+use super::launch::{Launch, Replace};
 use super::record::{self, Stage};
 use crate::check::port;
 use crate::check::run::Job;
@@ -19,7 +19,7 @@ use crate::instance::identity::Life;
 use crate::instance::record::Record;
 use crate::instance::state::{Folder, Lock};
 use crate::line::say;
-use crate::service::{Replace, Service};
+use crate::service::Service;
 use crate::supervisor::decide::Mode;
 use crate::sys::{self, Process};
 use crate::text::quoted;
@@ -184,7 +184,7 @@ impl Launch<'_> {
         let left = unclear.iter().find(|p| p.session != record.session);
         let Some(first) = left.or(unclear.first()).copied() else { return Ok(None) };
         let conflict = holder::unclear_conflict(self.given.service, record, &first, &self.host);
-        let is_asked = self.given.service.replace != Replace::No && self.given.decision.mode == Mode::Detached;
+        let is_asked = self.given.replace != Replace::No && self.given.decision.mode == Mode::Detached;
         if left.is_some() || !is_asked && self.is_healthy()? {
             return Ok(Some(conflict));
         }

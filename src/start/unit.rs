@@ -11,7 +11,8 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
 use crate::line::say;
-use crate::service::{Action, Service, Speaker, argv};
+use crate::service::request::Request;
+use crate::service::{Action, Service, Speaker};
 use crate::supervisor::units::argv::{own_program, search_path};
 use crate::supervisor::units::spec::{Health, ROOT};
 use crate::supervisor::units::user::{Choice, Why};
@@ -90,7 +91,7 @@ pub fn today(found: &Found, caller: &Caller) -> Result<UnitSpec, Error> {
     let (Some(marker), Installed::Unit(text)) = (found.marker(), &found.installed) else {
         return Err(Error::Config(format!("forerun did not write the unit {}", quoted(&found.path.unit))));
     };
-    let (service, flags) = argv::understand(&marker.arguments(), caller.here)?;
+    let (service, flags) = Request::of_unit(&marker.arguments(), caller.here).service_of_unit()?;
     let Made { scope, harden, .. } = marker.made;
     let order = Order { kind: found.kind, scope, harden, path: found.path.clone(), flags };
     let mut spec = spec(caller, &service, order)?;
@@ -177,7 +178,7 @@ mod tests {
     fn a_limit_is_given_once() {
         let nofile = |extra: &[&str], kind: &str, scope| {
             let words: Vec<OsString> = extra.iter().chain(&["--", "x"]).map(OsString::from).collect();
-            let (service, flags) = argv::understand(&words, Path::new("/")).expect("understood");
+            let (service, flags) = Request::of_unit(&words, Path::new("/")).service_of_unit().expect("understood");
             let kind = unit_kinds().find(|known| known.word() == kind).expect("a kind");
             let path = UnitPath::file("/x".into());
             let environment = Environment::default();

@@ -1,6 +1,8 @@
 #![forbid(unsafe_code)]
 //! Everything that is known of supervisors, one file or folder each: how it is recognised, its words, its commands, its
-//! units. A new one is one of those and one line in [`ALL`].
+//! units. A new one is one of those and one line in `all.rs`.
+//!
+//! The contract: docs/reference.md, section 7.
 
 mod all;
 pub mod ask;

@@ -12,7 +12,7 @@ use std::path::Path;
 use nix::unistd::User;
 
 use super::common::current_folder;
-use crate::args;
+use crate::args::{Doctor, Output};
 use crate::check::{self, Lookup};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -21,7 +21,7 @@ use crate::line::print_result;
 use crate::report::doctor::{Finding, Level, json, text};
 use crate::screen;
 use crate::service::trust::Trust;
-use crate::service::{Purpose, Service, is_same_file};
+use crate::service::{Service, is_same_file};
 use crate::start::unit::{self, Caller};
 use crate::start::unseen;
 use crate::supervisor;
@@ -31,18 +31,18 @@ use crate::text::{quoted, shell_words};
 
 use instance::Instance;
 
-pub fn run(options: &args::Start, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
+pub fn run(asked: &Doctor, output: &Output, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
     let here = current_folder(environment)?;
     let mut findings = Vec::new();
-    let service = match Service::resolve(&options.flags, Purpose::Look, &here) {
+    let service = match Service::resolve_for_a_look(&asked.flags, &asked.by_hand, &here) {
         Ok(service) => Some(service),
         Err(e) => {
             findings.push(Finding::problem("config", e.to_string(), "correct it, then run: forerun check"));
             None
         }
     };
-    let asked = service.as_ref().and_then(|service| service.asked_mode);
-    match mode::decide(asked, environment) {
+    let asked_mode = service.as_ref().and_then(|service| service.asked_mode);
+    match mode::decide(asked_mode, environment) {
         Ok(decision) => findings.extend(machine::mode(&decision, environment)),
         Err(e) => {
             findings.push(Finding::problem("mode", e.to_string(), "set FORERUN_FOREGROUND to 1 or 0, or unset it"))
@@ -64,7 +64,7 @@ pub fn run(options: &args::Start, environment: &Environment, arguments: &[OsStri
         findings.push(Finding::ok("service", what));
         findings.extend(installed::all(&Caller { environment, arguments, here: &here }));
     }
-    print_result(if options.output.json { json(&findings) } else { text(&findings, &screen::stdout()) }.as_bytes())?;
+    print_result(if output.json { json(&findings) } else { text(&findings, &screen::stdout()) }.as_bytes())?;
     match findings.iter().any(|finding| finding.level == Level::Problem) {
         true => Err(Error::Said(1)),
         false => Ok(()),

@@ -19,8 +19,8 @@ use crate::instance::identity::{Identity, Life};
 use crate::instance::record::{Phase, Record, os_strings};
 use crate::instance::state::Folder;
 use crate::report::status::{Condition, Health, State};
-use crate::service::request::service_of;
-use crate::service::{Service, trust};
+use crate::service::request::Request;
+use crate::service::trust;
 use crate::start::{holder, readiness};
 use crate::supervisor;
 use crate::supervisor::decide::Mode;
@@ -84,11 +84,10 @@ impl View {
             // A name that another user chose is not looked up with root's rights.
             false => follow::seen(Record { host: None, ..record }, &self.host, &self.eyes, By::Other),
         };
-        let service = own.then(|| service_of(&record));
         let mut state = self.look(&record, &after, user);
-        let run = match service {
-            Some(service) if state.condition == Condition::Running => self.check(&record, service, &mut state)?,
-            _ => None,
+        let run = match own && state.condition == Condition::Running {
+            true => self.check(&Request::of_record(&record), &mut state)?,
+            false => None,
         };
         Ok(Some(Looked { state, run, record: own.then_some((folder, record)) }))
     }
@@ -156,13 +155,8 @@ impl View {
     }
 
     /// Begins the health check that the start had, or says why there is none.
-    fn check(
-        &self,
-        record: &Record,
-        service: Result<Service, String>,
-        state: &mut State,
-    ) -> Result<Option<Run>, Error> {
-        let service = match service {
+    fn check(&self, request: &Request, state: &mut State) -> Result<Option<Run>, Error> {
+        let service = match request.service() {
             Ok(service) => service,
             Err(why) => {
                 state.health = Health::Unknown(why);
@@ -179,9 +173,8 @@ impl View {
         }
         state.health_timeout = Some(service.health_timeout);
         probe.timeout = PATIENCE;
-        let inherited = Environment::new(os_strings(&record.environment));
         let context = Arc::new(Context {
-            environment: service.variables.added_to(inherited.for_checks()),
+            environment: service.variables.added_to(request.environment.for_checks()),
             directory: service.directory.clone(),
             nofile: sys::nofile(),
         });

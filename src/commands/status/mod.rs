@@ -11,7 +11,7 @@ use nix::unistd::{User, getegid, geteuid};
 
 use super::common::{catch_events, homes};
 use super::target;
-use crate::args;
+use crate::args::{Output, Status};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::follow::Eyes;
@@ -23,10 +23,10 @@ use crate::start::unseen;
 use crate::sys::{self, Account};
 use look::{Looked, Nobody, View, condition, health};
 
-pub fn run(options: &args::Status, environment: &Environment) -> Result<(), Error> {
+pub fn run(asked: &Status, output: &Output, environment: &Environment) -> Result<(), Error> {
     let here = std::env::current_dir().unwrap_or_default();
     let (roots, scope) = roots(environment, &here)?;
-    let asked = asked(options, &roots[0], &here)?;
+    let one = one(asked, &roots[0], &here)?;
     let events = catch_events()?;
     let view = View {
         host: sys::host().map_err(unseen)?,
@@ -35,7 +35,7 @@ pub fn run(options: &args::Status, environment: &Environment) -> Result<(), Erro
     };
     let mut instances = Vec::new();
     for (root, account) in &roots {
-        let names = match &asked {
+        let names = match &one {
             Some(name) => vec![name.clone()],
             None => target::names(root)?,
         };
@@ -54,18 +54,19 @@ pub fn run(options: &args::Status, environment: &Environment) -> Result<(), Erro
         states.push(state);
     }
     let is_heard_of = |name: &str| {
-        roots.iter().any(|(root, _)| root.join(name).is_dir()) || target::is_in_file(name, &options.which, &here)
+        roots.iter().any(|(root, _)| root.join(name).is_dir())
+            || target::is_in_file(name, asked.which.config.as_deref(), &here)
     };
-    let good = match &asked {
+    let good = match &one {
         Some(name) if states.is_empty() && !is_heard_of(name) => {
-            return Err(target::unknown(name, &roots[0].0, options.which.name.is_some()));
+            return Err(target::unknown(name, &roots[0].0, asked.which.name.is_some()));
         }
         Some(name) => {
-            print_one(name, &states, &scope, options.output.json)?;
+            print_one(name, &states, &scope, output.json)?;
             !states.is_empty() && states.iter().all(State::is_good)
         }
         None => {
-            print_all(&states, &scope, options.output.json)?;
+            print_all(&states, &scope, output.json)?;
             states.iter().any(State::is_good) && states.iter().all(|state| state.is_good() || state.is_history)
         }
     };
@@ -74,14 +75,14 @@ pub fn run(options: &args::Status, environment: &Environment) -> Result<(), Erro
 
 /// The name of the one instance to show, or `None` for all. Without a NAME and a forerun.toml, the instance of this
 /// folder's name is shown if there is one.
-fn asked(options: &args::Status, own: &(PathBuf, Account), here: &Path) -> Result<Option<String>, Error> {
-    if options.all {
+fn one(asked: &Status, own: &(PathBuf, Account), here: &Path) -> Result<Option<String>, Error> {
+    if asked.all {
         return Ok(None);
     }
     let (root, account) = own;
     let folder = |name: &str| Folder::existing(root, name, account.uid).ok().flatten();
     let is_recorded = |name: &str| folder(name).is_some_and(|folder| !matches!(Record::look(&folder, name), Ok(None)));
-    Ok(match service::named(&options.which, here)? {
+    Ok(match service::named(asked.which.name.as_deref(), asked.which.config.as_deref(), here)? {
         Named::Folder(name) => Some(name).filter(|name| is_recorded(name)),
         Named::File(name, _) => Some(name),
         Named::Asked(name) => Some(target::by_pid(name, root, geteuid())?),

@@ -11,7 +11,6 @@ use serde_json::json;
 
 use super::show::difference;
 use super::verify::Proof;
-use crate::args;
 use crate::error::Error;
 use crate::line::{document, print_result, say};
 use crate::service::Service;
@@ -30,7 +29,11 @@ pub struct Install<'a> {
     pub service: &'a Service,
     pub files: &'a [File],
     pub unit: Unit<'a>,
-    pub options: &'a args::Unit,
+    /// The service is started too.
+    pub now: bool,
+    /// What is not ours, or was edited, is replaced.
+    pub force: bool,
+    pub json: bool,
 }
 
 impl Install<'_> {
@@ -40,14 +43,14 @@ impl Install<'_> {
     /// [`Error::Conflict`] when another file is in the way, [`Error::State`] when the unit cannot be written,
     /// [`Error::NotReady`] when the service does not serve.
     pub fn run(&self, installed: &Installed, state: &State) -> Result<(), Error> {
-        let Install { spec, files, unit: target, options, .. } = self;
-        let (unit, now) = (&spec.path.unit, options.unit.now);
+        let Install { spec, files, unit: target, now, force, .. } = self;
+        let (unit, now, force) = (&spec.path.unit, *now, *force);
         let hidden = if *state == State::Missing {
             target.kind.hidden_by(target.scope, target.name).filter(|hidden| hidden != unit)
         } else {
             None
         };
-        if let Some(hidden) = hidden.filter(|_| !options.unit.force) {
+        if let Some(hidden) = hidden.filter(|_| !force) {
             let what_to_do = "give another --name; --force hides it";
             return Err(Error::Conflict(format!("{} is already a unit of this name; {what_to_do}", quoted(&hidden))));
         }
@@ -56,11 +59,11 @@ impl Install<'_> {
             State::Edited => Some("it was edited".to_owned()),
             _ => None,
         };
-        if let Some(why) = left_alone.as_ref().filter(|_| !options.unit.force) {
+        if let Some(why) = left_alone.as_ref().filter(|_| !force) {
             print_result(difference(spec, installed, files).as_bytes())?;
             return Err(Error::Conflict(format!("{} is left alone: {why}; --force replaces it", quoted(unit))));
         }
-        if *state == State::Missing && !options.unit.force {
+        if *state == State::Missing && !force {
             self.refuse_rivals()?;
         }
         if now {
@@ -163,12 +166,12 @@ impl Install<'_> {
     }
 
     fn report(&self, changed: bool, runs: Option<(i32, Option<String>)>) -> Result<(), Error> {
-        let Install { spec, unit: target, options, .. } = self;
+        let Install { spec, unit: target, .. } = self;
         let (unit, name) = (&spec.path.unit, &spec.name);
         let ran = || target.status().is_ok_and(|status| matches!(status.runs, Runs::Yes(_) | Runs::Later(_)));
         let restart = changed && runs.is_none() && target.is_there() && ran();
         let commands: Vec<String> = target.start_commands(restart);
-        if options.output.json {
+        if self.json {
             let (pid, health) = runs.clone().map_or((None, None), |(pid, health)| (Some(pid), health));
             let left = if runs.is_some() { Vec::new() } else { commands };
             let report = json!({

@@ -12,12 +12,12 @@ use std::ffi::OsString;
 use nix::unistd::geteuid;
 
 use super::common::current_folder;
-use crate::args;
+use crate::args::{self, ByHand, Output, StartFlags, UnitAction, UnitManager};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::line::print_result;
 use crate::service::trust::Trust;
-use crate::service::{Purpose, Service, argv};
+use crate::service::{Service, request};
 use crate::start::unit::{self, Caller, Order};
 use crate::supervisor::unit_kinds;
 use crate::supervisor::units::argv::is_in_cache;
@@ -34,9 +34,13 @@ use show::{described, printed, show_difference};
 /// # Errors
 /// [`Error::Usage`] and [`Error::Config`] for what no unit can have, [`Error::Conflict`] when another file is in the
 /// way, [`Error::State`] when it cannot be written, [`Error::NotReady`] when the service does not serve.
-pub fn run(options: &args::Unit, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
-    let asked = &options.unit;
-    let kind = unit_kinds().find(|kind| asked.kind.as_deref() == Some(kind.word()));
+pub fn run(
+    asked: &args::Unit,
+    output: &Output,
+    environment: &Environment,
+    arguments: &[OsString],
+) -> Result<(), Error> {
+    let kind = unit_kinds().find(|kind| asked.kind == kind.word());
     let kind = kind.ok_or_else(|| Error::Usage("no KIND of unit was given; see 'forerun unit --help'".to_owned()))?;
     if asked.harden && !kind.can_harden() {
         let able: Vec<_> = unit_kinds().filter(|kind| kind.can_harden()).map(|kind| kind.word()).collect();
@@ -45,46 +49,54 @@ pub fn run(options: &args::Unit, environment: &Environment, arguments: &[OsStrin
         return Err(Error::Usage(message));
     }
     let here = current_folder(environment)?;
-    let system = asked.system || (!asked.user && geteuid().is_root());
-    let scope = if system { Scope::System } else { Scope::User };
+    let scope = match asked.manager {
+        Some(UnitManager::System) => Scope::System,
+        Some(UnitManager::User) => Scope::User,
+        None if geteuid().is_root() => Scope::System,
+        None => Scope::User,
+    };
     let dir = asked.dir.as_ref().map(|dir| here.join(dir));
     let caller = Caller { environment, arguments, here: &here };
-    if asked.uninstall {
-        return uninstall::run(options, &caller, kind, scope, dir.as_deref());
+    if asked.action == UnitAction::Uninstall {
+        return uninstall::run(asked, output, &caller, kind, scope, dir.as_deref());
     }
-    let service = Service::resolve(&options.flags, Purpose::Start, &here)?;
+    let service = Service::resolve(&asked.flags, &ByHand::default(), &here)?;
     service.without_effect.iter().for_each(|why| log::warn!("{why}; continuing"));
     write::refuse_name(kind, &service.name)?;
-    let _lock = asked.install.then(|| lock(&service.name, &caller));
+    let installs = matches!(asked.action, UnitAction::Install { .. });
+    let _lock = installs.then(|| lock(&service.name, &caller));
     let (path, installed) = path::looked_at(kind, scope, &service.name, dir.as_deref(), environment)?;
-    let spec = specify(options, &caller, &service, (kind, scope, path), &installed)?;
+    let spec = specify(asked, &caller, &service, (kind, scope, path), &installed)?;
     if scope == Scope::System {
-        trust(&service, &spec, asked.install)?;
+        trust(&service, &spec, installs)?;
     }
     let files = write::files(kind, &spec);
     let state = installed.state(&spec, &files);
-    warn(options, kind, &spec);
+    warn(&asked.flags, kind, &spec);
     refuse_large(&spec, &files)?;
-    if asked.diff {
-        return show_difference(&spec, &installed, &files, &state, options.output.json);
+    match asked.action {
+        UnitAction::Diff => show_difference(&spec, &installed, &files, &state, output.json),
+        UnitAction::Install { now } => {
+            let unit = Unit { kind, scope, name: &service.name, path: &spec.path, environment, grace: service.grace };
+            let (force, json) = (asked.force, output.json);
+            Install { spec: &spec, service: &service, files: &files, unit, now, force, json }.run(&installed, &state)
+        }
+        UnitAction::Print | UnitAction::Uninstall => {
+            let shown = if output.json { described(&spec, &files, &state) } else { printed(&spec, &files) };
+            print_result(shown.as_bytes())
+        }
     }
-    if asked.install {
-        let unit = Unit { kind, scope, name: &service.name, path: &spec.path, environment, grace: service.grace };
-        return Install { spec: &spec, service: &service, files: &files, unit, options }.run(&installed, &state);
-    }
-    print_result(if options.output.json { described(&spec, &files, &state) } else { printed(&spec, &files) }.as_bytes())
 }
 
 /// The unit that this caller makes, with what is kept of the one that is there.
 fn specify(
-    options: &args::Unit,
+    asked: &args::Unit,
     caller: &Caller,
     service: &Service,
     (kind, scope, path): (Kind, Scope, UnitPath),
     installed: &Installed,
 ) -> Result<UnitSpec, Error> {
-    let asked = &options.unit;
-    let flags = argv::flags(&options.flags, service, caller.here);
+    let flags = request::words(&asked.flags, service, caller.here);
     let mut spec = unit::spec(caller, service, Order { kind, scope, harden: asked.harden, path, flags })?;
     let config = service.config.as_deref();
     unit::run_as(&mut spec, user::choose(asked.run_as.as_deref(), scope, config, caller.environment)?, installed);
@@ -109,8 +121,8 @@ fn refuse_large(spec: &UnitSpec, files: &[File]) -> Result<(), Error> {
 }
 
 /// Warns of what may go wrong with this unit.
-fn warn(options: &args::Unit, kind: Kind, spec: &UnitSpec) {
-    warn_of_secrets(options);
+fn warn(flags: &StartFlags, kind: Kind, spec: &UnitSpec) {
+    warn_of_secrets(flags);
     if is_in_cache(&spec.made.program) {
         log::warn!(
             "forerun runs from a cache, {}, and the unit would end when that is cleaned; install it first ('uv tool \
@@ -129,8 +141,8 @@ fn warn(options: &args::Unit, kind: Kind, spec: &UnitSpec) {
 }
 
 /// Warns of secrets on the command line: everybody can read a unit, or ask the supervisor for it.
-fn warn_of_secrets(options: &args::Unit) {
-    if !options.flags.env.is_empty() {
+fn warn_of_secrets(flags: &StartFlags) {
+    if !flags.env.is_empty() {
         log::warn!("everybody can read the values of '--env' in the unit; put secrets into a file: --env-file");
     }
     let has_userinfo = |spec: &&OsString| {
@@ -138,14 +150,7 @@ fn warn_of_secrets(options: &args::Unit) {
             .and_then(|spec| spec.split_once("://"))
             .is_some_and(|(_, rest)| rest.split(['/', '?']).next().is_some_and(|h| h.contains('@')))
     };
-    if options
-        .flags
-        .health
-        .iter()
-        .chain(&options.flags.wait)
-        .chain(&options.flags.require)
-        .any(|spec| has_userinfo(&spec))
-    {
+    if flags.health.iter().chain(&flags.wait).chain(&flags.require).any(|spec| has_userinfo(&spec)) {
         log::warn!("everybody can read the password in a URL in the unit; put the check into forerun.toml");
     }
 }

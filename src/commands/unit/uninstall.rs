@@ -8,7 +8,7 @@ use nix::unistd::geteuid;
 use serde_json::json;
 
 use super::record::{lock, record_in, recorded};
-use crate::args;
+use crate::args::{self, Output};
 use crate::check::port;
 use crate::error::Error;
 use crate::instance::family::{self, Origin};
@@ -25,9 +25,16 @@ use crate::text::{counted, one_line, quoted};
 /// How long a server may take to stop if its own grace is unknown.
 const LONGEST_GRACE: Duration = Duration::from_secs(60);
 
-pub fn run(options: &args::Unit, caller: &Caller, kind: Kind, scope: Scope, dir: Option<&Path>) -> Result<(), Error> {
+pub fn run(
+    asked: &args::Unit,
+    output: &Output,
+    caller: &Caller,
+    kind: Kind,
+    scope: Scope,
+    dir: Option<&Path>,
+) -> Result<(), Error> {
     let Caller { environment, here, .. } = *caller;
-    let named = service::named(&options.which(), here)?;
+    let named = service::named(asked.flags.name.as_deref(), asked.flags.config.as_deref(), here)?;
     let (name, config) = (named.name().to_owned(), named.config());
     write::refuse_name(kind, &name)?;
     let look = || path::looked_at(kind, scope, &name, dir, environment);
@@ -40,19 +47,19 @@ pub fn run(options: &args::Unit, caller: &Caller, kind: Kind, scope: Scope, dir:
         State::Missing => {
             let found = Found { kind, scope, name, path: path.clone(), installed };
             what_runs_all_the_same(&found, caller)?;
-            return report(&path.unit, "missing", options.output.json);
+            return report(&path.unit, "missing", output.json);
         }
         State::Foreign(why) => Some(why),
         State::Edited => Some("it was edited".to_owned()),
         State::Stale | State::Current => None,
     };
-    if let Some(why) = left_alone.filter(|_| !options.unit.force) {
+    if let Some(why) = left_alone.filter(|_| !asked.force) {
         return Err(Error::Conflict(format!("{} is not removed: {why}; --force removes it", quoted(&path.unit))));
     }
     let found = Found { kind, scope, name, path, installed };
-    let something_stays = remove(&found, caller, options.unit.force)?;
+    let something_stays = remove(&found, caller, asked.force)?;
     forget_lock(&found.name, caller);
-    report(&found.path.unit, if something_stays { "emptied" } else { "removed" }, options.output.json)
+    report(&found.path.unit, if something_stays { "emptied" } else { "removed" }, output.json)
 }
 
 /// Stops and removes the unit. True if the folder stays, because it contains other files.

@@ -12,7 +12,7 @@ mod tail;
 use std::time::Instant;
 
 use super::holder::{self, Holder};
-use super::launch::{Launch, ourselves};
+use super::launch::{Launch, Replace, ourselves};
 use super::log_file::Log;
 use super::record::{self, Stage};
 use super::seat::{Refusal, Seat};
@@ -21,7 +21,6 @@ use crate::instance::record::Phase;
 use crate::instance::state::Folder;
 use crate::line::say;
 use crate::report::result::Ready;
-use crate::service::Replace;
 use crate::supervisor::decide::Mode;
 use crate::supervisor::units::search;
 use crate::sys::{self, OwnGroup};
@@ -57,7 +56,7 @@ fn find_seat<'a, 's: 'a>(launch: &mut Launch<'s>, folder: &'a Folder) -> Result<
     let lock = launch.lock(folder)?;
     let mut holder = holder::holder(service, folder, &launch.host, false).map_err(Error::State)?;
     if let Holder::Instance(record) = &holder {
-        if running::was_abandoned(record, launch) && service.replace == Replace::No {
+        if running::was_abandoned(record, launch) && launch.given.replace == Replace::No {
             match running::adopt(launch, folder, record) {
                 Err(Error::NotReady(message)) => say(&format!("{message}; whoever started it is gone, starting anew")),
                 Ok(Told::ItIsGone) => {}
@@ -76,7 +75,7 @@ fn find_seat<'a, 's: 'a>(launch: &mut Launch<'s>, folder: &'a Folder) -> Result<
         }
     }
     if let Holder::Instance(record) = &holder {
-        if service.replace == Replace::No {
+        if launch.given.replace == Replace::No {
             // Nothing is started, so others need not wait until its health is known.
             drop(lock);
             return running::already_running(launch, record).map(Found::Instance);

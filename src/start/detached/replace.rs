@@ -9,9 +9,9 @@ use crate::instance::record::Record;
 use crate::instance::state::Folder;
 use crate::instance::stop::{Mark, Signalled};
 use crate::line::say;
-use crate::service::{Replace, Service};
+use crate::service::Service;
 use crate::start::holder::{self, Holder};
-use crate::start::launch::Launch;
+use crate::start::launch::{Launch, Replace};
 use crate::start::log_file::Log;
 use crate::start::stopping::StopOrder;
 use crate::start::unexecutable::exec_error;
@@ -25,23 +25,23 @@ use crate::text::elapsed;
 /// What is wrong with the new server, as far as it can be known before the stop; those of the stop.
 pub fn run(launch: &mut Launch, folder: &Folder, holder: &Holder) -> Result<(), Error> {
     let service = launch.given.service;
-    match replaced(service, holder) {
+    match replaced(launch.given.replace, service, holder) {
         Some(record) => {
             // A running server is not stopped for what can be known before.
             try_first(launch, folder, record).map_err(|e| launch.goes_on(record, e))?;
             launch.reached.checked = true;
             // It may have ended meanwhile.
             let holder = holder::holder(service, folder, &launch.host, false).map_err(Error::State)?;
-            replaced(service, &holder).map_or(Ok(()), |record| stop(launch, folder, record))
+            replaced(launch.given.replace, service, &holder).map_or(Ok(()), |record| stop(launch, folder, record))
         }
-        None if service.replace != Replace::No => launch.find_server().map(drop),
+        None if launch.given.replace != Replace::No => launch.find_server().map(drop),
         None => Ok(()),
     }
 }
 
 /// The running instance that this start replaces.
-fn replaced<'a>(service: &Service, holder: &'a Holder) -> Option<&'a Record> {
-    let record = match (holder, service.replace) {
+fn replaced<'a>(replace: Replace, service: &Service, holder: &'a Holder) -> Option<&'a Record> {
+    let record = match (holder, replace) {
         (Holder::Instance(record), Replace::Same | Replace::Any) => record,
         (Holder::Other(record, _), Replace::Any) => record,
         (Holder::Other(record, _), Replace::Same) if holder::is_earlier(service, record) => record,

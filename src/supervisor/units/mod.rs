@@ -1,6 +1,8 @@
 #![forbid(unsafe_code)]
 //! Units, the service definitions of supervisors: how they are written, found, replaced and removed, whichever supervisor
 //! they are for. What differs is in the supervisors' own folders: the traits [`Units`] and [`Control`].
+//!
+//! The contract: docs/reference.md, section 11.
 
 pub mod argv;
 pub mod foreign;
