@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::common::{Done, Room, answer, done, eventually, free_port, is_root};
+use crate::common::{Done, Room, answer, done, eventually, fixture, free_port, is_root};
 use crate::harness::{Kind, Supervisor};
 use crate::{config, skip_unless, unique};
 
@@ -170,6 +170,11 @@ macro_rules! under {
             }
 
             #[test]
+            fn what_a_wrapper_started_is_stopped_with_it() {
+                what_a_wrapper_started_is_stopped($kind);
+            }
+
+            #[test]
             fn what_runs_is_what_was_installed_last() {
                 installed_last($kind);
             }
@@ -183,6 +188,49 @@ macro_rules! under {
 }
 
 under!(runit Kind::Runit, s6 Kind::S6, supervisord Kind::Supervisord);
+
+/// As `npm start`: the wrapper ends of SIGTERM, and does not hand it on to the server.
+fn what_a_wrapper_started_is_stopped(kind: Kind) {
+    needs!(kind);
+    skip_unless!(is_root(), "it needs root, to write where services belong");
+    let scene = Scene::new(kind);
+    let text = fs::read_to_string(&scene.config).expect("a file");
+    let server = format!("'{}' serve {} --answer-pid & wait", fixture().display(), scene.port);
+    let wrapper = format!("name = '{}'\ncommand = ['/bin/sh', '-c', \"{server}\"]\n[health]", scene.name);
+    fs::write(&scene.config, wrapper + text.split("[health]").nth(1).expect("a check")).expect("written");
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    let folder = scene.dir().join(&scene.name);
+    let folder = folder.to_str().expect("UTF-8");
+    let conf = scene.supervisor.folder().join("conf");
+    let stop = match kind {
+        Kind::Runit => vec!["sv", "stop", folder],
+        Kind::S6 => vec!["s6-svc", "-wD", "-T", "20000", "-d", folder],
+        _ => vec!["supervisorctl", "-c", conf.to_str().expect("UTF-8"), "stop", &scene.name],
+    };
+    scene.supervisor.done_inside(&stop).expect_code(0);
+    eventually("nothing serves", || answer(scene.port).is_none());
+    scene.unit(&["--uninstall"]).expect_code(0);
+}
+
+#[test]
+fn sv_check_asks_the_health_check() {
+    needs!(Kind::Runit);
+    skip_unless!(is_root(), "it needs root, to write where services belong");
+    let scene = Scene::new(Kind::Runit);
+    let text = fs::read_to_string(&scene.config).expect("a file");
+    let sick = scene.room.path().join("sick");
+    let with_sick = format!("'--answer-pid', '--sick', '{}'", sick.display());
+    fs::write(&scene.config, text.replace("'--answer-pid'", &with_sick)).expect("written");
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    let folder = scene.dir().join(&scene.name);
+    let check = || scene.supervisor.done_inside(&["sv", "-w", "1", "check", folder.to_str().expect("UTF-8")]).code;
+    assert_eq!(check(), Some(0));
+    fs::write(&sick, "").expect("written");
+    assert_ne!(check(), Some(0), "a server that is not well");
+    fs::remove_file(&sick).expect("removed");
+    assert_eq!(check(), Some(0));
+    scene.unit(&["--uninstall"]).expect_code(0);
+}
 
 #[test]
 fn a_folder_that_nobody_scans_is_reported() {

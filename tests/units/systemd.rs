@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 
-use crate::common::{DEADLINE, Done, Forerun, Room, answer, eventually, fixture, free_port, holds_within};
+use crate::common::{DEADLINE, Done, Forerun, Room, answer, done, eventually, fixture, free_port, holds_within};
 use crate::harness::{Kind, Supervisor, script};
 use crate::{config, skip_unless, unique};
 
@@ -584,5 +585,54 @@ fn a_reload_and_a_stop_are_those_of_the_file() {
     systemd.systemctl(&["stop", name]);
     assert_eq!((lines("before"), lines("usr1")), (1, 1), "{}", scene.journal());
     // It exits with the code of its signal, which is no failure.
+    assert_eq!(["ActiveState", "Result"].map(|p| scene.property(p)), ["inactive", "success"]);
+}
+
+#[test]
+fn a_worker_finishes_its_task_before_the_unit_has_stopped() {
+    needs!(Kind::Systemd);
+    let python = "/usr/bin/python3";
+    let has_celery = done(Command::new(python).args(["-c", "import celery"])).code == Some(0);
+    skip_unless!(has_celery, "no celery");
+    let scene = Scene::new();
+    let Scene { systemd, room, name, .. } = &scene;
+    let here = room.path().display();
+    fs::create_dir(room.path().join("queue")).expect("a folder");
+    let tasks = format!(
+        "import time\nfrom celery import Celery\n\
+         where = {{'data_folder_in': '{here}/queue', 'data_folder_out': '{here}/queue'}}\n\
+         app = Celery('tasks', broker='filesystem://', broker_transport_options=where)\n\
+         @app.task\ndef work(seconds):\n    open('{here}/started', 'w').close()\n    time.sleep(seconds)\n    \
+         open('{here}/finished', 'w').close()\n",
+    );
+    room.file("tasks.py", &tasks);
+    room.file(
+        "forerun.toml",
+        &format!(
+            "name = '{name}'\nport = 0\ngrace = '60s'\n\
+             command = ['{python}', '-m', 'celery', '-A', 'tasks', 'worker', '-c', '1']\n"
+        ),
+    );
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    let task = format!("cd '{here}' && {python} -c 'import tasks; tasks.work.delay(3)'");
+    systemd.done_inside(&["sh", "-c", &task]).expect_code(0);
+    eventually("the task has begun", || room.path().join("started").exists());
+    systemd.systemctl(&["stop", name]);
+    assert!(room.path().join("finished").exists(), "{}", scene.journal());
+    assert_eq!(["ActiveState", "Result"].map(|p| scene.property(p)), ["inactive", "success"]);
+}
+
+/// As a JVM does.
+#[test]
+fn a_server_that_exits_143_of_its_stop_signal_has_not_failed() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { systemd, room, name, .. } = &scene;
+    let text = "trap 'exit 143' TERM; echo > up; while :; do sleep 0.05; done";
+    let file =
+        format!("name = '{name}'\nport = 0\nhealth = 'exec:test -e up'\ncommand = ['/bin/sh', '-c', \"{text}\"]\n");
+    room.file("forerun.toml", &file);
+    scene.unit(&["--install", "--now"]).expect_code(0);
+    systemd.systemctl(&["stop", name]);
     assert_eq!(["ActiveState", "Result"].map(|p| scene.property(p)), ["inactive", "success"]);
 }
