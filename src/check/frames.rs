@@ -76,7 +76,7 @@ pub fn exchange(wire: &mut Wire, block: &[u8], body: &[u8]) -> Result<Answer, Fa
     // A server that answers before it has read all may close: what it said counts.
     let sent = wire.send(&request.concat());
     let mut answer = Answer::default();
-    let (mut decoder, mut block, mut total) = (Decoder::default(), Vec::new(), 0);
+    let (mut decoder, mut block, mut total, mut ends) = (Decoder::default(), Vec::new(), 0, false);
     for at in 0..FRAMES {
         let frame = match (read(wire), &sent) {
             (Err(Failure::Broken(_)), Err(reason)) if wire.first().is_empty() => {
@@ -101,12 +101,18 @@ pub fn exchange(wire: &mut Wire, block: &[u8], body: &[u8]) -> Result<Answer, Fa
             (CONTINUATION, STREAM) => block.extend_from_slice(&frame.body),
             _ => continue,
         }
-        if matches!(frame.kind, HEADERS | CONTINUATION) && frame.flags & END_HEADERS != 0 {
+        if frame.stream != STREAM {
+            continue;
+        }
+        ends |= frame.kind != CONTINUATION && frame.flags & END_STREAM != 0;
+        // The end of the stream is told at the beginning of a block.
+        if frame.kind != DATA && frame.flags & END_HEADERS == 0 {
+            continue;
+        }
+        if frame.kind != DATA {
             answer.headers.extend(decoder.block(&block).ok_or(Failure::Foreign)?);
         }
-        // The flag is on the first frame of a block, whose end may follow.
-        let ends = frame.stream == STREAM && matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0;
-        if ends && (frame.kind == DATA || frame.flags & END_HEADERS != 0) {
+        if ends {
             return Ok(answer);
         }
     }

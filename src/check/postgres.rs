@@ -106,7 +106,7 @@ mod tests {
             assert_eq!(talk(URL, &answer).0, Ok(()), "{answer:?}");
         }
         let (_, sent) = talk(URL, b"");
-        assert_eq!(sent, b"\0\0\0\x3a\0\x03\0\0user\0user\0database\0db\0application_name\0forerun\0\0");
+        assert_eq!(sent, b"\0\0\0\x38\0\x03\0\0user\0user\0database\0db\0application_name\0forerun\0\0");
     }
 
     #[test]

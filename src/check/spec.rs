@@ -120,7 +120,7 @@ mod tests {
             ("mysql://::1", "an IPv6 address goes in brackets; write mysql://[::1]"),
             ("redis://db:0", "'0' is not a port"),
             ("redis://a b", "write %20"),
-            ("postgres://u%00@db", "NUL"),
+            ("postgres://db/a%00", "NUL"),
             ("grpc://db", "the port is missing; write grpc://HOST:PORT"),
             (&format!("grpc://db:1/{}", "x".repeat(1001)), "more than 1000 bytes"),
             ("dns:127.0.0.1", "an address needs no resolver"),
