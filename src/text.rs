@@ -31,13 +31,24 @@ fn without_userinfo(text: &[u8]) -> Vec<u8> {
     while let Some(at) = rest.windows(3).position(|w| w == b"://") {
         let (before, after) = rest.split_at(at + 3);
         let ends = |b: &u8| b"/?#'\"".contains(b) || b.is_ascii_whitespace();
-        let authority = &after[..after.iter().position(ends).unwrap_or(after.len())];
-        let userinfo = authority.iter().rposition(|&b| b == b'@').map_or(0, |at| at + 1);
+        let end = after.iter().position(ends).unwrap_or(after.len());
+        let authority = &after[..end];
+        let ends = |b: &u8| b"'\"".contains(b) || b.is_ascii_whitespace();
+        let word = &after[..after.iter().position(ends).unwrap_or(after.len())];
+        let searched = if may_be_userinfo(authority) { word } else { authority };
+        let userinfo = searched.iter().rposition(|&b| b == b'@').map_or(0, |at| at + 1);
         kept.extend_from_slice(before);
         rest = &after[userinfo..];
     }
     kept.extend_from_slice(rest);
     kept
+}
+
+/// Whether `NAME:TEXT` before the first slash of a URL can be a user and the beginning of a password, with the slash in it.
+pub fn may_be_userinfo(authority: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(authority);
+    let Some((name, _)) = text.rsplit_once(':') else { return false };
+    !text.contains('@') && !name.starts_with('[') && name != "localhost" && name.parse::<std::net::IpAddr>().is_err()
 }
 
 fn escaped(bytes: &[u8]) -> String {
@@ -143,6 +154,11 @@ mod tests {
             ("curl 'ftp://u:p@h' me@h http://u@h", "curl 'ftp://h' me@h http://h"),
             ("http://", "http://"),
             ("a@b://c", "a@b://c"),
+            ("x http://user:12345/s3cr3t@h/x 'y@z'", "x http://h/x 'y@z'"),
+            (
+                "http://127.0.0.1:80/a@b http://localhost:80/@x http://h/@y",
+                "http://127.0.0.1:80/a@b http://localhost:80/@x http://h/@y",
+            ),
         ] {
             assert_eq!(one_line(text), shown);
         }

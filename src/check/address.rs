@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use ureq::http::Uri;
 
-use crate::text::{one_line, quoted, whole_number};
+use crate::text::{may_be_userinfo, one_line, quoted, whole_number};
 
 /// The host of a URL, an IPv6 address without its brackets.
 pub fn bare_host(uri: &Uri) -> Option<&str> {
@@ -26,6 +26,10 @@ pub fn joined(host: &str, port: u16) -> String {
     }
 }
 
+/// Why a URL is not read: it can be meant in two ways, and one of them would print a part of a password.
+pub const AMBIGUOUS: &str = "it has an '@' behind a '/', '?' or '#'; in a user name or a password write those as %2F, \
+    %3F and %23, and elsewhere write the '@' as %40";
+
 /// The URL that a scheme and what is after its colon are.
 ///
 /// # Errors
@@ -33,8 +37,12 @@ pub fn joined(host: &str, port: u16) -> String {
 pub fn url(scheme: &str, operand: &str) -> Result<Uri, String> {
     // What parses without a fragment means the same with one, which no server ever sees.
     let text = format!("{scheme}:{}", operand.split('#').next().unwrap_or_default());
-    let host_and_port = operand.strip_prefix("//").unwrap_or_default();
-    let host_and_port = host_and_port.split(['/', '?', '#']).next().unwrap_or_default().rsplit('@').next();
+    let rest = operand.strip_prefix("//").unwrap_or_default();
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if behind.contains('@') && (authority.contains('@') || may_be_userinfo(authority.as_bytes())) {
+        return Err(AMBIGUOUS.to_owned());
+    }
+    let host_and_port = authority.rsplit('@').next();
     let after_host = host_and_port.and_then(|text| text.rsplit(']').next()).unwrap_or_default();
     if let Some((_, port)) = after_host.rsplit_once(':') {
         number(port)?;

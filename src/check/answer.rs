@@ -23,9 +23,9 @@ pub fn reason(error: &ureq::Error, url: &Uri, first: Option<&[u8]>) -> String {
     let first = first.unwrap_or_default();
     let is_tls = url.scheme_str() == Some("https");
     match error {
-        ureq::Error::Rustls(error) => tls(error, url, first),
+        ureq::Error::Rustls(error) => tls(error, first, &with_scheme(url, "http"), &tcp(url)),
         ureq::Error::Io(error) => match tls_in(error) {
-            Some(error) => tls(error, url, first),
+            Some(error) => tls(error, first, &with_scheme(url, "http"), &tcp(url)),
             None if by_proxy && is_disconnect(error) => "the connection was closed without an answer".to_owned(),
             None => disconnected(error, url, first).unwrap_or_else(|| of_the_system(error)),
         },
@@ -49,7 +49,7 @@ pub fn reason(error: &ureq::Error, url: &Uri, first: Option<&[u8]>) -> String {
 }
 
 /// The error of TLS that an error of the connection was made of, however often it was wrapped.
-fn tls_in(error: &io::Error) -> Option<&Tls> {
+pub fn tls_in(error: &io::Error) -> Option<&Tls> {
     let inner = error.get_ref()?;
     if let Some(ureq::Error::Rustls(tls)) = inner.downcast_ref() {
         return Some(tls);
@@ -107,14 +107,7 @@ fn not_http(url: &Uri, first: &[u8]) -> String {
         }
         [b'H', b'T', b'T', b'P', b'/', ..] => format!("its answer is not valid HTTP/1.1; use {}", tcp(url)),
         _ => {
-            let line = first.split(|b| b"\r\n".contains(b)).next().unwrap_or_default();
-            let is_text = !line.is_empty() && line.iter().all(|b| (b' '..=b'~').contains(b));
-            let said = if is_text {
-                format!(" (it says {})", quoted(&String::from_utf8_lossy(line).as_ref()))
-            } else {
-                String::new()
-            };
-            format!("it does not speak HTTP{said}; use {}", tcp(url))
+            format!("it does not speak HTTP{}; use {}", reason::says(first), tcp(url))
         }
     }
 }
@@ -145,30 +138,34 @@ fn disconnected(error: &io::Error, url: &Uri, first: &[u8]) -> Option<String> {
     })
 }
 
-fn tls(error: &Tls, url: &Uri, first: &[u8]) -> String {
+/// The words for an error of TLS. `plain` is the same check without TLS, and `tcp` the one that only connects.
+pub fn tls(error: &Tls, first: &[u8], plain: &str, tcp: &str) -> String {
     match error {
         Tls::InvalidCertificate(error) => certificate(error),
         Tls::InvalidMessage(_) if first.starts_with(b"HTTP/") || first.starts_with(b"<") => {
-            format!("it answers plain HTTP; write {}", with_scheme(url, "http"))
+            format!("it answers plain HTTP; write {plain}")
         }
         Tls::InvalidMessage(_) if !matches!(first, [20..=23, 3, ..]) => {
-            format!("it does not speak TLS; write {} or {}", with_scheme(url, "http"), tcp(url))
+            format!("it does not speak TLS; write {plain} or {tcp}")
         }
         Tls::AlertReceived(AlertDescription::CertificateRequired) => {
-            format!("it asks for a client's certificate, and this check has none; use {}", tcp(url))
+            format!("it asks for a client's certificate, and this check has none; use {tcp}")
         }
         Tls::AlertReceived(AlertDescription::UnrecognisedName) => "it has no certificate for this name".to_owned(),
         Tls::AlertReceived(AlertDescription::ProtocolVersion) | Tls::PeerIncompatible(_) => {
-            format!("it speaks neither TLS 1.2 nor TLS 1.3; use {}", tcp(url))
+            format!("it speaks neither TLS 1.2 nor TLS 1.3; use {tcp}")
         }
-        Tls::AlertReceived(_) => format!("it refused the TLS handshake; use {}", tcp(url)),
-        Tls::NoCertificatesPresented => format!("it has no certificate; use {}", tcp(url)),
+        Tls::AlertReceived(AlertDescription::NoApplicationProtocol) | Tls::NoApplicationProtocol => {
+            format!("it does not speak HTTP/2; use {tcp}")
+        }
+        Tls::AlertReceived(_) => format!("it refused the TLS handshake; use {tcp}"),
+        Tls::NoCertificatesPresented => format!("it has no certificate; use {tcp}"),
         // The words of the platform's verifier for a machine without any certificate.
         Tls::General(words) if words.contains("No CA certificates") => {
             "this machine trusts no certificate at all; install ca-certificates, or give an authority with 'ca'"
                 .to_owned()
         }
-        _ => format!("the TLS handshake failed; use {}", tcp(url)),
+        _ => format!("the TLS handshake failed; use {tcp}"),
     }
 }
 

@@ -9,13 +9,7 @@ use super::kinds::{self, KINDS, find};
 use crate::text::nearest;
 
 /// URLs of servers that have no kind of check of their own, with their default ports.
-const SERVERS: [(&str, u16); 15] = [
-    ("postgres", 5432),
-    ("postgresql", 5432),
-    ("mysql", 3306),
-    ("mariadb", 3306),
-    ("redis", 6379),
-    ("rediss", 6379),
+const SERVERS: [(&str, u16); 9] = [
     ("amqp", 5672),
     ("amqps", 5671),
     ("mongodb", 27017),
@@ -105,6 +99,9 @@ fn foreign_url(scheme: &str, operand: &str) -> Option<String> {
     match scheme {
         "ws" => return Some(format!("http://{rest}")),
         "wss" => return Some(format!("https://{rest}")),
+        "pg" | "pgsql" | "psql" => return or_form("postgres", operand),
+        "mariadb" => return or_form("mysql", operand),
+        "valkey" | "keydb" => return or_form("redis", operand),
         _ => {}
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

@@ -17,9 +17,9 @@ use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::address::{bare_host, port_of};
 use super::connection::Connection;
-use super::expect::{Expectation, certificates};
+use super::expect::Expectation;
 use super::reason::Reason;
-use super::tls::{Tls, Trust};
+use super::tls::Tls;
 use super::{answer, net};
 use crate::text::quoted;
 
@@ -46,10 +46,7 @@ impl Client {
         // ureq would pass by a SOCKS proxy too: it was built without them.
         let proxy = proxy.filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https));
         let named = proxy.as_ref().map(named);
-        // They were read once already. If they cannot be read now, nobody is trusted.
-        let authorities = expect.authorities.as_deref().map(|pem| certificates(pem).unwrap_or_default());
-        let trust = (!expect.insecure).then(|| authorities.map_or(Trust::Platform, Trust::Only));
-        let tls = Tls::new(trust);
+        let tls = Tls::new(expect, &[]);
         let connection = proxy.is_none().then(Connection::default);
         let config = Config::builder()
             .http_status_as_error(false)

@@ -18,8 +18,12 @@ use super::context::Context;
 use super::expect::Expectation;
 use super::operand::Operand;
 use super::reason::Reason;
-use super::{exec, http, local, net, port};
-use crate::text::one_line;
+use super::server::Server;
+use super::tls::Tls;
+use super::unix::Place;
+use super::wire::Wire;
+use super::{dns, exec, grpc, http, local, mysql, net, port, postgres, redis};
+use crate::text::{one_line, quoted};
 
 /// One condition.
 #[derive(Clone, PartialEq, Debug)]
@@ -29,8 +33,13 @@ pub enum Check {
     Directory(PathBuf),
     Variable(String),
     Tcp { host: String, port: u16 },
-    Unix(PathBuf),
+    Unix(Place),
     Http(Uri),
+    Postgres(Server),
+    Mysql(Server),
+    Redis(Server),
+    Grpc(Server),
+    Dns(String),
     Exec(OsString),
     Free { host: Option<String>, port: u16 },
     Descriptors(u64),
@@ -50,7 +59,7 @@ pub struct Kind {
 }
 
 /// All kinds, in the order in which messages name them.
-pub const KINDS: [Kind; 12] = [
+pub const KINDS: [Kind; 20] = [
     plain("cmd", "cmd:NAME", |operand| Ok(Check::Command(operand.raw.to_owned()))),
     plain("file", "file:PATH", |operand| Ok(Check::File(operand.raw.into()))),
     plain("dir", "dir:PATH", |operand| Ok(Check::Directory(operand.raw.into()))),
@@ -58,9 +67,17 @@ pub const KINDS: [Kind; 12] = [
     with_host("tcp", "tcp:HOST:PORT", |operand| {
         net::host_and_port_of(operand).map(|(host, port)| Check::Tcp { host, port })
     }),
-    plain("unix", "unix:PATH", |operand| Ok(Check::Unix(operand.raw.into()))),
+    plain("unix", "unix:PATH", |operand| Place::of(operand).map(Check::Unix)),
     with_host("http", "http://HOST:PORT/PATH", |operand| url(operand.word, operand.text()?).map(Check::Http)),
     with_host("https", "https://HOST:PORT/PATH", |operand| url(operand.word, operand.text()?).map(Check::Http)),
+    with_host("postgres", "postgres://HOST:PORT", postgres_url),
+    with_host("postgresql", "postgresql://HOST:PORT", postgres_url),
+    with_host("mysql", "mysql://HOST:PORT", |operand| Server::of(operand, Some(mysql::PORT)).map(Check::Mysql)),
+    with_host("redis", "redis://HOST:PORT", redis_url),
+    with_host("rediss", "rediss://HOST:PORT", redis_url),
+    with_host("grpc", "grpc://HOST:PORT", grpc_url),
+    with_host("grpcs", "grpcs://HOST:PORT", grpc_url),
+    plain("dns", "dns:NAME", |operand| dns::name_of(operand).map(Check::Dns)),
     plain("exec", "exec:COMMAND", |operand| Ok(Check::Exec(operand.raw.to_owned()))),
     with_host("free", "free:PORT", |operand| {
         host_and_port(operand.word, operand.text()?).map(|(host, port)| Check::Free { host, port })
@@ -68,6 +85,18 @@ pub const KINDS: [Kind; 12] = [
     plain("fds", "fds:NUMBER", |operand| operand.count().map(Check::Descriptors)),
     plain("ptys", "ptys:NUMBER", |operand| operand.count().map(Check::Ptys)),
 ];
+
+fn postgres_url(operand: &Operand) -> Result<Check, String> {
+    Server::of(operand, Some(postgres::PORT)).map(Check::Postgres)
+}
+
+fn redis_url(operand: &Operand) -> Result<Check, String> {
+    Server::of(operand, Some(redis::PORT)).map(Check::Redis)
+}
+
+fn grpc_url(operand: &Operand) -> Result<Check, String> {
+    Server::of(operand, None).and_then(grpc::checked).map(Check::Grpc)
+}
 
 const fn plain(word: &'static str, form: &'static str, parse: fn(&Operand) -> Result<Check, String>) -> Kind {
     Kind { word, form, has_host: false, parse }
@@ -115,6 +144,7 @@ pub struct Attempt<'a> {
 pub struct Kept {
     dialler: net::Dialler,
     http: Option<http::Client>,
+    tls: Option<Tls>,
 }
 
 impl Check {
@@ -130,15 +160,50 @@ impl Check {
             Check::Directory(path) => local::directory(path),
             Check::Variable(name) => Ok(local::variable(name, context)?),
             Check::Tcp { host, port } => Ok(net::tcp(&mut kept.dialler, host, *port, limit)?),
-            Check::Unix(path) => Ok(net::unix(path, limit)?),
+            Check::Unix(place) => Ok(place.accepts(limit)?),
             Check::Http(url) => {
                 let client = kept.http.get_or_insert_with(|| http::Client::new(url, expect, timeout));
                 client.attempt(&mut kept.dialler, url, expect, limit)
             }
+            Check::Postgres(server) | Check::Mysql(server) | Check::Redis(server) | Check::Grpc(server) => {
+                let inside = if matches!(self, Check::Grpc(_)) { grpc::INSIDE } else { &[] };
+                let tls = server.is_encrypted().then(|| &*kept.tls.get_or_insert_with(|| Tls::new(expect, inside)));
+                self.converse(&mut Wire::open(server, &mut kept.dialler, tls, limit)?, server)
+            }
+            Check::Dns(name) => Ok(dns::resolves(&mut kept.dialler, name)?),
             Check::Exec(script) => Ok(exec::check(script, context, limit.min(exec::TIMEOUT), cancel)?),
             Check::Free { host, port } => Ok(port::free(host.as_deref(), *port)?),
             Check::Descriptors(count) => Ok(local::descriptors(*count, context)?),
             Check::Ptys(count) => Ok(local::ptys(*count)?),
+        }
+    }
+
+    /// Talks with a server in its own protocol.
+    ///
+    /// # Errors
+    /// Why it does not serve.
+    pub fn converse(&self, wire: &mut Wire, server: &Server) -> Result<(), Reason> {
+        match self {
+            Check::Postgres(_) => postgres::converse(wire, server),
+            Check::Mysql(_) => mysql::converse(wire),
+            Check::Redis(_) => redis::converse(wire, server),
+            _ => grpc::converse(wire, server),
+        }
+    }
+
+    /// The server that has a protocol of its own.
+    pub fn server(&self) -> Option<&Server> {
+        match self {
+            Check::Postgres(server) | Check::Mysql(server) | Check::Redis(server) | Check::Grpc(server) => Some(server),
+            _ => None,
+        }
+    }
+
+    /// Whether certificates are looked at.
+    pub fn is_encrypted(&self) -> bool {
+        match self {
+            Check::Http(url) => url.scheme_str() == Some("https"),
+            _ => self.server().is_some_and(Server::is_encrypted),
         }
     }
 
@@ -152,11 +217,27 @@ impl Check {
         match self {
             Check::File(path) => Check::File(folder.join(path)),
             Check::Directory(path) => Check::Directory(folder.join(path)),
-            Check::Unix(path) => Check::Unix(folder.join(path)),
+            Check::Unix(place) => Check::Unix(place.resolved_against(folder)),
             Check::Command(path) if path.as_bytes().contains(&b'/') => Check::Command(folder.join(path).into()),
             Check::Command(_) | Check::Variable(_) | Check::Exec(_) => self,
-            Check::Tcp { .. } | Check::Http(_) | Check::Free { .. } => self,
+            Check::Tcp { .. } | Check::Http(_) | Check::Free { .. } | Check::Dns(_) => self,
+            Check::Postgres(_) | Check::Mysql(_) | Check::Redis(_) | Check::Grpc(_) => self,
             Check::Descriptors(_) | Check::Ptys(_) => self,
+        }
+    }
+
+    /// The same, for an attempt.
+    ///
+    /// # Errors
+    /// When it can never hold there.
+    pub fn within(self, folder: &Path) -> Result<Check, String> {
+        let check = self.resolved_against(folder);
+        match &check {
+            Check::Unix(place) => match place.fits() {
+                Ok(()) => Ok(check),
+                Err(reason) => Err(format!("invalid check {}: {reason}", quoted(&check.spec()))),
+            },
+            _ => Ok(check),
         }
     }
 
@@ -165,7 +246,7 @@ impl Check {
         match self {
             Check::Tcp { host, port } => Some((host, *port)),
             Check::Http(uri) => Some((bare_host(uri)?, port_of(uri))),
-            _ => None,
+            _ => self.server().map(|server| (server.host.as_str(), server.port)),
         }
     }
 
@@ -185,8 +266,12 @@ impl Check {
             Check::Directory(path) => text("dir:", path.as_os_str()),
             Check::Variable(name) => text("env:", name.as_ref()),
             Check::Tcp { host, port } => format!("tcp:{}", joined(host, *port)).into(),
-            Check::Unix(path) => text("unix:", path.as_os_str()),
+            Check::Unix(place) => text("unix:", &place.operand()),
             Check::Http(uri) => uri.to_string().into(),
+            Check::Postgres(server) | Check::Mysql(server) | Check::Redis(server) | Check::Grpc(server) => {
+                server.spec().into()
+            }
+            Check::Dns(name) => format!("dns:{name}").into(),
             Check::Exec(script) => text("exec:", script),
             Check::Free { host: Some(host), port } => format!("free:{}", joined(host, *port)).into(),
             Check::Free { host: None, port } => format!("free:{port}").into(),
@@ -199,6 +284,17 @@ impl Check {
 /// As it was written, but for what is secret in it.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&one_line(&self.spec()))
+        match self {
+            // What follows the userinfo is known here. In any text it is a guess.
+            Check::Http(uri) => {
+                let (spec, authority) = (uri.to_string(), uri.authority().map_or("", |authority| authority.as_str()));
+                let host = authority.rsplit('@').next().unwrap_or_default();
+                f.write_str(&one_line(&spec.replacen(authority, host, 1)))
+            }
+            _ => match self.server() {
+                Some(server) => f.write_str(&one_line(server.url())),
+                None => f.write_str(&one_line(&self.spec())),
+            },
+        }
     }
 }

@@ -1,12 +1,11 @@
 #![forbid(unsafe_code)]
-//! Checks that connect: TCP and unix sockets. Names are resolved here for every check that has one.
+//! Checks that connect. Names are resolved here for every check that has one.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use super::address::host_and_port;
 use super::operand::Operand;
@@ -60,7 +59,11 @@ impl Dialler {
         !due
     }
 
-    fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    /// The addresses of a host.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    pub fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Some((asked, addresses)) = &self.answer {
             if asked.elapsed() < FRESH {
                 return Ok(addresses.clone());
@@ -151,9 +154,4 @@ pub fn host_and_port_of(operand: &Operand) -> Result<(String, u16), String> {
 
 pub fn tcp(dialler: &mut Dialler, host: &str, port: u16, limit: Duration) -> io::Result<()> {
     dialler.dial(host, port, limit).map(drop)
-}
-
-pub fn unix(path: &Path, limit: Duration) -> io::Result<()> {
-    let address = SockAddr::unix(path)?;
-    Socket::new(Domain::UNIX, Type::STREAM, None)?.connect_timeout(&address, limit)
 }

@@ -3,6 +3,11 @@
 
 use std::io;
 
+use crate::text::{one_line, quoted};
+
+/// The most characters of a server's own words.
+const LONGEST: usize = 200;
+
 /// Why an attempt failed. Put into words only when it is another reason than the last time: most attempts of a
 /// wait fail alike.
 #[derive(PartialEq, Eq, Debug)]
@@ -38,4 +43,20 @@ pub fn words(error: &io::Error) -> String {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// A server's own words, on one line and of some length.
+pub fn words_of(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim();
+    let shown: String = text.chars().take(LONGEST).collect();
+    let dots = if shown.len() < text.len() { "..." } else { "" };
+    one_line(&shown) + dots
+}
+
+/// What an answer of another protocol says, if that is text.
+pub fn says(first: &[u8]) -> String {
+    let line = first.split(|b| b"\r\n".contains(b)).next().unwrap_or_default();
+    let is_text = !line.is_empty() && line.iter().all(|b| (b' '..=b'~').contains(b));
+    if is_text { format!(" (it says {})", quoted(&String::from_utf8_lossy(line).as_ref())) } else { String::new() }
 }

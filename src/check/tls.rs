@@ -1,8 +1,9 @@
 #![forbid(unsafe_code)]
-//! TLS for HTTP checks. ureq's own connector takes no verifier of ours. This one tells a self-signed certificate
+//! TLS for checks. ureq's own connector takes no verifier of ours. This one tells a self-signed certificate
 //! from one of an unknown authority, and accepts a server's own certificate as its `ca`.
 
 use std::fmt;
+use std::io::{self, Read, Write};
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -20,6 +21,7 @@ use ureq::unversioned::transport::{
 
 use super::address::bare_host;
 use super::connection::BUFFER;
+use super::expect::{Expectation, certificates};
 
 /// A certificate that is signed with its own key.
 #[derive(Debug)]
@@ -33,24 +35,43 @@ impl fmt::Display for SelfSigned {
 
 impl std::error::Error for SelfSigned {}
 
-/// Makes TLS of a connection to an https URL.
+/// Makes TLS of a connection.
 #[derive(Debug)]
 pub struct Tls {
     /// Nothing: any certificate is accepted.
     trust: Option<Trust>,
+    /// What is spoken inside, where the server is to be told (ALPN).
+    inside: &'static [&'static [u8]],
     config: OnceLock<Arc<ClientConfig>>,
 }
 
 /// Whose signatures count.
 #[derive(Debug)]
-pub enum Trust {
+enum Trust {
     Platform,
     Only(Vec<CertificateDer<'static>>),
 }
 
 impl Tls {
-    pub fn new(trust: Option<Trust>) -> Self {
-        Tls { trust, config: OnceLock::new() }
+    /// TLS for the protocols `inside`, to servers that the check trusts.
+    pub fn new(expect: &Expectation, inside: &'static [&'static [u8]]) -> Self {
+        // They were read once already. If they cannot be read now, nobody is trusted.
+        let authorities = expect.authorities.as_deref().map(|pem| certificates(pem).unwrap_or_default());
+        let trust = (!expect.insecure).then(|| authorities.map_or(Trust::Platform, Trust::Only));
+        Tls { trust, inside, config: OnceLock::new() }
+    }
+
+    /// Shakes hands on a connection to a host.
+    ///
+    /// # Errors
+    /// Those of the connection; an error of TLS is inside of one.
+    pub fn shake_hands(&self, host: &str, socket: &mut (impl Read + Write)) -> io::Result<ClientConnection> {
+        // Any host of a check is a name or an address.
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::UnsupportedNameType);
+        let connection = name.and_then(|name| ClientConnection::new(self.config()?, name));
+        let mut connection = connection.map_err(io::Error::other)?;
+        connection.complete_io(socket)?;
+        Ok(connection)
     }
 
     /// Read at the first connection: the platform's certificates take a while.
@@ -61,7 +82,9 @@ impl Tls {
         let provider = Arc::new(ring::default_provider());
         let verifier = Verifier::new(self.trust.as_ref(), &provider)?;
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let config = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
+        let verifier = Arc::new(verifier);
+        let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        config.alpn_protocols = self.inside.iter().map(|name| name.to_vec()).collect();
         Ok(Arc::clone(self.config.get_or_init(|| Arc::new(config))))
     }
 }

@@ -41,26 +41,27 @@ pub struct Awaited {
 }
 
 pub fn plain_probe(spec: &OsStr, folder: &Path, timeout: Duration) -> Result<Probe, Fault> {
-    let check = Check::parse(spec).map_err(Fault::Usage)?.resolved_against(folder);
+    let check = Check::parse(spec).and_then(|check| check.within(folder)).map_err(Fault::Usage)?;
     Ok(Probe { check, timeout, expect: Expectation::default() })
 }
 
 fn probe(table: &CheckTable, folder: &Path, timeout: Duration) -> Result<Probe, Wrong> {
     let check = Check::parse(OsStr::new(table.check.get_ref())).map_err(|e| Wrong::at(&table.check, e))?;
-    let mut expect = expectation(table, matches!(check, Check::Http(_)))?;
+    let mut expect = expectation(table, &check)?;
     expect.authorities = table.ca.as_ref().map(|ca| authorities(ca, &check, folder)).transpose()?;
-    Ok(Probe { check: check.resolved_against(folder), timeout, expect })
+    let check = check.within(folder).map_err(|e| Wrong::at(&table.check, e))?;
+    Ok(Probe { check, timeout, expect })
 }
 
-fn expectation(table: &CheckTable, is_http: bool) -> Result<Expectation, Wrong> {
+fn expectation(table: &CheckTable, check: &Check) -> Result<Expectation, Wrong> {
     let keys = [
         ("status", table.status.as_ref().map(Spanned::span)),
         ("body", table.body.as_ref().map(Spanned::span)),
         ("headers", table.headers.as_ref().map(Spanned::span)),
-        ("insecure", table.insecure.as_ref().map(Spanned::span)),
+        ("insecure", table.insecure.as_ref().map(Spanned::span).filter(|_| !check.is_encrypted())),
     ];
     for (key, span) in keys {
-        if let Some(span) = span.filter(|_| !is_http) {
+        if let Some(span) = span.filter(|_| !matches!(check, Check::Http(_))) {
             return Err(Wrong { at: span.start, message: format!("'{key}' needs an http or https check") });
         }
     }
@@ -88,8 +89,8 @@ fn expectation(table: &CheckTable, is_http: bool) -> Result<Expectation, Wrong> 
 
 /// The certificates of a `ca` file, which are read before anything starts.
 fn authorities(ca: &Spanned<PathBuf>, check: &Check, folder: &Path) -> Result<String, Wrong> {
-    if !matches!(check, Check::Http(url) if url.scheme_str() == Some("https")) {
-        return Err(Wrong::at(ca, "'ca' needs an https check"));
+    if !check.is_encrypted() {
+        return Err(Wrong::at(ca, "'ca' needs an https check, or another one with TLS"));
     }
     let path = folder.join(ca.get_ref());
     let wrong = |e: &dyn fmt::Display| Wrong::at(ca, format!("cannot use {} as 'ca': {e}", quoted(&path)));
@@ -138,7 +139,9 @@ pub fn health(
         (None, None) => None,
     };
     let is_http = health.as_ref().is_some_and(|h| matches!(h.probe.check, Check::Http(_)));
-    for (flag, given) in [("--health-body", flags.health_body.is_some()), ("--insecure", flags.insecure)] {
+    let is_encrypted = health.as_ref().is_some_and(|h| h.probe.check.is_encrypted());
+    let is_insecure = flags.insecure && !is_encrypted;
+    for (flag, given) in [("--health-body", flags.health_body.is_some()), ("--insecure", is_insecure)] {
         if given && !is_http {
             return Err(Fault::Usage(format!("'{flag}' needs a health URL")));
         }

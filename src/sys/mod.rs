@@ -52,12 +52,12 @@ pub use launcher::{Detached, Launched, hold_detached};
 pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use link::is_same_file;
 pub use os::{
-    ExitWatch, FOLDER, Listening, OwnGroup, REFUSED_SOCKETS_STAY_GOOD, Sockets, age, cgroup, cgroup_of, children,
-    command_line, connect, descriptor_count, descriptors, dissolve_group, end_of, end_of_zombie, environment_of,
-    exchange, executable, file_of, has_random_stack, has_users_of_its_own, host, is_closing, is_listened_on,
-    is_own_group, is_pid_namespace_in_use, is_unique_container, link_at, listeners, listens_on, look_up,
-    own_executable, process_name, processes, pty_masters, ptys, remove_group, set_name, sockets_of, sockets_on,
-    start_now, user_of, working_directory,
+    ExitWatch, FOLDER, HAS_ABSTRACT_SOCKETS, LONGEST_SOCKET_NAME, Listening, OwnGroup, REFUSED_SOCKETS_STAY_GOOD,
+    Sockets, age, cgroup, cgroup_of, children, command_line, connect, descriptor_count, descriptors, dissolve_group,
+    end_of, end_of_zombie, environment_of, exchange, executable, file_of, has_random_stack, has_users_of_its_own, host,
+    is_closing, is_listened_on, is_own_group, is_pid_namespace_in_use, is_unique_container, link_at, listeners,
+    listens_on, look_up, own_executable, process_name, processes, pty_masters, ptys, remove_group, set_name,
+    sockets_of, sockets_on, start_now, user_of, working_directory,
 };
 pub use pipe::{Cancel, SelfPipe, Woken, blocking_pipe, wait_readable};
 pub use process::{Host, Listener, Process, Reaction, Seen, Waited};

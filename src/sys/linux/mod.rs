@@ -19,7 +19,7 @@ mod watch;
 
 pub use super::container::is_unique as is_unique_container;
 pub use cgroup::{OwnGroup, cgroup, cgroup_of, dissolve_group, fork_into, is_own_group, remove_group};
-pub use connect::{REFUSED_SOCKETS_STAY_GOOD, connect};
+pub use connect::{HAS_ABSTRACT_SOCKETS, LONGEST_SOCKET_NAME, REFUSED_SOCKETS_STAY_GOOD, connect};
 pub use descriptors::{
     DESCRIPTORS, close_range, close_range_on_exec, descriptor_count, descriptors, most_descriptors, pty_masters, ptys,
 };
