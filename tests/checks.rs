@@ -163,7 +163,8 @@ fn unix_holds_where_a_stream_socket_accepts() {
     eventually("we listen no more", || UnixStream::connect(&socket).is_err());
     fails(&room, "unix:socket", "Connection refused");
     fails(&room, "unix:nowhere", "No such file or directory");
-    fails(&room, &format!("unix:/{}", "x".repeat(200)), "");
+    let long = format!("unix:/{}", "x".repeat(200));
+    room.run(&["check", "--require", &long]).expect_code(2).expect_line(&["invalid check", "at most 107"]);
 }
 
 #[test]

@@ -52,14 +52,18 @@ fn a_check_of_an_unknown_kind_is_answered_with_the_near_one() {
         ("tpc:db:5432", "write tcp:db:5432"),
         ("TCP:db:5432", "write tcp:db:5432"),
         ("fiel:/etc/passwd", "write file:/etc/passwd"),
-        ("postgres://db/app", "write tcp:db:5432"),
-        ("redis://db:99/0", "write tcp:db:99"),
-        ("grpc://db", "write tcp:db:PORT"),
+        ("amqp://db/app", "write tcp:db:5672"),
+        ("nats://db:99/0", "write tcp:db:99"),
+        ("foobar://db", "write tcp:db:PORT"),
         ("wss://a/b", "write https://a/b"),
         ("port:80", "write tcp:127.0.0.1:80 or free:80"),
         ("command:python3", "write cmd:python3"),
         ("url:http://a/", "write http://a/"),
-        ("foo:bar", "the kinds are cmd, file, dir, env, tcp, unix, http, https, exec, free, fds and ptys"),
+        (
+            "foo:bar",
+            "the kinds are cmd, file, dir, env, tcp, unix, http, https, http+unix, postgres, postgresql, mysql, redis, \
+             rediss, grpc, grpcs, dns, exec, free, fds and ptys",
+        ),
     ] {
         let kind = check.split(':').next().expect("a kind");
         assert_eq!(invalid(&room, check), format!("'{check}': unknown kind '{kind}'; {instead}"));
@@ -114,7 +118,7 @@ fn the_health_flag_and_the_file_answer_alike() {
 fn no_password_is_shown_in_what_to_write() {
     let room = Room::new();
     for (check, shown) in [
-        ("postgres://u:s3cret@db/app", "'postgres://db/app': unknown kind 'postgres'; write tcp:db:5432"),
+        ("amqp://u:s3cret@db/app", "'amqp://db/app': unknown kind 'amqp'; write tcp:db:5672"),
         ("u:s3cret@db:80", "'db:80': the kind is missing; write tcp:db:80 or http://db:80/"),
         ("tcp:u:s3cret@db:80", "'tcp:db:80': only a URL can have a user name; write tcp:db:80"),
         ("http:u:s3cret@db:80", "'http:db:80': '//' is missing; write http://db:80/"),

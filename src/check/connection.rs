@@ -2,9 +2,10 @@
 //! The transport of HTTP checks: a connection that was made before the request, and the first bytes that came on it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use socket2::Socket;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -18,14 +19,14 @@ const FIRST: usize = 64;
 /// A connection on its way to the agent, which would resolve in a thread and make a socket for each attempt.
 #[derive(Clone, Default, Debug)]
 pub struct Connection {
-    stream: Arc<Mutex<Option<TcpStream>>>,
+    stream: Arc<Mutex<Option<Socket>>>,
     /// The first bytes that came on it.
     first: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Connection {
     /// Hands a connection to the next request.
-    pub fn put(&self, stream: TcpStream) {
+    pub fn put(&self, stream: Socket) {
         locked(&self.first).clear();
         *locked(&self.stream) = Some(stream);
     }
@@ -62,7 +63,7 @@ impl Connector<()> for Connection {
 /// The transport of such a connection.
 #[derive(Debug)]
 pub struct Stream {
-    stream: TcpStream,
+    stream: Socket,
     first: Arc<Mutex<Vec<u8>>>,
     buffers: LazyBuffers,
 }

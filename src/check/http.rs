@@ -1,36 +1,31 @@
 #![forbid(unsafe_code)]
 //! HTTP checks. TLS and its certificates are set up at the first attempt of a check that needs them.
 
-use std::io::Read;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
+use socket2::Socket;
+use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::header::AUTHORIZATION;
-use ureq::http::{HeaderValue, Uri};
+use ureq::http::{HeaderValue, Request, Uri};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
-use ureq::{Agent, Proxy, ProxyProtocol};
 
-use super::address::{bare_host, port_of};
 use super::connection::Connection;
 use super::expect::Expectation;
+use super::in_flight::InFlight;
+use super::pace::Limits;
 use super::reason::Reason;
 use super::tls::Tls;
-use super::{answer, net};
+use super::{answer, proxy};
 use crate::text::quoted;
 
-/// An attempt lasts at least this long before it is given up for a new one, and no less than a third of the
-/// whole wait: an answer can be slow, and a request can be lost.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How much of a body is searched.
 const BODY: u64 = 1 << 20;
-/// The variables that name a proxy, in ureq's order.
-const PROXIES: [&str; 6] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
-
 /// An agent for one check.
 pub struct Client {
     agent: Agent,
@@ -40,12 +35,19 @@ pub struct Client {
     proxy: Option<String>,
 }
 
+/// What one attempt asks, and how long it may take.
+pub struct Question<'a> {
+    pub url: &'a Uri,
+    pub expect: &'a Expectation,
+    pub limits: Limits,
+    pub in_flight: &'a InFlight,
+}
+
 impl Client {
-    pub fn new(url: &Uri, expect: &Expectation, timeout: Duration) -> Self {
-        let proxy = Proxy::try_from_env().filter(|proxy| !proxy.is_no_proxy(url) && !is_local(url));
-        // ureq would pass by a SOCKS proxy too: it was built without them.
-        let proxy = proxy.filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https));
-        let named = proxy.as_ref().map(named);
+    /// `may_use_proxy`: the server is not behind a socket of this machine.
+    pub fn new(url: &Uri, expect: &Expectation, may_use_proxy: bool) -> Self {
+        let proxy = if may_use_proxy { proxy::of(url) } else { None };
+        let named = proxy.as_ref().map(proxy::named);
         let tls = Tls::new(expect, &[]);
         let connection = proxy.is_none().then(Connection::default);
         let config = Config::builder()
@@ -53,7 +55,6 @@ impl Client {
             .max_redirects(0)
             .max_idle_connections(0)
             .proxy(proxy)
-            .timeout_global(Some(timeout.min(PATIENCE.max(timeout / 3)).max(Duration::from_millis(1))))
             .user_agent(concat!("forerun/", env!("CARGO_PKG_VERSION")))
             .build();
         let agent = match &connection {
@@ -66,65 +67,82 @@ impl Client {
         Client { agent, connection, proxy: named }
     }
 
-    /// One attempt. The connection is made first: while it is refused, no request is ever built.
+    /// One attempt. The connection is made first, by `dial`: while it is refused, no request is ever built.
     pub fn attempt(
         &self,
-        dialler: &mut net::Dialler,
-        url: &Uri,
-        expect: &Expectation,
-        limit: Duration,
+        dial: impl FnOnce(Duration) -> io::Result<Socket>,
+        question: &Question,
     ) -> Result<(), Reason> {
-        let attempt = self.try_once(dialler, url, expect, limit);
+        let attempt = self.try_once(dial, question);
         match &self.proxy {
             Some(proxy) => attempt.map_err(|reason| Reason::Text(answer::through(proxy, &reason.to_string()))),
             None => attempt,
         }
     }
 
-    fn try_once(
-        &self,
-        dialler: &mut net::Dialler,
-        url: &Uri,
-        expect: &Expectation,
-        limit: Duration,
-    ) -> Result<(), Reason> {
+    fn try_once(&self, dial: impl FnOnce(Duration) -> io::Result<Socket>, question: &Question) -> Result<(), Reason> {
+        let Question { url, expect, limits, in_flight } = *question;
+        let begun = Instant::now();
         if let Some(connection) = &self.connection {
-            let host = bare_host(url).unwrap_or_default();
-            connection.put(dialler.dial(host, port_of(url), limit)?);
+            let socket = dial(limits.connect)?;
+            in_flight.note(&socket)?;
+            connection.put(socket);
         }
-        let mut request = self.agent.get(url);
-        if let Some(credentials) = credentials(url).filter(|_| !expect.headers.iter().any(|(n, _)| n == AUTHORIZATION))
-        {
-            request = request.header(AUTHORIZATION, credentials);
-        }
-        for (name, value) in &expect.headers {
-            request = request.header(name, value);
-        }
+        let request = request(url, expect).map_err(|_| Reason::Text("the URL cannot be requested".to_owned()))?;
+        let left = limits.whole.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
+        let request = self.agent.configure_request(request).timeout_global(Some(left)).build();
         let first = || self.connection.as_ref().map(Connection::first);
-        let mut response = request.call().map_err(|e| answer::reason(&e, url, first().as_deref()))?;
+        let mut response = self.agent.run(request).map_err(|e| answer::reason(&e, url, first().as_deref()))?;
         let status = response.status().as_u16();
         let wanted = match expect.statuses.as_slice() {
             [] => (200..=399).contains(&status),
             ranges => ranges.iter().any(|range| range.contains(&status)),
         };
+        let mut body = response.body_mut().as_reader().take(BODY);
         if !wanted {
             if status == 400 && url.scheme_str() == Some("http") {
-                let mut body = Vec::new();
-                let _ = response.body_mut().as_reader().take(BODY).read_to_end(&mut body);
-                if answer::wants_tls(&body) {
+                let mut text = Vec::new();
+                let _ = body.read_to_end(&mut text);
+                if answer::wants_tls(&text) {
                     return Err(Reason::Text(answer::speaks_tls(url)));
                 }
             }
             return Err(Reason::Text(format!("status {status}")));
         }
         let Some(text) = &expect.body else { return Ok(()) };
-        let mut body = Vec::new();
-        let read = response.body_mut().as_reader().take(BODY).read_to_end(&mut body);
-        if body.windows(text.len()).any(|window| window == text.as_bytes()) {
-            return Ok(());
+        match contains(body, text.as_bytes()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Reason::Text(format!("status {status}, and the body does not contain {}", quoted(text)))),
+            Err(e) => Err(Reason::Text(answer::reason(&ureq::Error::from(e), url, first().as_deref()))),
         }
-        read.map_err(|e| answer::reason(&ureq::Error::from(e), url, first().as_deref()))?;
-        Err(Reason::Text(format!("status {status}, and the body does not contain {}", quoted(text))))
+    }
+}
+
+fn request(url: &Uri, expect: &Expectation) -> Result<Request<()>, ureq::http::Error> {
+    let mut request = Request::builder().method(ureq::http::Method::from(expect.method)).uri(url);
+    if let Some(credentials) = credentials(url).filter(|_| !expect.headers.iter().any(|(n, _)| n == AUTHORIZATION)) {
+        request = request.header(AUTHORIZATION, credentials);
+    }
+    for (name, value) in &expect.headers {
+        request = request.header(name, value);
+    }
+    request.body(())
+}
+
+/// Whether a text is in what a server sends. It is looked for as it arrives: a stream of events never ends.
+fn contains(mut body: impl Read, text: &[u8]) -> io::Result<bool> {
+    let (mut seen, mut part) = (Vec::new(), [0; 8192]);
+    loop {
+        let count = body.read(&mut part)?;
+        if count == 0 {
+            return Ok(false);
+        }
+        seen.extend_from_slice(&part[..count]);
+        if seen.windows(text.len()).any(|window| window == text) {
+            return Ok(true);
+        }
+        // A part of the text may be at the end.
+        seen.drain(..seen.len().saturating_sub(text.len() - 1));
     }
 }
 
@@ -138,16 +156,26 @@ fn credentials(url: &Uri) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Whether a URL is of this machine's loopback: through a proxy the answer would be of the proxy's own.
-fn is_local(url: &Uri) -> bool {
-    let host = bare_host(url).unwrap_or_default();
-    let is_loopback = |all: Vec<SocketAddr>| all.iter().all(|a| net::is_loopback(&a.ip()));
-    net::is_loopback_name(host) || net::resolve(host, port_of(url)).is_ok_and(is_loopback)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A proxy's address and its variable. The user name and the password are left out.
-fn named(proxy: &Proxy) -> String {
-    let names = |variable: &&&str| std::env::var(variable).is_ok_and(|value| Proxy::new(&value).is_ok());
-    let variable = PROXIES.iter().find(names).map(|variable| format!(" ({variable})")).unwrap_or_default();
-    format!("the proxy {}:{}{variable}", proxy.host(), proxy.port())
+    #[test]
+    fn a_text_is_found_wherever_the_answer_is_cut() {
+        struct Bits<'a>(&'a [u8], usize);
+        impl Read for Bits<'_> {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                let count = self.0.len().min(self.1);
+                into[..count].copy_from_slice(&self.0[..count]);
+                self.0 = &self.0[count..];
+                Ok(count)
+            }
+        }
+        for size in 1..9 {
+            assert!(contains(Bits(b"data: it is green now", size), b"green").expect("read"), "{size}");
+            assert!(!contains(Bits(b"data: it is gree n", size), b"green").expect("read"), "{size}");
+            assert!(contains(Bits(b"ggreen", size), b"green").expect("read"), "{size}");
+            assert!(contains(Bits(b"x", size), b"x").expect("read"), "{size}");
+        }
+    }
 }

@@ -9,20 +9,22 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use socket2::Socket;
 use ureq::http::Uri;
 
 use super::address::{bare_host, host_and_port, joined, port_of, url};
 use super::context::Context;
 use super::expect::Expectation;
+use super::in_flight::InFlight;
 use super::operand::Operand;
+use super::pace::Limits;
 use super::reason::Reason;
 use super::server::Server;
 use super::tls::Tls;
 use super::unix::Place;
 use super::wire::Wire;
-use super::{dns, exec, grpc, http, local, mysql, net, port, postgres, redis};
+use super::{dns, exec, grpc, http, local, mysql, net, port, postgres, redis, unix};
 use crate::text::{one_line, quoted};
 
 /// One condition.
@@ -32,16 +34,24 @@ pub enum Check {
     File(PathBuf),
     Directory(PathBuf),
     Variable(String),
-    Tcp { host: String, port: u16 },
+    Tcp {
+        host: String,
+        port: u16,
+    },
     Unix(Place),
     Http(Uri),
+    /// The socket of an HTTP server, and what it is asked for.
+    HttpUnix(Place, Uri),
     Postgres(Server),
     Mysql(Server),
     Redis(Server),
     Grpc(Server),
     Dns(String),
     Exec(OsString),
-    Free { host: Option<String>, port: u16 },
+    Free {
+        host: Option<String>,
+        port: u16,
+    },
     Descriptors(u64),
     Ptys(u64),
 }
@@ -59,7 +69,7 @@ pub struct Kind {
 }
 
 /// All kinds, in the order in which messages name them.
-pub const KINDS: [Kind; 20] = [
+pub const KINDS: [Kind; 21] = [
     plain("cmd", "cmd:NAME", |operand| Ok(Check::Command(operand.raw.to_owned()))),
     plain("file", "file:PATH", |operand| Ok(Check::File(operand.raw.into()))),
     plain("dir", "dir:PATH", |operand| Ok(Check::Directory(operand.raw.into()))),
@@ -70,6 +80,9 @@ pub const KINDS: [Kind; 20] = [
     plain("unix", "unix:PATH", |operand| Place::of(operand).map(Check::Unix)),
     with_host("http", "http://HOST:PORT/PATH", |operand| url(operand.word, operand.text()?).map(Check::Http)),
     with_host("https", "https://HOST:PORT/PATH", |operand| url(operand.word, operand.text()?).map(Check::Http)),
+    plain("http+unix", "http+unix:PATH:/URL", |operand| {
+        unix::http(operand).map(|(place, url)| Check::HttpUnix(place, url))
+    }),
     with_host("postgres", "postgres://HOST:PORT", postgres_url),
     with_host("postgresql", "postgresql://HOST:PORT", postgres_url),
     with_host("mysql", "mysql://HOST:PORT", |operand| Server::of(operand, Some(mysql::PORT)).map(Check::Mysql)),
@@ -119,6 +132,12 @@ pub fn parse(spec: &OsStr) -> Option<Result<Check, String>> {
     Some(operand.checked().and_then(|()| (kind.parse)(&operand)))
 }
 
+/// Whether the operand of this kind of check never has a blank, so that what follows one is no part of it.
+pub fn has_no_blanks(spec: &OsStr) -> bool {
+    const WITH_BLANKS: [&str; 7] = ["cmd", "file", "dir", "unix", "exec", "env", "log"];
+    find(split(spec).0).is_some_and(|kind| !WITH_BLANKS.contains(&kind.word))
+}
+
 /// What is before the first colon, and what is after it.
 pub fn split(spec: &OsStr) -> (&str, &OsStr) {
     let bytes = spec.as_bytes();
@@ -131,20 +150,24 @@ pub fn split(spec: &OsStr) -> (&str, &OsStr) {
 pub struct Attempt<'a> {
     pub context: &'a Context,
     pub expect: &'a Expectation,
-    /// How long the check may take with all of its attempts.
-    pub timeout: Duration,
-    /// How long this attempt may take.
-    pub limit: Duration,
+    pub limits: Limits,
     /// Becomes readable when a command must end.
     pub cancel: BorrowedFd<'a>,
 }
 
 /// What an attempt leaves to the next one of the same check.
-#[derive(Default)]
 pub struct Kept {
+    /// The connection of the attempt.
+    pub in_flight: InFlight,
     dialler: net::Dialler,
     http: Option<http::Client>,
     tls: Option<Tls>,
+}
+
+impl Kept {
+    pub fn new(in_flight: InFlight) -> Self {
+        Kept { in_flight, dialler: net::Dialler::default(), http: None, tls: None }
+    }
 }
 
 impl Check {
@@ -153,25 +176,32 @@ impl Check {
     /// # Errors
     /// Why it failed.
     pub fn attempt(&self, kept: &mut Kept, attempt: &Attempt) -> Result<(), Reason> {
-        let Attempt { context, expect, timeout, limit, cancel } = *attempt;
+        let Attempt { context, expect, limits, cancel } = *attempt;
+        let Kept { in_flight, dialler, http, tls } = kept;
         match self {
             Check::Command(name) => Ok(local::command(name, context)?),
             Check::File(path) => local::file(path),
             Check::Directory(path) => local::directory(path),
             Check::Variable(name) => Ok(local::variable(name, context)?),
-            Check::Tcp { host, port } => Ok(net::tcp(&mut kept.dialler, host, *port, limit)?),
-            Check::Unix(place) => Ok(place.accepts(limit)?),
+            Check::Tcp { host, port } => Ok(net::tcp(dialler, host, *port, limits.connect)?),
+            Check::Unix(place) => Ok(place.connect(limits.connect).map(drop)?),
             Check::Http(url) => {
-                let client = kept.http.get_or_insert_with(|| http::Client::new(url, expect, timeout));
-                client.attempt(&mut kept.dialler, url, expect, limit)
+                let client = http.get_or_insert_with(|| http::Client::new(url, expect, true));
+                let dial =
+                    |limit| dialler.dial(bare_host(url).unwrap_or_default(), port_of(url), limit).map(Socket::from);
+                client.attempt(dial, &http::Question { url, expect, limits, in_flight })
+            }
+            Check::HttpUnix(place, url) => {
+                let client = http.get_or_insert_with(|| http::Client::new(url, expect, false));
+                client.attempt(|limit| place.connect(limit), &http::Question { url, expect, limits, in_flight })
             }
             Check::Postgres(server) | Check::Mysql(server) | Check::Redis(server) | Check::Grpc(server) => {
                 let inside = if matches!(self, Check::Grpc(_)) { grpc::INSIDE } else { &[] };
-                let tls = server.is_encrypted().then(|| &*kept.tls.get_or_insert_with(|| Tls::new(expect, inside)));
-                self.converse(&mut Wire::open(server, &mut kept.dialler, tls, limit)?, server)
+                let tls = server.is_encrypted().then(|| &*tls.get_or_insert_with(|| Tls::new(expect, inside)));
+                self.converse(&mut Wire::open(server, dialler, tls, limits, in_flight)?, server)
             }
-            Check::Dns(name) => Ok(dns::resolves(&mut kept.dialler, name)?),
-            Check::Exec(script) => Ok(exec::check(script, context, limit.min(exec::TIMEOUT), cancel)?),
+            Check::Dns(name) => Ok(dns::resolves(dialler, name)?),
+            Check::Exec(script) => Ok(exec::check(script, context, limits.whole, cancel)?),
             Check::Free { host, port } => Ok(port::free(host.as_deref(), *port)?),
             Check::Descriptors(count) => Ok(local::descriptors(*count, context)?),
             Check::Ptys(count) => Ok(local::ptys(*count)?),
@@ -220,6 +250,7 @@ impl Check {
             Check::Unix(place) => Check::Unix(place.resolved_against(folder)),
             Check::Command(path) if path.as_bytes().contains(&b'/') => Check::Command(folder.join(path).into()),
             Check::Command(_) | Check::Variable(_) | Check::Exec(_) => self,
+            Check::HttpUnix(place, url) => Check::HttpUnix(place.resolved_against(folder), url),
             Check::Tcp { .. } | Check::Http(_) | Check::Free { .. } | Check::Dns(_) => self,
             Check::Postgres(_) | Check::Mysql(_) | Check::Redis(_) | Check::Grpc(_) => self,
             Check::Descriptors(_) | Check::Ptys(_) => self,
@@ -233,7 +264,7 @@ impl Check {
     pub fn within(self, folder: &Path) -> Result<Check, String> {
         let check = self.resolved_against(folder);
         match &check {
-            Check::Unix(place) => match place.fits() {
+            Check::Unix(place) | Check::HttpUnix(place, _) => match place.fits() {
                 Ok(()) => Ok(check),
                 Err(reason) => Err(format!("invalid check {}: {reason}", quoted(&check.spec()))),
             },
@@ -253,10 +284,16 @@ impl Check {
     /// The path that a URL asks for.
     pub fn path(&self) -> Option<&str> {
         match self {
-            Check::Http(uri) => Some(uri.path()),
+            Check::Http(uri) | Check::HttpUnix(_, uri) => Some(uri.path()),
             _ => None,
         }
     }
+
+    /// Whether the answer is one of HTTP.
+    pub fn is_http(&self) -> bool {
+        matches!(self, Check::Http(_) | Check::HttpUnix(..))
+    }
+
     /// What [`Check::parse`] makes this check of, with its secrets.
     pub fn spec(&self) -> OsString {
         let text = |kind: &str, operand: &OsStr| [OsStr::new(kind), operand].into_iter().collect::<OsString>();
@@ -268,6 +305,10 @@ impl Check {
             Check::Tcp { host, port } => format!("tcp:{}", joined(host, *port)).into(),
             Check::Unix(place) => text("unix:", &place.operand()),
             Check::Http(uri) => uri.to_string().into(),
+            Check::HttpUnix(place, uri) => {
+                let path = uri.path_and_query().map_or("/", |path| path.as_str());
+                [OsStr::new("http+unix:"), &place.operand(), OsStr::new(":"), OsStr::new(path)].into_iter().collect()
+            }
             Check::Postgres(server) | Check::Mysql(server) | Check::Redis(server) | Check::Grpc(server) => {
                 server.spec().into()
             }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::expect::Expectation;
+use super::in_flight::InFlight;
 use super::kinds::{Attempt, Check, Kept};
+use super::pace::{Limits, Pace};
 use super::reason::Reason;
 
 /// A check and what its answer must be.
@@ -16,6 +18,7 @@ pub struct Probe {
     /// How long it may take with all of its attempts.
     pub timeout: Duration,
     pub expect: Expectation,
+    pub pace: Pace,
 }
 
 /// Tries one probe, over and over; keeps what an attempt can leave to the next one.
@@ -25,16 +28,18 @@ pub struct Prober<'a> {
 }
 
 impl<'a> Prober<'a> {
-    pub fn new(probe: &'a Probe) -> Self {
-        Prober { probe, kept: Kept::default() }
+    pub fn new(probe: &'a Probe, in_flight: InFlight) -> Self {
+        Prober { probe, kept: Kept::new(in_flight) }
     }
 
-    /// One attempt, for at most `limit`; sooner when `cancel` becomes readable and a command is running.
+    /// One attempt; it ends sooner when `cancel` becomes readable and a command is running.
     ///
     /// # Errors
     /// Why it failed.
-    pub fn attempt(&mut self, context: &Context, limit: Duration, cancel: BorrowedFd) -> Result<(), Reason> {
-        let Probe { check, timeout, expect } = self.probe;
-        check.attempt(&mut self.kept, &Attempt { context, expect, timeout: *timeout, limit, cancel })
+    pub fn attempt(&mut self, context: &Context, limits: Limits, cancel: BorrowedFd) -> Result<(), Reason> {
+        let Probe { check, expect, .. } = self.probe;
+        let result = check.attempt(&mut self.kept, &Attempt { context, expect, limits, cancel });
+        self.kept.in_flight.clear();
+        result
     }
 }

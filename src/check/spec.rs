@@ -72,6 +72,7 @@ mod tests {
             "tcp:[::1]:80",
             "unix:/run/x",
             "unix:@x",
+            "http+unix:/run/x.sock:/health?deep=1",
             "postgres://db/app",
             "postgresql://[::1]:5433/a%20b",
             "mysql://db",
@@ -97,7 +98,7 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (spec, part) in [
             ("tpc:db:5432", "unknown kind 'tpc'; write tcp:db:5432"),
-            ("", "it is empty; the kinds are cmd, file, dir, env, tcp, unix, http, https, postgres, "),
+            ("", "it is empty; the kinds are cmd, file, dir, env, tcp, unix, http, https, http+unix, postgres, "),
             ("tcp", "nothing after 'tcp:'"),
             ("tcp:", "nothing after 'tcp:'"),
             ("tcp:::1:80", "write tcp:[::1]:80"),

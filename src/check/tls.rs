@@ -11,6 +11,7 @@ use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, OtherError, RootCertStore,
     SignatureScheme, StreamOwned,
@@ -40,6 +41,8 @@ impl std::error::Error for SelfSigned {}
 pub struct Tls {
     /// Nothing: any certificate is accepted.
     trust: Option<Trust>,
+    /// What is shown to a server that asks who we are.
+    identity: Option<Arc<CertifiedKey>>,
     /// What is spoken inside, where the server is to be told (ALPN).
     inside: &'static [&'static [u8]],
     config: OnceLock<Arc<ClientConfig>>,
@@ -58,7 +61,8 @@ impl Tls {
         // They were read once already. If they cannot be read now, nobody is trusted.
         let authorities = expect.authorities.as_deref().map(|pem| certificates(pem).unwrap_or_default());
         let trust = (!expect.insecure).then(|| authorities.map_or(Trust::Platform, Trust::Only));
-        Tls { trust, inside, config: OnceLock::new() }
+        let identity = expect.identity.as_ref().and_then(|identity| identity.read().ok());
+        Tls { trust, identity, inside, config: OnceLock::new() }
     }
 
     /// Shakes hands on a connection to a host.
@@ -83,7 +87,11 @@ impl Tls {
         let verifier = Verifier::new(self.trust.as_ref(), &provider)?;
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let verifier = Arc::new(verifier);
-        let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let mut config = match &self.identity {
+            Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity)))),
+            None => builder.with_no_client_auth(),
+        };
         config.alpn_protocols = self.inside.iter().map(|name| name.to_vec()).collect();
         Ok(Arc::clone(self.config.get_or_init(|| Arc::new(config))))
     }

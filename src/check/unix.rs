@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
+use ureq::http::Uri;
 
 use super::operand::Operand;
 use crate::sys;
@@ -17,6 +18,29 @@ use crate::sys;
 pub enum Place {
     Path(PathBuf),
     Abstract(OsString),
+}
+
+/// The socket and the URL of an `http+unix:` check.
+///
+/// # Errors
+/// What to write in their place.
+pub fn http(operand: &Operand) -> Result<(Place, Uri), String> {
+    let raw = operand.raw.as_bytes();
+    if raw.starts_with(b"//") {
+        return Err("a socket's path is no host; write http+unix:/run/web.sock:/health".to_owned());
+    }
+    let at = raw.windows(2).position(|w| w == b":/").unwrap_or(raw.len());
+    let (path, url) = (OsStr::from_bytes(&raw[..at]), OsStr::from_bytes(raw.get(at + 1..).unwrap_or(b"/")));
+    if path.is_empty() {
+        return Err(format!("the path of the socket is missing; write {}", operand.form));
+    }
+    let place = Place::of(&Operand { raw: path, ..*operand })?;
+    let text = url.to_str().ok_or("the URL is not UTF-8; write %XX")?;
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("a URL has no spaces; write %20".to_owned());
+    }
+    let url = format!("http://localhost{text}").parse().map_err(|_| format!("not a URL; write {}", operand.form))?;
+    Ok((place, url))
 }
 
 impl Place {
@@ -66,13 +90,17 @@ impl Place {
         }
     }
 
+    /// A connection to it.
+    ///
     /// # Errors
     /// Why nobody accepts.
-    pub fn accepts(&self, limit: Duration) -> io::Result<()> {
+    pub fn connect(&self, limit: Duration) -> io::Result<Socket> {
         let address = match self {
             Place::Path(path) => SockAddr::unix(path)?,
             Place::Abstract(name) => SockAddr::unix(OsStr::from_bytes(&[b"\0", name.as_bytes()].concat()))?,
         };
-        Socket::new(Domain::UNIX, Type::STREAM, None)?.connect_timeout(&address, limit)
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.connect_timeout(&address, limit)?;
+        Ok(socket)
     }
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use rustls::StreamOwned;
 
 use super::answer;
+use super::in_flight::InFlight;
 use super::net::Dialler;
+use super::pace::Limits;
 use super::reason::{Reason, says};
 use super::server::Server;
 use super::tls::Tls;
@@ -71,9 +73,16 @@ impl<'a> Wire<'a> {
     ///
     /// # Errors
     /// Why it is not connected.
-    pub fn open(server: &'a Server, dialler: &mut Dialler, tls: Option<&Tls>, limit: Duration) -> Result<Self, Reason> {
-        let end = Instant::now() + limit;
-        let stream = dialler.dial(&server.host, server.port, limit)?;
+    pub fn open(
+        server: &'a Server,
+        dialler: &mut Dialler,
+        tls: Option<&Tls>,
+        limits: Limits,
+        in_flight: &InFlight,
+    ) -> Result<Self, Reason> {
+        let end = Instant::now() + limits.whole;
+        let stream = dialler.dial(&server.host, server.port, limits.connect)?;
+        in_flight.note(&stream)?;
         stream.set_nodelay(true)?;
         let mut timed = Timed { stream, end, first: Vec::new() };
         let Some(tls) = tls else { return Ok(Wire::over(server, Box::new(timed))) };

@@ -20,6 +20,7 @@ use super::keys;
 use super::values::{FromText, NofileWish};
 use super::wrong::Wrong;
 use crate::args::{OnConflict, Speaker};
+use crate::check::Method;
 use crate::error::Error;
 use crate::instance::ending::Leftovers;
 use crate::instance::watch::{Action, Share};
@@ -77,6 +78,12 @@ pub struct CheckTable {
     pub headers: Option<Spanned<BTreeMap<String, String>>>,
     pub insecure: Option<Spanned<bool>>,
     pub ca: Option<Spanned<PathBuf>>,
+    pub cert: Option<Spanned<PathBuf>>,
+    pub key: Option<Spanned<PathBuf>>,
+    pub method: Option<Spanned<Text<Method>>>,
+    pub hold: Option<Spanned<Text<Duration>>>,
+    pub interval: Option<Spanned<Text<Duration>>>,
+    pub attempt_timeout: Option<Spanned<Text<Duration>>>,
     pub hint: Option<String>,
     pub fix: Option<Spanned<String>>,
     pub fix_timeout: Option<Spanned<Text<Duration>>>,
@@ -111,6 +118,15 @@ pub struct StopTable {
     pub before: Option<Spanned<String>>,
     pub before_timeout: Option<Spanned<Text<Duration>>>,
     pub leftovers: Option<Leftovers>,
+}
+
+impl FromText for Method {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let method = Method::WORDS.into_iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+        method.map(|(_, method)| method).ok_or_else(|| {
+            format!("'{}' is no method of a check; write \"GET\", \"HEAD\", \"OPTIONS\" or \"POST\"", one_line(text))
+        })
+    }
 }
 
 /// The number of a signal.
@@ -182,14 +198,25 @@ pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The first mistake and its place, in the words of the file.
 pub fn parse(text: &str) -> Result<File, Wrong> {
-    let wrong = |e: toml::de::Error| Wrong {
-        at: e.span().map_or(0, |span| span.start),
-        message: e.message().trim_end().replace('`', "'"),
-    };
     let mut document = DeTable::parse(text).map_err(wrong)?;
     keys::check(&document)?;
     keys::expand(&mut document);
     File::deserialize(toml::de::Deserializer::from(document)).map_err(wrong)
+}
+
+/// Parses the text of one check's table.
+///
+/// # Errors
+/// The first mistake, in the words of the file.
+pub fn parse_check(text: &str) -> Result<CheckTable, Wrong> {
+    let document = DeTable::parse(text).map_err(wrong)?;
+    keys::check_table(&document)?;
+    CheckTable::deserialize(toml::de::Deserializer::from(document)).map_err(wrong)
+}
+
+fn wrong(error: toml::de::Error) -> Wrong {
+    let at = error.span().map_or(0, |span| span.start);
+    Wrong { at, message: error.message().trim_end().replace('`', "'") }
 }
 
 /// A command: a list of words, or a string that is split as a shell would split it. No shell runs.

@@ -67,6 +67,12 @@ const CHECK: &[Key] = &[
     ("headers", Is::Texts("headers")),
     ("insecure", Is::Flag),
     ("ca", Is::Text("a path", "\"ca.pem\"")),
+    ("cert", Is::Text("a path", "\"client.pem\"")),
+    ("key", Is::Text("a path", "\"client.key\"")),
+    ("method", Is::Text("a method of HTTP", "\"HEAD\"")),
+    ("hold", DURATION),
+    ("interval", DURATION),
+    ("attempt-timeout", DURATION),
     ("hint", Is::Text("text", "\"install it: apt install ...\"")),
     ("fix", Is::Text("a command", "\"npm ci\"")),
     ("fix-timeout", DURATION),
@@ -126,6 +132,12 @@ const MEANT_IN_A_CHECK: &[(&[&str], &str)] = &[
     (&["code", "codes", "statuses", "status-code"], "status"),
     (&["contains", "text", "body-contains"], "body"),
     (&["cacert", "ca-file", "ca-cert"], "ca"),
+    (&["client-cert", "certificate", "cert-file"], "cert"),
+    (&["client-key", "private-key", "key-file"], "key"),
+    (&["verb"], "method"),
+    (&["stable", "stay", "for", "success-duration"], "hold"),
+    (&["period", "every", "delay"], "interval"),
+    (&["per-attempt", "attempt", "request-timeout", "timeout-per-attempt"], "attempt-timeout"),
     (&["message", "help"], "hint"),
 ];
 
@@ -135,6 +147,14 @@ const MEANT_IN_A_CHECK: &[(&[&str], &str)] = &[
 /// The first that is wrong, with its place.
 pub fn check(document: &Spanned<DeTable>) -> Result<(), Wrong> {
     table(document.get_ref(), TOP)
+}
+
+/// Looks at the keys of one check's table.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_table(document: &Spanned<DeTable>) -> Result<(), Wrong> {
+    table(document.get_ref(), CHECK)
 }
 
 fn table(table: &DeTable, keys: &'static [Key]) -> Result<(), Wrong> {
@@ -242,10 +262,8 @@ fn unknown(word: &str, keys: &'static [Key]) -> String {
         (CHECK, IN_CHECK),
         (STOP, "[stop]"),
     ];
-    match homes.iter().find(|(table, _)| has(table)) {
-        Some((_, home)) => format!("{what}; it belongs in {home}"),
-        None => what,
-    }
+    let homes: Vec<_> = homes.iter().filter(|(table, _)| has(table)).map(|(_, home)| *home).collect();
+    if homes.is_empty() { what } else { format!("{what}; it belongs in {}", homes.join(" or ")) }
 }
 
 /// Writes the short forms out: a check that is a string becomes a table, and a single one a list.
@@ -383,10 +401,13 @@ mod tests {
             ("max-fds = 1", "unknown key 'max-fds'; it belongs in [watch]"),
             ("timeout = '1s'", "unknown key 'timeout'; it belongs in [health], [[wait]] or [[require]]"),
             ("[health]\nurl = 'http://a/'", "unknown key 'url'; did you mean 'check'?"),
-            ("[health]\ninterval = '1s'", "unknown key 'interval'; it belongs in [watch]"),
+            (
+                "[stop]\ninterval = '1s'",
+                "unknown key 'interval'; it belongs in [watch] or [health], [[wait]] or [[require]]",
+            ),
             ("[limits]\nport = 1", "unknown key 'port'; it belongs in the part before the first table"),
             ("before-timeout = '1s'", "unknown key 'before-timeout'; it belongs in [stop]"),
-            ("[stop]\ngrace = '1s'", "unknown key 'grace'; it belongs in the part before the first table"),
+            ("[stop]\ngrace = '1s'", "unknown key 'grace'; it belongs in the part before the first table or [watch]"),
             ("[stop]\nKillSignal = 'TERM'", "unknown key 'KillSignal'; did you mean 'signal'?"),
             ("[watch]\nintervall = '1s'", "unknown key 'intervall'; did you mean 'interval'?"),
             ("\"a\\u007fb\" = 1", "unknown key 'a\\u{7f}b'"),

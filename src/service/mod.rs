@@ -5,7 +5,9 @@
 //! The contract: docs/reference.md, section 4.
 
 mod command;
+mod expected;
 mod file;
+mod inline;
 mod keys;
 mod name;
 mod named;

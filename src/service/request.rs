@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::Service;
+use super::{Service, inline};
 use crate::args::{self, Start, StartFlags};
 use crate::check::Check;
 use crate::environment::Environment;
@@ -83,10 +83,13 @@ pub fn words(flags: &StartFlags, service: &Service, here: &Path) -> Vec<OsString
 /// A check with an absolute path. It parses, because the service was resolved with it. Which checks have a path is known
 /// here, and not to the command line.
 fn resolved(spec: &OsStr, here: &Path) -> OsString {
+    if let Some(with_keys) = inline::resolved(spec, here, |check| resolved(check, here)) {
+        return with_keys;
+    }
     match Check::parse(spec) {
-        Ok(check @ (Check::File(_) | Check::Directory(_) | Check::Unix(_) | Check::Command(_))) => {
-            check.resolved_against(here).spec()
-        }
+        Ok(
+            check @ (Check::File(_) | Check::Directory(_) | Check::Unix(_) | Check::Command(_) | Check::HttpUnix(..)),
+        ) => check.resolved_against(here).spec(),
         _ => spec.to_owned(),
     }
 }

@@ -207,7 +207,7 @@ fn url(health: Option<&Awaited>, port: Option<u16>) -> Option<String> {
 fn requirements(flags: &StartFlags, file: &File, folder: &Path, here: &Path) -> Result<Vec<Requirement>, Fault> {
     let mut all = file.require.iter().map(|t| probes::requirement(t, folder)).collect::<Result<Vec<_>, _>>()?;
     for spec in &flags.require {
-        let probe = probes::plain_probe(spec, here, check::EXEC_TIMEOUT)?;
+        let probe = probes::plain_probe("--require", spec, here, check::EXEC_TIMEOUT)?;
         all.push(Requirement { probe, fix: None, hint: None });
     }
     Ok(all)
@@ -216,7 +216,7 @@ fn requirements(flags: &StartFlags, file: &File, folder: &Path, here: &Path) -> 
 fn waits(flags: &StartFlags, file: &File, folder: &Path, here: &Path, limit: Duration) -> Result<Vec<Awaited>, Fault> {
     let mut all = file.wait.iter().map(|t| probes::awaited(t, folder, limit)).collect::<Result<Vec<_>, _>>()?;
     for spec in &flags.wait {
-        all.push(Awaited { probe: probes::plain_probe(spec, here, limit)?, hint: None });
+        all.push(Awaited { probe: probes::plain_probe("--wait", spec, here, limit)?, hint: None });
     }
     Ok(all)
 }

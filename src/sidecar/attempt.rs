@@ -58,10 +58,7 @@ impl Attempter {
     /// # Errors
     /// As [`Self::until_it_holds`].
     pub fn once(&self, now: Duration, limit: Duration, is_first: bool) -> io::Result<Attempt> {
-        // The HTTP client takes a third of the probe's timeout for one attempt, so three times the limit gives it the
-        // whole limit.
-        let probe = Probe { timeout: limit.saturating_mul(3), ..self.probe.clone() };
-        self.start(Job { deadline: limit, ..Job::require(probe) }, now, is_first)
+        self.start(Job { deadline: limit, ..Job::require(self.probe.clone()) }, now, is_first)
     }
 
     fn start(&self, job: Job, now: Duration, is_first: bool) -> io::Result<Attempt> {

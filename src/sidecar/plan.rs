@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderName, HeaderValue};
 
-use crate::check::{Check, Expectation, Probe};
+use crate::check::{Check, Expectation, Identity, Method, Pace, Probe};
 use crate::instance::ending::Ending;
 use crate::instance::family::Origin;
 use crate::instance::record::OsText;
@@ -85,11 +85,14 @@ pub struct Health {
     headers: Vec<(String, Vec<u8>)>,
     insecure: bool,
     authorities: Option<String>,
+    identity: Option<Identity>,
+    method: Method,
+    pace: Pace,
 }
 
 impl Health {
     pub fn of(probe: &Probe) -> Self {
-        let Probe { check, timeout, expect } = probe;
+        let Probe { check, timeout, expect, pace } = probe;
         let headers = expect.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
         Health {
             check: OsText::from(check.spec().as_os_str()),
@@ -99,6 +102,9 @@ impl Health {
             headers: headers.collect(),
             insecure: expect.insecure,
             authorities: expect.authorities.clone(),
+            identity: expect.identity.clone(),
+            method: expect.method,
+            pace: *pace,
         }
     }
 
@@ -113,9 +119,9 @@ impl Health {
             Ok((HeaderName::from_bytes(name.as_bytes()).map_err(|e| e.to_string())?, value))
         };
         let headers = self.headers.into_iter().map(header).collect::<Result<_, String>>()?;
-        let Health { statuses, body, insecure, authorities, .. } = self;
-        let expect = Expectation { statuses, body, headers, insecure, authorities };
-        Ok(Probe { check: Check::parse(&OsString::from(&self.check))?, timeout: self.timeout, expect })
+        let Health { check, timeout, statuses, body, insecure, authorities, identity, method, pace, .. } = self;
+        let expect = Expectation { statuses, body, headers, insecure, authorities, identity, method };
+        Ok(Probe { check: Check::parse(&OsString::from(&check))?, timeout, expect, pace })
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use crate::check::run::{Job, Progress, Run, Work};
-use crate::check::{Check, Context, Expectation, Probe};
+use crate::check::{Check, Context, Expectation, Pace, Probe};
 use crate::error::Error;
 use crate::service::{Fix, Requirement, Service};
 use crate::start::progress::ProgressLine;
@@ -130,7 +130,7 @@ pub fn readiness(service: &Service) -> Option<Probe> {
         return Some(health.probe.clone());
     }
     let check = Check::Tcp { host: "localhost".to_owned(), port: service.port? };
-    Some(Probe { check, timeout: service.health_timeout, expect: Expectation::default() })
+    Some(Probe { check, timeout: service.health_timeout, expect: Expectation::default(), pace: Pace::default() })
 }
 
 /// The line for a check that did not hold in time.

@@ -1,0 +1,58 @@
+#![forbid(unsafe_code)]
+//! The connection of an attempt that waits for its answer. Another thread can end it.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use socket2::Socket;
+
+/// The connection of one attempt at a time.
+#[derive(Clone, Default, Debug)]
+pub struct InFlight(Arc<Mutex<State>>);
+
+#[derive(Default, Debug)]
+struct State {
+    /// The same connection by a descriptor of our own: the other one may be closed at any moment.
+    socket: Option<Socket>,
+    is_over: bool,
+}
+
+impl InFlight {
+    /// Notes a connection on which an answer is waited for.
+    ///
+    /// # Errors
+    /// When no answer is wanted any more, or no descriptor is left.
+    pub fn note(&self, connection: impl AsFd) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.is_over {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        state.socket = Some(connection.as_fd().try_clone_to_owned()?.into());
+        Ok(())
+    }
+
+    /// The attempt is over.
+    pub fn clear(&self) {
+        self.lock().socket = None;
+    }
+
+    /// Whether an attempt is connected and waits.
+    pub fn waits(&self) -> bool {
+        self.lock().socket.is_some()
+    }
+
+    /// Ends the attempt, and each later one.
+    pub fn end(&self) {
+        let mut state = self.lock();
+        state.is_over = true;
+        if let Some(socket) = state.socket.take() {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
