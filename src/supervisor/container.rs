@@ -46,7 +46,9 @@ impl Supervisor for Container {
         if shim.is_some() {
             return shim;
         }
-        let above = clues.grandparent.as_ref().filter(|above| clues.is_in_script_of(above));
+        // A script of another session left it on purpose: it is a job of its own below a container's shell.
+        let is_of_ours = |above: &&Ancestor| above.session == clues.session && clues.is_in_script_of(above);
+        let above = clues.grandparent.as_ref().filter(is_of_ours);
         if let Some(name) = above.and_then(own_init) {
             let reason = format!("our parent's parent is pid 1, '{name}', and there is no terminal");
             return Some(Evidence { of_parent: true, ..Evidence::new(Rank::Grandparent, reason) });

@@ -176,6 +176,7 @@ mod tests {
             ("a script of runit", none, in_script(ancestor(300, "runsv"), 300), Foreground, Some("runit")),
             ("a script of s6", none, in_script(ancestor(300, "s6-supervise"), 400), Foreground, Some("s6")),
             ("a script of tini", none, in_script(ancestor(1, "tini"), 1), Foreground, Some("a container")),
+            ("a session of its own", none, in_script(ancestor(1, "bash"), 400), Detached, None),
             ("a job of a service", none, in_script(ancestor(300, "runsv"), 450), Detached, None),
             (
                 "a web terminal below runit",

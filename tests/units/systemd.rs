@@ -636,3 +636,25 @@ fn a_server_that_exits_143_of_its_stop_signal_has_not_failed() {
     systemd.systemctl(&["stop", name]);
     assert_eq!(["ActiveState", "Result"].map(|p| scene.property(p)), ["inactive", "success"]);
 }
+
+#[test]
+fn root_sees_the_instance_of_a_dynamic_user_in_its_state_folder() {
+    needs!(Kind::Systemd);
+    let scene = Scene::new();
+    let Scene { systemd, name, port, .. } = &scene;
+    let (forerun, state) = (env!("CARGO_BIN_EXE_forerun"), format!("/var/lib/{name}"));
+    let text = format!(
+        "[Service]\nType=notify\nNotifyAccess=all\nDynamicUser=yes\nStateDirectory={name}\n\
+         Environment=FORERUN_STATE_DIR={state}\nExecStart={forerun} --foreground --name {name} \
+         --health http://127.0.0.1:{port}/ -- /usr/bin/python3 -m http.server -b 127.0.0.1 -d /usr/share {port}\n"
+    );
+    let path = format!("/run/systemd/system/{name}.service");
+    systemd.inside(&["sh", "-c", "printf %s \"$1\" >\"$2\"", "sh", &text, &path]);
+    systemd.systemctl(&["daemon-reload"]);
+    systemd.systemctl(&["start", name]);
+    let status = ["env", &format!("FORERUN_STATE_DIR={state}"), forerun, "status", name];
+    let said = systemd.done_inside(&status).expect_code(0);
+    assert!(said.stdout.contains(&format!("{name} is running")), "{}", said.stdout);
+    systemd.systemctl(&["stop", name]);
+    systemd.done_inside(&status).expect_code(1);
+}

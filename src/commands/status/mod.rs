@@ -4,6 +4,7 @@
 
 mod look;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -99,6 +100,12 @@ fn roots(environment: &Environment, here: &Path) -> Result<(Vec<(PathBuf, Accoun
         Account { uid: us.as_raw(), gid: getegid().as_raw(), name: name.clone(), home: PathBuf::new() },
     )];
     if state::chosen_root(environment, here).is_some() {
+        // The state folder of a unit with DynamicUser= is its user's.
+        let whose = std::fs::metadata(&own).ok().filter(|folder| us.is_root() && folder.uid() != 0);
+        if let Some(folder) = whose {
+            let account = &mut roots[0].1;
+            (account.uid, account.gid, account.name) = (folder.uid(), folder.gid(), sys::user_name(folder.uid()));
+        }
         return Ok((roots, Scope::Folder(own)));
     }
     if !us.is_root() {
