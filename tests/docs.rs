@@ -20,6 +20,8 @@ mod pages;
 mod picture;
 #[path = "docs/place.rs"]
 mod place;
+#[path = "docs/schema.rs"]
+mod schema;
 #[path = "docs/systemd.rs"]
 mod systemd;
 

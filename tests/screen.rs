@@ -280,7 +280,9 @@ fn colors_are_for_terminals_and_for_who_asks() {
     }
     assert!(!on_terminal(&[("TERM", "xterm")], &[&check[..], &["--color", "never"]].concat()));
     room.run(&["--color", "sometimes", "status"]).expect_code(2).expect_line(&["'sometimes'", "auto, always, never"]);
-    for command in ["check", "status", "stop", "restart", "logs", "fds", "unit", "doctor", "man", "completions"] {
+    for command in
+        ["check", "status", "stop", "restart", "logs", "fds", "unit", "doctor", "man", "schema", "completions"]
+    {
         let help = room.run(&[command, "--color", "never", "--help"]).expect_code(0).stdout;
         assert!(help.contains("--color <WHEN>"), "{command}");
     }

@@ -19,6 +19,7 @@ mod output;
 mod parsed;
 mod reload;
 mod restart;
+mod schema;
 mod start;
 mod status;
 mod stop;
@@ -34,6 +35,7 @@ pub use fds::Fds;
 pub use flags::{OnConflict, Speaker, StartFlags};
 pub use forget::Forget;
 pub use logs::Logs;
+pub use man::Page;
 pub use output::{Color, Output};
 pub use reload::Reload;
 pub use restart::Restart;
@@ -66,7 +68,8 @@ pub enum Task {
     Forget(Forget),
     Unit(Unit),
     Doctor(Doctor),
-    Man,
+    Man(Page),
+    Schema,
     Completions(Completions),
 }
 
@@ -93,7 +96,7 @@ enum Before {
 struct Subcommand(&'static str, Before, fn(Command, Kinds) -> Command, fn(&Parsed) -> Task);
 
 /// All subcommands, in the order of the help.
-const SUBCOMMANDS: [Subcommand; 12] = [
+const SUBCOMMANDS: [Subcommand; 13] = [
     Subcommand("check", Before::All, |c, _| check::define(c), |p| Task::Check(Check::read(p))),
     Subcommand("status", Before::Instance, |c, _| status::define(c), |p| Task::Status(Status::read(p))),
     Subcommand("stop", Before::Instance, |c, _| stop::define(c), |p| Task::Stop(Stop::read(p))),
@@ -104,7 +107,8 @@ const SUBCOMMANDS: [Subcommand; 12] = [
     Subcommand("forget", Before::Instance, |c, _| forget::define(c), |p| Task::Forget(Forget::read(p))),
     Subcommand("unit", Before::NotByHand, unit::define, |p| Task::Unit(Unit::read(p))),
     Subcommand("doctor", Before::All, |c, _| doctor::define(c), |p| Task::Doctor(Doctor::read(p))),
-    Subcommand("man", Before::Instance, |c, _| man::define(c), |_| Task::Man),
+    Subcommand("man", Before::Instance, |c, _| man::define(c), |p| Task::Man(Page::read(p))),
+    Subcommand("schema", Before::Instance, |c, _| schema::define(c), |_| Task::Schema),
     Subcommand(
         "completions",
         Before::Instance,

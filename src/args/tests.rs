@@ -6,7 +6,7 @@ use super::*;
 const KINDS: Kinds = &["a", "b"];
 
 /// Words of which each value that an option takes is one, twice over.
-const VALUES: [&str; 8] = ["1", "2s", "a", "b", "fail", "server", "always", "bash"];
+const VALUES: [&str; 9] = ["1", "2s", "a", "b", "fail", "server", "always", "bash", "forerun.toml"];
 
 fn parsed(words: &[&str]) -> Option<CommandLine> {
     parse(["forerun"].iter().chain(words).map(OsString::from).collect(), KINDS).ok()

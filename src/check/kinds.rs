@@ -119,6 +119,11 @@ const fn with_host(word: &'static str, form: &'static str, parse: fn(&Operand) -
     Kind { word, form, has_host: true, parse }
 }
 
+/// How each kind is written.
+pub fn forms() -> impl Iterator<Item = &'static str> {
+    KINDS.into_iter().map(|kind| kind.form)
+}
+
 /// The kind with this word.
 pub fn find(word: &str) -> Option<Kind> {
     KINDS.into_iter().find(|kind| kind.word == word)

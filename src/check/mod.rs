@@ -43,7 +43,7 @@ pub use before::before_stop;
 pub use context::Context;
 pub use exec::TIMEOUT as EXEC_TIMEOUT;
 pub use expect::{Expectation, Identity, Method, certificates};
-pub use kinds::{Check, has_no_blanks};
+pub use kinds::{Check, forms, has_no_blanks};
 pub use local::{Lookup, find};
 pub use net::{is_loopback_name, is_unspecified};
 pub use pace::Pace;

@@ -12,9 +12,11 @@ mod fds;
 mod forget;
 mod logs;
 mod manual;
+mod manual_of_file;
 mod outside;
 mod reload;
 mod restart;
+mod schema;
 mod start;
 mod status;
 mod stop;
@@ -23,7 +25,7 @@ mod unit;
 
 use std::ffi::OsString;
 
-use crate::args::{CommandLine, Task};
+use crate::args::{CommandLine, Page, Task};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::sys::Dispositions;
@@ -50,7 +52,9 @@ pub fn run(
         Task::Forget(asked) => forget::run(asked, output, environment),
         Task::Unit(asked) => unit::run(asked, output, environment, arguments),
         Task::Doctor(asked) => doctor::run(asked, output, environment, arguments),
-        Task::Man => manual::page(),
+        Task::Man(Page::Command) => manual::page(),
+        Task::Man(Page::File) => manual_of_file::page(),
+        Task::Schema => schema::run(),
         Task::Completions(asked) => completions::run(*asked, environment),
     }
 }

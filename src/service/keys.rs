@@ -7,99 +7,9 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::key_table::{CHECK, CHECK_EXAMPLE, Is, Key, STOP, TABLES, TOP, sentence};
 use super::wrong::Wrong;
 use crate::text::{nearest, one_line};
-
-/// What the value of a key is. The texts are what it is called, and an example.
-enum Is {
-    Text(&'static str, &'static str),
-    /// Text, or a number where that says the same.
-    TextOrNumber(&'static str, &'static str),
-    /// A whole number of at most so much.
-    Number(&'static str, u64),
-    Flag,
-    Choice(&'static [&'static str]),
-    Words,
-    /// A table of texts, which is called so.
-    Texts(&'static str),
-    Check,
-    Checks,
-    Table(&'static str, &'static [Key]),
-}
-
-type Key = (&'static str, Is);
-
-const DURATION: Is = Is::TextOrNumber("a duration", "\"10s\"");
-const CHECK_EXAMPLE: &str = "\"http://127.0.0.1:8787/health\"";
-
-const TOP: &[Key] = &[
-    ("name", Is::Text("a name", "\"webui\"")),
-    ("command", Is::Words),
-    ("cwd", Is::Text("a path", "\"app\"")),
-    ("env-file", Is::Text("a path", "\".env\"")),
-    ("port", Is::TextOrNumber("a number", "8787")),
-    ("url", Is::Text("a URL", "\"http://localhost:8787\"")),
-    ("on-conflict", Is::Choice(&["standby", "fail"])),
-    ("foreground", Is::Flag),
-    ("detach", Is::Flag),
-    ("close-fds", Is::Flag),
-    ("wait-timeout", DURATION),
-    ("log", Is::Text("a path", "\"server.log\"")),
-    ("open", Is::Flag),
-    ("grace", DURATION),
-    ("env", Is::Texts("[env]")),
-    ("require", Is::Checks),
-    ("wait", Is::Checks),
-    ("health", Is::Check),
-    ("limits", Is::Table("[limits]", LIMITS)),
-    ("watch", Is::Table("[watch]", WATCH)),
-    ("stop", Is::Table("[stop]", STOP)),
-    ("pid-file", Is::Text("a path", "\"web.pid\"")),
-    ("notify", Is::Choice(&["auto", "sidecar", "server"])),
-    ("ready-fd", Is::Number("3", i32::MAX as u64)),
-];
-
-const CHECK: &[Key] = &[
-    ("check", Is::Text("a check", CHECK_EXAMPLE)),
-    ("timeout", DURATION),
-    ("status", Is::TextOrNumber("a status", "\"200-399\"")),
-    ("body", Is::Text("text", "\"ok\"")),
-    ("headers", Is::Texts("headers")),
-    ("insecure", Is::Flag),
-    ("ca", Is::Text("a path", "\"ca.pem\"")),
-    ("cert", Is::Text("a path", "\"client.pem\"")),
-    ("key", Is::Text("a path", "\"client.key\"")),
-    ("method", Is::Text("a method of HTTP", "\"HEAD\"")),
-    ("hold", DURATION),
-    ("interval", DURATION),
-    ("attempt-timeout", DURATION),
-    ("hint", Is::Text("text", "\"install it: apt install ...\"")),
-    ("fix", Is::Text("a command", "\"npm ci\"")),
-    ("fix-timeout", DURATION),
-];
-
-const LIMITS: &[Key] = &[("nofile", Is::TextOrNumber("one number or two", "\"8192:16384\""))];
-
-const WATCH: &[Key] = &[
-    ("interval", DURATION),
-    ("unhealthy-after", Is::Number("3", u32::MAX as u64)),
-    ("grace", DURATION),
-    ("on-unhealthy", Is::Choice(&["restart", "warn"])),
-    ("max-fds", Is::TextOrNumber("a count or a percentage", "\"80%\"")),
-    ("max-ptys", Is::Number("64", i64::MAX as u64)),
-    ("max-processes", Is::Number("200", i64::MAX as u64)),
-    ("on-leak", Is::Choice(&["restart", "warn"])),
-];
-
-const STOP: &[Key] = &[
-    ("signal", Is::TextOrNumber("a signal", "\"SIGTERM\"")),
-    ("reload-signal", Is::TextOrNumber("a signal", "\"SIGHUP\"")),
-    ("before", Is::Text("a command", "\"curl -fsS -X POST localhost:8787/drain\"")),
-    ("before-timeout", DURATION),
-    ("leftovers", Is::Choice(&["leave", "stop"])),
-];
-
-const IN_CHECK: &str = "[health], [[wait]] or [[require]]";
 
 /// Words that people write for a key of the top table, and for one of a check.
 const MEANT_AT_THE_TOP: &[(&[&str], &str)] = &[
@@ -160,7 +70,7 @@ pub fn check_table(document: &Spanned<DeTable>) -> Result<(), Wrong> {
 fn table(table: &DeTable, keys: &'static [Key]) -> Result<(), Wrong> {
     for (name, found) in table {
         let word = name.get_ref().as_ref();
-        let Some((word, is)) = keys.iter().find(|(known, _)| *known == word) else {
+        let Some((word, is, _)) = keys.iter().find(|(known, ..)| *known == word) else {
             return Err(Wrong::at(name, unknown(word, keys)));
         };
         value(word, is, found)?;
@@ -217,33 +127,11 @@ fn number(value: &Spanned<DeValue>) -> Option<i64> {
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
-/// What the value of a key is, and an example.
-fn sentence(key: &str, is: &Is) -> String {
-    match is {
-        Is::Text(what, example) | Is::TextOrNumber(what, example) => format!("{key} is {what}: {example}"),
-        Is::Number(example, _) => format!("{key} is a whole number: {example}"),
-        Is::Flag => format!("{key} is true or false"),
-        Is::Choice(words) => {
-            let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-            let (last, rest) = quoted.split_last().map_or(("", &[][..]), |(last, rest)| (last.as_str(), rest));
-            format!("{key} is {} or {last}", rest.join(", "))
-        }
-        Is::Words => format!("{key} is a list of words in quotes: [\"python3\", \"server.py\"]"),
-        Is::Texts(called) => format!("{called} is a table of texts: NAME = \"...\""),
-        Is::Check => format!("{key} is a check: {CHECK_EXAMPLE}"),
-        Is::Checks => format!("{key} is a list of checks: [{CHECK_EXAMPLE}]"),
-        Is::Table(called, keys) => {
-            let known: Vec<_> = keys.iter().map(|(known, _)| *known).collect();
-            format!("{called} is a table; it may have {}", known.join(", "))
-        }
-    }
-}
-
 /// An unknown key, and what was meant where that is near.
 fn unknown(word: &str, keys: &'static [Key]) -> String {
     let what = format!("unknown key '{}'", one_line(word));
     let spelt = word.to_lowercase().replace('_', "-");
-    let has = |keys: &[Key]| keys.iter().any(|(known, _)| *known == spelt);
+    let has = |keys: &[Key]| keys.iter().any(|(known, ..)| *known == spelt);
     let is = |table: &'static [Key]| std::ptr::eq(keys, table);
     let meant = match () {
         () if is(TOP) => MEANT_AT_THE_TOP,
@@ -252,17 +140,10 @@ fn unknown(word: &str, keys: &'static [Key]) -> String {
         () => &[],
     };
     let meant = meant.iter().find(|(words, _)| words.contains(&spelt.as_str())).map(|(_, known)| *known);
-    if let Some(known) = meant.or_else(|| nearest(&spelt, keys.iter().map(|(known, _)| *known))) {
+    if let Some(known) = meant.or_else(|| nearest(&spelt, keys.iter().map(|(known, ..)| *known))) {
         return format!("{what}; did you mean '{known}'?");
     }
-    let homes = [
-        (TOP, "the part before the first table"),
-        (LIMITS, "[limits]"),
-        (WATCH, "[watch]"),
-        (CHECK, IN_CHECK),
-        (STOP, "[stop]"),
-    ];
-    let homes: Vec<_> = homes.iter().filter(|(table, _)| has(table)).map(|(_, home)| *home).collect();
+    let homes: Vec<_> = TABLES.iter().filter(|(_, table)| has(table)).map(|(home, _)| *home).collect();
     if homes.is_empty() { what } else { format!("{what}; it belongs in {}", homes.join(" or ")) }
 }
 
@@ -300,6 +181,7 @@ fn table_of(value: &mut Spanned<DeValue>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::key_table::example;
     use super::*;
 
     fn wrong(text: &str) -> Option<String> {
@@ -307,16 +189,14 @@ mod tests {
         check(&document).err().map(|wrong| wrong.message)
     }
 
-    /// Every key with the table that it belongs in, and how its line begins.
-    fn every_key() -> Vec<(&'static str, &'static Key)> {
-        let in_table = |head, keys: &'static [Key]| keys.iter().map(move |key| (head, key));
-        let check = "[health]\ncheck = 'cmd:a'\n";
-        in_table("", TOP)
-            .chain(in_table(check, CHECK))
-            .chain(in_table("[limits]\n", LIMITS))
-            .chain(in_table("[watch]\n", WATCH))
-            .chain(in_table("[stop]\n", STOP))
-            .collect()
+    /// Every key with the table that it belongs in.
+    fn every_key() -> impl Iterator<Item = (String, &'static Key)> {
+        let head = |table: &str| match table {
+            table if !table.starts_with('[') => String::new(),
+            table if table.contains("[[wait]]") => "[health]\ncheck = 'cmd:a'\n".to_owned(),
+            table => format!("{table}\n"),
+        };
+        TABLES.into_iter().flat_map(move |(table, keys)| keys.iter().map(move |key| (head(table), key)))
     }
 
     #[test]
@@ -337,9 +217,9 @@ mod tests {
             "nan",
         ];
         let mut refused = 0;
-        for (head, (key, _)) in every_key() {
+        for (head, (key, ..)) in every_key() {
             for value in values {
-                let head = if *key == "check" { "[health]\n" } else { head };
+                let head = if *key == "check" { "[health]\n".to_owned() } else { head.clone() };
                 let text = format!("{head}{key} = {value}\n");
                 // A number that TOML itself does not know is its own fault.
                 let Ok(document) = DeTable::parse(&text) else { continue };
@@ -369,18 +249,9 @@ mod tests {
 
     #[test]
     fn every_example_is_right() {
-        for (head, (key, is)) in every_key() {
-            let example = match is {
-                Is::Text(_, example) | Is::TextOrNumber(_, example) | Is::Number(example, _) => (*example).to_owned(),
-                Is::Flag => "true".to_owned(),
-                Is::Choice(words) => format!("\"{}\"", words[0]),
-                Is::Words => "[\"python3\", \"server.py\"]".to_owned(),
-                Is::Check => CHECK_EXAMPLE.to_owned(),
-                Is::Checks => format!("[{CHECK_EXAMPLE}]"),
-                Is::Texts(_) => "{ NAME = \"...\" }".to_owned(),
-                Is::Table(..) => "{}".to_owned(),
-            };
-            let head = if *key == "check" { "[health]\n" } else { head };
+        for (head, (key, is, _)) in every_key() {
+            let example = example(is);
+            let head = if *key == "check" { "[health]\n".to_owned() } else { head.clone() };
             let text = format!("{head}{key} = {example}\n");
             assert_eq!(wrong(&text), None, "{text}");
         }

@@ -50,8 +50,21 @@ fn every_link_leads_somewhere() {
     assert!(count > 20, "{count}");
 }
 
-const SUBCOMMANDS: [&str; 12] =
-    ["check", "status", "stop", "restart", "reload", "logs", "fds", "unit", "doctor", "man", "completions", "forget"];
+const SUBCOMMANDS: [&str; 13] = [
+    "check",
+    "status",
+    "stop",
+    "restart",
+    "reload",
+    "logs",
+    "fds",
+    "unit",
+    "doctor",
+    "man",
+    "schema",
+    "completions",
+    "forget",
+];
 
 /// The long flags in a text.
 fn flags(text: &str) -> BTreeSet<String> {

@@ -100,8 +100,8 @@ pub fn forerun(place: &Place, words: &[String], at: &str) {
                 words.splice(2..2, ["--dir".to_owned(), units]);
             }
         }
-        "check" | "status" | "stop" | "restart" | "reload" | "logs" | "fds" | "doctor" | "man" | "completions"
-        | "help" | "forget" => {}
+        "check" | "status" | "stop" | "restart" | "reload" | "logs" | "fds" | "doctor" | "man" | "schema"
+        | "completions" | "help" | "forget" => {}
         _ => {
             if words.last().is_none_or(|word| word == "--") {
                 words.retain(|word| word != "--");

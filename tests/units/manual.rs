@@ -6,8 +6,8 @@ use std::process::Command;
 use crate::common::{Room, done, has};
 use crate::skip_unless;
 
-const SUBCOMMANDS: [&str; 10] =
-    ["check", "status", "stop", "restart", "logs", "fds", "unit", "doctor", "man", "completions"];
+const SUBCOMMANDS: [&str; 11] =
+    ["check", "status", "stop", "restart", "logs", "fds", "unit", "doctor", "man", "schema", "completions"];
 
 /// The long flags in a help text.
 fn flags(help: &str) -> BTreeSet<String> {
@@ -40,13 +40,16 @@ fn every_flag_and_every_subcommand_is_in_the_manual_page() {
 }
 
 #[test]
-fn the_manual_page_is_one_that_man_shows_without_a_word() {
+fn each_manual_page_is_one_that_man_shows_without_a_word() {
     skip_unless!(has("groff"), "no groff");
     let room = Room::new();
-    let page = room.file("forerun.1", &room.run(&["man"]).expect_code(0).stdout);
-    let shown = done(Command::new("groff").args(["-man", "-ww", "-Tutf8", "-K", "utf8"]).arg(page)).expect_code(0);
-    assert_eq!(shown.stderr, "");
-    assert!(shown.stdout.contains("forerun(1)") && shown.stdout.lines().count() > 150, "{}", shown.stdout);
+    for (page, title) in [("forerun", "forerun(1)"), ("forerun.toml", "forerun.toml(5)")] {
+        let file = room.file("page", &room.run(&["man", page]).expect_code(0).stdout);
+        let shown = done(Command::new("groff").args(["-man", "-ww", "-Tutf8", "-K", "utf8"]).arg(file)).expect_code(0);
+        assert_eq!(shown.stderr, "");
+        assert!(shown.stdout.contains(title) && shown.stdout.lines().count() > 150, "{}", shown.stdout);
+    }
+    room.run(&["man", "forerun.ini"]).expect_code(2).expect_line(&["'forerun.ini'", "forerun.toml"]);
 }
 
 #[test]
