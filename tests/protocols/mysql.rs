@@ -24,6 +24,8 @@ impl<'a> Mariadb<'a> {
         let mut install = Command::new(install);
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         install.arg(format!("--datadir={}", text(&data))).args(as_root()).current_dir(room.path());
+        // Each one that starts removes the temporary tables of all others of its folder.
+        install.env("TMPDIR", room.path());
         done(&mut install).expect_code(0);
         Some(Mariadb { room, program, data, port: free_port() })
     }
@@ -31,6 +33,7 @@ impl<'a> Mariadb<'a> {
     /// Starts it with these options. It is ready when this returns.
     pub fn start(&self, options: &[&str]) -> Running {
         let mut command = Command::new(&self.program);
+        command.env("TMPDIR", self.room.path());
         command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-log-error", "--performance-schema=off"]);
         command.args([format!("--datadir={}", text(&self.data)), format!("--port={}", self.port)]);
         command.arg(format!("--socket={}", text(&self.room.path().join("socket")))).args(as_root()).args(options);
