@@ -15,6 +15,7 @@ use crate::text::quoted;
 /// How to do without a certificate's verification, or with another authority.
 const TRUST: &str = "give its authority with 'ca' in forerun.toml, or accept any certificate with --insecure \
     or 'insecure = true'";
+const IDENTITY: &str = "give one with 'cert' and 'key'";
 const INSECURE: &str = "accept any certificate with --insecure or 'insecure = true'";
 
 /// The words for an error. `first` has the first bytes that the server sent; nothing where a proxy was between.
@@ -92,6 +93,15 @@ pub fn wants_tls(body: &[u8]) -> bool {
     words.iter().any(|words| body.contains(words))
 }
 
+/// What a server means that answers 400 to a request with or without a client's certificate, in the words of nginx.
+pub fn wants_identity(body: &[u8]) -> Option<String> {
+    let body = String::from_utf8_lossy(body);
+    if body.contains("No required SSL certificate was sent") {
+        return Some(format!("it asks for a client's certificate; {IDENTITY}"));
+    }
+    body.contains("The SSL certificate error").then(|| "it refuses the client's certificate".to_owned())
+}
+
 pub fn speaks_tls(url: &Uri) -> String {
     format!("it speaks TLS; write {}", with_scheme(url, "https"))
 }
@@ -149,7 +159,7 @@ pub fn tls(error: &Tls, first: &[u8], plain: &str, tcp: &str) -> String {
             format!("it does not speak TLS; write {plain} or {tcp}")
         }
         Tls::AlertReceived(AlertDescription::CertificateRequired) => {
-            format!("it asks for a client's certificate, and this check has none; use {tcp}")
+            format!("it asks for a client's certificate, and this check has none; {IDENTITY}, or use {tcp}")
         }
         Tls::AlertReceived(AlertDescription::UnrecognisedName) => "it has no certificate for this name".to_owned(),
         Tls::AlertReceived(AlertDescription::ProtocolVersion) | Tls::PeerIncompatible(_) => {

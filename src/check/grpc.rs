@@ -245,7 +245,7 @@ mod tests {
             ([settings.clone(), b"\xff\xff\xff".repeat(9)].concat(), "it does not speak gRPC; use tcp:localhost:50051"),
             (settings.repeat(2000), "it does not speak gRPC; use tcp:localhost:50051"),
             (settings.clone(), "it closed the connection in the middle of its answer"),
-            (Vec::new(), "it closed the connection without an answer"),
+            (Vec::new(), "it closed the connection without an answer; if it speaks TLS, write grpcs://localhost:50051"),
             (
                 b"HTTP/1.1 400 Bad Request\r\n".to_vec(),
                 "it speaks HTTP/1.1 and not gRPC; write http://localhost:50051/",

@@ -73,6 +73,9 @@ impl Client {
         dial: impl FnOnce(Duration) -> io::Result<Socket>,
         question: &Question,
     ) -> Result<(), Reason> {
+        if let Some(proxy) = &self.proxy {
+            question.in_flight.goes_through(proxy);
+        }
         let attempt = self.try_once(dial, question);
         match &self.proxy {
             Some(proxy) => attempt.map_err(|reason| Reason::Text(answer::through(proxy, &reason.to_string()))),
@@ -100,14 +103,15 @@ impl Client {
         };
         let mut body = response.body_mut().as_reader().take(BODY);
         if !wanted {
-            if status == 400 && url.scheme_str() == Some("http") {
-                let mut text = Vec::new();
+            let mut text = Vec::new();
+            if status == 400 {
                 let _ = body.read_to_end(&mut text);
-                if answer::wants_tls(&text) {
-                    return Err(Reason::Text(answer::speaks_tls(url)));
-                }
             }
-            return Err(Reason::Text(format!("status {status}")));
+            return Err(Reason::Text(match answer::wants_identity(&text) {
+                _ if answer::wants_tls(&text) => answer::speaks_tls(url),
+                Some(words) => format!("status {status}: {words}"),
+                None => format!("status {status}"),
+            }));
         }
         let Some(text) = &expect.body else { return Ok(()) };
         match contains(body, text.as_bytes()) {

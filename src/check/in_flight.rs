@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The connection of an attempt that waits for its answer. Another thread can end it.
+//! The connection of an attempt that waits for its answer. Another thread can end it, and say what is silent.
 
 use std::io;
 use std::net::Shutdown;
@@ -7,6 +7,10 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use socket2::Socket;
+
+use super::answer;
+
+const SILENCE: &str = "no answer";
 
 /// The connection of one attempt at a time.
 #[derive(Clone, Default, Debug)]
@@ -17,6 +21,8 @@ struct State {
     /// The same connection by a descriptor of our own: the other one may be closed at any moment.
     socket: Option<Socket>,
     is_over: bool,
+    /// The proxy that is between.
+    proxy: Option<String>,
 }
 
 impl InFlight {
@@ -36,6 +42,17 @@ impl InFlight {
     /// The attempt is over.
     pub fn clear(&self) {
         self.lock().socket = None;
+    }
+
+    /// Notes the proxy that the attempts go through.
+    pub fn goes_through(&self, proxy: &str) {
+        self.lock().proxy = Some(proxy.to_owned());
+    }
+
+    /// The words for an attempt that gets no answer.
+    pub fn silence(&self) -> String {
+        let proxy = self.lock().proxy.clone();
+        proxy.map_or_else(|| SILENCE.to_owned(), |proxy| answer::through(&proxy, SILENCE))
     }
 
     /// Whether an attempt is connected and waits.

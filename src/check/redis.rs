@@ -122,7 +122,7 @@ mod tests {
             ),
             (OPEN, b"+OK\r\n", "it does not speak Redis (it says '+OK'); use tcp:localhost:6379"),
             (OPEN, b"\x15\x03\x01\0\x02\x02\x46", "it speaks TLS; write rediss://localhost:6379"),
-            (OPEN, b"", "it closed the connection without an answer"),
+            (OPEN, b"", "it closed the connection without an answer; if it speaks TLS, write rediss://localhost:6379"),
             (OPEN, b"+PON", "it closed the connection in the middle of its answer"),
         ] {
             assert_eq!(talk(url, answer).0, Err(words.to_owned()));

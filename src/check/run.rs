@@ -146,7 +146,8 @@ impl Run {
     /// Gives up jobs that are late and hang. Returns the time until the next one is late, or `None` if all are done.
     fn give_up_late(&self, waited: Duration) -> Option<Duration> {
         let mut next = None;
-        for (job, Shared { progress, .. }) in self.jobs.iter().zip(lock(&self.shared).iter_mut()) {
+        let jobs = self.jobs.iter().zip(&self.threads);
+        for ((job, threads), Shared { progress, .. }) in jobs.zip(lock(&self.shared).iter_mut()) {
             // A command ends at its deadline by itself, and must be reaped.
             if progress.outcome.is_some() {
                 continue;
@@ -154,7 +155,7 @@ impl Run {
             let late = job.deadline.max(progress.begun.unwrap_or_default()) + SLACK;
             if waited >= late && progress.begun.is_some() && !job.has_children() {
                 if progress.reason.is_empty() {
-                    progress.reason = "no answer".to_owned();
+                    progress.reason = threads.first().map(|thread| thread.in_flight.silence()).unwrap_or_default();
                 }
                 progress.attempts = progress.attempts.max(1);
                 progress.outcome = Some((false, waited));

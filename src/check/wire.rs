@@ -141,10 +141,8 @@ impl<'a> Wire<'a> {
     pub fn foreign(&self, protocol: &str) -> Reason {
         let tcp = self.server.with("tcp");
         let is_tls = matches!(self.first.as_slice(), [0x15 | 0x16, 3, ..]);
-        Reason::Text(match self.server.word {
-            "redis" | "grpc" if is_tls => {
-                format!("it speaks TLS; write {}", self.server.with(&format!("{}s", self.server.word)))
-            }
+        Reason::Text(match encrypted(self.server) {
+            Some(word) if is_tls => format!("it speaks TLS; write {}", self.server.with(word)),
             // A password was sent, which the answer may repeat.
             _ if self.server.password.is_some() => format!("it does not speak {protocol}; use {tcp}"),
             _ => format!("it does not speak {protocol}{}; use {tcp}", says(&self.first)),
@@ -170,6 +168,15 @@ impl<'a> Wire<'a> {
     }
 }
 
+/// The word of the same kind with TLS, for one that has none.
+fn encrypted(server: &Server) -> Option<&'static str> {
+    match server.word {
+        "redis" => Some("rediss"),
+        "grpc" => Some("grpcs"),
+        _ => None,
+    }
+}
+
 /// The words for an error of the connection.
 fn broken(server: &Server, error: &io::Error, first: &[u8], is_handshake: bool) -> Reason {
     use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof, WouldBlock};
@@ -181,10 +188,16 @@ fn broken(server: &Server, error: &io::Error, first: &[u8], is_handshake: bool) 
         (TimedOut | WouldBlock, true) => "no answer",
         (TimedOut | WouldBlock, false) => "its answer does not end",
         (BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof, _) if is_handshake => {
-            "it closed the connection in the TLS handshake"
+            let plain = server.with(server.word.trim_end_matches('s'));
+            let closed = "it closed the connection in the TLS handshake";
+            return Reason::Text(format!("{closed}; if it speaks no TLS, write {plain}"));
         }
         (BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof, true) => {
-            "it closed the connection without an answer"
+            let closed = "it closed the connection without an answer";
+            return Reason::Text(match encrypted(server) {
+                Some(word) => format!("{closed}; if it speaks TLS, write {}", server.with(word)),
+                None => closed.to_owned(),
+            });
         }
         (BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof, false) => {
             "it closed the connection in the middle of its answer"
