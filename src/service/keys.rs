@@ -81,6 +81,7 @@ const CHECK: &[Key] = &[
 const LIMITS: &[Key] = &[("nofile", Is::TextOrNumber("one number or two", "\"8192:16384\""))];
 
 const WATCH: &[Key] = &[
+    ("check", Is::Check),
     ("interval", DURATION),
     ("unhealthy-after", Is::Number("3", u32::MAX as u64)),
     ("grace", DURATION),
@@ -271,6 +272,11 @@ pub fn expand(document: &mut Spanned<DeTable>) {
     for (name, value) in document.get_mut().iter_mut() {
         match name.get_ref().as_ref() {
             "health" => table_of(value),
+            "watch" => {
+                if let DeValue::Table(watch) = value.get_mut() {
+                    watch.iter_mut().filter(|(key, _)| key.get_ref() == "check").for_each(|(_, check)| table_of(check));
+                }
+            }
             "require" | "wait" => {
                 if !value.get_ref().is_array() {
                     let span = value.span();
