@@ -12,6 +12,11 @@ pub const UNIT_FILE: &str = "FORERUN_UNIT";
 /// The socket for readiness messages (sd_notify(3)).
 pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
+/// The file of a notification socket of forerun's own in a service's folder, and what its name begins with where it is no
+/// path.
+pub const OWN_SOCKET: &str = "forerun.notify";
+pub const OWN_SOCKET_NAME: &str = "@forerun/";
+
 /// Variables that only the process that a supervisor started may use. They are listed by name, because a prefix would
 /// match LISTEN_ADDR, a setting of many servers.
 const NOTIFICATION: [&str; 7] =
@@ -76,6 +81,16 @@ impl Environment {
     /// The environment for a detached server: also without variables that would assign it to another unit.
     pub fn for_detached(&self) -> Self {
         self.for_checks().without(&UNIT).without(&OURS)
+    }
+
+    /// The environment without a notification socket that is forerun's own: it shows no service manager to those below
+    /// the server that it is for.
+    pub fn without_own_socket(&self) -> Self {
+        let is_own = |address: &OsStr| {
+            let bytes = address.as_bytes();
+            bytes.starts_with(OWN_SOCKET_NAME.as_bytes()) || bytes.ends_with(format!("/{OWN_SOCKET}").as_bytes())
+        };
+        if self.get(NOTIFY_SOCKET).is_some_and(is_own) { self.without(&[NOTIFY_SOCKET]) } else { self.clone() }
     }
 
     /// The environment without these variables.

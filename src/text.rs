@@ -137,6 +137,15 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     (distance * 3 <= longest.max(3)).then_some(known)
 }
 
+/// What [`is_service_name`] accepts, for a person.
+pub const SERVICE_NAMES: &str = "expected 1 to 64 of A-Z a-z 0-9 . _ @ -, and not '.' or '..'";
+
+/// Whether a service may be called so.
+pub fn is_service_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._@-".contains(&b);
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

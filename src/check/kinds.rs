@@ -17,6 +17,7 @@ use super::address::{bare_host, host_and_port, joined, port_of, url};
 use super::context::Context;
 use super::expect::Expectation;
 use super::in_flight::InFlight;
+use super::log::{Pattern, Reader};
 use super::operand::Operand;
 use super::pace::Limits;
 use super::reason::Reason;
@@ -24,7 +25,7 @@ use super::server::Server;
 use super::tls::Tls;
 use super::unix::Place;
 use super::wire::Wire;
-use super::{dns, exec, grpc, http, local, mysql, net, port, postgres, redis, unix};
+use super::{dns, exec, grpc, http, local, mysql, neighbour, net, notify, port, postgres, redis, unix};
 use crate::text::{one_line, quoted};
 
 /// One condition.
@@ -54,6 +55,10 @@ pub enum Check {
     },
     Descriptors(u64),
     Ptys(u64),
+    Service(String),
+    /// The server says READY=1.
+    Notify,
+    Log(Pattern),
 }
 
 /// One row of the table.
@@ -65,11 +70,13 @@ pub struct Kind {
     pub form: &'static str,
     /// The operand begins with a host, before which a person may have put a user name and a password.
     pub has_host: bool,
+    /// There is no operand.
+    pub is_whole: bool,
     parse: fn(&Operand) -> Result<Check, String>,
 }
 
 /// All kinds, in the order in which messages name them.
-pub const KINDS: [Kind; 21] = [
+pub const KINDS: [Kind; 24] = [
     plain("cmd", "cmd:NAME", |operand| Ok(Check::Command(operand.raw.to_owned()))),
     plain("file", "file:PATH", |operand| Ok(Check::File(operand.raw.into()))),
     plain("dir", "dir:PATH", |operand| Ok(Check::Directory(operand.raw.into()))),
@@ -97,6 +104,9 @@ pub const KINDS: [Kind; 21] = [
     }),
     plain("fds", "fds:NUMBER", |operand| operand.count().map(Check::Descriptors)),
     plain("ptys", "ptys:NUMBER", |operand| operand.count().map(Check::Ptys)),
+    plain("service", "service:NAME", |operand| neighbour::name_of(operand).map(Check::Service)),
+    Kind { is_whole: true, ..plain("notify", "notify:", |operand| notify::nothing(operand).map(|()| Check::Notify)) },
+    plain("log", "log:REGEX", |operand| Pattern::of(operand).map(Check::Log)),
 ];
 
 fn postgres_url(operand: &Operand) -> Result<Check, String> {
@@ -112,11 +122,11 @@ fn grpc_url(operand: &Operand) -> Result<Check, String> {
 }
 
 const fn plain(word: &'static str, form: &'static str, parse: fn(&Operand) -> Result<Check, String>) -> Kind {
-    Kind { word, form, has_host: false, parse }
+    Kind { word, form, has_host: false, is_whole: false, parse }
 }
 
 const fn with_host(word: &'static str, form: &'static str, parse: fn(&Operand) -> Result<Check, String>) -> Kind {
-    Kind { word, form, has_host: true, parse }
+    Kind { has_host: true, ..plain(word, form, parse) }
 }
 
 /// How each kind is written.
@@ -134,7 +144,8 @@ pub fn parse(spec: &OsStr) -> Option<Result<Check, String>> {
     let (word, raw) = split(spec);
     let kind = find(word)?;
     let operand = Operand { word: kind.word, form: kind.form, raw };
-    Some(operand.checked().and_then(|()| (kind.parse)(&operand)))
+    let checked = if kind.is_whole { Ok(()) } else { operand.checked() };
+    Some(checked.and_then(|()| (kind.parse)(&operand)))
 }
 
 /// Whether the operand of this kind of check never has a blank, so that what follows one is no part of it.
@@ -167,11 +178,12 @@ pub struct Kept {
     dialler: net::Dialler,
     http: Option<http::Client>,
     tls: Option<Tls>,
+    log: Reader,
 }
 
 impl Kept {
     pub fn new(in_flight: InFlight) -> Self {
-        Kept { in_flight, dialler: net::Dialler::default(), http: None, tls: None }
+        Kept { in_flight, dialler: net::Dialler::default(), http: None, tls: None, log: Reader::default() }
     }
 }
 
@@ -182,7 +194,7 @@ impl Check {
     /// Why it failed.
     pub fn attempt(&self, kept: &mut Kept, attempt: &Attempt) -> Result<(), Reason> {
         let Attempt { context, expect, limits, cancel } = *attempt;
-        let Kept { in_flight, dialler, http, tls } = kept;
+        let Kept { in_flight, dialler, http, tls, log } = kept;
         match self {
             Check::Command(name) => Ok(local::command(name, context)?),
             Check::File(path) => local::file(path),
@@ -210,6 +222,12 @@ impl Check {
             Check::Free { host, port } => Ok(port::free(host.as_deref(), *port)?),
             Check::Descriptors(count) => Ok(local::descriptors(*count, context)?),
             Check::Ptys(count) => Ok(local::ptys(*count)?),
+            Check::Service(name) => neighbour::is_well(context.services.as_deref(), name, limits.whole, cancel),
+            Check::Notify => match &context.mailbox {
+                Some(mailbox) => mailbox.says_ready(limits.whole, cancel),
+                None => Err(Reason::Text("nobody listens to the server".to_owned())),
+            },
+            Check::Log(pattern) => log.has(pattern, context.log.as_deref(), limits.whole),
         }
     }
 
@@ -242,9 +260,9 @@ impl Check {
         }
     }
 
-    /// Whether an attempt has children, which must be reaped.
+    /// Whether an attempt may have children, which must be reaped.
     pub fn has_children(&self) -> bool {
-        matches!(self, Check::Exec(_))
+        matches!(self, Check::Exec(_) | Check::Service(_))
     }
 
     /// The same check, with a relative path taken from `folder`.
@@ -258,7 +276,7 @@ impl Check {
             Check::HttpUnix(place, url) => Check::HttpUnix(place.resolved_against(folder), url),
             Check::Tcp { .. } | Check::Http(_) | Check::Free { .. } | Check::Dns(_) => self,
             Check::Postgres(_) | Check::Mysql(_) | Check::Redis(_) | Check::Grpc(_) => self,
-            Check::Descriptors(_) | Check::Ptys(_) => self,
+            Check::Descriptors(_) | Check::Ptys(_) | Check::Service(_) | Check::Notify | Check::Log(_) => self,
         }
     }
 
@@ -323,6 +341,9 @@ impl Check {
             Check::Free { host: None, port } => format!("free:{port}").into(),
             Check::Descriptors(count) => format!("fds:{count}").into(),
             Check::Ptys(count) => format!("ptys:{count}").into(),
+            Check::Service(name) => format!("service:{name}").into(),
+            Check::Notify => "notify:".into(),
+            Check::Log(pattern) => format!("log:{}", pattern.text).into(),
         }
     }
 }

@@ -21,6 +21,18 @@ pub struct Probe {
     pub pace: Pace,
 }
 
+impl Probe {
+    /// One attempt by itself, for at most `limit`.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub fn once(&self, context: &Context, limit: Duration, cancel: BorrowedFd) -> Result<(), String> {
+        let limit = self.pace.attempt_limit(self.check.has_children(), limit);
+        let limits = Limits { whole: limit, connect: limit };
+        Prober::new(self, InFlight::default()).attempt(context, limits, cancel).map_err(|reason| reason.to_string())
+    }
+}
+
 /// Tries one probe, over and over; keeps what an attempt can leave to the next one.
 pub struct Prober<'a> {
     probe: &'a Probe,

@@ -1,19 +1,23 @@
 #![forbid(unsafe_code)]
-//! `forerun check`: runs the requirements and waits, and starts nothing.
+//! `forerun check`: runs the requirements and waits, and starts nothing. With `--health` the health check too.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::common::catch_events;
 use super::start::{called_in, decide, dying_of_signal, enter};
 use crate::args::{Check, Output};
+use crate::check::run::{Job, Progress};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::state;
 use crate::report::result::{Checked, print_checks};
-use crate::service::Service;
+use crate::service::{Awaited, Service};
 use crate::start::checks::{self, CheckRunner};
 use crate::start::launch::checks_context;
 use crate::start::progress::ProgressLine;
+use crate::text::quoted;
 
 /// Tries everything and reports it, even the checks that a start would never reach.
 ///
@@ -25,51 +29,79 @@ pub fn run(asked: &Check, output: &Output, environment: &Environment) -> Result<
     }
     let called_in = called_in()?;
     let service = Service::resolve_for_a_look(&asked.flags, &asked.by_hand, &called_in)?;
+    let health = if asked.health { Some(health(&service)?) } else { None };
     let (decision, trust) = decide(&service, environment)?;
     trust.ensure()?;
+    let state = state::root(environment, &called_in).ok();
     enter(&service, &called_in)?;
-    dying_of_signal(try_all(&service, environment, output), decision.mode)
+    dying_of_signal(try_all(&service, health, environment, state.as_deref(), output), decision.mode)
+}
+
+/// The health check, which only a server that runs can answer.
+fn health(service: &Service) -> Result<&Awaited, Error> {
+    let health = service.health.as_ref().ok_or_else(|| {
+        Error::Usage("'--health' has no check to try: write one behind it, or [health] in forerun.toml".to_owned())
+    })?;
+    let check = &health.probe.check;
+    match check.is_told() {
+        true => Err(Error::Config(format!(
+            "cannot try the health check {}: the server says it once, to the start that waits for it; leave out --health",
+            quoted(&check.to_string())
+        ))),
+        false => Ok(health),
+    }
 }
 
 /// Runs the checks. The current directory is the service's.
 ///
 /// # Errors
 /// [`Error::Said`] when a check does not hold; [`Error::Interrupted`]; [`Error::Exhausted`].
-fn try_all(service: &Service, inherited: &Environment, output: &Output) -> Result<(), Error> {
+fn try_all(
+    service: &Service,
+    health: Option<&Awaited>,
+    inherited: &Environment,
+    state: Option<&Path>,
+    output: &Output,
+) -> Result<(), Error> {
     let (limits, _) = service.server_nofile();
     let events = catch_events()?;
     let mut progress_line = ProgressLine::new(io::stderr().is_terminal() && output.is_drawn(), None);
-    let context = Arc::new(checks_context(service, inherited, limits));
+    let context = Arc::new(checks_context(service, inherited, limits, state));
     let mut runner =
         CheckRunner { context: &context, events: &events, progress_line: &mut progress_line, checked: false };
     let requirements = checks::requirements(service, &mut runner)?;
     let waits = checks::waits(service, &mut runner)?;
+    let healths = runner.run(health.iter().map(|health| Job::wait(health.probe.clone())).collect())?;
     let required = service.requirements.iter().zip(&requirements).map(|(r, progress)| Checked {
-        kind: "require",
-        check: r.probe.check.to_string(),
-        hint: r.hint.as_deref(),
         has_fix: r.fix.is_some(),
-        holds: progress.holds(),
-        reason: progress.reason.to_string(),
-        attempts: progress.attempts,
-        took: progress.took(),
+        ..checked("require", &r.probe.check, r.hint.as_deref(), progress)
     });
-    let awaited = service.waits.iter().zip(&waits).map(|(w, progress)| Checked {
-        kind: "wait",
-        check: w.probe.check.to_string(),
-        hint: w.hint.as_deref(),
-        has_fix: false,
-        holds: progress.holds(),
-        reason: progress.reason.to_string(),
-        attempts: progress.attempts,
-        took: progress.took(),
-    });
-    print_checks(&service.name, &required.chain(awaited).collect::<Vec<_>>(), output.json)?;
-    if requirements.iter().any(|p| !p.holds()) {
-        return Err(Error::Said(78));
-    }
-    if waits.iter().any(|p| !p.holds()) {
-        return Err(Error::Said(69));
+    let waited = service.waits.iter().zip(&waits).map(|(w, p)| checked("wait", &w.probe.check, w.hint.as_deref(), p));
+    let healthy = health.into_iter().zip(&healths);
+    let healthy = healthy.map(|(h, p)| checked("health", &h.probe.check, h.hint.as_deref(), p));
+    print_checks(&service.name, &required.chain(waited).chain(healthy).collect::<Vec<_>>(), output.json)?;
+    for (progress, code) in [(&requirements, 78), (&waits, 69), (&healths, 1)] {
+        if progress.iter().any(|p| !p.holds()) {
+            return Err(Error::Said(code));
+        }
     }
     Ok(())
+}
+
+fn checked<'a>(
+    kind: &'static str,
+    check: &crate::check::Check,
+    hint: Option<&'a str>,
+    progress: &Progress,
+) -> Checked<'a> {
+    Checked {
+        kind,
+        check: check.to_string(),
+        hint,
+        has_fix: false,
+        holds: progress.holds(),
+        reason: progress.reason.clone(),
+        attempts: progress.attempts,
+        took: progress.took(),
+    }
 }

@@ -54,6 +54,7 @@ pub fn print(found: Found, json: bool) -> Result<(), Error> {
             .collect(),
         waits: service.waits.iter().map(|wait| timed(&wait.probe)).collect(),
         health: service.health.as_ref().map(|health| timed(&health.probe)),
+        watch: service.watch_check.as_ref().map(|probe| probe.check.to_string()),
         port: service.port,
         url: service.url.clone(),
         nofile: service.nofile.map(|_| service.server_nofile().0).map(|limits| [limits.soft, limits.hard]),

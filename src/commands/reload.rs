@@ -25,7 +25,8 @@ use crate::line::print_summary;
 use crate::service::request::Request;
 use crate::service::{Service, trust};
 use crate::start::progress::ProgressLine;
-use crate::start::{checks, holder, lock, readiness, unseen};
+use crate::start::standing::standing;
+use crate::start::{checks, holder, lock, unseen};
 use crate::sys::{self, Events, ExitWatch, Host, Reaction, signal_name};
 use crate::text::{elapsed, quoted};
 
@@ -146,16 +147,16 @@ impl Reloaded<'_> {
         let failed = |why: String| Error::NotReady(format!("{name} got its signal, and cannot be checked: {why}"));
         let request = Request::of_record(&self.record);
         let service = request.service().map_err(failed)?;
-        let Some(probe) = readiness(&service) else { return Ok(None) };
+        let Some(probe) = standing(&service) else { return Ok(None) };
         if let Some(why) = trust::untried(&service, &probe.check) {
             log::warn!("the health of {} was {why}", quoted(&self.record.name));
             return Ok(None);
         }
-        let context = Arc::new(Context {
-            environment: service.variables.added_to(request.environment.for_checks()),
-            directory: PathBuf::from(OsString::from(&self.record.cwd)),
-            nofile: sys::nofile(),
-        });
+        let context = Arc::new(Context::new(
+            service.variables.added_to(request.environment.for_checks()),
+            PathBuf::from(OsString::from(&self.record.cwd)),
+            sys::nofile(),
+        ));
         let on_terminal = io::stderr().is_terminal() && output.is_drawn();
         let mut progress_line = ProgressLine::new(on_terminal, None);
         let mut room = checks::CheckRunner {

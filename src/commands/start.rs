@@ -16,7 +16,7 @@ use crate::service::trust::Trust;
 use crate::service::{self, Service};
 use crate::start::launch::{Given, Replace};
 use crate::start::role::Role;
-use crate::start::{self, holder, log_file};
+use crate::start::{self, holder, log_file, unfit};
 use crate::supervisor::decide::{Decision, Mode};
 use crate::supervisor::mode;
 use crate::supervisor::notify::Manager;
@@ -111,6 +111,7 @@ pub fn start(start: &Starting) -> Result<(), Error> {
     // After a restart the browser is open already.
     let service = Service { open: service.open && start.restarted.is_none(), ..service };
     let (decision, trust) = decide(&service, start.caller).map_err(|e| start.goes_on(e))?;
+    unfit::refuse(&service, decision.mode, start.caller).map_err(|e| start.goes_on(e))?;
     if by_hand.dry_run {
         let manager = manager(&decision, start);
         let role = match decision.mode {

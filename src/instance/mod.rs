@@ -11,6 +11,7 @@ pub mod ending;
 pub mod family;
 pub mod identity;
 pub mod mode;
+pub mod notify_socket;
 mod origin;
 mod os_text;
 mod proof;

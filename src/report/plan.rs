@@ -31,6 +31,8 @@ pub struct Plan {
     pub requirements: Vec<(String, Option<OsString>)>,
     pub waits: Vec<Timed>,
     pub health: Option<Timed>,
+    /// The check of the watchdog, if that is another one.
+    pub watch: Option<String>,
     pub port: Option<u16>,
     pub url: Option<String>,
     /// Limits of open descriptors: soft, hard.
@@ -86,6 +88,7 @@ impl Plan {
         }
         self.waits.iter().for_each(|wait| line("wait", wait.text()));
         self.health.iter().for_each(|health| line("health", health.text()));
+        self.watch.iter().for_each(|watch| line("watch", watch.clone()));
         if let Some(port) = self.port {
             line("port", port.to_string());
         }
@@ -121,6 +124,7 @@ impl Plan {
             "require": self.requirements.iter().map(|(check, _)| check).collect::<Vec<_>>(),
             "wait": self.waits.iter().map(Timed::json).collect::<Vec<_>>(),
             "health": self.health.as_ref().map(Timed::json),
+            "watch": self.watch,
             "port": self.port,
             "url": self.url.as_ref().map(one_line),
             "nofile": self.nofile,

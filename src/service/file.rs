@@ -107,6 +107,7 @@ pub struct WatchTable {
     pub max_ptys: Option<u64>,
     pub max_processes: Option<u64>,
     pub on_leak: Option<Action>,
+    pub check: Option<CheckTable>,
 }
 
 /// `[stop]`.

@@ -106,6 +106,7 @@ const LIMITS: &[Key] = &[(
 )];
 
 const WATCH: &[Key] = &[
+    ("check", Is::Check, "the check of the watchdog; default: that of health"),
     ("interval", DURATION, "the pause between two looks; default: 10s"),
     ("unhealthy-after", Is::Number("3", u32::MAX as u64), "how many looks in a row must fail; default: 3"),
     ("grace", DURATION, "how long a problem lasts before the server is restarted; default: 30s"),

@@ -152,6 +152,11 @@ pub fn expand(document: &mut Spanned<DeTable>) {
     for (name, value) in document.get_mut().iter_mut() {
         match name.get_ref().as_ref() {
             "health" => table_of(value),
+            "watch" => {
+                if let DeValue::Table(watch) = value.get_mut() {
+                    watch.iter_mut().filter(|(key, _)| key.get_ref() == "check").for_each(|(_, check)| table_of(check));
+                }
+            }
             "require" | "wait" => {
                 if !value.get_ref().is_array() {
                     let span = value.span();

@@ -26,7 +26,7 @@ mod wrong;
 
 pub use name::is_name;
 pub use named::{Named, named};
-pub use probes::{Fix, Requirement};
+pub use probes::{Awaited, Fix, Requirement};
 pub use resolve::Service;
 pub use schema::schema;
 pub use way::components;

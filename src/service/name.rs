@@ -8,9 +8,8 @@ use std::path::Path;
 use super::file::File;
 use super::wrong::Fault;
 use super::wrong::Wrong;
-use crate::text::quoted;
-
-const EXPECTED: &str = "expected 1 to 64 of A-Z a-z 0-9 . _ @ -, and not '.' or '..'";
+pub use crate::text::is_service_name as is_name;
+use crate::text::{SERVICE_NAMES as EXPECTED, quoted};
 
 /// A name from the command line.
 pub fn asked(name: &OsStr) -> Result<String, Fault> {
@@ -32,11 +31,6 @@ pub fn resolve(given: Option<&OsStr>, file: &File, directory: &Path, command: &[
     let program = command.first().and_then(|c| Path::new(c).file_name());
     let name = directory.file_name().and_then(as_name).or(program.and_then(as_name));
     Ok(name.unwrap_or_else(|| "server".to_owned()))
-}
-
-pub fn is_name(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._@-".contains(&b);
-    (1..=64).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
 }
 
 /// Makes a service's name of a file's: bytes that a name cannot have become `-`.

@@ -10,7 +10,8 @@ use super::values::HEALTH_TIMEOUT;
 use super::wrong::{Fault, Wrong};
 use super::{expected, inline};
 use crate::args::StartFlags;
-use crate::check::{self, Check, Expectation, Pace, Probe};
+use crate::check::{self, Check, Expectation, Pace, Probe, Purpose};
+use crate::text::quoted;
 
 const FIX_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -40,6 +41,11 @@ pub struct Awaited {
 /// # Errors
 /// [`Fault::Usage`].
 pub fn plain_probe(option: &str, spec: &OsStr, folder: &Path, timeout: Duration) -> Result<Probe, Fault> {
+    let purpose = match option {
+        "--require" => Purpose::Require,
+        "--wait" => Purpose::Wait,
+        _ => Purpose::Health,
+    };
     if let Some(table) = inline::table(spec).map_err(|why| usage(option, &why))? {
         let timeout = match (&table.timeout, option) {
             (Some(_), "--require") => {
@@ -47,9 +53,10 @@ pub fn plain_probe(option: &str, spec: &OsStr, folder: &Path, timeout: Duration)
             }
             (given, _) => given.as_ref().map_or(timeout, |given| given.get_ref().0),
         };
-        return probe(&table, folder, timeout).map_err(|wrong| usage(option, &wrong.message));
+        return probe(&table, folder, timeout, purpose).map_err(|wrong| usage(option, &wrong.message));
     }
     let check = Check::parse(spec).and_then(|check| check.within(folder)).map_err(Fault::Usage)?;
+    check.serves(purpose).map_err(|why| usage(option, &unfit(&check, why)))?;
     Ok(Probe { check, timeout, expect: Expectation::default(), pace: Pace::default() })
 }
 
@@ -57,8 +64,13 @@ fn usage(option: &str, why: &str) -> Fault {
     Fault::Usage(format!("invalid '{option}': {why}"))
 }
 
-fn probe(table: &CheckTable, folder: &Path, timeout: Duration) -> Result<Probe, Wrong> {
+fn unfit(check: &Check, why: &str) -> String {
+    format!("{}: {why}", quoted(&check.to_string()))
+}
+
+fn probe(table: &CheckTable, folder: &Path, timeout: Duration, purpose: Purpose) -> Result<Probe, Wrong> {
     let check = Check::parse(OsStr::new(table.check.get_ref())).map_err(|e| Wrong::at(&table.check, e))?;
+    check.serves(purpose).map_err(|why| Wrong::at(&table.check, format!("invalid check {}", unfit(&check, why))))?;
     let expect = expected::expectation(table, &check, folder)?;
     let pace = expected::pace(table, timeout)?;
     let check = check.within(folder).map_err(|e| Wrong::at(&table.check, e))?;
@@ -82,10 +94,14 @@ pub fn requirement(table: &CheckTable, folder: &Path) -> Result<Requirement, Wro
         Some(fix) if fix.get_ref().contains('\0') => return Err(Wrong::at(fix, "the fix has a NUL byte")),
         fix => fix.as_ref().map(|f| Fix { script: f.get_ref().into(), timeout }),
     };
-    Ok(Requirement { probe: probe(table, folder, check::EXEC_TIMEOUT)?, fix, hint: table.hint.clone() })
+    Ok(Requirement {
+        probe: probe(table, folder, check::EXEC_TIMEOUT, Purpose::Require)?,
+        fix,
+        hint: table.hint.clone(),
+    })
 }
 
-pub fn awaited(table: &CheckTable, folder: &Path, default: Duration) -> Result<Awaited, Wrong> {
+pub fn awaited(table: &CheckTable, folder: &Path, default: Duration, purpose: Purpose) -> Result<Awaited, Wrong> {
     if let Some(fix) = &table.fix {
         return Err(Wrong::at(fix, "'fix' belongs in [[require]]"));
     }
@@ -93,7 +109,22 @@ pub fn awaited(table: &CheckTable, folder: &Path, default: Duration) -> Result<A
         return Err(Wrong::at(timeout, "'fix-timeout' belongs in [[require]]"));
     }
     let timeout = table.timeout.as_ref().map_or(default, |t| t.get_ref().0);
-    Ok(Awaited { probe: probe(table, folder, timeout)?, hint: table.hint.clone() })
+    Ok(Awaited { probe: probe(table, folder, timeout, purpose)?, hint: table.hint.clone() })
+}
+
+/// The check of the watchdog. `timeout`: how long it may take to hold for the first time.
+///
+/// # Errors
+/// A key that has no effect here, and what is wrong with the check.
+pub fn watched(table: &CheckTable, folder: &Path, timeout: Duration) -> Result<Probe, Wrong> {
+    for (key, given) in [("timeout", &table.timeout), ("hold", &table.hold), ("interval", &table.interval)] {
+        if let Some(given) = given {
+            let message =
+                format!("'{key}' is not for the check of [watch], which is tried at the 'interval' of [watch]");
+            return Err(Wrong::at(given, message));
+        }
+    }
+    Ok(awaited(table, folder, timeout, Purpose::Watch)?.probe)
 }
 
 /// The health check. `--health` replaces all of `[health]`, so that headers for one host are not sent to another.
@@ -105,7 +136,7 @@ pub fn health(
 ) -> Result<Option<Awaited>, Fault> {
     let mut health = match (&flags.health, table) {
         (Some(spec), _) => Some(Awaited { probe: plain_probe("--health", spec, here, HEALTH_TIMEOUT)?, hint: None }),
-        (None, Some(table)) => Some(awaited(table, folder, HEALTH_TIMEOUT)?),
+        (None, Some(table)) => Some(awaited(table, folder, HEALTH_TIMEOUT, Purpose::Health)?),
         (None, None) => None,
     };
     let is_http = health.as_ref().is_some_and(|h| h.probe.check.is_http());

@@ -13,12 +13,13 @@ use super::variables::{self, Variables};
 use super::wrong::{Fault, Wrong};
 use super::{name, stop, watch};
 use crate::args::{AskedMode, ByHand, OnConflict, Speaker, StartFlags};
-use crate::check::{self, Check};
+use crate::check::{self, Check, Probe, Purpose};
 use crate::error::Error;
 use crate::instance::ending::Ending;
 use crate::instance::mode::Mode;
 use crate::instance::watch::{Action, Watch};
 use crate::sys::{self, Nofile};
+use crate::text::quoted;
 
 /// The resolved description of one server.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ pub struct Service {
     /// Whether `[watch]` or `--watch` was given.
     pub watches: bool,
     pub watch: Watch,
+    /// What the sidecar tries once the server is healthy, if that is not the health check.
+    pub watch_check: Option<Probe>,
     /// `[stop]`.
     pub ending: Ending,
     /// The file in which the server names its main process.
@@ -118,12 +121,15 @@ impl Service {
         let (port, host) = port(flags, &file, health.as_ref());
         let url = file.url.clone().or_else(|| url(health.as_ref(), port));
         let name = name::resolve(flags.name.as_deref(), &file, &directory, &command)?;
+        refuse_itself(&name, &requirements, &waits)?;
         let variables = variables::resolve(flags, &file, folder, here)?;
         let watch = file.watch.as_ref().map(watch::resolve).transpose()?.unwrap_or_default();
         let notify = flags.notify.or(file.notify).unwrap_or_default();
         let ready_fd = ready_fd(flags, &file)?;
-        refuse_without_health(health.is_some(), notify, ready_fd)?;
-        let has_health = health.is_some();
+        refuse_without_health(health.as_ref(), notify, ready_fd)?;
+        let watch_check = file.watch.as_ref().and_then(|watch| watch.check.as_ref());
+        let watch_check = watch_check.map(|table| probes::watched(table, folder, health_timeout)).transpose()?;
+        let is_asked = watch_check.is_some() || health.as_ref().is_some_and(|health| !health.probe.check.is_told());
         Ok(Service {
             name,
             config: config.map(Path::to_owned),
@@ -149,8 +155,9 @@ impl Service {
             notify,
             ready_fd,
             watches: flags.watch || file.watch.is_some(),
-            without_effect: without_effect(has_health, &watch),
+            without_effect: without_effect(is_asked, &watch),
             watch,
+            watch_check,
             ending: stop::ending(&file.stop)?,
             pid_file: stop::pid_file(file.pid_file.as_ref())?.map(|path| in_file(&path)),
         })
@@ -214,7 +221,8 @@ fn requirements(flags: &StartFlags, file: &File, folder: &Path, here: &Path) -> 
 }
 
 fn waits(flags: &StartFlags, file: &File, folder: &Path, here: &Path, limit: Duration) -> Result<Vec<Awaited>, Fault> {
-    let mut all = file.wait.iter().map(|t| probes::awaited(t, folder, limit)).collect::<Result<Vec<_>, _>>()?;
+    let mut all =
+        file.wait.iter().map(|t| probes::awaited(t, folder, limit, Purpose::Wait)).collect::<Result<Vec<_>, _>>()?;
     for spec in &flags.wait {
         all.push(Awaited { probe: probes::plain_probe("--wait", spec, here, limit)?, hint: None });
     }
@@ -232,7 +240,26 @@ fn port(flags: &StartFlags, file: &File, health: Option<&Awaited>) -> (Option<u1
     (port, host.map(|(host, _)| host.to_owned()))
 }
 
-fn refuse_without_health(has_health: bool, notify: Speaker, ready_fd: Option<i32>) -> Result<(), Fault> {
+/// A service that waits for itself waits for ever.
+fn refuse_itself(name: &str, requirements: &[Requirement], waits: &[Awaited]) -> Result<(), Fault> {
+    let probes = requirements.iter().map(|r| &r.probe).chain(waits.iter().map(|w| &w.probe));
+    match probes.map(|probe| &probe.check).find(|check| matches!(check, Check::Service(of) if of == name)) {
+        Some(check) => Err(Fault::Config(format!(
+            "invalid check {}: it is this service itself, which would wait for ever; name another one",
+            quoted(&check.to_string())
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn refuse_without_health(health: Option<&Awaited>, notify: Speaker, ready_fd: Option<i32>) -> Result<(), Fault> {
+    let has_health = health.is_some();
+    if notify == Speaker::Sidecar && health.is_some_and(|health| health.probe.check == Check::Notify) {
+        let why = "with 'notify:' the server itself says when it is ready; leave out one of them";
+        return Err(Fault::Usage(format!(
+            "'--notify sidecar' and the health check 'notify:' contradict each other: {why}"
+        )));
+    }
     for (what, given) in [("'--notify sidecar'", notify == Speaker::Sidecar), ("'--ready-fd'", ready_fd.is_some())] {
         if given && !has_health {
             let message = format!("{what} needs a health check, which says when the server is ready: --health");
@@ -252,7 +279,7 @@ fn nofile(flags: &StartFlags, file: &File) -> Result<Option<NofileWish>, Fault> 
     }
 }
 
-fn without_effect(has_health: bool, watch: &Watch) -> Vec<&'static str> {
-    let is_useless = !has_health && watch.on_unhealthy == Action::Restart;
-    is_useless.then_some("'on-unhealthy' has no effect without a health check").into_iter().collect()
+fn without_effect(is_asked: bool, watch: &Watch) -> Vec<&'static str> {
+    let is_useless = !is_asked && watch.on_unhealthy == Action::Restart;
+    is_useless.then_some("'on-unhealthy' has no effect without a check that asks the server").into_iter().collect()
 }

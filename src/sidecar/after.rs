@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::hears::hearing;
 use super::state::Sidecar;
 use crate::follow::{self, By, Eyes, Now};
 use crate::instance::after::{After, Asked};
@@ -110,6 +111,7 @@ impl Sidecar {
         self.watch = ExitWatch::new(origin.main.pid);
         if let Some(attempter) = &mut self.attempter {
             attempter.origin = origin.clone();
+            attempter.context = hearing(&self.context, self.hears.as_ref(), &origin);
         }
         self.plan.origin = origin;
     }

@@ -117,6 +117,7 @@ impl Sidecar {
                 log::warn!("cannot write to descriptor {number} of --ready-fd: {e}");
             }
         }
+        self.goes_over_to_watching();
         // The counts of a server that just became ready are the base for growth. From here on, looks and attempts share
         // their turns.
         self.next_look = now;

@@ -2,6 +2,7 @@
 //! The start of a sidecar process. It reads its plan, verifies that it is not the server's child and that the server
 //! exists, reports that, and begins to work.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::net::Shutdown;
@@ -10,10 +11,12 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 
 use super::plan::{Health, Plan};
-use super::state::Sidecar;
+use super::state::{Asks, Sidecar};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::identity::Identity;
+use crate::instance::notify_socket::NotifySocket;
+use crate::instance::record::OsText;
 use crate::line;
 use crate::sys::{self, Events, ExitWatch, Nofile};
 
@@ -45,9 +48,9 @@ pub fn run(environment: &Environment) -> Result<(), Error> {
     let watch = ExitWatch::new(plan.origin.main.pid);
     let events = Events::catch();
     let identity = identity(&plan);
-    let probe = plan.health.take().map(Health::probe).transpose();
-    let all = events.map_err(|e| e.to_string()).and_then(|events| Ok((events, identity?, probe?)));
-    let (events, identity, probe) = all.map_err(|why| {
+    let asks = asks(&mut plan);
+    let all = events.map_err(|e| e.to_string()).and_then(|events| Ok((events, identity?, asks?)));
+    let (events, identity, asks) = all.map_err(|why| {
         let _ = stream.write_all(why.as_bytes());
         Error::Said(1)
     })?;
@@ -60,10 +63,22 @@ pub fn run(environment: &Environment) -> Result<(), Error> {
     if stream.shutdown(Shutdown::Write).is_err() {
         return Err(Error::Said(1));
     }
-    let mut sidecar = Sidecar::new(plan, probe, environment, watch, events);
+    let mut sidecar = Sidecar::new(plan, asks, environment, watch, events);
     sidecar.launch = Some(stream);
     sidecar.run();
     Ok(())
+}
+
+/// The checks of a plan, and the socket to listen at: it is there before the server is.
+fn asks(plan: &mut Plan) -> Result<Asks, String> {
+    let bind = |address: &OsText| {
+        NotifySocket::bind(&OsString::from(address)).map_err(|e| format!("it cannot listen to the server: {e}"))
+    };
+    Ok(Asks {
+        health: plan.health.take().map(Health::probe).transpose()?,
+        watch_check: plan.watch_check.take().map(Health::probe).transpose()?,
+        hears: plan.hears.as_ref().map(bind).transpose()?,
+    })
 }
 
 /// Our own identity as JSON. An error if the server is not the process that the plan names, or is our parent.

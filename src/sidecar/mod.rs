@@ -15,6 +15,7 @@ mod counts;
 mod end;
 mod entry;
 mod health;
+mod hears;
 mod leaks;
 mod outcome;
 mod pid_file;

@@ -41,7 +41,11 @@ pub struct Plan {
     pub nofile: Nofile,
     /// Descriptor limits of commands that checks run.
     pub checks_nofile: Nofile,
+    /// Where the server says that it is ready, if the sidecar is the one that listens.
+    pub hears: Option<OsText>,
     pub health: Option<Health>,
+    /// What is tried once the server is healthy, if that is not the health check.
+    pub watch_check: Option<Health>,
     pub watch: Watch,
     /// Whether to watch for leaks.
     pub watches: bool,

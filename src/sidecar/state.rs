@@ -9,10 +9,12 @@ use super::attempt::{Attempt, Attempter};
 use super::clock::Clock;
 use super::counts::Counts;
 use super::health::Judge;
+use super::hears::hearing;
 use super::pid_file::PidFile;
 use super::plan::{Plan, Speaks};
 use crate::check::{Context, Probe};
 use crate::environment::Environment;
+use crate::instance::notify_socket::NotifySocket;
 use crate::supervisor::notify::Manager;
 use crate::supervisor::systemd::access::{self, Question};
 use crate::sys::{Events, ExitWatch};
@@ -25,6 +27,13 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// Pause before something that should not have failed is tried again.
 pub const AGAIN: Duration = Duration::from_secs(1);
 
+/// What a sidecar asks the server, and hears of it.
+pub struct Asks {
+    pub health: Option<Probe>,
+    pub watch_check: Option<Probe>,
+    pub hears: Option<NotifySocket>,
+}
+
 /// A running sidecar.
 pub struct Sidecar {
     pub(super) plan: Plan,
@@ -35,6 +44,10 @@ pub struct Sidecar {
     pub(super) interval: Duration,
     /// Makes attempts of the health check, if there is one.
     pub(super) attempter: Option<Attempter>,
+    /// What is tried once the server is healthy, if that is another check.
+    pub(super) watch_check: Option<Probe>,
+    /// Where the server says that it is ready.
+    pub(super) hears: Option<NotifySocket>,
     /// The quoted check.
     pub(super) check: String,
     /// How long the server may take until it is healthy for the first time.
@@ -63,15 +76,14 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    pub fn new(plan: Plan, probe: Option<Probe>, environment: &Environment, watch: ExitWatch, events: Events) -> Self {
+    pub fn new(plan: Plan, asks: Asks, environment: &Environment, watch: ExitWatch, events: Events) -> Self {
+        let Asks { health, mut watch_check, hears } = asks;
+        let probe = health.or_else(|| watch_check.take());
         let manager = plan.manager.as_ref().map(Speaks::manager);
         let by_watchdog = manager.as_ref().and_then(Manager::watchdog_interval);
         let by_watchdog = by_watchdog.map(|half| half.clamp(SHORTEST, INTERVAL));
-        let context = Arc::new(Context {
-            environment: environment.clone(),
-            directory: std::ffi::OsString::from(&plan.directory).into(),
-            nofile: plan.nofile,
-        });
+        let context =
+            Arc::new(Context::new(environment.clone(), std::ffi::OsString::from(&plan.directory).into(), plan.nofile));
         let unit = plan.manager.as_ref().and_then(|speaks| speaks.unit.as_ref());
         let interval = plan.watch.interval.or(by_watchdog).unwrap_or(INTERVAL);
         let path = plan.pid_file.as_ref().filter(|_| plan.is_under_systemd()).map(std::ffi::OsString::from);
@@ -85,13 +97,15 @@ impl Sidecar {
             health_timeout: probe.as_ref().map(|probe| probe.timeout).unwrap_or_default(),
             attempter: probe.map(|probe| Attempter {
                 probe,
-                context: Arc::clone(&context),
+                context: hearing(&context, hears.as_ref(), &plan.origin),
                 nofile: plan.checks_nofile,
                 origin: plan.origin.clone(),
                 port: plan.port,
                 host: plan.host.clone(),
                 state: plan.state.as_ref().map(|root| (std::ffi::OsString::from(root).into(), plan.name.clone())),
             }),
+            watch_check,
+            hears,
             judge: Judge::new(plan.watch.unhealthy_after, plan.watch.grace),
             attempt: None,
             next_attempt: Duration::ZERO,

@@ -129,6 +129,11 @@ pub fn readiness(service: &Service) -> Option<Probe> {
     if let Some(health) = &service.health {
         return Some(health.probe.clone());
     }
+    port_listens(service)
+}
+
+/// Whether the port of a service listens.
+pub fn port_listens(service: &Service) -> Option<Probe> {
     let check = Check::Tcp { host: "localhost".to_owned(), port: service.port? };
     Some(Probe { check, timeout: service.health_timeout, expect: Expectation::default(), pace: Pace::default() })
 }

@@ -13,10 +13,11 @@ use super::role::Role;
 use super::seat::{Refusal, Seat};
 use super::standby::Standby;
 use super::unexecutable::exec_error;
-use super::{checks, program};
-use crate::environment::{COOKIE, Environment};
+use super::{checks, program, unfit};
+use crate::environment::{COOKIE, Environment, NOTIFY_SOCKET};
 use crate::error::Error;
 use crate::instance::family::Origin;
+use crate::instance::notify_socket;
 use crate::instance::record::Phase;
 use crate::instance::state::Folder;
 use crate::service::Service;
@@ -48,7 +49,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     seat.dissolve_earlier_group();
     launch.progress_line.starting(&format!("starting {}", quoted(&service.command[0])), service.health_timeout);
     if service.close_fds {
-        sys::close_on_exec_from(first_to_close(launch.given.inherited));
+        sys::close_on_exec_from(3 + unfit::passed(launch.given.inherited));
     }
     if ready == Readiness::IsOursToSay {
         say_ready(&launch);
@@ -106,10 +107,19 @@ fn start_sidecar(launch: &mut Launch, seat: &Seat, environment: &mut Environment
         group: earlier.and_then(|before| before.own_group.clone()),
         ..Origin::default()
     });
-    match origin.and_then(|origin| role.start(origin, &launch.context, state, stderr.as_fd())) {
+    let hears = role.hears.then(|| notify_socket::address(seat.folder(), seat.cookie())).transpose();
+    let started = origin.and_then(|origin| {
+        let hears = hears.clone()?;
+        role.start(origin, hears.as_deref(), &launch.context, state, stderr.as_fd())
+    });
+    match started {
         Ok(sidecar) => {
             if role.manager.is_some() {
                 *environment = environment.for_silent_server();
+            }
+            if let Ok(Some(address)) = hears {
+                *environment = environment.for_silent_server();
+                environment.set(NOTIFY_SOCKET.as_ref(), &address);
             }
             launch.reached.sidecar = Some(sidecar.identity);
             launch.reached.link = Some(sidecar.link);
@@ -214,11 +224,4 @@ fn server_environment(service: &Service, inherited: &Environment, cookie: &str) 
     let mut environment = service.variables.added_to(inherited.for_server());
     environment.set(COOKIE.as_ref(), cookie.as_ref());
     environment
-}
-
-/// The first descriptor after the sockets of socket activation, if those are for us.
-fn first_to_close(environment: &Environment) -> i32 {
-    let number = |name: &str| environment.get(name).and_then(|v| v.to_str()?.parse::<i32>().ok());
-    let ours = number("LISTEN_PID") == i32::try_from(std::process::id()).ok();
-    3 + number("LISTEN_FDS").filter(|&count| ours && (0..65_536).contains(&count)).unwrap_or(0)
 }

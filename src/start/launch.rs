@@ -11,10 +11,11 @@ use std::time::Duration;
 use super::checks::CheckRunner;
 use super::holder;
 use super::lock;
+use super::neighbours::Neighbours;
 use super::progress::ProgressLine;
 use super::unit::Caller;
 use super::{refresh, unexecutable};
-use crate::check::{self, Context};
+use crate::check::{self, Context, Services};
 use crate::environment::Environment;
 use crate::error::{Error, no_pipe, unseen};
 use crate::instance::identity::Identity;
@@ -99,7 +100,7 @@ impl<'a> Launch<'a> {
         let (limits, clamped) = service.server_nofile();
         let events = Events::catch().map_err(no_pipe)?;
         let progress_line = ProgressLine::new(io::stderr().is_terminal() && given.is_drawn, given.manager.clone());
-        let context = Arc::new(checks_context(service, inherited, limits));
+        let context = Arc::new(checks_context(service, inherited, limits, given.state.as_deref().ok()));
         explain(decision);
         let caller = Caller { environment: inherited, arguments: given.arguments, here: given.called_in };
         let unit_is_ours =
@@ -172,13 +173,11 @@ impl<'a> Launch<'a> {
     }
 }
 
-/// What the checks of a service see.
-pub fn checks_context(service: &Service, inherited: &Environment, nofile: Nofile) -> Context {
-    Context {
-        environment: service.variables.added_to(inherited.for_checks()),
-        directory: service.directory.clone(),
-        nofile,
-    }
+/// What the checks of a service see. `state`: the folder that holds the state folders of all services.
+pub fn checks_context(service: &Service, inherited: &Environment, nofile: Nofile, state: Option<&Path>) -> Context {
+    let environment = service.variables.added_to(inherited.for_checks());
+    let services = state.map(|root| Arc::new(Neighbours { root: root.to_owned() }) as Arc<dyn Services>);
+    Context { services, ..Context::new(environment, service.directory.clone(), nofile) }
 }
 
 /// This process.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 pub use super::log_path::Place;
+use crate::check::OwnLog;
 use crate::error::Error;
 use crate::instance::state::Folder;
 use crate::text::quoted;
@@ -60,6 +61,12 @@ impl Log {
         };
         open()
             .map_err(|e| Error::State(format!("cannot open the log {}: {e}; choose another with --log", quoted(&path))))
+    }
+
+    /// The log, to be read from where this start begins. `None` if it is no file, or cannot be read.
+    pub fn own(&self) -> Option<OwnLog> {
+        let file = self.place.read().ok().filter(|file| file.metadata().is_ok_and(|status| status.is_file()))?;
+        Some(OwnLog { file, begin: self.begin })
     }
 
     /// The end of what this start wrote. Empty if the log cannot be read.

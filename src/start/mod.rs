@@ -11,6 +11,7 @@ pub mod launch;
 pub mod lock;
 pub mod log_file;
 mod log_path;
+mod neighbours;
 mod program;
 pub mod progress;
 mod record;
@@ -18,12 +19,13 @@ pub mod refresh;
 pub mod role;
 mod seat;
 mod standby;
+pub mod standing;
 pub mod stopping;
 mod unexecutable;
+pub mod unfit;
 pub mod unit;
 
 pub use crate::error::unseen;
-pub use checks::readiness;
 
 use crate::error::Error;
 use crate::supervisor::decide::Mode;

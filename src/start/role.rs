@@ -1,10 +1,11 @@
 #![forbid(unsafe_code)]
 //! The tasks of the sidecar of a service, and what it is told about it.
 
+use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use crate::check::Context;
+use crate::check::{Check, Context};
 use crate::instance::family::Origin;
 use crate::instance::record::OsText;
 use crate::line;
@@ -22,6 +23,8 @@ pub struct Role<'a> {
     /// The service manager, if the sidecar reports to it.
     pub manager: Option<&'a Manager>,
     pub ready_fd: Option<i32>,
+    /// It listens to the server itself, which has no service manager to talk to.
+    pub hears: bool,
     /// A supervisor would restart the server.
     pub supervised: bool,
     /// forerun wrote the unit, which accepts the sidecar's messages. systemd need not be asked.
@@ -37,21 +40,24 @@ impl<'a> Role<'a> {
         manager: Option<&'a Manager>,
         is_heard: bool,
     ) -> Self {
+        let health = service.health.as_ref().map(|health| &health.probe.check);
+        let says_it_itself = health == Some(&Check::Notify);
+        let hears = says_it_itself && manager.is_none();
         let speaks = match service.notify {
-            Speaker::Auto => service.health.is_some(),
+            Speaker::Auto => health.is_some() && !says_it_itself,
             Speaker::Sidecar => true,
             Speaker::Server => false,
         };
         let manager = manager.filter(|_| speaks);
         // A descriptor that was not inherited may be one of our own by now.
         let ready_fd = service.ready_fd.filter(|&number| sys::is_inheritable(number));
-        Role { service, decision, manager, ready_fd, supervised: decision.supervised, is_heard }
+        Role { service, decision, manager, ready_fd, hears, supervised: decision.supervised, is_heard }
     }
 
     /// The role beside a detached server: watch only. No supervisor would restart the server, and forerun itself
     /// reports readiness.
     pub fn detached(service: &'a Service, decision: &'a Decision) -> Self {
-        Role { service, decision, manager: None, ready_fd: None, supervised: false, is_heard: false }
+        Role { service, decision, manager: None, ready_fd: None, hears: false, supervised: false, is_heard: false }
     }
 
     /// Whether the sidecar has any task.
@@ -65,6 +71,7 @@ impl<'a> Role<'a> {
         let tasks = [
             ("READY=1", self.manager.is_some()),
             ("watchdog", has_watchdog),
+            ("notify:", self.hears),
             ("--ready-fd", self.ready_fd.is_some()),
             ("health and leaks", self.service.watches),
         ];
@@ -78,15 +85,20 @@ impl<'a> Role<'a> {
     pub fn start(
         &self,
         origin: Origin,
+        hears: Option<&OsStr>,
         context: &Context,
         state: Option<&Path>,
         stderr: BorrowedFd,
     ) -> Result<sidecar::Started, String> {
-        sidecar::start(&self.plan(origin, context, state), &context.environment, stderr)
+        let plan = Plan { hears: hears.map(OsText::from), ..self.plan(origin, context, state) };
+        sidecar::start(&plan, &context.environment, stderr)
     }
 
     fn plan(&self, origin: Origin, context: &Context, state: Option<&Path>) -> Plan {
-        let Role { service, decision, manager, ready_fd, supervised, is_heard } = *self;
+        let Role { service, decision, manager, ready_fd, hears, supervised, is_heard } = *self;
+        // What the server says elsewhere, the sidecar cannot hear.
+        let health = service.health.as_ref().map(|health| &health.probe);
+        let health = health.filter(|probe| hears || !probe.check.is_told());
         let is_systemd = decision.recognised.is_some_and(|by| by.knows_all_messages());
         let unit = || {
             let unit = sys::cgroup().and_then(|path| service_of_group(&path).map(str::to_owned))?;
@@ -105,7 +117,9 @@ impl<'a> Role<'a> {
             directory: OsText::from(context.directory.as_os_str()),
             nofile: context.nofile,
             checks_nofile: sys::nofile(),
-            health: service.health.as_ref().map(|health| Health::of(&health.probe)),
+            hears: None,
+            health: health.map(Health::of),
+            watch_check: service.watch_check.as_ref().map(Health::of),
             watch: service.watch.clone(),
             watches: service.watches,
             manager: manager

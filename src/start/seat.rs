@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::checks::readiness;
 use super::holder::{self, Conflict, ConflictKind, Holder};
 use super::launch::{Launch, Replace};
 use super::record::{self, Stage};
+use super::standing::standing;
 use crate::check::port;
 use crate::check::run::Job;
 use crate::error::Error;
@@ -90,6 +90,11 @@ impl<'a> Seat<'a> {
     /// The cookie of the instance that starts.
     pub fn cookie(&self) -> &str {
         &self.cookie
+    }
+
+    /// The folder of the service.
+    pub fn folder(&self) -> Option<&Folder> {
+        self.folder
     }
 
     /// Whether we are the recorded instance.
@@ -197,7 +202,7 @@ impl Launch<'_> {
         if std::net::UdpSocket::bind(("127.0.0.1", 0)).is_err() {
             return Ok(true);
         }
-        let Some(probe) = readiness(self.given.service) else { return Ok(true) };
+        let Some(probe) = standing(self.given.service) else { return Ok(true) };
         Ok(self.check_runner().run_until(vec![Job::wait(probe)], None)?.remove(0).holds())
     }
 

@@ -5,10 +5,10 @@
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use super::checks::readiness;
 use super::holder::{self, Conflict, ConflictKind};
 use super::launch::Launch;
 use super::progress::ProgressLine;
+use super::standing::standing;
 use crate::check::run::{Ended, Job, Observer, Progress, Run};
 use crate::error::Error;
 use crate::instance::family::Origin;
@@ -143,7 +143,7 @@ fn is_healthy(
     status: &str,
     ends: Option<BorrowedFd>,
 ) -> Result<Option<bool>, Error> {
-    let Some(probe) = readiness(launch.given.service) else { return Ok(Some(true)) };
+    let Some(probe) = standing(launch.given.service) else { return Ok(Some(true)) };
     let mut run = Run::start(vec![Job::require(probe)], &launch.context, launch.events.pipe())?;
     let mut observer = Repeats { progress_line: &mut launch.progress_line, status };
     Ok(match run.wait(ends, &launch.events, &mut observer)? {

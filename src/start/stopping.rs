@@ -33,7 +33,7 @@ pub struct StopOrder<'a> {
 pub fn run_before(record: &Record, nofile: Nofile, events: &Events, environment: impl FnOnce() -> Environment) {
     let Some(script) = &record.ending.before else { return };
     let environment = environment().without(&[COOKIE]);
-    let context = Context { environment, directory: OsString::from(&record.cwd).into(), nofile };
+    let context = Context::new(environment, OsString::from(&record.cwd).into(), nofile);
     check::before_stop(&record.name, &OsString::from(script), record.ending.before_timeout, &context, events);
 }
 

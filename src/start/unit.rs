@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use nix::unistd::geteuid;
 
+use super::unfit;
+use crate::check::Check;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
 use crate::line::say;
 use crate::service::request::Request;
 use crate::service::{Action, Service, Speaker};
+use crate::supervisor::decide::Mode;
 use crate::supervisor::units::argv::{own_program, search_path};
 use crate::supervisor::units::spec::{Health, ROOT};
 use crate::supervisor::units::user::{Choice, Why};
@@ -45,6 +48,8 @@ pub struct Order {
 /// [`Error::Config`] when the path of forerun cannot be found, or when a unit cannot contain the caller's paths.
 pub fn spec(caller: &Caller, service: &Service, order: Order) -> Result<UnitSpec, Error> {
     let Order { kind, scope, harden, path, flags } = order;
+    // Below a supervisor the server is in the foreground.
+    unfit::refuse(service, Mode::Foreground, &Environment::default())?;
     if path.unit.to_str().is_none() {
         let message = format!("the unit's path {} is not UTF-8; give another --dir", quoted(&path.unit));
         return Err(Error::Config(message));
@@ -64,7 +69,7 @@ pub fn spec(caller: &Caller, service: &Service, order: Order) -> Result<UnitSpec
         directory: service.directory.clone(),
         command: service.command.clone(),
         health: service.health.as_ref().map(|_| Health { timeout: service.health_timeout }),
-        server_notifies: service.notify == Speaker::Server,
+        server_notifies: service.notify == Speaker::Server || is_said_by_server(service),
         watchdog: watchdog(service),
         nofile: service.nofile.map(|wish| (wish.soft, wish.hard)),
         ready_fd: service.ready_fd,
@@ -76,10 +81,19 @@ pub fn spec(caller: &Caller, service: &Service, order: Order) -> Result<UnitSpec
 /// The shortest watchdog: a busy machine is late by a second or two.
 const SHORTEST_WATCHDOG: Duration = Duration::from_secs(5);
 
+fn is_said_by_server(service: &Service) -> bool {
+    service.health.as_ref().is_some_and(|health| health.probe.check == Check::Notify)
+}
+
+/// Whether the sidecar gives signs: not where the server itself talks to the supervisor.
+fn feeds_watchdog(service: &Service) -> bool {
+    service.health.as_ref().is_some_and(|health| !health.probe.check.is_told())
+}
+
 /// How long the supervisor waits for a sign of the sidecar. The sidecar stops giving one after `unhealthy-after` failed
 /// attempts, so that this is the grace of `[watch]`.
 fn watchdog(service: &Service) -> Option<Duration> {
-    let restarts = service.watches && service.watch.on_unhealthy == Action::Restart && service.health.is_some();
+    let restarts = service.watches && service.watch.on_unhealthy == Action::Restart && feeds_watchdog(service);
     restarts.then(|| service.watch.grace.max(SHORTEST_WATCHDOG))
 }
 

@@ -91,7 +91,7 @@ impl Clues {
         let (parent, above) = ancestor(parent);
         let of_systemd = [NOTIFY_SOCKET, "INVOCATION_ID"].iter().any(|name| environment.filled(name).is_some());
         Clues {
-            environment: environment.clone(),
+            environment: environment.without_own_socket(),
             pid,
             session: sys::process(pid).map_or(0, |p| p.session),
             grandparent: above.map(|pid| ancestor(pid).0),

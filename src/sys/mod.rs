@@ -9,11 +9,13 @@
 mod container;
 #[cfg(any(target_os = "macos", test))]
 mod darwin;
+mod datagram;
 mod descriptor;
 mod entry;
 mod events;
 mod exec;
 mod fd;
+mod held;
 mod launcher;
 mod limits;
 mod link;
@@ -38,6 +40,7 @@ pub(in crate::sys) use macos as os;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("forerun knows Linux and macOS");
 
+pub use datagram::receive;
 pub use descriptor::{Descriptor, Kind};
 pub use entry::Started;
 #[cfg(not(test))]
@@ -48,16 +51,17 @@ pub use fd::{
     close_on_exec, close_on_exec_from, inherits_listener, is_inheritable, open_descriptors, stderr_is_journal,
     try_lock, write_ready,
 };
+pub use held::{Held, held_sockets};
 pub use launcher::{Detached, Launched, hold_detached};
 pub use limits::{Nofile, allowed_nofile, nofile, set_nofile};
 pub use link::is_same_file;
 pub use os::{
     ExitWatch, FOLDER, HAS_ABSTRACT_SOCKETS, LONGEST_SOCKET_NAME, Listening, OwnGroup, REFUSED_SOCKETS_STAY_GOOD,
-    Sockets, age, cgroup, cgroup_of, children, command_line, connect, descriptor_count, descriptors, dissolve_group,
-    end_of, end_of_zombie, environment_of, exchange, executable, file_of, has_random_stack, has_users_of_its_own, host,
-    is_closing, is_listened_on, is_own_group, is_pid_namespace_in_use, is_unique_container, link_at, listeners,
-    listens_on, look_up, own_executable, process_name, processes, pty_masters, ptys, remove_group, set_name,
-    sockets_of, sockets_on, start_now, user_of, working_directory,
+    Sockets, age, ask_for_senders, cgroup, cgroup_of, children, command_line, connect, descriptor_count, descriptors,
+    dissolve_group, end_of, end_of_zombie, environment_of, exchange, executable, file_of, has_random_stack,
+    has_users_of_its_own, host, is_closing, is_listened_on, is_own_group, is_pid_namespace_in_use, is_unique_container,
+    link_at, listeners, listens_on, look_up, own_executable, process_name, processes, pty_masters, ptys, remove_group,
+    set_name, sockets_of, sockets_on, start_now, user_of, working_directory,
 };
 pub use pipe::{Cancel, SelfPipe, Woken, blocking_pipe, wait_readable};
 pub use process::{Host, Listener, Process, Reaction, Seen, Waited};

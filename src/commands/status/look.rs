@@ -21,7 +21,8 @@ use crate::instance::state::Folder;
 use crate::report::status::{Condition, Health, State};
 use crate::service::request::Request;
 use crate::service::trust;
-use crate::start::{holder, readiness};
+use crate::start::holder;
+use crate::start::standing::{standing, unsaid};
 use crate::supervisor;
 use crate::supervisor::decide::Mode;
 use crate::sys::{self, Account, Host, Process, SelfPipe};
@@ -86,7 +87,7 @@ impl View {
         };
         let mut state = self.look(&record, &after, user);
         let run = match own && state.condition == Condition::Running {
-            true => self.check(&Request::of_record(&record), &mut state)?,
+            true => self.check(&record, &mut state)?,
             false => None,
         };
         Ok(Some(Looked { state, run, record: own.then_some((folder, record)) }))
@@ -155,7 +156,8 @@ impl View {
     }
 
     /// Begins the health check that the start had, or says why there is none.
-    fn check(&self, request: &Request, state: &mut State) -> Result<Option<Run>, Error> {
+    fn check(&self, record: &Record, state: &mut State) -> Result<Option<Run>, Error> {
+        let request = Request::of_record(record);
         let service = match request.service() {
             Ok(service) => service,
             Err(why) => {
@@ -163,7 +165,13 @@ impl View {
                 return Ok(None);
             }
         };
-        let Some(mut probe) = readiness(&service) else {
+        if let Some(check) = unsaid(&service, record) {
+            state.health_timeout = Some(service.health_timeout);
+            let reason = "it has not said that it is ready".to_owned();
+            state.health = Health::Fails { check: check.to_string(), reason };
+            return Ok(None);
+        }
+        let Some(mut probe) = standing(&service) else {
             state.health = Health::Runs;
             return Ok(None);
         };
@@ -173,11 +181,11 @@ impl View {
         }
         state.health_timeout = Some(service.health_timeout);
         probe.timeout = PATIENCE;
-        let context = Arc::new(Context {
-            environment: service.variables.added_to(request.environment.for_checks()),
-            directory: service.directory.clone(),
-            nofile: sys::nofile(),
-        });
+        let context = Arc::new(Context::new(
+            service.variables.added_to(request.environment.for_checks()),
+            service.directory.clone(),
+            sys::nofile(),
+        ));
         let job = Job { deadline: PATIENCE, ..Job::require(probe) };
         state.health = Health::Asked(job.label.clone());
         Run::start(vec![job], &context, &self.pipe).map(Some)

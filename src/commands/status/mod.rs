@@ -49,8 +49,8 @@ pub fn run(asked: &Status, output: &Output, environment: &Environment) -> Result
         if let Some(mut run) = run {
             run.wait(None, &events, &mut Nobody)?;
             state.health = health(run.progress().remove(0), &state);
-            state.condition = condition(&state);
         }
+        state.condition = condition(&state);
         record.into_iter().for_each(|(folder, record)| view.note(&state, &folder, &record));
         states.push(state);
     }

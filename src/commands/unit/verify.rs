@@ -18,7 +18,7 @@ use crate::instance::identity::Life;
 use crate::instance::record::Record;
 use crate::line::say;
 use crate::service::{Service, is_same_file, trust};
-use crate::start::readiness;
+use crate::start::standing::standing;
 use crate::supervisor::units::{Runs, Unit, UnitSpec};
 use crate::sys::{self, ExitWatch};
 use crate::text::quoted;
@@ -66,7 +66,7 @@ impl Proof<'_> {
     fn wait_for_server(&self, mut begun: Instant) -> Result<i32, Error> {
         let Proof { service, unit, .. } = self;
         let waits = service.waits.iter().map(|wait| wait.probe.timeout).max().unwrap_or_default();
-        let health = readiness(service).map(|_| service.health_timeout).unwrap_or_default();
+        let health = standing(service).map(|_| service.health_timeout).unwrap_or_default();
         // Fixes run one after another.
         let fixes: Duration = service.requirements.iter().filter_map(|r| Some(r.fix.as_ref()?.timeout)).sum();
         let requirements = if service.requirements.is_empty() { Duration::ZERO } else { REQUIREMENTS };
@@ -144,17 +144,17 @@ impl Proof<'_> {
     /// Runs the health check, or tries the port of a service without one. `None` if the service has neither.
     fn health(&self, pid: i32) -> Result<Option<String>, Error> {
         let service = self.service;
-        let Some(probe) = readiness(service) else { return Ok(None) };
+        let Some(probe) = standing(service) else { return Ok(None) };
         if let Some(why) = trust::untried(service, &probe.check) {
             say(&format!("the health of {} was {why}", quoted(&service.name)));
             return Ok(None);
         }
         let events = catch_events()?;
-        let context = Arc::new(Context {
-            environment: service.variables.added_to(self.unit_environment()),
-            directory: service.directory.clone(),
-            nofile: sys::nofile(),
-        });
+        let context = Arc::new(Context::new(
+            service.variables.added_to(self.unit_environment()),
+            service.directory.clone(),
+            sys::nofile(),
+        ));
         let job = Job::wait(probe);
         let label = job.label.clone();
         let mut run = Run::start(vec![job], &context, events.pipe())?;

@@ -3,6 +3,7 @@
 //! not get ready, nothing of it is left.
 
 mod announce;
+mod ears;
 mod replace;
 mod running;
 mod server;

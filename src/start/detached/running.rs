@@ -13,10 +13,10 @@ use crate::instance::state::Folder;
 use crate::line::say;
 use crate::report::result::Ready;
 use crate::service::trust;
-use crate::start::checks::readiness;
 use crate::start::holder::{self, Holder};
 use crate::start::launch::{Launch, ourselves};
 use crate::start::record;
+use crate::start::standing::{standing, unsaid};
 use crate::supervisor::Verb;
 use crate::sys::{self, ExitWatch};
 use crate::text::quoted;
@@ -43,7 +43,14 @@ pub fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Err
     let age = sys::age(record.process.start).unwrap_or(service.health_timeout);
     let left = service.health_timeout.saturating_sub(age).max(STILL_HEALTHY.min(service.health_timeout));
     let where_it_runs = holder::whereabouts(record);
-    let probe = readiness(service);
+    if let Some(check) = unsaid(service, record).filter(|_| record.supervisor.is_none()) {
+        return Err(Error::NotReady(format!(
+            "{} is already running as {where_it_runs}, but has not said that it is ready ({})",
+            quoted(&service.name),
+            quoted(&check.to_string())
+        )));
+    }
+    let probe = standing(service);
     let untried = probe.as_ref().and_then(|probe| trust::untried(service, &probe.check));
     if let Some(why) = &untried {
         say(&format!("the health of {} was {why}", quoted(&service.name)));

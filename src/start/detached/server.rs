@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::ears::Ears;
 use super::tail;
 use crate::check::Probe;
 use crate::check::port;
@@ -101,7 +102,7 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::NotReady`], [`Error::Conflict`] and [`Error::Interrupted`]. What was started may be left.
-    pub fn wait_until_ready(&mut self, launch: &mut Launch, log: &Log) -> Result<(), Error> {
+    pub fn wait_until_ready(&mut self, launch: &mut Launch, log: &Log, ears: &Ears) -> Result<(), Error> {
         let service = launch.given.service;
         let Some(probe) = readiness(service) else {
             return match self.lives_on(launch, self.started + LIVED)? {
@@ -110,7 +111,7 @@ impl Server {
             };
         };
         let label = probe.check.to_string();
-        let progress = self.watch(launch, probe)?;
+        let progress = self.watch(launch, probe, ears)?;
         let ended = match self.launched.wait() {
             Waited::Running if progress.holds() => match self.lives_on(launch, self.started + SETTLED)? {
                 Waited::Running if self.is_leaving(launch) => self.lives_on(launch, Instant::now() + LEAVES)?,
@@ -151,9 +152,11 @@ impl Server {
     }
 
     /// Repeats the check until it holds, its time is over, or nothing is left that could make it hold.
-    fn watch(&self, launch: &mut Launch, probe: Probe) -> Result<Progress, Error> {
-        let Launch { context, events, progress_line, .. } = launch;
-        let mut run = Run::start(vec![Job::wait(probe)], context, events.pipe())?;
+    fn watch(&self, launch: &mut Launch, probe: Probe, ears: &Ears) -> Result<Progress, Error> {
+        let context = ears.context(&launch.context, self.origin(launch));
+        let context = context.map_err(|e| Error::Exhausted(format!("cannot listen to the server: {e}")))?;
+        let Launch { events, progress_line, .. } = launch;
+        let mut run = Run::start(vec![Job::wait(probe)], &context, events.pipe())?;
         let ended = loop {
             let ended = run.wait(self.launched.descriptor(), events, progress_line);
             let goes_on = match self.launched.wait() {

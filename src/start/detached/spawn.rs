@@ -5,8 +5,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Instant;
 
+use super::ears::Ears;
 use super::server::{self, Server, not_ready};
-use crate::environment::COOKIE;
+use crate::environment::{COOKIE, NOTIFY_SOCKET};
 use crate::error::Error;
 use crate::instance::record::Phase;
 use crate::instance::stop::Signalled;
@@ -31,6 +32,8 @@ pub fn run(launch: &mut Launch, seat: &Seat, log: &Log) -> Result<Server, Error>
     let mut environment = service.variables.added_to(launch.given.inherited.for_detached());
     environment.set(COOKIE.as_ref(), seat.cookie().as_ref());
     let path = launch.find_command(&environment)?;
+    let ears = Ears::open(service, seat, log)?;
+    ears.address.iter().for_each(|address| environment.set(NOTIFY_SOCKET.as_ref(), address));
     let failed = |e| exec_error(&service.command, &path, &e);
     launch.reached.group = OwnGroup::make(&seat.cookie().replace('/', "-"));
     let held = sys::hold_detached(&Detached {
@@ -57,7 +60,7 @@ pub fn run(launch: &mut Launch, seat: &Seat, log: &Log) -> Result<Server, Error>
     let group = launch.reached.group.as_ref().map(|group| group.path().to_owned());
     let (cookie, started) = (seat.cookie().to_owned(), Instant::now());
     let mut server = Server { process, launched, cookie, group, started, seen: None };
-    match server.wait_until_ready(launch, log) {
+    match server.wait_until_ready(launch, log, &ears) {
         Ok(()) => Ok(server),
         Err(error) => Err(give_up(launch, &server, log, &path, error)),
     }
@@ -72,7 +75,7 @@ fn start_sidecar(launch: &mut Launch, seat: &Seat, process: &Process, log: &Log)
     let state = launch.given.state.as_deref().ok();
     let group = launch.reached.group.as_ref().map(OwnGroup::path);
     let origin = server::origin(process, seat.cookie(), group);
-    let sidecar = role.start(origin, &launch.context, state, log.file.as_fd());
+    let sidecar = role.start(origin, None, &launch.context, state, log.file.as_fd());
     let sidecar = sidecar.map_err(|why| log::warn!("cannot start the sidecar: {why}; continuing without it"));
     launch.reached.sidecar = sidecar.ok().map(|sidecar| sidecar.identity);
 }

@@ -4,6 +4,7 @@
 
 mod cgroup;
 mod connect;
+mod datagram;
 mod descriptors;
 mod ending;
 mod files;
@@ -20,6 +21,7 @@ mod watch;
 pub use super::container::is_unique as is_unique_container;
 pub use cgroup::{OwnGroup, cgroup, cgroup_of, dissolve_group, fork_into, is_own_group, remove_group};
 pub use connect::{HAS_ABSTRACT_SOCKETS, LONGEST_SOCKET_NAME, REFUSED_SOCKETS_STAY_GOOD, connect};
+pub use datagram::{CREDENTIALS, RECEIVED_CLOSE_ON_EXEC, ask_for_senders};
 pub use descriptors::{
     DESCRIPTORS, close_range, close_range_on_exec, descriptor_count, descriptors, most_descriptors, pty_masters, ptys,
 };
