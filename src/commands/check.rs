@@ -9,6 +9,7 @@ use super::start::{called_in, decide, dying_of_signal, enter};
 use crate::args::{Check, Output};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::line::say;
 use crate::report::result::{Checked, print_checks};
 use crate::service::Service;
 use crate::start::checks::{self, CheckRunner};
@@ -65,6 +66,11 @@ fn try_all(service: &Service, inherited: &Environment, output: &Output) -> Resul
         took: progress.took(),
     });
     print_checks(&service.name, &required.chain(awaited).collect::<Vec<_>>(), output.json)?;
+    match service.before.len() {
+        0 => {}
+        1 => say("the step of [[before]] was not run; a start runs it"),
+        count => say(&format!("the {count} steps of [[before]] were not run; a start runs them")),
+    }
     if requirements.iter().any(|p| !p.holds()) {
         return Err(Error::Said(78));
     }

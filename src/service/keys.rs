@@ -24,6 +24,7 @@ enum Is {
     Texts(&'static str),
     Check,
     Checks,
+    Steps,
     Table(&'static str, &'static [Key]),
 }
 
@@ -31,6 +32,7 @@ type Key = (&'static str, Is);
 
 const DURATION: Is = Is::TextOrNumber("a duration", "\"10s\"");
 const CHECK_EXAMPLE: &str = "\"http://127.0.0.1:8787/health\"";
+const STEP_EXAMPLE: &str = "\"python3 manage.py migrate\"";
 
 const TOP: &[Key] = &[
     ("name", Is::Text("a name", "\"webui\"")),
@@ -51,6 +53,7 @@ const TOP: &[Key] = &[
     ("require", Is::Checks),
     ("wait", Is::Checks),
     ("health", Is::Check),
+    ("before", Is::Steps),
     ("limits", Is::Table("[limits]", LIMITS)),
     ("watch", Is::Table("[watch]", WATCH)),
     ("stop", Is::Table("[stop]", STOP)),
@@ -77,6 +80,8 @@ const CHECK: &[Key] = &[
     ("fix", Is::Text("a command", "\"npm ci\"")),
     ("fix-timeout", DURATION),
 ];
+
+const STEP: &[Key] = &[("run", Is::Text("a command", STEP_EXAMPLE)), ("timeout", DURATION), ("permanent", Is::Flag)];
 
 const LIMITS: &[Key] = &[("nofile", Is::TextOrNumber("one number or two", "\"8192:16384\""))];
 
@@ -116,6 +121,12 @@ const MEANT_AT_THE_TOP: &[(&[&str], &str)] = &[
     (&["service", "id", "title"], "name"),
     (&["watchdog", "monitor"], "watch"),
     (&["pidfile"], "pid-file"),
+    (&["pre-start", "prestart", "exec-start-pre", "execstartpre", "steps", "migrate", "setup", "init"], "before"),
+];
+const MEANT_IN_A_STEP: &[(&[&str], &str)] = &[
+    (&["command", "cmd", "exec", "script", "step", "sh", "shell", "check"], "run"),
+    (&["before-timeout", "fix-timeout", "limit"], "timeout"),
+    (&["fatal", "is-permanent"], "permanent"),
 ];
 const MEANT_IN_STOP: &[(&[&str], &str)] = &[
     (&["stop-signal", "kill-signal", "killsignal", "stopsignal"], "signal"),
@@ -189,15 +200,19 @@ fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
             }
             None => true,
         },
-        (Is::Check | Is::Checks, DeValue::String(_)) => true,
-        (Is::Check | Is::Checks, DeValue::Table(keys)) => {
-            table(keys, CHECK)?;
-            if !keys.contains_key("check") {
-                return at(found, format!("{key} has no check: check = {CHECK_EXAMPLE}"));
+        (Is::Check | Is::Checks | Is::Steps, DeValue::String(_)) => true,
+        (Is::Check | Is::Checks | Is::Steps, DeValue::Table(keys)) => {
+            let (known, main, example) = match is {
+                Is::Steps => (STEP, "run", STEP_EXAMPLE),
+                _ => (CHECK, "check", CHECK_EXAMPLE),
+            };
+            table(keys, known)?;
+            if !keys.contains_key(main) {
+                return at(found, format!("{key} has no {main}: {main} = {example}"));
             }
             true
         }
-        (Is::Checks, DeValue::Array(all)) => {
+        (Is::Checks | Is::Steps, DeValue::Array(all)) => {
             for one in all.iter() {
                 match one.get_ref() {
                     DeValue::String(_) | DeValue::Table(_) => value(key, is, one)?,
@@ -232,6 +247,7 @@ fn sentence(key: &str, is: &Is) -> String {
         Is::Texts(called) => format!("{called} is a table of texts: NAME = \"...\""),
         Is::Check => format!("{key} is a check: {CHECK_EXAMPLE}"),
         Is::Checks => format!("{key} is a list of checks: [{CHECK_EXAMPLE}]"),
+        Is::Steps => format!("{key} is a list of commands: [{STEP_EXAMPLE}]"),
         Is::Table(called, keys) => {
             let known: Vec<_> = keys.iter().map(|(known, _)| *known).collect();
             format!("{called} is a table; it may have {}", known.join(", "))
@@ -249,6 +265,7 @@ fn unknown(word: &str, keys: &'static [Key]) -> String {
         () if is(TOP) => MEANT_AT_THE_TOP,
         () if is(CHECK) => MEANT_IN_A_CHECK,
         () if is(STOP) => MEANT_IN_STOP,
+        () if is(STEP) => MEANT_IN_A_STEP,
         () => &[],
     };
     let meant = meant.iter().find(|(words, _)| words.contains(&spelt.as_str())).map(|(_, known)| *known);
@@ -261,17 +278,19 @@ fn unknown(word: &str, keys: &'static [Key]) -> String {
         (WATCH, "[watch]"),
         (CHECK, IN_CHECK),
         (STOP, "[stop]"),
+        (STEP, "[[before]]"),
     ];
     let homes: Vec<_> = homes.iter().filter(|(table, _)| has(table)).map(|(_, home)| *home).collect();
     if homes.is_empty() { what } else { format!("{what}; it belongs in {}", homes.join(" or ")) }
 }
 
-/// Writes the short forms out: a check that is a string becomes a table, and a single one a list.
+/// Writes the short forms out: a check or a step that is a string becomes a table, and a single one a list.
 pub fn expand(document: &mut Spanned<DeTable>) {
     for (name, value) in document.get_mut().iter_mut() {
         match name.get_ref().as_ref() {
-            "health" => table_of(value),
-            "require" | "wait" => {
+            "health" => table_of(value, "check"),
+            key @ ("require" | "wait" | "before") => {
+                let main = if key == "before" { "run" } else { "check" };
                 if !value.get_ref().is_array() {
                     let span = value.span();
                     let single = std::mem::replace(value.get_mut(), DeValue::Array(Default::default()));
@@ -280,7 +299,7 @@ pub fn expand(document: &mut Spanned<DeTable>) {
                     }
                 }
                 if let DeValue::Array(list) = value.get_mut() {
-                    list.iter_mut().for_each(table_of);
+                    list.iter_mut().for_each(|one| table_of(one, main));
                 }
             }
             _ => {}
@@ -288,12 +307,12 @@ pub fn expand(document: &mut Spanned<DeTable>) {
     }
 }
 
-fn table_of(value: &mut Spanned<DeValue>) {
+fn table_of(value: &mut Spanned<DeValue>, key: &'static str) {
     let span = value.span();
     if let DeValue::String(text) = value.get_ref() {
         let text = Spanned::new(span.clone(), DeValue::String(text.clone()));
         let mut table = DeTable::new();
-        table.insert(Spanned::new(span, Cow::Borrowed("check")), text);
+        table.insert(Spanned::new(span, Cow::Borrowed(key)), text);
         *value.get_mut() = DeValue::Table(table);
     }
 }
@@ -316,7 +335,17 @@ mod tests {
             .chain(in_table("[limits]\n", LIMITS))
             .chain(in_table("[watch]\n", WATCH))
             .chain(in_table("[stop]\n", STOP))
+            .chain(in_table("[[before]]\nrun = 'a'\n", STEP))
             .collect()
+    }
+
+    /// The head of a table without the key that is tried.
+    fn without(key: &str, head: &'static str) -> &'static str {
+        match key {
+            "check" => "[health]\n",
+            "run" => "[[before]]\n",
+            _ => head,
+        }
     }
 
     #[test]
@@ -339,7 +368,7 @@ mod tests {
         let mut refused = 0;
         for (head, (key, _)) in every_key() {
             for value in values {
-                let head = if *key == "check" { "[health]\n" } else { head };
+                let head = without(key, head);
                 let text = format!("{head}{key} = {value}\n");
                 // A number that TOML itself does not know is its own fault.
                 let Ok(document) = DeTable::parse(&text) else { continue };
@@ -377,10 +406,11 @@ mod tests {
                 Is::Words => "[\"python3\", \"server.py\"]".to_owned(),
                 Is::Check => CHECK_EXAMPLE.to_owned(),
                 Is::Checks => format!("[{CHECK_EXAMPLE}]"),
+                Is::Steps => format!("[{STEP_EXAMPLE}]"),
                 Is::Texts(_) => "{ NAME = \"...\" }".to_owned(),
                 Is::Table(..) => "{}".to_owned(),
             };
-            let head = if *key == "check" { "[health]\n" } else { head };
+            let head = without(key, head);
             let text = format!("{head}{key} = {example}\n");
             assert_eq!(wrong(&text), None, "{text}");
         }
@@ -399,7 +429,10 @@ mod tests {
             ("healthcheck = 'a'", "unknown key 'healthcheck'; did you mean 'health'?"),
             ("nofile = 1", "unknown key 'nofile'; it belongs in [limits]"),
             ("max-fds = 1", "unknown key 'max-fds'; it belongs in [watch]"),
-            ("timeout = '1s'", "unknown key 'timeout'; it belongs in [health], [[wait]] or [[require]]"),
+            ("timeout = '1s'", "unknown key 'timeout'; it belongs in [health], [[wait]] or [[require]] or [[before]]"),
+            ("[[before]]\ncommand = 'a'", "unknown key 'command'; did you mean 'run'?"),
+            ("permanent = true", "unknown key 'permanent'; it belongs in [[before]]"),
+            ("ExecStartPre = 'a'", "unknown key 'ExecStartPre'; did you mean 'before'?"),
             ("[health]\nurl = 'http://a/'", "unknown key 'url'; did you mean 'check'?"),
             (
                 "[stop]\ninterval = '1s'",

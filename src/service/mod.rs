@@ -14,6 +14,7 @@ mod named;
 mod probes;
 pub mod request;
 mod resolve;
+mod steps;
 mod stop;
 pub mod trust;
 mod values;
@@ -26,6 +27,7 @@ pub use name::is_name;
 pub use named::{Named, named};
 pub use probes::{Fix, Requirement};
 pub use resolve::Service;
+pub use steps::Step;
 pub use way::components;
 
 pub use crate::args::{OnConflict, Speaker};

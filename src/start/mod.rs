@@ -18,6 +18,7 @@ pub mod refresh;
 pub mod role;
 mod seat;
 mod standby;
+mod steps;
 pub mod stopping;
 mod unexecutable;
 pub mod unit;
