@@ -12,6 +12,7 @@ use crate::check::run::{Job, Progress};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::state;
+use crate::line::say;
 use crate::report::result::{Checked, print_checks};
 use crate::service::{Awaited, Service};
 use crate::start::checks::{self, CheckRunner};
@@ -80,6 +81,11 @@ fn try_all(
     let healthy = health.into_iter().zip(&healths);
     let healthy = healthy.map(|(h, p)| checked("health", &h.probe.check, h.hint.as_deref(), p));
     print_checks(&service.name, &required.chain(waited).chain(healthy).collect::<Vec<_>>(), output.json)?;
+    match service.before.len() {
+        0 => {}
+        1 => say("the step of [[before]] was not run; a start runs it"),
+        count => say(&format!("the {count} steps of [[before]] were not run; a start runs them")),
+    }
     for (progress, code) in [(&requirements, 78), (&waits, 69), (&healths, 1)] {
         if progress.iter().any(|p| !p.holds()) {
             return Err(Error::Said(code));

@@ -8,10 +8,10 @@ use crate::check::{self, Lookup, Probe};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::line::print_result;
-use crate::report::plan::{Plan, Timed};
+use crate::report::plan::{self, Plan, Timed};
 use crate::screen;
-use crate::service::Service;
 use crate::service::trust::{Doubt, Trust};
+use crate::service::{Service, Step};
 use crate::supervisor::decide::{Decision, Mode};
 
 /// What a start has found out.
@@ -53,6 +53,7 @@ pub fn print(found: Found, json: bool) -> Result<(), Error> {
             .map(|r| (r.probe.check.to_string(), r.fix.as_ref().map(|fix| fix.script.clone())))
             .collect(),
         waits: service.waits.iter().map(|wait| timed(&wait.probe)).collect(),
+        before: service.before.iter().map(step).collect(),
         health: service.health.as_ref().map(|health| timed(&health.probe)),
         watch: service.watch_check.as_ref().map(|probe| probe.check.to_string()),
         port: service.port,
@@ -65,6 +66,10 @@ pub fn print(found: Found, json: bool) -> Result<(), Error> {
         warnings: trust.foreign.iter().map(Doubt::line).collect(),
     };
     print_result(if json { plan.json() } else { plan.text(&screen::stdout()) }.as_bytes())
+}
+
+fn step(step: &Step) -> plan::Step {
+    plan::Step { run: step.run.clone(), timeout: step.timeout, is_permanent: step.is_permanent }
 }
 
 fn timed(probe: &Probe) -> Timed {

@@ -74,6 +74,21 @@ pub fn names(root: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+impl Lock {
+    /// Locks a file of any kind that stays where it is. `None` if another process has the lock.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is no regular file, or its file system does not support locks.
+    pub fn try_file(path: &Path) -> io::Result<Option<Lock>> {
+        let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?;
+        let is_file = File::from(file.try_clone()?).metadata()?.is_file();
+        match is_file {
+            true => Ok(sys::try_lock(file.as_fd())?.then_some(Lock { _file: file })),
+            false => Err(io::Error::other("it is not a regular file")),
+        }
+    }
+}
+
 const FOLDER: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC).union(OFlag::O_RDONLY);
 
 impl Folder {

@@ -30,6 +30,7 @@ pub struct Plan {
     /// Each requirement, and its fix.
     pub requirements: Vec<(String, Option<OsString>)>,
     pub waits: Vec<Timed>,
+    pub before: Vec<Step>,
     pub health: Option<Timed>,
     /// The check of the watchdog, if that is another one.
     pub watch: Option<String>,
@@ -51,6 +52,28 @@ pub struct Plan {
 pub struct Timed {
     pub check: String,
     pub timeout: Duration,
+}
+
+/// A step before the server.
+pub struct Step {
+    pub run: OsString,
+    pub timeout: Duration,
+    pub is_permanent: bool,
+}
+
+impl Step {
+    fn text(&self) -> String {
+        let permanent = if self.is_permanent { ", permanent" } else { "" };
+        format!("{}  at most {}{permanent}", one_line(&self.run), elapsed(self.timeout))
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "run": self.run.to_string_lossy(),
+            "timeout_seconds": self.timeout.as_secs_f64(),
+            "permanent": self.is_permanent,
+        })
+    }
 }
 
 impl Timed {
@@ -87,6 +110,7 @@ impl Plan {
             line("require", format!("{check}{}", fix.unwrap_or_default()));
         }
         self.waits.iter().for_each(|wait| line("wait", wait.text()));
+        self.before.iter().for_each(|step| line("before", step.text()));
         self.health.iter().for_each(|health| line("health", health.text()));
         self.watch.iter().for_each(|watch| line("watch", watch.clone()));
         if let Some(port) = self.port {
@@ -123,6 +147,7 @@ impl Plan {
             "executable": self.executable.as_ref().ok().map(|p| p.to_string_lossy()),
             "require": self.requirements.iter().map(|(check, _)| check).collect::<Vec<_>>(),
             "wait": self.waits.iter().map(Timed::json).collect::<Vec<_>>(),
+            "before": self.before.iter().map(Step::json).collect::<Vec<_>>(),
             "health": self.health.as_ref().map(Timed::json),
             "watch": self.watch,
             "port": self.port,

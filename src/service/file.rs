@@ -57,6 +57,8 @@ pub struct File {
     pub wait: Vec<CheckTable>,
     pub health: Option<CheckTable>,
     #[serde(default)]
+    pub before: Vec<StepTable>,
+    #[serde(default)]
     pub limits: Limits,
     pub watch: Option<WatchTable>,
     #[serde(default)]
@@ -87,6 +89,15 @@ pub struct CheckTable {
     pub hint: Option<String>,
     pub fix: Option<Spanned<String>>,
     pub fix_timeout: Option<Spanned<Text<Duration>>>,
+}
+
+/// A `[[before]]`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepTable {
+    pub run: Spanned<String>,
+    pub timeout: Option<Text<Duration>>,
+    pub permanent: Option<bool>,
 }
 
 #[derive(serde::Deserialize, Default)]
@@ -329,6 +340,11 @@ mod tests {
             ("[stop]\nleftovers = 'kill'", "line 2: leftovers is \"leave\" or \"stop\", not 'kill'"),
             ("pid-file = 5", "line 1: pid-file is a path: \"web.pid\""),
             ("health = 5", "line 1: health is a check: \"http://127.0.0.1:8787/health\""),
+            ("before = 5", "line 1: before is a list of commands: [\"python3 manage.py migrate\"]"),
+            ("before = ['a', 5]", "line 1: before is a list of commands"),
+            ("[[before]]\ntimeout = '1s'", "line 1: before has no run: run = \"python3 manage.py migrate\""),
+            ("[[before]]\nrun = ['a']", "line 2: run is a command"),
+            ("[[before]]\nrun = 'a'\npermanent = 'yes'", "line 3: permanent is true or false"),
             ("env-file = ['.env']", "line 1: env-file is a path: \".env\""),
         ] {
             let message = wrong(text);
@@ -341,6 +357,21 @@ mod tests {
         let words = |text| parse(text).ok().expect(text).command.expect("command").into_inner().0;
         assert_eq!(words("command = 'python3 -c \"a b\" $HOME'"), ["python3", "-c", "a b", "$HOME"]);
         assert_eq!(words("command = ['a b', '']"), ["a b", ""]);
+    }
+
+    #[test]
+    fn steps_are_a_command_a_list_of_commands_or_tables() {
+        let steps = |text| -> Vec<_> {
+            let file = parse(text).ok().expect(text);
+            file.before.into_iter().map(|step| (step.run.into_inner(), step.timeout.map(|t| t.0.as_secs()))).collect()
+        };
+        assert_eq!(steps("before = 'a b'"), [("a b".to_owned(), None)]);
+        assert_eq!(
+            steps("before = ['a', { run = 'b', timeout = '2s' }]"),
+            [("a".to_owned(), None), ("b".to_owned(), Some(2))]
+        );
+        assert_eq!(steps("[[before]]\nrun = 'a'\n[[before]]\nrun = 'b'").len(), 2);
+        assert!(steps("before = []").is_empty());
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub enum Is {
     Texts(&'static str),
     Check,
     Checks,
+    Steps,
     Table(&'static str, &'static [Key]),
 }
 
@@ -24,6 +25,7 @@ pub type Key = (&'static str, Is, &'static str);
 
 const DURATION: Is = Is::TextOrNumber("a duration", "\"10s\"");
 pub const CHECK_EXAMPLE: &str = "\"http://127.0.0.1:8787/health\"";
+pub const STEP_EXAMPLE: &str = "\"python3 manage.py migrate\"";
 
 pub const TOP: &[Key] = &[
     ("name", Is::Text("a name", "\"webui\""), "the name of the service; default: the folder's name"),
@@ -56,6 +58,7 @@ pub const TOP: &[Key] = &[
     ("require", Is::Checks, "checks that must hold before the start, or it ends with 78"),
     ("wait", Is::Checks, "checks that are tried until they hold, or the start ends with 69"),
     ("health", Is::Check, "the check that holds once the server is ready"),
+    ("before", Is::Steps, "commands that are run one after another before the server, under the lock of the service"),
     ("limits", Is::Table("[limits]", LIMITS), "the limits of the server"),
     ("watch", Is::Table("[watch]", WATCH), "watches the running server; the table may be empty"),
     ("stop", Is::Table("[stop]", STOP), "how the server is stopped and reloaded"),
@@ -99,6 +102,12 @@ pub const CHECK: &[Key] = &[
     ("fix-timeout", DURATION, "how long the fix may take; default: 5m"),
 ];
 
+pub const STEP: &[Key] = &[
+    ("run", Is::Text("a command", STEP_EXAMPLE), "a shell command that is run after the waits, and before the server"),
+    ("timeout", DURATION, "how long it may take; default: 10m"),
+    ("permanent", Is::Flag, "a failure ends the start with 78 instead of 69: trying again cannot help"),
+];
+
 const LIMITS: &[Key] = &[(
     "nofile",
     Is::TextOrNumber("one number or two", "\"8192:16384\""),
@@ -138,12 +147,13 @@ pub const STOP: &[Key] = &[
 ];
 
 /// All tables: what they are called, and their keys.
-pub const TABLES: [(&str, &[Key]); 5] = [
+pub const TABLES: [(&str, &[Key]); 6] = [
     ("the part before the first table", TOP),
     ("[limits]", LIMITS),
     ("[watch]", WATCH),
     ("[health], [[wait]] or [[require]]", CHECK),
     ("[stop]", STOP),
+    ("[[before]]", STEP),
 ];
 
 /// An example of the value of a key, as it is written.
@@ -156,6 +166,7 @@ pub fn example(is: &Is) -> String {
         Is::Texts(_) => "{ NAME = \"...\" }".to_owned(),
         Is::Check => CHECK_EXAMPLE.to_owned(),
         Is::Checks => format!("[{CHECK_EXAMPLE}]"),
+        Is::Steps => format!("[{STEP_EXAMPLE}]"),
         Is::Table(..) => "{ }".to_owned(),
     }
 }
@@ -175,6 +186,7 @@ pub fn sentence(key: &str, is: &Is) -> String {
         Is::Texts(called) => format!("{called} is a table of texts: NAME = \"...\""),
         Is::Check => format!("{key} is a check: {CHECK_EXAMPLE}"),
         Is::Checks => format!("{key} is a list of checks: [{CHECK_EXAMPLE}]"),
+        Is::Steps => format!("{key} is a list of commands: [{STEP_EXAMPLE}]"),
         Is::Table(called, keys) => {
             let known: Vec<_> = keys.iter().map(|(known, ..)| *known).collect();
             format!("{called} is a table; it may have {}", known.join(", "))

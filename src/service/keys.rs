@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::key_table::{CHECK, CHECK_EXAMPLE, Is, Key, STOP, TABLES, TOP, sentence};
+use super::key_table::{CHECK, CHECK_EXAMPLE, Is, Key, STEP, STEP_EXAMPLE, STOP, TABLES, TOP, sentence};
 use super::wrong::Wrong;
 use crate::text::{nearest, one_line};
 
@@ -26,6 +26,12 @@ const MEANT_AT_THE_TOP: &[(&[&str], &str)] = &[
     (&["service", "id", "title"], "name"),
     (&["watchdog", "monitor"], "watch"),
     (&["pidfile"], "pid-file"),
+    (&["pre-start", "prestart", "exec-start-pre", "execstartpre", "steps", "migrate", "setup", "init"], "before"),
+];
+const MEANT_IN_A_STEP: &[(&[&str], &str)] = &[
+    (&["command", "cmd", "exec", "script", "step", "sh", "shell", "check"], "run"),
+    (&["before-timeout", "fix-timeout", "limit"], "timeout"),
+    (&["fatal", "is-permanent"], "permanent"),
 ];
 const MEANT_IN_STOP: &[(&[&str], &str)] = &[
     (&["stop-signal", "kill-signal", "killsignal", "stopsignal"], "signal"),
@@ -99,15 +105,19 @@ fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
             }
             None => true,
         },
-        (Is::Check | Is::Checks, DeValue::String(_)) => true,
-        (Is::Check | Is::Checks, DeValue::Table(keys)) => {
-            table(keys, CHECK)?;
-            if !keys.contains_key("check") {
-                return at(found, format!("{key} has no check: check = {CHECK_EXAMPLE}"));
+        (Is::Check | Is::Checks | Is::Steps, DeValue::String(_)) => true,
+        (Is::Check | Is::Checks | Is::Steps, DeValue::Table(keys)) => {
+            let (known, main, example) = match is {
+                Is::Steps => (STEP, "run", STEP_EXAMPLE),
+                _ => (CHECK, "check", CHECK_EXAMPLE),
+            };
+            table(keys, known)?;
+            if !keys.contains_key(main) {
+                return at(found, format!("{key} has no {main}: {main} = {example}"));
             }
             true
         }
-        (Is::Checks, DeValue::Array(all)) => {
+        (Is::Checks | Is::Steps, DeValue::Array(all)) => {
             for one in all.iter() {
                 match one.get_ref() {
                     DeValue::String(_) | DeValue::Table(_) => value(key, is, one)?,
@@ -137,6 +147,7 @@ fn unknown(word: &str, keys: &'static [Key]) -> String {
         () if is(TOP) => MEANT_AT_THE_TOP,
         () if is(CHECK) => MEANT_IN_A_CHECK,
         () if is(STOP) => MEANT_IN_STOP,
+        () if is(STEP) => MEANT_IN_A_STEP,
         () => &[],
     };
     let meant = meant.iter().find(|(words, _)| words.contains(&spelt.as_str())).map(|(_, known)| *known);
@@ -147,17 +158,21 @@ fn unknown(word: &str, keys: &'static [Key]) -> String {
     if homes.is_empty() { what } else { format!("{what}; it belongs in {}", homes.join(" or ")) }
 }
 
-/// Writes the short forms out: a check that is a string becomes a table, and a single one a list.
+/// Writes the short forms out: a check or a step that is a string becomes a table, and a single one a list.
 pub fn expand(document: &mut Spanned<DeTable>) {
     for (name, value) in document.get_mut().iter_mut() {
         match name.get_ref().as_ref() {
-            "health" => table_of(value),
+            "health" => table_of(value, "check"),
             "watch" => {
                 if let DeValue::Table(watch) = value.get_mut() {
-                    watch.iter_mut().filter(|(key, _)| key.get_ref() == "check").for_each(|(_, check)| table_of(check));
+                    watch
+                        .iter_mut()
+                        .filter(|(key, _)| key.get_ref() == "check")
+                        .for_each(|(_, check)| table_of(check, "check"));
                 }
             }
-            "require" | "wait" => {
+            key @ ("require" | "wait" | "before") => {
+                let main = if key == "before" { "run" } else { "check" };
                 if !value.get_ref().is_array() {
                     let span = value.span();
                     let single = std::mem::replace(value.get_mut(), DeValue::Array(Default::default()));
@@ -166,7 +181,7 @@ pub fn expand(document: &mut Spanned<DeTable>) {
                     }
                 }
                 if let DeValue::Array(list) = value.get_mut() {
-                    list.iter_mut().for_each(table_of);
+                    list.iter_mut().for_each(|one| table_of(one, main));
                 }
             }
             _ => {}
@@ -174,12 +189,12 @@ pub fn expand(document: &mut Spanned<DeTable>) {
     }
 }
 
-fn table_of(value: &mut Spanned<DeValue>) {
+fn table_of(value: &mut Spanned<DeValue>, key: &'static str) {
     let span = value.span();
     if let DeValue::String(text) = value.get_ref() {
         let text = Spanned::new(span.clone(), DeValue::String(text.clone()));
         let mut table = DeTable::new();
-        table.insert(Spanned::new(span, Cow::Borrowed("check")), text);
+        table.insert(Spanned::new(span, Cow::Borrowed(key)), text);
         *value.get_mut() = DeValue::Table(table);
     }
 }
@@ -198,10 +213,20 @@ mod tests {
     fn every_key() -> impl Iterator<Item = (String, &'static Key)> {
         let head = |table: &str| match table {
             table if !table.starts_with('[') => String::new(),
+            "[[before]]" => "[[before]]\nrun = 'a'\n".to_owned(),
             table if table.contains("[[wait]]") => "[health]\ncheck = 'cmd:a'\n".to_owned(),
             table => format!("{table}\n"),
         };
         TABLES.into_iter().flat_map(move |(table, keys)| keys.iter().map(move |key| (head(table), key)))
+    }
+
+    /// The head of a table without the key that is tried.
+    fn without(key: &str, head: &str) -> String {
+        match key {
+            "check" => head.replace("check = 'cmd:a'\n", ""),
+            "run" => "[[before]]\n".to_owned(),
+            _ => head.to_owned(),
+        }
     }
 
     #[test]
@@ -224,7 +249,7 @@ mod tests {
         let mut refused = 0;
         for (head, (key, ..)) in every_key() {
             for value in values {
-                let head = if *key == "check" { "[health]\n".to_owned() } else { head.clone() };
+                let head = without(key, &head);
                 let text = format!("{head}{key} = {value}\n");
                 // A number that TOML itself does not know is its own fault.
                 let Ok(document) = DeTable::parse(&text) else { continue };
@@ -256,7 +281,7 @@ mod tests {
     fn every_example_is_right() {
         for (head, (key, is, _)) in every_key() {
             let example = example(is);
-            let head = if *key == "check" { "[health]\n".to_owned() } else { head.clone() };
+            let head = without(key, &head);
             let text = format!("{head}{key} = {example}\n");
             assert_eq!(wrong(&text), None, "{text}");
         }
@@ -275,7 +300,10 @@ mod tests {
             ("healthcheck = 'a'", "unknown key 'healthcheck'; did you mean 'health'?"),
             ("nofile = 1", "unknown key 'nofile'; it belongs in [limits]"),
             ("max-fds = 1", "unknown key 'max-fds'; it belongs in [watch]"),
-            ("timeout = '1s'", "unknown key 'timeout'; it belongs in [health], [[wait]] or [[require]]"),
+            ("timeout = '1s'", "unknown key 'timeout'; it belongs in [health], [[wait]] or [[require]] or [[before]]"),
+            ("[[before]]\ncommand = 'a'", "unknown key 'command'; did you mean 'run'?"),
+            ("permanent = true", "unknown key 'permanent'; it belongs in [[before]]"),
+            ("ExecStartPre = 'a'", "unknown key 'ExecStartPre'; did you mean 'before'?"),
             ("[health]\nurl = 'http://a/'", "unknown key 'url'; did you mean 'check'?"),
             (
                 "[stop]\ninterval = '1s'",

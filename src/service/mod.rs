@@ -16,6 +16,7 @@ mod probes;
 pub mod request;
 mod resolve;
 mod schema;
+mod steps;
 mod stop;
 pub mod trust;
 mod values;
@@ -29,6 +30,7 @@ pub use named::{Named, named};
 pub use probes::{Awaited, Fix, Requirement};
 pub use resolve::Service;
 pub use schema::schema;
+pub use steps::Step;
 pub use way::components;
 
 pub use crate::args::{OnConflict, Speaker};

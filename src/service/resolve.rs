@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::command::command;
 use super::file::{self, File};
 use super::probes::{self, Awaited, Requirement};
+use super::steps::{Step, steps};
 use super::values::{FromText, GRACE, HEALTH_TIMEOUT, NofileWish, WAIT_TIMEOUT};
 use super::variables::{self, Variables};
 use super::wrong::{Fault, Wrong};
@@ -40,6 +41,8 @@ pub struct Service {
     pub requirements: Vec<Requirement>,
     pub waits: Vec<Awaited>,
     pub wait_timeout: Duration,
+    /// What runs before the server, one after another.
+    pub before: Vec<Step>,
     pub health: Option<Awaited>,
     pub health_timeout: Duration,
     pub run_fixes: bool,
@@ -143,6 +146,7 @@ impl Service {
             requirements,
             waits,
             wait_timeout,
+            before: steps(&file.before)?,
             health,
             health_timeout,
             run_fixes: !flags.no_fix,

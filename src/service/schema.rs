@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::key_table::{CHECK, Is, Key, TOP};
+use super::key_table::{CHECK, Is, Key, STEP, TOP};
 
 /// The schema (draft 7, which most editors read).
 pub fn schema() -> Value {
@@ -14,7 +14,10 @@ pub fn schema() -> Value {
     schema["description"] = "What a server needs, and how forerun starts it".into();
     let mut check = table(CHECK);
     check["required"] = json!(["check"]);
-    schema["definitions"] = json!({ "check": { "anyOf": [{ "type": "string" }, check] } });
+    let mut step = table(STEP);
+    step["required"] = json!(["run"]);
+    let text = || json!({ "type": "string" });
+    schema["definitions"] = json!({ "check": { "anyOf": [text(), check] }, "step": { "anyOf": [text(), step] } });
     schema
 }
 
@@ -33,8 +36,9 @@ fn property(is: &Is, about: &str) -> Value {
         Is::Choice(words) => json!({ "enum": words }),
         Is::Words => json!({ "anyOf": [text, { "type": "array", "items": text, "minItems": 1 }] }),
         Is::Texts(_) => json!({ "type": "object", "additionalProperties": text }),
-        Is::Check => json!({ "allOf": [one_check()] }),
-        Is::Checks => json!({ "anyOf": [one_check(), { "type": "array", "items": one_check() }] }),
+        Is::Check => json!({ "allOf": [one("check")] }),
+        Is::Checks => one_or_many("check"),
+        Is::Steps => one_or_many("step"),
         Is::Table(_, keys) => table(keys),
     };
     property["description"] = about.into();
@@ -45,8 +49,12 @@ fn property(is: &Is, about: &str) -> Value {
     property
 }
 
-fn one_check() -> Value {
-    json!({ "$ref": "#/definitions/check" })
+fn one(definition: &str) -> Value {
+    json!({ "$ref": format!("#/definitions/{definition}") })
+}
+
+fn one_or_many(definition: &str) -> Value {
+    json!({ "anyOf": [one(definition), { "type": "array", "items": one(definition) }] })
 }
 
 #[cfg(test)]

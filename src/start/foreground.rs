@@ -12,6 +12,7 @@ use super::record::Stage;
 use super::role::Role;
 use super::seat::{Refusal, Seat};
 use super::standby::Standby;
+use super::steps::{self, Output};
 use super::unexecutable::exec_error;
 use super::{checks, program, unfit};
 use crate::environment::{COOKIE, Environment, NOTIFY_SOCKET};
@@ -37,9 +38,10 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     let mut seat = take_seat(&mut launch, folder.as_ref())?;
     seat.undo_on_drop();
     ready_fd_is_open(service, seat.is_ourselves())?;
-    if !(service.requirements.is_empty() && service.waits.is_empty()) {
+    if !(service.requirements.is_empty() && service.waits.is_empty() && service.before.is_empty()) {
         write_record(&seat, &launch, Phase::Starting, None);
         checks::ensure(service, &mut launch.check_runner())?;
+        steps::run(&mut launch, &Output::Stderr)?;
     }
     let mut environment = server_environment(service, launch.given.inherited, seat.cookie());
     let path = launch.find_command(&environment)?;
@@ -167,6 +169,7 @@ fn take_seat<'a, 's: 'a>(launch: &mut Launch<'s>, folder: Option<&'a Folder>) ->
             Some(lock) => Some(lock?),
             None => None,
         };
+        let lock = lock.map_or_else(|| steps::own_lock(launch), |lock| Ok(Some(lock)))?;
         let holder = look_up(launch, folder, &mut warnings);
         // The holder needs the lock to be stopped, so a refusal has released it.
         let conflict = match Seat::take(launch, folder, lock, holder) {

@@ -142,6 +142,17 @@ impl<'a> Launch<'a> {
         })
     }
 
+    /// Locks forerun.toml in place of the state folder.
+    ///
+    /// # Errors
+    /// Those of [`lock::take_file`].
+    pub fn lock_file(&mut self, file: &Path) -> Result<Lock, Error> {
+        let progress_line = &mut self.progress_line;
+        lock::take_file(&self.events, file, &self.given.service.name, |_| {
+            progress_line.status("waiting for another start of this service");
+        })
+    }
+
     /// Whether a conflict is waited for, without the lock.
     pub fn stands_by(&self) -> bool {
         let by_default = self.given.decision.supervised;

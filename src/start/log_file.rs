@@ -69,6 +69,11 @@ impl Log {
         Some(OwnLog { file, begin: self.begin })
     }
 
+    /// From here on the lines are the server's.
+    pub fn begin_anew(&mut self) {
+        self.begin = self.file.metadata().map_or(self.begin, |metadata| metadata.len());
+    }
+
     /// The end of what this start wrote. Empty if the log cannot be read.
     pub fn end(&self) -> Vec<u8> {
         let read = || -> io::Result<Vec<u8>> {

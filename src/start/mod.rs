@@ -20,6 +20,7 @@ pub mod role;
 mod seat;
 mod standby;
 pub mod standing;
+mod steps;
 pub mod stopping;
 mod unexecutable;
 pub mod unfit;

@@ -24,8 +24,10 @@ mod process;
 mod processes;
 #[cfg(any(target_os = "linux", test))]
 mod procfs;
+mod relay;
 mod signal;
 mod spawn;
+mod step;
 mod terminal;
 mod whole;
 
@@ -68,5 +70,6 @@ pub use process::{Host, Listener, Process, Reaction, Seen, Waited};
 pub use processes::{kill, kill_group, most_ptys, process, reaction, reap_group, wait_for};
 pub use signal::{Dispositions, die_of, signal_name, signal_number};
 pub use spawn::{Beside, Errand, take_stdin};
+pub use step::{StepCommand, StepEnd};
 pub use terminal::{Account, accounts, has_controlling_terminal, home_directory, members_of_group, user_name};
 pub use whole::{note, whole};

@@ -105,7 +105,7 @@ impl Errand {
             0 => {
                 drop(read);
                 signal::reset_all();
-                os::end_with_parent();
+                os::end_with_parent(libc::SIGTERM);
                 let output = work();
                 let _ = nix::unistd::write(&write, &output[..output.len().min(libc::PIPE_BUF)]);
                 // SAFETY: ends this process, without what `exit` runs.

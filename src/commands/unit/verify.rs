@@ -67,10 +67,11 @@ impl Proof<'_> {
         let Proof { service, unit, .. } = self;
         let waits = service.waits.iter().map(|wait| wait.probe.timeout).max().unwrap_or_default();
         let health = standing(service).map(|_| service.health_timeout).unwrap_or_default();
-        // Fixes run one after another.
+        // Fixes run one after another, and so do steps.
         let fixes: Duration = service.requirements.iter().filter_map(|r| Some(r.fix.as_ref()?.timeout)).sum();
+        let steps: Duration = service.before.iter().map(|step| step.timeout).sum();
         let requirements = if service.requirements.is_empty() { Duration::ZERO } else { REQUIREMENTS };
-        let patience = waits + health + fixes + requirements + Duration::from_secs(10);
+        let patience = waits + health + fixes + steps + requirements + Duration::from_secs(10);
         let (mut down_since, mut said) = (None, HashSet::new());
         loop {
             let status = unit.status()?;

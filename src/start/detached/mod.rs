@@ -95,7 +95,7 @@ fn find_seat<'a, 's: 'a>(launch: &mut Launch<'s>, folder: &'a Folder) -> Result<
 /// Starts the server in its seat, and tells that it runs.
 fn serve(launch: &mut Launch, mut seat: Seat, folder: &Folder, begun: Instant) -> Result<(), Error> {
     let service = launch.given.service;
-    let log = Log::open(service.log.as_deref(), folder)?;
+    let mut log = Log::open(service.log.as_deref(), folder)?;
     // From here on the record tells what is left if this forerun is killed.
     let us = ourselves().ok_or_else(|| {
         Error::State("cannot read this process's own start time; on Linux /proc must be mounted".to_owned())
@@ -103,7 +103,7 @@ fn serve(launch: &mut Launch, mut seat: Seat, folder: &Folder, begun: Instant) -
     let stage = Stage { log: Some(&log.path), ..Stage::new(Phase::Starting, &us) };
     seat.record(launch, stage).map_err(record::needed)?;
     seat.undo_on_drop();
-    let mut server = spawn::run(launch, &seat, &log)?;
+    let mut server = spawn::run(launch, &seat, &mut log)?;
     seat.hand_over();
     let seen = server.seen(launch);
     let stage = Stage { log: Some(&log.path), ..Stage::new(Phase::Running, &server.process) };

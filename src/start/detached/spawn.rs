@@ -17,18 +17,21 @@ use crate::start::log_file::Log;
 use crate::start::record::{self, Stage};
 use crate::start::role::Role;
 use crate::start::seat::Seat;
+use crate::start::steps::{self, Output};
 use crate::start::unexecutable::exec_error;
 use crate::start::{checks, program};
 use crate::sys::{self, Detached, OwnGroup, Process};
 use crate::text::quoted;
 
-/// Runs the checks, starts the server and waits until it is ready. After an error nothing of the server is left.
+/// Runs the checks and the steps, starts the server and waits until it is ready. After an error nothing of the server is left.
 ///
 /// # Errors
 /// Those of the checks and of the server.
-pub fn run(launch: &mut Launch, seat: &Seat, log: &Log) -> Result<Server, Error> {
+pub fn run(launch: &mut Launch, seat: &Seat, log: &mut Log) -> Result<Server, Error> {
     let service = launch.given.service;
     checks::ensure(service, &mut launch.check_runner())?;
+    steps::run(launch, &Output::Log(log))?;
+    log.begin_anew();
     let mut environment = service.variables.added_to(launch.given.inherited.for_detached());
     environment.set(COOKIE.as_ref(), seat.cookie().as_ref());
     let path = launch.find_command(&environment)?;

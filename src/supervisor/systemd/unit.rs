@@ -191,7 +191,8 @@ fn set_readiness(out: &mut Lines, spec: &UnitSpec) {
     out.set(&why, "Type", how);
     if let Some(health) = &spec.health {
         let timeout = health.timeout.as_millis().div_ceil(1000) + 5;
-        let why = "--health-timeout and 5 seconds more. During waits and fixes forerun asks systemd for more time.";
+        let why =
+            "--health-timeout and 5 seconds more. During waits, fixes and steps forerun asks systemd for more time.";
         out.set(why, "TimeoutStartSec", &format!("{timeout}s"));
     }
     let why = match spec.server_notifies {

@@ -6,10 +6,10 @@ pub fn set_subreaper() {
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
 }
 
-/// Makes the kernel tell this child to end when we end.
-pub fn end_with_parent() {
+/// Makes the kernel send this child a signal when we end.
+pub fn end_with_parent(signal: i32) {
     // SAFETY: prctl with this option takes one integer and changes only this process's attribute.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM, 0, 0, 0) };
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) };
 }
 
 /// Sets the name that `ps` shows. Otherwise it would be the name of the link that was executed.

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 pub fn set_subreaper() {}
 
 /// macOS cannot tell a child that its parent ended. The child ends when its work is done.
-pub fn end_with_parent() {}
+pub fn end_with_parent(_signal: i32) {}
 
 /// Not needed here: the name is that of the executable.
 pub fn set_name(_name: &CStr) {}
