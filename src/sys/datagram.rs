@@ -54,6 +54,7 @@ pub fn receive(socket: BorrowedFd, bytes: &mut [u8]) -> io::Result<Datagram> {
     while let Some(found) = unsafe { header.as_ref() } {
         // SAFETY: only computes where the content of this message begins.
         let content = unsafe { libc::CMSG_DATA(header) };
+        #[allow(clippy::unnecessary_cast)] // socklen_t on macOS.
         let size = (found.cmsg_len as usize).saturating_sub(content as usize - header as usize);
         // SAFETY: the content is in our buffer, which is zeroed as far as the kernel wrote nothing.
         let content = unsafe { std::slice::from_raw_parts(content, size) };
