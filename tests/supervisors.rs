@@ -12,6 +12,8 @@ macro_rules! needs {
     };
 }
 
+#[path = "supervisors/ready.rs"]
+mod ready;
 #[path = "supervisors/sidecar.rs"]
 mod sidecar;
 #[path = "supervisors/systemd.rs"]

@@ -36,9 +36,8 @@ impl Pattern {
     /// Why an operand is no regular expression.
     pub fn of(operand: &Operand) -> Result<Self, String> {
         let text = operand.text()?.to_owned();
-        let regex = Regex::new(&text).map_err(|e| {
-            format!("it is not a regular expression: {e}; write a '\\\\' before what stands for itself")
-        })?;
+        let regex = Regex::new(&text)
+            .map_err(|e| format!("it is not a regular expression: {e}; write a '\\' before what stands for itself"))?;
         Ok(Pattern { text, regex })
     }
 

@@ -55,7 +55,8 @@ impl Neighbours {
     fn record(&self, name: &str) -> Result<Record, String> {
         let unknown = || "no service is called so here; start it, or see 'forerun status --all'".to_owned();
         let folder = Folder::existing(&self.root, name, geteuid().as_raw())?.ok_or_else(unknown)?;
-        Record::look(&folder, name).map_err(|e| e.message(&folder))?.ok_or_else(unknown)
+        let record = Record::look(&folder, name).map_err(|e| e.message(&folder))?;
+        record.ok_or_else(|| "it is not running".to_owned())
     }
 }
 
