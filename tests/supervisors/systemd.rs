@@ -486,3 +486,34 @@ fn a_detached_instance_in_a_unit_has_a_group_of_its_own_where_that_is_delegated(
     // The unit is gone, and the group in the record with it.
     systemd.forerun(&room, &["forget", "inner"]).expect_code(0);
 }
+
+#[test]
+fn a_step_may_take_longer_than_the_start_timeout_and_its_output_is_in_the_journal() {
+    needs!(Kind::Systemd);
+    let room = Room::new();
+    let systemd = boot(&room);
+    let (port, runs) = (free_port(), room.path().join("runs"));
+    let step = format!("echo said; echo run >>{}; sleep 4", runs.display());
+    let text = format!(
+        "name = 'web'\ncommand = ['{}', 'serve', '{port}']\nhealth = 'http://127.0.0.1:{port}/'\nbefore = '{step}'\n",
+        fixture().display()
+    );
+    let config = room.file("forerun.toml", &text);
+    let command = format!("{FORERUN} --config {}", config.display());
+    journalled(&systemd, &room, "web", &command, "Type=notify\nNotifyAccess=all\nTimeoutStartSec=1\nRestart=no");
+    systemd.systemctl(&["start", "web"]);
+    assert_eq!(["ActiveState", "NRestarts"].map(|p| systemd.property("web", p)), ["active", "0"]);
+    assert!(accepts(port));
+    assert_eq!(fs::read_to_string(&runs).expect("it ran"), "run\n");
+    let lines = journal(&systemd, "web");
+    assert!(lines.iter().any(|e| e["MESSAGE"].as_str() == Some("said")), "{lines:?}");
+    assert_eq!(priority(&systemd, "web", "running step 1 of 1: "), "6");
+    // A stop in the middle of a step ends the step, too.
+    systemd.systemctl(&["stop", "web"]);
+    systemd.systemctl(&["start", "--no-block", "web"]);
+    eventually("the step runs again", || fs::read_to_string(&runs).is_ok_and(|text| text == "run\nrun\n"));
+    let begun = Instant::now();
+    systemd.systemctl(&["stop", "web"]);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(["ActiveState", "Result"].map(|p| systemd.property("web", p)), ["inactive", "success"]);
+}
