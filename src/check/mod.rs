@@ -38,8 +38,9 @@ mod tls;
 mod unix;
 mod wire;
 mod worker;
+mod written;
 
-pub use before::before_stop;
+pub use before::{Script, before_stop};
 pub use context::Context;
 pub use exec::TIMEOUT as EXEC_TIMEOUT;
 pub use expect::{Expectation, Identity, Method, certificates};
@@ -48,3 +49,4 @@ pub use local::{Lookup, find};
 pub use net::{is_loopback_name, is_unspecified};
 pub use pace::Pace;
 pub use probe::Probe;
+pub use written::Written;

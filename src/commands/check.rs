@@ -24,7 +24,7 @@ pub fn run(asked: &Check, output: &Output, environment: &Environment) -> Result<
         return Err(Error::Usage("'--dry-run' is of a start; 'forerun check' starts nothing".to_owned()));
     }
     let called_in = called_in()?;
-    let service = Service::resolve_for_a_look(&asked.flags, &asked.by_hand, &called_in)?;
+    let service = Service::resolve_for_a_look(&asked.flags, &asked.by_hand, &called_in, environment)?;
     let (decision, trust) = decide(&service, environment)?;
     trust.ensure()?;
     enter(&service, &called_in)?;
@@ -46,7 +46,7 @@ fn try_all(service: &Service, inherited: &Environment, output: &Output) -> Resul
     let waits = checks::waits(service, &mut runner)?;
     let required = service.requirements.iter().zip(&requirements).map(|(r, progress)| Checked {
         kind: "require",
-        check: r.probe.check.to_string(),
+        check: r.probe.to_string(),
         hint: r.hint.as_deref(),
         has_fix: r.fix.is_some(),
         holds: progress.holds(),
@@ -56,7 +56,7 @@ fn try_all(service: &Service, inherited: &Environment, output: &Output) -> Resul
     });
     let awaited = service.waits.iter().zip(&waits).map(|(w, progress)| Checked {
         kind: "wait",
-        check: w.probe.check.to_string(),
+        check: w.probe.to_string(),
         hint: w.hint.as_deref(),
         has_fix: false,
         holds: progress.holds(),

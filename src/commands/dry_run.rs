@@ -46,11 +46,11 @@ pub fn print(found: Found, json: bool) -> Result<(), Error> {
         name: service.name.clone(),
         config: service.config.clone(),
         cwd: service.directory.clone(),
-        command: service.command.clone(),
+        command: service.shown_command.clone(),
         executable,
         sets: service.variables.names().map(OsString::from).collect(),
         requirements: requirements
-            .map(|r| (r.probe.check.to_string(), r.fix.as_ref().map(|fix| fix.script.clone())))
+            .map(|r| (r.probe.to_string(), r.fix.as_ref().map(|fix| fix.shown.clone())))
             .collect(),
         waits: service.waits.iter().map(|wait| timed(&wait.probe)).collect(),
         health: service.health.as_ref().map(|health| timed(&health.probe)),
@@ -67,5 +67,5 @@ pub fn print(found: Found, json: bool) -> Result<(), Error> {
 }
 
 fn timed(probe: &Probe) -> Timed {
-    Timed { check: probe.check.to_string(), timeout: probe.timeout }
+    Timed { check: probe.to_string(), timeout: probe.timeout }
 }

@@ -152,7 +152,7 @@ impl Reloaded<'_> {
             return Ok(None);
         }
         let context = Arc::new(Context {
-            environment: service.variables.added_to(request.environment.for_checks()),
+            environment: service.variables.for_checks(&request.environment),
             directory: PathBuf::from(OsString::from(&self.record.cwd)),
             nofile: sys::nofile(),
         });

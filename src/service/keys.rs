@@ -7,8 +7,9 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::strictness::Strictness;
 use super::wrong::Wrong;
-use crate::text::{nearest, one_line};
+use crate::text::{nearest, one_line, whole_number};
 
 /// What the value of a key is. The texts are what it is called, and an example.
 enum Is {
@@ -20,6 +21,8 @@ enum Is {
     Flag,
     Choice(&'static [&'static str]),
     Words,
+    /// A path, or a list of paths.
+    Paths,
     /// A table of texts, which is called so.
     Texts(&'static str),
     Check,
@@ -36,7 +39,7 @@ const TOP: &[Key] = &[
     ("name", Is::Text("a name", "\"webui\"")),
     ("command", Is::Words),
     ("cwd", Is::Text("a path", "\"app\"")),
-    ("env-file", Is::Text("a path", "\".env\"")),
+    ("env-file", Is::Paths),
     ("port", Is::TextOrNumber("a number", "8787")),
     ("url", Is::Text("a URL", "\"http://localhost:8787\"")),
     ("on-conflict", Is::Choice(&["standby", "fail"])),
@@ -145,32 +148,35 @@ const MEANT_IN_A_CHECK: &[(&[&str], &str)] = &[
 ///
 /// # Errors
 /// The first that is wrong, with its place.
-pub fn check(document: &Spanned<DeTable>) -> Result<(), Wrong> {
-    table(document.get_ref(), TOP)
+pub fn check(document: &Spanned<DeTable>, strictness: Strictness) -> Result<(), Wrong> {
+    table(document.get_ref(), TOP, strictness)
 }
 
 /// Looks at the keys of one check's table.
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_table(document: &Spanned<DeTable>) -> Result<(), Wrong> {
-    table(document.get_ref(), CHECK)
+pub fn check_table(document: &Spanned<DeTable>, strictness: Strictness) -> Result<(), Wrong> {
+    table(document.get_ref(), CHECK, strictness)
 }
 
-fn table(table: &DeTable, keys: &'static [Key]) -> Result<(), Wrong> {
+fn table(table: &DeTable, keys: &'static [Key], strictness: Strictness) -> Result<(), Wrong> {
     for (name, found) in table {
         let word = name.get_ref().as_ref();
         let Some((word, is)) = keys.iter().find(|(known, _)| *known == word) else {
             return Err(Wrong::at(name, unknown(word, keys)));
         };
-        value(word, is, found)?;
+        value(word, is, found, strictness)?;
     }
     Ok(())
 }
 
-fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
+fn value(key: &str, is: &Is, found: &Spanned<DeValue>, strictness: Strictness) -> Result<(), Wrong> {
     let at = |at: &Spanned<DeValue>, message: String| Err(Wrong::at(at, message));
     let fits = match (is, found.get_ref()) {
+        (Is::Flag | Is::Number(..) | Is::Choice(_), DeValue::String(text)) if strictness.awaits(text) => true,
+        (Is::Number(_, most), DeValue::String(text)) => whole_number::<u64>(text).is_ok_and(|n| n <= *most),
+        (Is::Paths, DeValue::String(_)) => true,
         (Is::Text(..), DeValue::String(_)) => true,
         (Is::TextOrNumber(..), DeValue::String(_)) => true,
         (Is::TextOrNumber(..), DeValue::Integer(_)) => number(found).is_some(),
@@ -181,7 +187,7 @@ fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
         }
         (Is::Choice(_), DeValue::String(_)) => true,
         (Is::Words, DeValue::String(_)) => true,
-        (Is::Words, DeValue::Array(words)) => words.iter().all(|word| word.get_ref().is_str()),
+        (Is::Words | Is::Paths, DeValue::Array(words)) => words.iter().all(|word| word.get_ref().is_str()),
         (Is::Texts(called), DeValue::Table(texts)) => match texts.iter().find(|(_, text)| !text.get_ref().is_str()) {
             Some((name, text)) => {
                 let name = one_line(name.get_ref().as_ref());
@@ -191,7 +197,7 @@ fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
         },
         (Is::Check | Is::Checks, DeValue::String(_)) => true,
         (Is::Check | Is::Checks, DeValue::Table(keys)) => {
-            table(keys, CHECK)?;
+            table(keys, CHECK, strictness)?;
             if !keys.contains_key("check") {
                 return at(found, format!("{key} has no check: check = {CHECK_EXAMPLE}"));
             }
@@ -200,13 +206,13 @@ fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
         (Is::Checks, DeValue::Array(all)) => {
             for one in all.iter() {
                 match one.get_ref() {
-                    DeValue::String(_) | DeValue::Table(_) => value(key, is, one)?,
+                    DeValue::String(_) | DeValue::Table(_) => value(key, is, one, strictness)?,
                     _ => return at(one, sentence(key, is)),
                 }
             }
             true
         }
-        (Is::Table(_, keys), DeValue::Table(found)) => return table(found, keys),
+        (Is::Table(_, keys), DeValue::Table(found)) => return table(found, keys, strictness),
         _ => false,
     };
     if fits { Ok(()) } else { at(found, sentence(key, is)) }
@@ -215,6 +221,17 @@ fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
 fn number(value: &Spanned<DeValue>) -> Option<i64> {
     let integer = value.get_ref().as_integer()?;
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+}
+
+/// What the value of a key is, wherever the key is.
+pub fn what_is(key: &str) -> String {
+    let known = [TOP, CHECK, LIMITS, WATCH, STOP].into_iter().flatten().find(|(known, _)| *known == key);
+    known.map_or_else(|| format!("{} has a value", one_line(key)), |(key, is)| sentence(key, is))
+}
+
+/// Whether the value of a key is true or false, wherever the key is.
+pub fn is_flag(key: &str) -> bool {
+    [TOP, CHECK].into_iter().flatten().any(|(known, is)| *known == key && matches!(is, Is::Flag))
 }
 
 /// What the value of a key is, and an example.
@@ -229,6 +246,7 @@ fn sentence(key: &str, is: &Is) -> String {
             format!("{key} is {} or {last}", rest.join(", "))
         }
         Is::Words => format!("{key} is a list of words in quotes: [\"python3\", \"server.py\"]"),
+        Is::Paths => format!("{key} is a path or a list of paths: \".env\""),
         Is::Texts(called) => format!("{called} is a table of texts: NAME = \"...\""),
         Is::Check => format!("{key} is a check: {CHECK_EXAMPLE}"),
         Is::Checks => format!("{key} is a list of checks: [{CHECK_EXAMPLE}]"),
@@ -304,7 +322,7 @@ mod tests {
 
     fn wrong(text: &str) -> Option<String> {
         let document = DeTable::parse(text).expect(text);
-        check(&document).err().map(|wrong| wrong.message)
+        check(&document, Strictness::Whole).err().map(|wrong| wrong.message)
     }
 
     /// Every key with the table that it belongs in, and how its line begins.
@@ -343,7 +361,7 @@ mod tests {
                 let text = format!("{head}{key} = {value}\n");
                 // A number that TOML itself does not know is its own fault.
                 let Ok(document) = DeTable::parse(&text) else { continue };
-                let Err(wrong) = super::check(&document) else { continue };
+                let Err(wrong) = super::check(&document, Strictness::Whole) else { continue };
                 refused += 1;
                 let message = wrong.message;
                 let is_of_rust = |word: &str| message.split(|c: char| !c.is_alphanumeric()).any(|w| w == word);
@@ -375,6 +393,7 @@ mod tests {
                 Is::Flag => "true".to_owned(),
                 Is::Choice(words) => format!("\"{}\"", words[0]),
                 Is::Words => "[\"python3\", \"server.py\"]".to_owned(),
+                Is::Paths => "\".env\"".to_owned(),
                 Is::Check => CHECK_EXAMPLE.to_owned(),
                 Is::Checks => format!("[{CHECK_EXAMPLE}]"),
                 Is::Texts(_) => "{ NAME = \"...\" }".to_owned(),

@@ -5,16 +5,23 @@
 //! The contract: docs/reference.md, section 4.
 
 mod command;
+mod document;
+mod env_file;
+mod expand;
 mod expected;
 mod file;
 mod inline;
 mod keys;
+mod known;
 mod name;
 mod named;
 mod probes;
+mod refs;
 pub mod request;
 mod resolve;
+mod script;
 mod stop;
+mod strictness;
 pub mod trust;
 mod values;
 mod variables;
@@ -26,6 +33,7 @@ pub use name::is_name;
 pub use named::{Named, named};
 pub use probes::{Fix, Requirement};
 pub use resolve::Service;
+pub use variables::Variables;
 pub use way::components;
 
 pub use crate::args::{OnConflict, Speaker};

@@ -174,11 +174,7 @@ impl<'a> Launch<'a> {
 
 /// What the checks of a service see.
 pub fn checks_context(service: &Service, inherited: &Environment, nofile: Nofile) -> Context {
-    Context {
-        environment: service.variables.added_to(inherited.for_checks()),
-        directory: service.directory.clone(),
-        nofile,
-    }
+    Context { environment: service.variables.for_checks(inherited), directory: service.directory.clone(), nofile }
 }
 
 /// This process.

@@ -174,7 +174,7 @@ impl View {
         state.health_timeout = Some(service.health_timeout);
         probe.timeout = PATIENCE;
         let context = Arc::new(Context {
-            environment: service.variables.added_to(request.environment.for_checks()),
+            environment: service.variables.for_checks(&request.environment),
             directory: service.directory.clone(),
             nofile: sys::nofile(),
         });

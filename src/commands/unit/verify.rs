@@ -151,7 +151,7 @@ impl Proof<'_> {
         }
         let events = catch_events()?;
         let context = Arc::new(Context {
-            environment: service.variables.added_to(self.unit_environment()),
+            environment: service.variables.for_checks(&self.unit_environment()),
             directory: service.directory.clone(),
             nofile: sys::nofile(),
         });
