@@ -10,6 +10,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::argv::Argv;
 use super::definition::{duration, flag, one_of, option, path, repeated, words};
+use super::env_file::EnvFile;
 use super::parsed::Parsed;
 
 /// What a start does when its name or port is held.
@@ -48,9 +49,10 @@ pub struct StartFlags {
     pub cwd: Option<PathBuf>,
     /// Each is `NAME=VALUE`.
     pub env: Vec<OsString>,
-    pub env_file: Option<PathBuf>,
-    /// 0: no port is guarded.
-    pub port: Option<u16>,
+    /// Later ones win.
+    pub env_file: Vec<EnvFile>,
+    /// As it is written: a number, or what a reference gives. 0: no port is guarded.
+    pub port: Option<String>,
     /// `SOFT[:HARD]`.
     pub nofile: Option<String>,
     pub close_fds: bool,
@@ -81,7 +83,7 @@ impl StartFlags {
             name: parsed.one("name"),
             cwd: parsed.one("cwd"),
             env: parsed.many("env"),
-            env_file: parsed.one("env-file"),
+            env_file: parsed.many("env-file").iter().map(|word| EnvFile::read(word)).collect(),
             port: parsed.one("port"),
             nofile: parsed.one("nofile"),
             close_fds: parsed.has("close-fds"),
@@ -139,8 +141,8 @@ impl StartFlags {
         argv.maybe("--cwd", asked.as_deref().or(cwd).map(absolute));
         argv.maybe("--name", name.as_ref());
         argv.each("--env", env);
-        argv.maybe("--env-file", env_file.as_deref().map(absolute));
-        argv.maybe("--port", port.map(|port| port.to_string()));
+        argv.each("--env-file", env_file.iter().map(|file| file.within(here).word()));
+        argv.maybe("--port", port.as_ref());
         argv.maybe("--nofile", nofile.as_ref());
         argv.flag("--close-fds", *close_fds);
         argv.each("--require", require.iter().map(|check| resolved(check)));
@@ -160,15 +162,22 @@ impl StartFlags {
     }
 }
 
+/// A port, or what a reference makes one of.
+fn port(text: &str) -> Result<String, String> {
+    match text.contains("${") {
+        true => Ok(text.to_owned()),
+        false => crate::text::port(text).map(|port| port.to_string()),
+    }
+}
+
 pub fn service_args() -> [Arg; 8] {
     [
         path("config", "FILE", "Read FILE [default: ./forerun.toml if there]"),
         words("name", "NAME", "Name the service [default: the folder's name]"),
         path("cwd", "DIR", "Run the server in DIR"),
         repeated("env", "K=V", "Set a variable of the server's environment"),
-        path("env-file", "FILE", "Read variables from FILE; the environment wins over it"),
-        option("port", "N", "Guard port N [default: that of a loopback health URL; 0: none]")
-            .value_parser(crate::text::port),
+        repeated("env-file", "FILE", "Read variables from FILE; ?FILE: if it is there; the environment wins"),
+        option("port", "N", "Guard port N [default: that of a loopback health URL; 0: none]").value_parser(port),
         option("nofile", "SOFT[:HARD]", "Limit the server's open file descriptors"),
         flag("close-fds", "Pass on only descriptors 0 to 2 and the LISTEN_FDS range"),
     ]

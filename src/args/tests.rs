@@ -76,7 +76,7 @@ fn each_flag_of_a_service_is_said_again() {
             // Only paths differ, which became absolute.
             let absolute = StartFlags {
                 cwd: start.flags.cwd.as_ref().map(|path| Path::new("/").join(path)),
-                env_file: start.flags.env_file.as_ref().map(|path| Path::new("/").join(path)),
+                env_file: start.flags.env_file.iter().map(|file| file.within(Path::new("/"))).collect(),
                 ..start.flags
             };
             assert_eq!(again, absolute, "{way}");

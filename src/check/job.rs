@@ -30,12 +30,12 @@ impl Job {
     /// A check that must hold now.
     pub fn require(probe: Probe) -> Self {
         let deadline = probe.pace.attempt.unwrap_or(exec::TIMEOUT);
-        Job { label: probe.check.to_string(), work: Work::Once(probe), deadline }
+        Job { label: probe.to_string(), work: Work::Once(probe), deadline }
     }
 
     /// A check that may still become true.
     pub fn wait(probe: Probe) -> Self {
-        Job { label: probe.check.to_string(), deadline: probe.timeout, work: Work::Until(probe) }
+        Job { label: probe.to_string(), deadline: probe.timeout, work: Work::Until(probe) }
     }
 
     /// Whether it has children, which must be reaped.

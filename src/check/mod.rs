@@ -42,8 +42,9 @@ mod tls;
 mod unix;
 mod wire;
 mod worker;
+mod written;
 
-pub use before::before_stop;
+pub use before::{Script, before_stop};
 pub use context::Context;
 pub use exec::TIMEOUT as EXEC_TIMEOUT;
 pub use expect::{Expectation, Identity, Method, certificates};
@@ -56,3 +57,4 @@ pub use notify::Mailbox;
 pub use pace::Pace;
 pub use probe::Probe;
 pub use purpose::Purpose;
+pub use written::Written;

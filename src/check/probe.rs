@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! A check with what its answer must be, and how it is tried over and over.
 
+use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use super::in_flight::InFlight;
 use super::kinds::{Attempt, Check, Kept};
 use super::pace::{Limits, Pace};
 use super::reason::Reason;
+use super::written::Written;
+use crate::text::one_line;
 
 /// A check and what its answer must be.
 #[derive(Clone, Debug)]
@@ -19,6 +22,17 @@ pub struct Probe {
     pub timeout: Duration,
     pub expect: Expectation,
     pub pace: Pace,
+    pub written: Written,
+}
+
+/// As it was written, but for what is secret in it.
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match &self.written.check {
+            Some(written) => f.write_str(&one_line(written)),
+            None => self.check.fmt(f),
+        }
+    }
 }
 
 impl Probe {
@@ -49,9 +63,12 @@ impl<'a> Prober<'a> {
     /// # Errors
     /// Why it failed.
     pub fn attempt(&mut self, context: &Context, limits: Limits, cancel: BorrowedFd) -> Result<(), Reason> {
-        let Probe { check, expect, .. } = self.probe;
+        let Probe { check, expect, written, .. } = self.probe;
         let result = check.attempt(&mut self.kept, &Attempt { context, expect, limits, cancel });
         self.kept.in_flight.clear();
-        result
+        result.map_err(|reason| match reason {
+            Reason::Text(text) => Reason::Text(written.masked(&text)),
+            reason => reason,
+        })
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::common::catch_events;
 use super::start::{called_in, decide, dying_of_signal, enter};
 use crate::args::{Check, Output};
+use crate::check::Probe;
 use crate::check::run::{Job, Progress};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -29,7 +30,7 @@ pub fn run(asked: &Check, output: &Output, environment: &Environment) -> Result<
         return Err(Error::Usage("'--dry-run' is of a start; 'forerun check' starts nothing".to_owned()));
     }
     let called_in = called_in()?;
-    let service = Service::resolve_for_a_look(&asked.flags, &asked.by_hand, &called_in)?;
+    let service = Service::resolve_for_a_look(&asked.flags, &asked.by_hand, &called_in, environment)?;
     let health = if asked.health { Some(health(&service)?) } else { None };
     let (decision, trust) = decide(&service, environment)?;
     trust.ensure()?;
@@ -43,11 +44,10 @@ fn health(service: &Service) -> Result<&Awaited, Error> {
     let health = service.health.as_ref().ok_or_else(|| {
         Error::Usage("'--health' has no check to try: write one behind it, or [health] in forerun.toml".to_owned())
     })?;
-    let check = &health.probe.check;
-    match check.is_told() {
+    match health.probe.check.is_told() {
         true => Err(Error::Config(format!(
             "cannot try the health check {}: the server says it once, to the start that waits for it; leave out --health",
-            quoted(&check.to_string())
+            quoted(&health.probe.to_string())
         ))),
         false => Ok(health),
     }
@@ -75,11 +75,11 @@ fn try_all(
     let healths = runner.run(health.iter().map(|health| Job::wait(health.probe.clone())).collect())?;
     let required = service.requirements.iter().zip(&requirements).map(|(r, progress)| Checked {
         has_fix: r.fix.is_some(),
-        ..checked("require", &r.probe.check, r.hint.as_deref(), progress)
+        ..checked("require", &r.probe, r.hint.as_deref(), progress)
     });
-    let waited = service.waits.iter().zip(&waits).map(|(w, p)| checked("wait", &w.probe.check, w.hint.as_deref(), p));
+    let waited = service.waits.iter().zip(&waits).map(|(w, p)| checked("wait", &w.probe, w.hint.as_deref(), p));
     let healthy = health.into_iter().zip(&healths);
-    let healthy = healthy.map(|(h, p)| checked("health", &h.probe.check, h.hint.as_deref(), p));
+    let healthy = healthy.map(|(h, p)| checked("health", &h.probe, h.hint.as_deref(), p));
     print_checks(&service.name, &required.chain(waited).chain(healthy).collect::<Vec<_>>(), output.json)?;
     match service.before.len() {
         0 => {}
@@ -94,15 +94,10 @@ fn try_all(
     Ok(())
 }
 
-fn checked<'a>(
-    kind: &'static str,
-    check: &crate::check::Check,
-    hint: Option<&'a str>,
-    progress: &Progress,
-) -> Checked<'a> {
+fn checked<'a>(kind: &'static str, probe: &Probe, hint: Option<&'a str>, progress: &Progress) -> Checked<'a> {
     Checked {
         kind,
-        check: check.to_string(),
+        check: probe.to_string(),
         hint,
         has_fix: false,
         holds: progress.holds(),

@@ -46,16 +46,16 @@ pub fn print(found: Found, json: bool) -> Result<(), Error> {
         name: service.name.clone(),
         config: service.config.clone(),
         cwd: service.directory.clone(),
-        command: service.command.clone(),
+        command: service.shown_command.clone(),
         executable,
         sets: service.variables.names().map(OsString::from).collect(),
         requirements: requirements
-            .map(|r| (r.probe.check.to_string(), r.fix.as_ref().map(|fix| fix.script.clone())))
+            .map(|r| (r.probe.to_string(), r.fix.as_ref().map(|fix| fix.shown.clone())))
             .collect(),
         waits: service.waits.iter().map(|wait| timed(&wait.probe)).collect(),
         before: service.before.iter().map(step).collect(),
         health: service.health.as_ref().map(|health| timed(&health.probe)),
-        watch: service.watch_check.as_ref().map(|probe| probe.check.to_string()),
+        watch: service.watch_check.as_ref().map(|probe| probe.to_string()),
         port: service.port,
         url: service.url.clone(),
         nofile: service.nofile.map(|_| service.server_nofile().0).map(|limits| [limits.soft, limits.hard]),
@@ -69,9 +69,9 @@ pub fn print(found: Found, json: bool) -> Result<(), Error> {
 }
 
 fn step(step: &Step) -> plan::Step {
-    plan::Step { run: step.run.clone(), timeout: step.timeout, is_permanent: step.is_permanent }
+    plan::Step { run: step.shown.clone(), timeout: step.timeout, is_permanent: step.is_permanent }
 }
 
 fn timed(probe: &Probe) -> Timed {
-    Timed { check: probe.check.to_string(), timeout: probe.timeout }
+    Timed { check: probe.to_string(), timeout: probe.timeout }
 }

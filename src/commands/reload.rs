@@ -153,7 +153,7 @@ impl Reloaded<'_> {
             return Ok(None);
         }
         let context = Arc::new(Context::new(
-            service.variables.added_to(request.environment.for_checks()),
+            service.variables.for_checks(&request.environment),
             PathBuf::from(OsString::from(&self.record.cwd)),
             sys::nofile(),
         ));

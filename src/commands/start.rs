@@ -95,7 +95,7 @@ impl Starting<'_> {
     /// The instance that `--replace` is about, if the name can be told.
     fn replaced(&self) -> Option<Record> {
         let (flags, replace) = (&self.asked.flags, self.asked.by_hand.replace);
-        let named = service::named(flags.name.as_deref(), flags.config.as_deref(), &self.called_in);
+        let named = service::named(flags.name.as_deref(), flags.config.as_deref(), &self.called_in, self.inherited);
         let name = named.ok().filter(|_| replace)?;
         recorded(name.name(), self).filter(|record| record.supervisor.is_none())
     }
@@ -107,7 +107,7 @@ impl Starting<'_> {
 /// As [`run`].
 pub fn start(start: &Starting) -> Result<(), Error> {
     let (flags, by_hand) = (&start.asked.flags, &start.asked.by_hand);
-    let service = Service::resolve(flags, by_hand, &start.called_in).map_err(|e| start.goes_on(e))?;
+    let service = Service::resolve(flags, by_hand, &start.called_in, start.inherited).map_err(|e| start.goes_on(e))?;
     // After a restart the browser is open already.
     let service = Service { open: service.open && start.restarted.is_none(), ..service };
     let (decision, trust) = decide(&service, start.caller).map_err(|e| start.goes_on(e))?;
@@ -147,6 +147,7 @@ pub fn called_in() -> Result<PathBuf, Error> {
 pub fn decide(service: &Service, caller: &Environment) -> Result<(Decision, Trust), Error> {
     let decision = mode::decide(service.asked_mode, caller)?;
     log::info!("{} mode: {}", decision.mode, decision.reason);
+    service.variables.warnings.iter().for_each(|line| log::warn!("{line}"));
     for why in &service.without_effect {
         log::warn!("{why}; continuing");
     }

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! `forerun stop`: ends an instance and waits until nothing of it is left.
 
+use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -19,6 +20,7 @@ use crate::instance::record::{Phase, Record};
 use crate::instance::state::{Folder, Lock};
 use crate::instance::stop::{Mark, Signalled, Stop, Stopped, send};
 use crate::line::{print_summary, say};
+use crate::service::Variables;
 use crate::service::request::Request;
 use crate::start::{self, holder, stopping, unseen};
 use crate::supervisor::{self, Verb};
@@ -56,7 +58,7 @@ pub fn run(asked: &args::Stop, output: &Output, environment: &Environment) -> Re
     }
     refuse_systemds(&record, &family::look(&origin).map_err(unseen)?)?;
     let begun = Instant::now();
-    let before = || stopping::run_before(&record, sys::nofile(), &events, || environment_of_server(&record));
+    let before = || stopping::run_before(&record, sys::nofile(), &events, |script| with_environment(&record, script));
     let stop = Stop {
         origin: &origin,
         only: None,
@@ -75,16 +77,15 @@ pub fn run(asked: &args::Stop, output: &Output, environment: &Environment) -> Re
     report(&record, life == Life::Alive, &stopped, begun.elapsed(), output.json)
 }
 
-/// The environment of the command before the stop: the server's. If forerun.toml makes no sense by now, that is the
+/// The command before the stop, and its environment: the server's. If forerun.toml makes no sense by now, that is the
 /// environment of the start.
-fn environment_of_server(record: &Record) -> Environment {
+fn with_environment(record: &Record, script: &OsStr) -> Result<(OsString, Environment), String> {
     let request = Request::of_record(record);
-    let inherited = request.environment.for_checks();
     match request.service() {
-        Ok(service) => service.variables.added_to(inherited),
+        Ok(service) => service.variables.prepare(script, &request.environment),
         Err(why) => {
             log::info!("the command before the stop has the environment of the start alone: {why}");
-            inherited
+            Variables::of(&request.environment).prepare(script, &request.environment)
         }
     }
 }

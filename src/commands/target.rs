@@ -36,7 +36,7 @@ impl Target {
     pub fn find(which: &Which, environment: &Environment) -> Result<Target, Error> {
         let here = std::env::current_dir().unwrap_or_default();
         let config = which.config.as_deref();
-        let named = service::named(which.name.as_deref(), config, &here)?;
+        let named = service::named(which.name.as_deref(), config, &here, environment)?;
         let root = state::root(environment, &here).map_err(Error::State)?;
         let us = geteuid();
         let comes_from_file = matches!(named, Named::File(..));
@@ -55,7 +55,7 @@ impl Target {
                 )));
             }
         }
-        match folder.is_some() || comes_from_file || is_in_file(&name, config, &here) {
+        match folder.is_some() || comes_from_file || is_in_file(&name, config, &here, environment) {
             true => Ok(Target { name, root, folder }),
             false => Err(unknown(&name, &root, which.name.is_some())),
         }
@@ -87,8 +87,8 @@ impl Target {
 
 /// Whether the forerun.toml of the folder `here` is of a service of this name, whether it ever ran or not. `config`: the
 /// file that was given.
-pub fn is_in_file(name: &str, config: Option<&Path>, here: &Path) -> bool {
-    let of_file = service::named(None, config, here);
+pub fn is_in_file(name: &str, config: Option<&Path>, here: &Path, environment: &Environment) -> bool {
+    let of_file = service::named(None, config, here, environment);
     matches!(of_file, Ok(Named::File(known, _)) if known == name)
 }
 

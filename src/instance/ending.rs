@@ -25,6 +25,8 @@ pub struct Ending {
     pub reload_signal: i32,
     /// A shell command that runs before the signal.
     pub before: Option<OsText>,
+    /// What the shell gets, if that is not as it was written. Its references need variables of this start.
+    pub before_runs: Option<OsText>,
     pub before_timeout: Duration,
     pub leftovers: Leftovers,
 }
@@ -35,6 +37,7 @@ impl Default for Ending {
             signal: libc::SIGTERM,
             reload_signal: libc::SIGHUP,
             before: None,
+            before_runs: None,
             before_timeout: Duration::from_secs(30),
             leftovers: Leftovers::Leave,
         }

@@ -14,13 +14,10 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use toml::Spanned;
-use toml::de::DeTable;
 
-use super::keys;
 use super::values::{FromText, NofileWish};
-use super::wrong::Wrong;
 use crate::args::{OnConflict, Speaker};
-use crate::check::Method;
+use crate::check::{Method, Written};
 use crate::error::Error;
 use crate::instance::ending::Leftovers;
 use crate::instance::watch::{Action, Share};
@@ -38,7 +35,6 @@ pub struct File {
     pub name: Option<Spanned<String>>,
     pub command: Option<Spanned<Words>>,
     pub cwd: Option<PathBuf>,
-    pub env_file: Option<PathBuf>,
     pub port: Option<Text<u16>>,
     pub url: Option<String>,
     pub on_conflict: Option<OnConflict>,
@@ -65,7 +61,7 @@ pub struct File {
     pub stop: StopTable,
     pub pid_file: Option<Spanned<PathBuf>>,
     pub notify: Option<Speaker>,
-    pub ready_fd: Option<Spanned<i32>>,
+    pub ready_fd: Option<Spanned<Text<i32>>>,
 }
 
 /// A `[[require]]`, a `[[wait]]` or `[health]`.
@@ -89,6 +85,11 @@ pub struct CheckTable {
     pub hint: Option<String>,
     pub fix: Option<Spanned<String>>,
     pub fix_timeout: Option<Spanned<Text<Duration>>>,
+    #[serde(skip)]
+    pub written: Written,
+    /// The fix, if it has a reference.
+    #[serde(skip)]
+    pub written_fix: Option<String>,
 }
 
 /// A `[[before]]`.
@@ -98,6 +99,9 @@ pub struct StepTable {
     pub run: Spanned<String>,
     pub timeout: Option<Text<Duration>>,
     pub permanent: Option<bool>,
+    /// `run`, if it has a reference.
+    #[serde(skip)]
+    pub written: Option<String>,
 }
 
 #[derive(serde::Deserialize, Default)]
@@ -111,12 +115,12 @@ pub struct Limits {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct WatchTable {
     pub interval: Option<Spanned<Text<Duration>>>,
-    pub unhealthy_after: Option<Spanned<u32>>,
+    pub unhealthy_after: Option<Spanned<Text<u32>>>,
     pub grace: Option<Text<Duration>>,
     pub on_unhealthy: Option<Action>,
     pub max_fds: Option<Text<Share>>,
-    pub max_ptys: Option<u64>,
-    pub max_processes: Option<u64>,
+    pub max_ptys: Option<Text<u64>>,
+    pub max_processes: Option<Text<u64>>,
     pub on_leak: Option<Action>,
     pub check: Option<CheckTable>,
 }
@@ -130,6 +134,9 @@ pub struct StopTable {
     pub before: Option<Spanned<String>>,
     pub before_timeout: Option<Spanned<Text<Duration>>>,
     pub leftovers: Option<Leftovers>,
+    /// `before`, if it has a reference.
+    #[serde(skip)]
+    pub written_before: Option<String>,
 }
 
 impl FromText for Method {
@@ -152,8 +159,8 @@ impl FromText for Signal {
     }
 }
 
-/// Reads forerun.toml. Returns its absolute path, its text and the parsed file, or `None` if there is none.
-pub fn find(config: Option<&Path>, here: &Path) -> Result<Option<(PathBuf, String, File)>, Error> {
+/// Reads forerun.toml. Returns its absolute path and its text, or `None` if there is none.
+pub fn find(config: Option<&Path>, here: &Path) -> Result<Option<(PathBuf, String)>, Error> {
     let path = here.join(config.unwrap_or(Path::new("forerun.toml")));
     let Some(text) = read(&path)? else {
         return match config {
@@ -163,9 +170,7 @@ pub fn find(config: Option<&Path>, here: &Path) -> Result<Option<(PathBuf, Strin
             None => Ok(None),
         };
     };
-    let path = std::path::absolute(&path).unwrap_or(path);
-    let file = parse(&text).map_err(|wrong| Error::Config(wrong.in_file(&path, &text)))?;
-    Ok(Some((path, text, file)))
+    Ok(Some((std::path::absolute(&path).unwrap_or(path), text)))
 }
 
 /// Reads the text of a file. `Ok(None)` if there is no such file.
@@ -203,32 +208,6 @@ pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
             Err(e) => return Err(e),
         }
     }
-}
-
-/// Parses the text of a file.
-///
-/// # Errors
-/// The first mistake and its place, in the words of the file.
-pub fn parse(text: &str) -> Result<File, Wrong> {
-    let mut document = DeTable::parse(text).map_err(wrong)?;
-    keys::check(&document)?;
-    keys::expand(&mut document);
-    File::deserialize(toml::de::Deserializer::from(document)).map_err(wrong)
-}
-
-/// Parses the text of one check's table.
-///
-/// # Errors
-/// The first mistake, in the words of the file.
-pub fn parse_check(text: &str) -> Result<CheckTable, Wrong> {
-    let document = DeTable::parse(text).map_err(wrong)?;
-    keys::check_table(&document)?;
-    CheckTable::deserialize(toml::de::Deserializer::from(document)).map_err(wrong)
-}
-
-fn wrong(error: toml::de::Error) -> Wrong {
-    let at = error.span().map_or(0, |span| span.start);
-    Wrong { at, message: error.message().trim_end().replace('`', "'") }
 }
 
 /// A command: a list of words, or a string that is split as a shell would split it. No shell runs.
@@ -301,6 +280,11 @@ impl FromText for Statuses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::document::{Document, Replaced};
+
+    fn parse(text: &str) -> Result<File, crate::service::wrong::Wrong> {
+        Document::parse(text)?.file(&Replaced::default())
+    }
 
     fn wrong(text: &str) -> String {
         parse(text).err().expect("wrong").in_file(Path::new("forerun.toml"), text)
@@ -345,7 +329,7 @@ mod tests {
             ("[[before]]\ntimeout = '1s'", "line 1: before has no run: run = \"python3 manage.py migrate\""),
             ("[[before]]\nrun = ['a']", "line 2: run is a command"),
             ("[[before]]\nrun = 'a'\npermanent = 'yes'", "line 3: permanent is true or false"),
-            ("env-file = ['.env']", "line 1: env-file is a path: \".env\""),
+            ("env-file = [5]", "line 1: env-file is a path or a list of paths: \".env\""),
         ] {
             let message = wrong(text);
             assert!(message.contains(part), "{text}: {message}");

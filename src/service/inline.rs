@@ -5,7 +5,9 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use super::file::{self, CheckTable};
+use super::document::Document;
+use super::expand::Expander;
+use super::file::CheckTable;
 use crate::check;
 
 /// Keys whose value is a path.
@@ -44,7 +46,7 @@ fn is_key(word: &str) -> bool {
 ///
 /// # Errors
 /// What is wrong with a key or its value.
-pub fn table(spec: &OsStr) -> Result<Option<CheckTable>, String> {
+pub fn table(spec: &OsStr, expander: &mut Expander) -> Result<Option<CheckTable>, String> {
     let Some((check, keys)) = split(spec)? else { return Ok(None) };
     let mut document = format!("check = {}\n", text(&check));
     for (key, value) in keys {
@@ -54,7 +56,9 @@ pub fn table(spec: &OsStr) -> Result<Option<CheckTable>, String> {
             None => format!("{key} = {value}\n"),
         };
     }
-    file::parse_check(&document).map(Some).map_err(|wrong| wrong.message)
+    let mut document = Document::parse_check(&document).map_err(|wrong| wrong.message)?;
+    let replaced = document.replace(expander).map_err(|wrong| wrong.message)?;
+    document.check(&replaced).map(Some).map_err(|wrong| replaced.safe(wrong).message)
 }
 
 /// A string of TOML. JSON writes it in the same way, but for one character.
@@ -78,7 +82,7 @@ mod tests {
     use super::*;
 
     fn read(spec: &str) -> Result<Option<CheckTable>, String> {
-        table(OsStr::new(spec))
+        table(OsStr::new(spec), &mut Expander::new(&crate::service::known::Known::default()))
     }
 
     #[test]

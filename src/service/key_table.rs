@@ -2,6 +2,8 @@
 //! The table of the keys of forerun.toml: what the value of each is, and what it is for. What is accepted, the JSON Schema
 //! and the manual page are made from it.
 
+use crate::text::one_line;
+
 /// What the value of a key is. The texts are what it is called, and an example.
 pub enum Is {
     Text(&'static str, &'static str),
@@ -12,6 +14,8 @@ pub enum Is {
     Flag,
     Choice(&'static [&'static str]),
     Words,
+    /// A path, or a list of paths.
+    Paths,
     /// A table of texts, which is called so.
     Texts(&'static str),
     Check,
@@ -31,11 +35,7 @@ pub const TOP: &[Key] = &[
     ("name", Is::Text("a name", "\"webui\""), "the name of the service; default: the folder's name"),
     ("command", Is::Words, "the server and its arguments; a string is split into words, and no shell runs"),
     ("cwd", Is::Text("a path", "\"app\""), "the folder in which the server runs; default: the folder of this file"),
-    (
-        "env-file",
-        Is::Text("a path", "\".env\""),
-        "a file of variables, read and never executed; what the environment already has wins",
-    ),
+    ("env-file", Is::Paths, "a file of variables, read and never executed; what the environment already has wins"),
     (
         "port",
         Is::TextOrNumber("a number", "8787"),
@@ -164,6 +164,7 @@ pub fn example(is: &Is) -> String {
         Is::Choice(words) => format!("\"{}\"", words[0]),
         Is::Words => "[\"python3\", \"server.py\"]".to_owned(),
         Is::Texts(_) => "{ NAME = \"...\" }".to_owned(),
+        Is::Paths => "\".env\"".to_owned(),
         Is::Check => CHECK_EXAMPLE.to_owned(),
         Is::Checks => format!("[{CHECK_EXAMPLE}]"),
         Is::Steps => format!("[{STEP_EXAMPLE}]"),
@@ -183,6 +184,7 @@ pub fn sentence(key: &str, is: &Is) -> String {
             format!("{key} is {} or {last}", rest.join(", "))
         }
         Is::Words => format!("{key} is a list of words in quotes: {}", example(is)),
+        Is::Paths => format!("{key} is a path or a list of paths: {}", example(is)),
         Is::Texts(called) => format!("{called} is a table of texts: NAME = \"...\""),
         Is::Check => format!("{key} is a check: {CHECK_EXAMPLE}"),
         Is::Checks => format!("{key} is a list of checks: [{CHECK_EXAMPLE}]"),
@@ -192,4 +194,16 @@ pub fn sentence(key: &str, is: &Is) -> String {
             format!("{called} is a table; it may have {}", known.join(", "))
         }
     }
+}
+
+/// What the value of a key is, wherever the key is.
+pub fn what_is(key: &str) -> String {
+    let mut all = TABLES.iter().flat_map(|(_, keys)| keys.iter());
+    let known = all.find(|(known, ..)| *known == key);
+    known.map_or_else(|| format!("{} has a value", one_line(key)), |(key, is, _)| sentence(key, is))
+}
+
+/// Whether the value of a key is true or false, wherever the key is.
+pub fn is_flag(key: &str) -> bool {
+    TABLES.iter().flat_map(|(_, keys)| keys.iter()).any(|(known, is, _)| *known == key && matches!(is, Is::Flag))
 }

@@ -8,8 +8,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::key_table::{CHECK, CHECK_EXAMPLE, Is, Key, STEP, STEP_EXAMPLE, STOP, TABLES, TOP, sentence};
+use super::strictness::Strictness;
 use super::wrong::Wrong;
-use crate::text::{nearest, one_line};
+use crate::text::{nearest, one_line, whole_number};
 
 /// Words that people write for a key of the top table, and for one of a check.
 const MEANT_AT_THE_TOP: &[(&[&str], &str)] = &[
@@ -61,32 +62,35 @@ const MEANT_IN_A_CHECK: &[(&[&str], &str)] = &[
 ///
 /// # Errors
 /// The first that is wrong, with its place.
-pub fn check(document: &Spanned<DeTable>) -> Result<(), Wrong> {
-    table(document.get_ref(), TOP)
+pub fn check(document: &Spanned<DeTable>, strictness: Strictness) -> Result<(), Wrong> {
+    table(document.get_ref(), TOP, strictness)
 }
 
 /// Looks at the keys of one check's table.
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_table(document: &Spanned<DeTable>) -> Result<(), Wrong> {
-    table(document.get_ref(), CHECK)
+pub fn check_table(document: &Spanned<DeTable>, strictness: Strictness) -> Result<(), Wrong> {
+    table(document.get_ref(), CHECK, strictness)
 }
 
-fn table(table: &DeTable, keys: &'static [Key]) -> Result<(), Wrong> {
+fn table(table: &DeTable, keys: &'static [Key], strictness: Strictness) -> Result<(), Wrong> {
     for (name, found) in table {
         let word = name.get_ref().as_ref();
         let Some((word, is, _)) = keys.iter().find(|(known, ..)| *known == word) else {
             return Err(Wrong::at(name, unknown(word, keys)));
         };
-        value(word, is, found)?;
+        value(word, is, found, strictness)?;
     }
     Ok(())
 }
 
-fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
+fn value(key: &str, is: &Is, found: &Spanned<DeValue>, strictness: Strictness) -> Result<(), Wrong> {
     let at = |at: &Spanned<DeValue>, message: String| Err(Wrong::at(at, message));
     let fits = match (is, found.get_ref()) {
+        (Is::Flag | Is::Number(..) | Is::Choice(_), DeValue::String(text)) if strictness.awaits(text) => true,
+        (Is::Number(_, most), DeValue::String(text)) => whole_number::<u64>(text).is_ok_and(|n| n <= *most),
+        (Is::Paths, DeValue::String(_)) => true,
         (Is::Text(..), DeValue::String(_)) => true,
         (Is::TextOrNumber(..), DeValue::String(_)) => true,
         (Is::TextOrNumber(..), DeValue::Integer(_)) => number(found).is_some(),
@@ -97,7 +101,7 @@ fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
         }
         (Is::Choice(_), DeValue::String(_)) => true,
         (Is::Words, DeValue::String(_)) => true,
-        (Is::Words, DeValue::Array(words)) => words.iter().all(|word| word.get_ref().is_str()),
+        (Is::Words | Is::Paths, DeValue::Array(words)) => words.iter().all(|word| word.get_ref().is_str()),
         (Is::Texts(called), DeValue::Table(texts)) => match texts.iter().find(|(_, text)| !text.get_ref().is_str()) {
             Some((name, text)) => {
                 let name = one_line(name.get_ref().as_ref());
@@ -111,7 +115,7 @@ fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
                 Is::Steps => (STEP, "run", STEP_EXAMPLE),
                 _ => (CHECK, "check", CHECK_EXAMPLE),
             };
-            table(keys, known)?;
+            table(keys, known, strictness)?;
             if !keys.contains_key(main) {
                 return at(found, format!("{key} has no {main}: {main} = {example}"));
             }
@@ -120,13 +124,13 @@ fn value(key: &str, is: &Is, found: &Spanned<DeValue>) -> Result<(), Wrong> {
         (Is::Checks | Is::Steps, DeValue::Array(all)) => {
             for one in all.iter() {
                 match one.get_ref() {
-                    DeValue::String(_) | DeValue::Table(_) => value(key, is, one)?,
+                    DeValue::String(_) | DeValue::Table(_) => value(key, is, one, strictness)?,
                     _ => return at(one, sentence(key, is)),
                 }
             }
             true
         }
-        (Is::Table(_, keys), DeValue::Table(found)) => return table(found, keys),
+        (Is::Table(_, keys), DeValue::Table(found)) => return table(found, keys, strictness),
         _ => false,
     };
     if fits { Ok(()) } else { at(found, sentence(key, is)) }
@@ -206,7 +210,7 @@ mod tests {
 
     fn wrong(text: &str) -> Option<String> {
         let document = DeTable::parse(text).expect(text);
-        check(&document).err().map(|wrong| wrong.message)
+        check(&document, Strictness::Whole).err().map(|wrong| wrong.message)
     }
 
     /// Every key with the table that it belongs in.
@@ -253,7 +257,7 @@ mod tests {
                 let text = format!("{head}{key} = {value}\n");
                 // A number that TOML itself does not know is its own fault.
                 let Ok(document) = DeTable::parse(&text) else { continue };
-                let Err(wrong) = super::check(&document) else { continue };
+                let Err(wrong) = super::check(&document, Strictness::Whole) else { continue };
                 refused += 1;
                 let message = wrong.message;
                 let is_of_rust = |word: &str| message.split(|c: char| !c.is_alphanumeric()).any(|w| w == word);

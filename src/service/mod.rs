@@ -5,19 +5,26 @@
 //! The contract: docs/reference.md, section 4.
 
 mod command;
+mod document;
+mod env_file;
+mod expand;
 mod expected;
 mod file;
 mod inline;
 pub mod key_table;
 mod keys;
+mod known;
 mod name;
 mod named;
 mod probes;
+mod refs;
 pub mod request;
 mod resolve;
 mod schema;
+mod script;
 mod steps;
 mod stop;
+mod strictness;
 pub mod trust;
 mod values;
 mod variables;
@@ -31,6 +38,7 @@ pub use probes::{Awaited, Fix, Requirement};
 pub use resolve::Service;
 pub use schema::schema;
 pub use steps::Step;
+pub use variables::Variables;
 pub use way::components;
 
 pub use crate::args::{OnConflict, Speaker};

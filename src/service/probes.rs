@@ -5,12 +5,13 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Duration;
 
+use super::expand::Expander;
 use super::file::CheckTable;
 use super::values::HEALTH_TIMEOUT;
 use super::wrong::{Fault, Wrong};
 use super::{expected, inline};
 use crate::args::StartFlags;
-use crate::check::{self, Check, Expectation, Pace, Probe, Purpose};
+use crate::check::{self, Check, Expectation, Pace, Probe, Purpose, Written};
 use crate::text::quoted;
 
 const FIX_TIMEOUT: Duration = Duration::from_secs(300);
@@ -26,6 +27,8 @@ pub struct Requirement {
 #[derive(Debug)]
 pub struct Fix {
     pub script: OsString,
+    /// As it was written: its references may give secrets.
+    pub shown: OsString,
     pub timeout: Duration,
 }
 
@@ -40,41 +43,64 @@ pub struct Awaited {
 ///
 /// # Errors
 /// [`Fault::Usage`].
-pub fn plain_probe(option: &str, spec: &OsStr, folder: &Path, timeout: Duration) -> Result<Probe, Fault> {
+pub fn plain_probe(
+    option: &str,
+    spec: &OsStr,
+    folder: &Path,
+    timeout: Duration,
+    expander: &mut Expander,
+) -> Result<Probe, Fault> {
     let purpose = match option {
         "--require" => Purpose::Require,
         "--wait" => Purpose::Wait,
         _ => Purpose::Health,
     };
-    if let Some(table) = inline::table(spec).map_err(|why| usage(option, &why))? {
+    if let Some(table) = inline::table(spec, expander).map_err(|why| usage(option, &why))? {
         let timeout = match (&table.timeout, option) {
             (Some(_), "--require") => {
                 return Err(usage(option, "a requirement must hold now: 'timeout' is for --wait"));
             }
             (given, _) => given.as_ref().map_or(timeout, |given| given.get_ref().0),
         };
-        return probe(&table, folder, timeout, purpose).map_err(|wrong| usage(option, &wrong.message));
+        return probe(&table, folder, timeout, purpose)
+            .map_err(|wrong| usage(option, &safe(&wrong.message, spec, &table.written)));
     }
-    let check = Check::parse(spec).and_then(|check| check.within(folder)).map_err(Fault::Usage)?;
-    check.serves(purpose).map_err(|why| usage(option, &unfit(&check, why)))?;
-    Ok(Probe { check, timeout, expect: Expectation::default(), pace: Pace::default() })
+    let replaced = expander.os_check(spec);
+    let replaced = replaced.map_err(|why| Fault::Usage(format!("invalid check {}: {why}", quoted(spec))))?;
+    let written = expander.written((replaced != spec).then(|| spec.to_string_lossy()).as_deref());
+    let check = Check::parse(&replaced).and_then(|check| check.within(folder));
+    let check = check.map_err(|why| Fault::Usage(safe(&why, spec, &written)))?;
+    let shown = written.check.clone().unwrap_or_else(|| check.to_string());
+    check.serves(purpose).map_err(|why| usage(option, &unfit(&shown, why)))?;
+    Ok(Probe { check, timeout, expect: Expectation::default(), pace: Pace::default(), written })
+}
+
+/// What is wrong with a CHECK, without what its references gave.
+fn safe(message: &str, spec: &OsStr, written: &Written) -> String {
+    let masked = written.masked(message);
+    match written.is_in(&masked) {
+        true => format!("invalid check {}: what its references give makes it none", quoted(spec)),
+        false => masked,
+    }
 }
 
 fn usage(option: &str, why: &str) -> Fault {
     Fault::Usage(format!("invalid '{option}': {why}"))
 }
 
-fn unfit(check: &Check, why: &str) -> String {
-    format!("{}: {why}", quoted(&check.to_string()))
+fn unfit(check: &str, why: &str) -> String {
+    format!("{}: {why}", quoted(check))
 }
 
 fn probe(table: &CheckTable, folder: &Path, timeout: Duration, purpose: Purpose) -> Result<Probe, Wrong> {
     let check = Check::parse(OsStr::new(table.check.get_ref())).map_err(|e| Wrong::at(&table.check, e))?;
-    check.serves(purpose).map_err(|why| Wrong::at(&table.check, format!("invalid check {}", unfit(&check, why))))?;
+    check
+        .serves(purpose)
+        .map_err(|why| Wrong::at(&table.check, format!("invalid check {}", unfit(&check.to_string(), why))))?;
     let expect = expected::expectation(table, &check, folder)?;
     let pace = expected::pace(table, timeout)?;
     let check = check.within(folder).map_err(|e| Wrong::at(&table.check, e))?;
-    Ok(Probe { check, timeout, expect, pace })
+    Ok(Probe { check, timeout, expect, pace, written: table.written.clone() })
 }
 
 pub fn requirement(table: &CheckTable, folder: &Path) -> Result<Requirement, Wrong> {
@@ -92,7 +118,10 @@ pub fn requirement(table: &CheckTable, folder: &Path) -> Result<Requirement, Wro
     let timeout = table.fix_timeout.as_ref().map_or(FIX_TIMEOUT, |t| t.get_ref().0);
     let fix = match &table.fix {
         Some(fix) if fix.get_ref().contains('\0') => return Err(Wrong::at(fix, "the fix has a NUL byte")),
-        fix => fix.as_ref().map(|f| Fix { script: f.get_ref().into(), timeout }),
+        fix => fix.as_ref().map(|fix| {
+            let shown = table.written_fix.as_ref().unwrap_or(fix.get_ref()).into();
+            Fix { script: fix.get_ref().into(), shown, timeout }
+        }),
     };
     Ok(Requirement {
         probe: probe(table, folder, check::EXEC_TIMEOUT, Purpose::Require)?,
@@ -133,9 +162,12 @@ pub fn health(
     table: Option<&CheckTable>,
     folder: &Path,
     here: &Path,
+    expander: &mut Expander,
 ) -> Result<Option<Awaited>, Fault> {
     let mut health = match (&flags.health, table) {
-        (Some(spec), _) => Some(Awaited { probe: plain_probe("--health", spec, here, HEALTH_TIMEOUT)?, hint: None }),
+        (Some(spec), _) => {
+            Some(Awaited { probe: plain_probe("--health", spec, here, HEALTH_TIMEOUT, expander)?, hint: None })
+        }
         (None, Some(table)) => Some(awaited(table, folder, HEALTH_TIMEOUT, Purpose::Health)?),
         (None, None) => None,
     };

@@ -3,6 +3,7 @@
 //! again; forerun.toml is then the one of today.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::{Service, inline};
@@ -18,7 +19,8 @@ pub struct Request {
     pub arguments: Vec<OsString>,
     /// The folder that relative paths are seen from.
     pub called_in: PathBuf,
-    /// The base of the server's environment. That of a unit comes from its supervisor, and is not known here.
+    /// The base of the server's environment, which references see. That of a unit comes from its supervisor; here it is
+    /// the caller's.
     pub environment: Environment,
 }
 
@@ -33,11 +35,11 @@ impl Request {
     }
 
     /// The start on the command line of a unit, without the program's name.
-    pub fn of_unit(arguments: &[OsString], here: &Path) -> Self {
+    pub fn of_unit(arguments: &[OsString], here: &Path, environment: &Environment) -> Self {
         Request {
             arguments: [OsString::from("forerun")].into_iter().chain(arguments.iter().cloned()).collect(),
             called_in: here.to_owned(),
-            environment: Environment::default(),
+            environment: environment.clone(),
         }
     }
 
@@ -55,7 +57,7 @@ impl Request {
     /// Why there is none, in one line.
     pub fn service(&self) -> Result<Service, String> {
         let Start { flags, by_hand } = self.start().map_err(|_| "the recorded flags make no sense".to_owned())?;
-        Service::resolve(&flags, &by_hand, &self.called_in).map_err(|e| e.to_string())
+        Service::resolve(&flags, &by_hand, &self.called_in, &self.environment).map_err(|e| e.to_string())
     }
 
     /// The service of a unit, and its flags.
@@ -66,7 +68,7 @@ impl Request {
         let Start { flags, by_hand } = self
             .start()
             .map_err(|why| Error::Config(format!("cannot understand the command line in the unit: {why}")))?;
-        let service = Service::resolve(&flags, &by_hand, &self.called_in)?;
+        let service = Service::resolve(&flags, &by_hand, &self.called_in, &self.environment)?;
         let words = words(&flags, &service, &self.called_in);
         Ok((service, words))
     }
@@ -77,7 +79,27 @@ impl Request {
 pub fn words(flags: &StartFlags, service: &Service, here: &Path) -> Vec<OsString> {
     // Without a file nothing else says the folder.
     let cwd = service.config.is_none().then_some(&*service.directory);
-    flags.argv(here, cwd, |check| resolved(check, here))
+    // The start replaces references in it.
+    let escaped = PathBuf::from(escaped(here.as_os_str()));
+    flags.argv(here, cwd, |check| resolved(check, &escaped))
+}
+
+/// The same text, in which nothing is a reference.
+fn escaped(text: &OsStr) -> OsString {
+    let bytes = text.as_bytes();
+    let mut escaped = Vec::with_capacity(bytes.len());
+    for (at, &byte) in bytes.iter().enumerate() {
+        if bytes[at..].starts_with(b"${") {
+            escaped.push(b'$');
+        }
+        escaped.push(byte);
+    }
+    OsString::from_vec(escaped)
+}
+
+/// Whether the operand of a check begins with a reference. What it gives can be an absolute path.
+fn begins_with_reference(spec: &OsStr) -> bool {
+    spec.as_bytes().splitn(2, |&byte| byte == b':').nth(1).is_some_and(|operand| operand.starts_with(b"${"))
 }
 
 /// A check with an absolute path. It parses, because the service was resolved with it. Which checks have a path is known
@@ -89,7 +111,7 @@ fn resolved(spec: &OsStr, here: &Path) -> OsString {
     match Check::parse(spec) {
         Ok(
             check @ (Check::File(_) | Check::Directory(_) | Check::Unix(_) | Check::Command(_) | Check::HttpUnix(..)),
-        ) => check.resolved_against(here).spec(),
+        ) if !begins_with_reference(spec) => check.resolved_against(here).spec(),
         _ => spec.to_owned(),
     }
 }
@@ -148,11 +170,12 @@ mod tests {
         ];
         let first = args::parse_start(given.iter().map(OsString::from).collect()).expect("parses").flags;
         let here = Path::new("/srv/web");
-        let service =
-            |flags: &StartFlags, here: &Path| Service::resolve(flags, &ByHand::default(), here).expect("resolves");
+        let service = |flags: &StartFlags, here: &Path| {
+            Service::resolve(flags, &ByHand::default(), here, &Environment::default()).expect("resolves")
+        };
         let said = words(&first, &service(&first, here), here);
         assert!(said.contains(&"file:/srv/web/x y".into()) && said.contains(&"/srv/web/sub".into()), "{said:?}");
-        let unit = Request::of_unit(&said, Path::new("/"));
+        let unit = Request::of_unit(&said, Path::new("/"), &Environment::default());
         let (_, again) = unit.service_of_unit().expect("understood");
         assert_eq!(again, said);
         let second = unit.start().expect("parses").flags;
@@ -164,7 +187,10 @@ mod tests {
     fn only_a_start_is_understood() {
         for words in [&["stop", "web"][..], &["--no-such-flag"], &["check"]] {
             let words: Vec<_> = words.iter().map(OsString::from).collect();
-            assert!(Request::of_unit(&words, Path::new("/")).service_of_unit().is_err(), "{words:?}");
+            assert!(
+                Request::of_unit(&words, Path::new("/"), &Environment::default()).service_of_unit().is_err(),
+                "{words:?}"
+            );
         }
     }
 }

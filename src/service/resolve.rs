@@ -6,21 +6,25 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::command::command;
+use super::document::Document;
+use super::expand::Expander;
 use super::file::{self, File};
+use super::known::Known;
 use super::probes::{self, Awaited, Requirement};
 use super::steps::{Step, steps};
 use super::values::{FromText, GRACE, HEALTH_TIMEOUT, NofileWish, WAIT_TIMEOUT};
 use super::variables::{self, Variables};
 use super::wrong::{Fault, Wrong};
 use super::{name, stop, watch};
-use crate::args::{AskedMode, ByHand, OnConflict, Speaker, StartFlags};
+use crate::args::{AskedMode, ByHand, EnvFile, OnConflict, Speaker, StartFlags};
 use crate::check::{self, Check, Probe, Purpose};
+use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::ending::Ending;
 use crate::instance::mode::Mode;
 use crate::instance::watch::{Action, Watch};
 use crate::sys::{self, Nofile};
-use crate::text::quoted;
+use crate::text::{self, quoted};
 
 /// The resolved description of one server.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub struct Service {
     pub config: Option<PathBuf>,
     /// Empty only for `forerun check` and `forerun doctor`.
     pub command: Vec<OsString>,
+    /// The command as it was written: a reference in it may give a secret.
+    pub shown_command: Vec<OsString>,
     /// The folder that the server runs in.
     pub directory: PathBuf,
     pub variables: Variables,
@@ -75,37 +81,67 @@ struct Asked<'a> {
     by_hand: &'a ByHand,
     /// The folder that relative paths are seen from.
     here: &'a Path,
+    /// What references see.
+    environment: &'a Environment,
     needs_command: bool,
 }
 
 impl Service {
-    /// Resolves the service that a start is asked for, as seen from the folder `here`.
+    /// Resolves the service that a start is asked for, as seen from the folder `here`. References see `environment`.
     ///
     /// # Errors
     /// [`Error::Usage`] for mistakes on the command line, [`Error::Config`] for mistakes in files.
-    pub fn resolve(flags: &StartFlags, by_hand: &ByHand, here: &Path) -> Result<Service, Error> {
-        Self::find(&Asked { flags, by_hand, here, needs_command: true })
+    pub fn resolve(
+        flags: &StartFlags,
+        by_hand: &ByHand,
+        here: &Path,
+        environment: &Environment,
+    ) -> Result<Service, Error> {
+        Self::find(&Asked { flags, by_hand, here, environment, needs_command: true })
     }
 
     /// Resolves a service that is only looked at: it need not have a command.
     ///
     /// # Errors
     /// As [`Service::resolve`].
-    pub fn resolve_for_a_look(flags: &StartFlags, by_hand: &ByHand, here: &Path) -> Result<Service, Error> {
-        Self::find(&Asked { flags, by_hand, here, needs_command: false })
+    pub fn resolve_for_a_look(
+        flags: &StartFlags,
+        by_hand: &ByHand,
+        here: &Path,
+        environment: &Environment,
+    ) -> Result<Service, Error> {
+        Self::find(&Asked { flags, by_hand, here, environment, needs_command: false })
     }
 
     fn find(asked: &Asked) -> Result<Service, Error> {
         match file::find(asked.flags.config.as_deref(), asked.here)? {
-            None => Self::build(asked, File::default(), None).map_err(Fault::plain),
-            Some((path, text, file)) => {
-                Self::build(asked, file, Some(&path)).map_err(|fault| fault.in_file(&path, &text))
+            None => {
+                let variables = env_files(asked, Vec::new()).map_err(Fault::plain)?;
+                let built = Self::build(asked, &File::default(), None, &mut Expander::new(variables.known()));
+                built.map_err(Fault::plain).map(|built| built.with(variables))
             }
+            Some((path, text)) => Self::of_file(asked, &path, &text).map_err(|fault| fault.in_file(&path, &text)),
         }
     }
 
-    fn build(asked: &Asked, file: File, config: Option<&Path>) -> Result<Service, Fault> {
-        let Asked { flags, by_hand, here, needs_command } = *asked;
+    fn of_file(asked: &Asked, path: &Path, text: &str) -> Result<Service, Fault> {
+        let mut document = Document::parse(text)?;
+        let named = document.env_files(&Known::new(asked.environment))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let variables = env_files(asked, named.iter().map(|file| file.within(folder)).collect())?;
+        let mut expander = Expander::new(variables.known());
+        let replaced = document.replace(&mut expander)?;
+        let file = document.file(&replaced).map_err(Fault::from);
+        let built = file.and_then(|file| Self::build(asked, &file, Some(path), &mut expander));
+        let mut built = built.map_err(|fault| replaced.safe_fault(fault))?;
+        if let Some(words) = replaced.command.filter(|_| asked.flags.command.is_empty()) {
+            built.service.shown_command = words.iter().map(OsString::from).collect();
+        }
+        Ok(built.with(variables))
+    }
+
+    fn build(asked: &Asked, file: &File, config: Option<&Path>, expander: &mut Expander) -> Result<Built, Fault> {
+        let Asked { flags, by_hand, here, needs_command, .. } = *asked;
         let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
         let in_file = |path: &PathBuf| folder.join(path);
         let from_caller = |path: &PathBuf| here.join(path);
@@ -113,33 +149,34 @@ impl Service {
         let directory =
             flags.cwd.as_ref().map(from_caller).or(file.cwd.as_ref().map(in_file)).unwrap_or(default_directory);
 
-        let command = command(&flags.command, &file, !needs_command)?;
+        let command = command(&flags.command, file, !needs_command)?;
         let wait_timeout = flags.wait_timeout.or(file.wait_timeout.as_ref().map(|t| t.0)).unwrap_or(WAIT_TIMEOUT);
-        let requirements = requirements(flags, &file, folder, here)?;
-        let waits = waits(flags, &file, folder, here, wait_timeout)?;
-        let health = probes::health(flags, file.health.as_ref(), folder, here)?;
+        let requirements = requirements(flags, file, folder, here, expander)?;
+        let waits = waits(flags, file, (folder, here), wait_timeout, expander)?;
+        let health = probes::health(flags, file.health.as_ref(), folder, here, expander)?;
         let health_timeout =
             health.as_ref().map(|h| h.probe.timeout).or(flags.health_timeout).unwrap_or(HEALTH_TIMEOUT);
 
-        let (port, host) = port(flags, &file, health.as_ref());
+        let (port, host) = port(asked_port(flags, file, expander)?, health.as_ref());
         let url = file.url.clone().or_else(|| url(health.as_ref(), port));
-        let name = name::resolve(flags.name.as_deref(), &file, &directory, &command)?;
+        let name = name::resolve(flags.name.as_deref(), file, &directory, &command)?;
         refuse_itself(&name, &requirements, &waits)?;
-        let variables = variables::resolve(flags, &file, folder, here)?;
         let watch = file.watch.as_ref().map(watch::resolve).transpose()?.unwrap_or_default();
         let notify = flags.notify.or(file.notify).unwrap_or_default();
-        let ready_fd = ready_fd(flags, &file)?;
+        let ready_fd = ready_fd(flags, file)?;
         refuse_without_health(health.as_ref(), notify, ready_fd)?;
         let watch_check = file.watch.as_ref().and_then(|watch| watch.check.as_ref());
         let watch_check = watch_check.map(|table| probes::watched(table, folder, health_timeout)).transpose()?;
         let is_asked = watch_check.is_some() || health.as_ref().is_some_and(|health| !health.probe.check.is_told());
-        Ok(Service {
+        let settings = variables::settings(flags, file)?;
+        let service = Service {
             name,
             config: config.map(Path::to_owned),
+            shown_command: command.clone(),
             command,
             directory,
-            variables,
-            asked_mode: asked_mode(by_hand.mode, &file)?,
+            variables: Variables::default(),
+            asked_mode: asked_mode(by_hand.mode, file)?,
             port,
             host,
             url,
@@ -150,7 +187,7 @@ impl Service {
             health,
             health_timeout,
             run_fixes: !flags.no_fix,
-            nofile: nofile(flags, &file)?,
+            nofile: nofile(flags, file)?,
             close_fds: flags.close_fds || file.close_fds == Some(true),
             on_conflict: flags.on_conflict.or(file.on_conflict),
             log: by_hand.log.as_ref().map(from_caller).or(file.log.as_ref().map(in_file)),
@@ -164,7 +201,8 @@ impl Service {
             watch_check,
             ending: stop::ending(&file.stop)?,
             pid_file: stop::pid_file(file.pid_file.as_ref())?.map(|path| in_file(&path)),
-        })
+        };
+        Ok(Built { service, settings, references: std::mem::take(&mut expander.variables) })
     }
 
     /// The descriptor limits that the server will have, and whether they are lower than asked for.
@@ -197,8 +235,8 @@ fn ready_fd(flags: &StartFlags, file: &File) -> Result<Option<i32>, Fault> {
     let wrong = |number: i32| format!("{number} is no descriptor for readiness: they are from 3 on");
     match (flags.ready_fd, &file.ready_fd) {
         (Some(number), _) if number < 3 => Err(Fault::Usage(format!("invalid '--ready-fd': {}", wrong(number)))),
-        (None, Some(number)) if *number.get_ref() < 3 => Err(Wrong::at(number, wrong(*number.get_ref())).into()),
-        (given, in_file) => Ok(given.or(in_file.as_ref().map(|number| *number.get_ref()))),
+        (None, Some(number)) if number.get_ref().0 < 3 => Err(Wrong::at(number, wrong(number.get_ref().0)).into()),
+        (given, in_file) => Ok(given.or(in_file.as_ref().map(|number| number.get_ref().0))),
     }
 }
 
@@ -215,30 +253,69 @@ fn url(health: Option<&Awaited>, port: Option<u16>) -> Option<String> {
     port.map(|port| format!("http://localhost:{port}"))
 }
 
-fn requirements(flags: &StartFlags, file: &File, folder: &Path, here: &Path) -> Result<Vec<Requirement>, Fault> {
+/// A service without its variables.
+struct Built {
+    service: Service,
+    settings: Vec<(OsString, OsString)>,
+    /// What the references of scripts gave.
+    references: Vec<(OsString, OsString)>,
+}
+
+impl Built {
+    fn with(self, variables: Variables) -> Service {
+        Service { variables: variables.with(self.settings, self.references), ..self.service }
+    }
+}
+
+/// Reads the env-files: those of the command line, else those that the file names.
+fn env_files(asked: &Asked, named: Vec<EnvFile>) -> Result<Variables, Fault> {
+    let given: Vec<_> = asked.flags.env_file.iter().map(|file| file.within(asked.here)).collect();
+    Variables::read(if given.is_empty() { &named } else { &given }, asked.environment)
+}
+
+fn requirements(
+    flags: &StartFlags,
+    file: &File,
+    folder: &Path,
+    here: &Path,
+    expander: &mut Expander,
+) -> Result<Vec<Requirement>, Fault> {
     let mut all = file.require.iter().map(|t| probes::requirement(t, folder)).collect::<Result<Vec<_>, _>>()?;
     for spec in &flags.require {
-        let probe = probes::plain_probe("--require", spec, here, check::EXEC_TIMEOUT)?;
+        let probe = probes::plain_probe("--require", spec, here, check::EXEC_TIMEOUT, expander)?;
         all.push(Requirement { probe, fix: None, hint: None });
     }
     Ok(all)
 }
 
-fn waits(flags: &StartFlags, file: &File, folder: &Path, here: &Path, limit: Duration) -> Result<Vec<Awaited>, Fault> {
+fn waits(
+    flags: &StartFlags,
+    file: &File,
+    (folder, here): (&Path, &Path),
+    limit: Duration,
+    expander: &mut Expander,
+) -> Result<Vec<Awaited>, Fault> {
     let mut all =
         file.wait.iter().map(|t| probes::awaited(t, folder, limit, Purpose::Wait)).collect::<Result<Vec<_>, _>>()?;
     for spec in &flags.wait {
-        all.push(Awaited { probe: probes::plain_probe("--wait", spec, here, limit)?, hint: None });
+        all.push(Awaited { probe: probes::plain_probe("--wait", spec, here, limit, expander)?, hint: None });
     }
     Ok(all)
 }
 
+/// The port that was asked for.
+fn asked_port(flags: &StartFlags, file: &File, expander: &mut Expander) -> Result<Option<u16>, Fault> {
+    let Some(given) = &flags.port else { return Ok(file.port.as_ref().map(|port| port.0)) };
+    let replaced = expander.text(given.as_bytes()).map_err(|why| Fault::Usage(format!("invalid '--port': {why}")))?;
+    let port = text::port(&String::from_utf8_lossy(&replaced));
+    port.map(Some).map_err(|why| Fault::Usage(format!("invalid '--port': {} gives {why}", quoted(given))))
+}
+
 /// The port that is guarded, and the host that the health check names for it.
-fn port(flags: &StartFlags, file: &File, health: Option<&Awaited>) -> (Option<u16>, Option<String>) {
+fn port(asked: Option<u16>, health: Option<&Awaited>) -> (Option<u16>, Option<String>) {
     // An address that stands for all of this machine's is copied from the line where a server binds it.
     let is_ours = |host: &str| check::is_loopback_name(host) || check::is_unspecified(host);
     let here_checked = health.and_then(|h| h.probe.check.address()).filter(|(host, _)| is_ours(host));
-    let asked = flags.port.or(file.port.as_ref().map(|port| port.0));
     let port = asked.or(here_checked.map(|(_, port)| port)).filter(|&port| port != 0);
     let host = here_checked.filter(|(host, p)| Some(*p) == port && !check::is_unspecified(host));
     (port, host.map(|(host, _)| host.to_owned()))
@@ -246,11 +323,11 @@ fn port(flags: &StartFlags, file: &File, health: Option<&Awaited>) -> (Option<u1
 
 /// A service that waits for itself waits for ever.
 fn refuse_itself(name: &str, requirements: &[Requirement], waits: &[Awaited]) -> Result<(), Fault> {
-    let probes = requirements.iter().map(|r| &r.probe).chain(waits.iter().map(|w| &w.probe));
-    match probes.map(|probe| &probe.check).find(|check| matches!(check, Check::Service(of) if of == name)) {
-        Some(check) => Err(Fault::Config(format!(
+    let mut probes = requirements.iter().map(|r| &r.probe).chain(waits.iter().map(|w| &w.probe));
+    match probes.find(|probe| matches!(&probe.check, Check::Service(of) if of == name)) {
+        Some(probe) => Err(Fault::Config(format!(
             "invalid check {}: it is this service itself, which would wait for ever; name another one",
-            quoted(&check.to_string())
+            quoted(&probe.to_string())
         ))),
         None => Ok(()),
     }

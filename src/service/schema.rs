@@ -34,6 +34,7 @@ fn property(is: &Is, about: &str) -> Value {
         Is::Number(_, most) => json!({ "type": "integer", "minimum": 0, "maximum": most }),
         Is::Flag => json!({ "type": "boolean" }),
         Is::Choice(words) => json!({ "enum": words }),
+        Is::Paths => json!({ "anyOf": [text, { "type": "array", "items": text }] }),
         Is::Words => json!({ "anyOf": [text, { "type": "array", "items": text, "minItems": 1 }] }),
         Is::Texts(_) => json!({ "type": "object", "additionalProperties": text }),
         Is::Check => json!({ "allOf": [one("check")] }),

@@ -12,8 +12,9 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 /// A shell command that runs before the server.
 #[derive(Debug)]
 pub struct Step {
-    /// As it is written. forerun replaces nothing in it: the shell does that, so no message has a value in it.
     pub run: OsString,
+    /// As it was written: what references gave may be a secret.
+    pub shown: OsString,
     pub timeout: Duration,
     /// Trying again cannot help where it fails.
     pub is_permanent: bool,
@@ -22,7 +23,7 @@ pub struct Step {
 impl Step {
     /// What it is called in messages: the step as it is written, or the first line of several.
     pub fn called(&self) -> String {
-        let text = self.run.to_string_lossy();
+        let text = self.shown.to_string_lossy();
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let first = lines.next().unwrap_or_default();
         if lines.next().is_some() { format!("{first} ...") } else { first.to_owned() }
@@ -44,6 +45,7 @@ fn step(table: &StepTable) -> Result<Step, Wrong> {
     }
     Ok(Step {
         run: run.into(),
+        shown: table.written.as_ref().unwrap_or(run).into(),
         timeout: table.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.0),
         is_permanent: table.permanent.unwrap_or_default(),
     })
@@ -56,7 +58,7 @@ mod tests {
     #[test]
     fn a_step_of_several_lines_is_called_by_its_first() {
         for (run, called) in [("a b", "a b"), (" a\n", "a"), ("\n\n set -e\n b\n", "set -e ..."), ("a\n\n \n", "a")] {
-            let step = Step { run: run.into(), timeout: TIMEOUT, is_permanent: false };
+            let step = Step { run: "".into(), shown: run.into(), timeout: TIMEOUT, is_permanent: false };
             assert_eq!(step.called(), called);
         }
     }

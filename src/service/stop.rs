@@ -29,10 +29,13 @@ pub fn ending(table: &StopTable) -> Result<Ending, Wrong> {
     if let Some(timeout) = timeout.filter(|_| table.before.is_none()) {
         return Err(Wrong::at(timeout, "before-timeout has no before: before = \"a command\""));
     }
+    let (before, written) = (table.before.as_ref().map(Spanned::get_ref), table.written_before.as_ref());
+    let os_text = |text: &String| record::OsText::from(OsStr::new(text));
     Ok(Ending {
         signal: signal.unwrap_or(default.signal),
         reload_signal: reload.unwrap_or(default.reload_signal),
-        before: table.before.as_ref().map(|text| record::OsText::from(OsStr::new(text.get_ref()))),
+        before: written.or(before).map(os_text),
+        before_runs: written.and(before).map(os_text),
         before_timeout: timeout.map_or(default.before_timeout, |timeout| timeout.get_ref().0),
         leftovers: table.leftovers.unwrap_or_default(),
     })

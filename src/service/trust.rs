@@ -140,13 +140,11 @@ fn is_among_others_users() -> bool {
 
 /// The files of a service: what each is, and whether it is written.
 fn files(service: &Service, log: Option<&Path>) -> Vec<(&'static str, PathBuf, bool)> {
-    let files = [
-        ("config file", service.config.as_deref(), false),
-        ("env-file", service.variables.file.as_deref(), false),
-        ("log", log, true),
-    ];
+    let config = service.config.as_deref().map(|path| ("config file", path, false));
+    let env_files = service.variables.files.iter().map(|path| ("env-file", path.as_path(), false));
+    let files = config.into_iter().chain(env_files).chain(log.map(|path| ("log", path, true)));
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned());
-    files.into_iter().filter_map(|(what, path, is_written)| Some((what, absolute(path?), is_written))).collect()
+    files.map(|(what, path, is_written)| (what, absolute(path), is_written)).collect()
 }
 
 fn refusal(what: &str, path: &Path, step: &Step, why: &Why) -> Doubt {

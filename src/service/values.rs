@@ -54,6 +54,18 @@ impl FromText for u16 {
     }
 }
 
+macro_rules! numbers {
+    ($($number:ty),*) => { $(
+        impl FromText for $number {
+            fn from_text(text: &str) -> Result<Self, String> {
+                whole_number(text).map_err(|e| format!("'{}': {e}", one_line(text)))
+            }
+        }
+    )* };
+}
+
+numbers!(i32, u32, u64);
+
 impl FromText for Duration {
     fn from_text(text: &str) -> Result<Self, String> {
         duration(text).map_err(|e| format!("'{}' is {e}", one_line(text)))

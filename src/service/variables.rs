@@ -3,55 +3,98 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::file::{self, File};
-use super::wrong::Fault;
-use super::wrong::Wrong;
-use crate::args::StartFlags;
+use super::env_file;
+use super::expand::Expander;
+use super::file::File;
+use super::known::Known;
+use super::wrong::{Fault, Wrong};
+use crate::args::{EnvFile, StartFlags};
 use crate::environment::Environment;
 use crate::text::quoted;
 
 /// The variables that a service adds to an environment.
 #[derive(Debug, Default)]
 pub struct Variables {
-    /// From the env-file. A variable that is there already wins.
-    defaults: Vec<(String, String)>,
+    /// What references see: the environment, and the env-files. A variable of an env-file that is there already loses.
+    known: Known,
     /// From `[env]` and `--env`, in the order in which they are set.
     settings: Vec<(OsString, OsString)>,
-    /// The path of the env-file.
-    pub file: Option<PathBuf>,
+    /// What the references of scripts gave.
+    references: Vec<(OsString, OsString)>,
+    /// The env-files that were read.
+    pub files: Vec<PathBuf>,
+    /// What to tell of them, a line each.
+    pub warnings: Vec<String>,
 }
 
 impl Variables {
-    /// Adds them to `base`.
-    pub fn added_to(&self, mut base: Environment) -> Environment {
-        for (name, value) in &self.defaults {
-            if base.get(name).is_none() {
-                base.set(name.as_ref(), value.as_ref());
-            }
+    /// Reads env-files. Later ones win.
+    ///
+    /// # Errors
+    /// [`Fault::Config`] with the first mistake.
+    pub fn read(files: &[EnvFile], environment: &Environment) -> Result<Self, Fault> {
+        let mut variables = Variables::of(environment);
+        for EnvFile { path, may_be_absent } in files {
+            let read = env_file::read(path, *may_be_absent, &mut variables.known).map_err(Fault::Config)?;
+            let Some(warnings) = read else { continue };
+            variables.warnings.extend(warnings);
+            variables.files.push(path.clone());
         }
+        Ok(variables)
+    }
+
+    /// Those of an environment alone.
+    pub fn of(environment: &Environment) -> Self {
+        Variables { known: Known::new(environment), ..Variables::default() }
+    }
+
+    /// What references see.
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// The same with those that the service sets, and those that its scripts need.
+    pub fn with(self, settings: Vec<(OsString, OsString)>, references: Vec<(OsString, OsString)>) -> Self {
+        Variables { settings, references, ..self }
+    }
+
+    /// Adds them to `base`.
+    pub fn added_to(&self, base: Environment) -> Environment {
+        let mut base = self.known.added_to(base);
         self.settings.iter().for_each(|(name, value)| base.set(name, value));
         base
     }
 
+    /// The environment of checks and fixes.
+    pub fn for_checks(&self, inherited: &Environment) -> Environment {
+        let mut environment = self.added_to(inherited.for_checks());
+        self.references.iter().for_each(|(name, value)| environment.set(name, value));
+        environment
+    }
+
+    /// A script that a record keeps as it was written, and the environment that it needs.
+    ///
+    /// # Errors
+    /// What is wrong with a reference in it.
+    pub fn prepare(&self, script: &OsStr, inherited: &Environment) -> Result<(OsString, Environment), String> {
+        let mut expander = Expander::new(&self.known);
+        let script = OsStr::from_bytes(&expander.script(script.as_bytes())?).to_owned();
+        let mut environment = self.added_to(inherited.for_checks());
+        expander.variables.iter().for_each(|(name, value)| environment.set(name, value));
+        Ok((script, environment))
+    }
+
     /// The names of all of them.
     pub fn names(&self) -> impl Iterator<Item = &OsStr> {
-        self.defaults
-            .iter()
-            .map(|(name, _)| OsStr::new(name))
-            .chain(self.settings.iter().map(|(name, _)| name.as_ref()))
+        self.known.names().chain(self.settings.iter().map(|(name, _)| name.as_ref()))
     }
 }
 
-/// Collects the variables: `--env` beats `[env]`, which beats the environment, which beats the env-file.
-pub fn resolve(flags: &StartFlags, file: &File, folder: &Path, here: &Path) -> Result<Variables, Fault> {
-    let mut variables = Variables::default();
-    let path = flags.env_file.as_ref().map(|p| here.join(p)).or(file.env_file.as_ref().map(|p| folder.join(p)));
-    if let Some(path) = path {
-        variables.defaults = env_file(&path).map_err(Fault::Config)?;
-        variables.file = Some(path);
-    }
+/// The settings: `--env` beats `[env]`, which beats the environment, which beats the env-files.
+pub fn settings(flags: &StartFlags, file: &File) -> Result<Vec<(OsString, OsString)>, Fault> {
+    let mut settings = Vec::new();
     for (name, value) in &file.env {
         if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
             return Err(Wrong::at(name, format!("{} is no name of a variable", quoted(name.get_ref()))).into());
@@ -59,45 +102,18 @@ pub fn resolve(flags: &StartFlags, file: &File, folder: &Path, here: &Path) -> R
         if value.get_ref().contains('\0') {
             return Err(Wrong::at(value, format!("the value of {} has a NUL byte", quoted(name.get_ref()))).into());
         }
-        variables.settings.push((name.get_ref().into(), value.get_ref().into()));
+        settings.push((name.get_ref().into(), value.get_ref().into()));
     }
     for entry in &flags.env {
         let bytes = entry.as_bytes();
         match bytes.iter().position(|&b| b == b'=') {
             Some(at) if at > 0 => {
                 let part = |bytes| OsStr::from_bytes(bytes).to_owned();
-                variables.settings.push((part(&bytes[..at]), part(&bytes[at + 1..])));
+                settings.push((part(&bytes[..at]), part(&bytes[at + 1..])));
             }
             // It may be a secret without its name, so it is not shown.
             _ => return Err(Fault::Usage("invalid '--env': expected NAME=VALUE".to_owned())),
         }
     }
-    Ok(variables)
-}
-
-/// Parses an env-file. Its lines may be secrets, so a message shows a name at most.
-fn env_file(path: &Path) -> Result<Vec<(String, String)>, String> {
-    let failed = |reason: String| format!("cannot use the env-file {}: {reason}", quoted(path));
-    let bytes = file::bytes(path).map_err(|e| failed(e.to_string()))?;
-    let pairs: Result<Vec<_>, _> = dotenvy::from_read_iter(bytes.as_slice()).collect();
-    let pairs = pairs.map_err(|e| match e {
-        dotenvy::Error::LineParse(..) => {
-            failed(format!("{}it is not NAME=VALUE, or its value needs quotes", place(&bytes)))
-        }
-        dotenvy::Error::Io(e) => failed(e.to_string()),
-        _ => failed("it cannot be parsed".to_owned()),
-    })?;
-    match pairs.iter().find(|(_, value)| value.contains('\0')) {
-        Some((name, _)) => Err(failed(format!("the value of '{name}' has a NUL byte"))),
-        None => Ok(pairs),
-    }
-}
-
-/// Names the line that cannot be parsed, where one alone cannot. Nothing of it is shown: a word of it may be a part of
-/// a value.
-fn place(bytes: &[u8]) -> String {
-    let cannot =
-        |line: &[u8]| dotenvy::from_read_iter(line).any(|pair| matches!(pair, Err(dotenvy::Error::LineParse(..))));
-    let line = bytes.split(|&b| b == b'\n').position(cannot);
-    line.map(|line| format!("line {}: ", line + 1)).unwrap_or_default()
+    Ok(settings)
 }

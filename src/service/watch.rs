@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use toml::Spanned;
-
 use super::file::WatchTable;
 use super::values::FromText;
 use super::wrong::{Fault, Wrong};
@@ -33,17 +31,17 @@ pub fn resolve(table: &WatchTable) -> Result<Watch, Fault> {
     if let Some((at, _)) = interval.filter(|(_, interval)| *interval < SHORTEST_INTERVAL) {
         return Err(Wrong::at(at, "an 'interval' is at least 10ms").into());
     }
-    if let Some(after) = table.unhealthy_after.as_ref().filter(|after| *after.get_ref() == 0) {
+    if let Some(after) = table.unhealthy_after.as_ref().filter(|after| after.get_ref().0 == 0) {
         return Err(Wrong::at(after, "'unhealthy-after' counts attempts: at least 1").into());
     }
     Ok(Watch {
         interval: interval.map(|(_, interval)| interval),
-        unhealthy_after: table.unhealthy_after.as_ref().map_or(default.unhealthy_after, |n| *Spanned::get_ref(n)),
+        unhealthy_after: table.unhealthy_after.as_ref().map_or(default.unhealthy_after, |n| n.get_ref().0),
         grace: table.grace.as_ref().map_or(default.grace, |t| t.0),
         on_unhealthy: table.on_unhealthy.unwrap_or(default.on_unhealthy),
         max_fds: table.max_fds.as_ref().map_or(default.max_fds, |t| t.0),
-        max_ptys: table.max_ptys.unwrap_or(default.max_ptys),
-        max_processes: table.max_processes.unwrap_or(default.max_processes),
+        max_ptys: table.max_ptys.as_ref().map_or(default.max_ptys, |n| n.0),
+        max_processes: table.max_processes.as_ref().map_or(default.max_processes, |n| n.0),
         on_leak: table.on_leak.unwrap_or(default.on_leak),
     })
 }

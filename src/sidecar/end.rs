@@ -2,7 +2,7 @@
 //! Ends the server, or what it left.
 
 use super::state::Sidecar;
-use crate::check;
+use crate::check::{self, Script};
 use crate::instance::stop::{Signalled, Stop};
 use crate::line::say;
 use crate::supervisor::notify::NotifyState;
@@ -16,8 +16,9 @@ impl Sidecar {
         log::warn!("ending {name}, pid {pid}: {why}; its supervisor starts it again");
         self.tell_status(&format!("ending: {why}"));
         if let Some(script) = &self.plan.ending.before {
-            let (script, limit) = (std::ffi::OsString::from(script), self.plan.ending.before_timeout);
-            check::before_stop(&self.plan.name, &script, limit, &self.context, &self.events);
+            let runs = self.plan.ending.before_runs.as_ref().unwrap_or(script);
+            let script = Script { shown: script.into(), runs: runs.into(), limit: self.plan.ending.before_timeout };
+            check::before_stop(&self.plan.name, &script, &self.context, &self.events);
         }
         if let Some(manager) = self.manager.as_ref().filter(|_| self.plan.is_under_systemd()) {
             // A SIGTERM of ours would be a clean exit, after which Restart=on-failure does nothing. The unit chooses

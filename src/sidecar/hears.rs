@@ -29,7 +29,7 @@ impl Sidecar {
         attempter.context = Arc::clone(&self.context);
         match self.watch_check.take() {
             Some(probe) => {
-                self.check = quoted(&probe.check.to_string());
+                self.check = quoted(&probe.to_string());
                 attempter.probe = probe;
             }
             None if attempter.probe.check.is_told() => self.attempter = None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderName, HeaderValue};
 
-use crate::check::{Check, Expectation, Identity, Method, Pace, Probe};
+use crate::check::{Check, Expectation, Identity, Method, Pace, Probe, Written};
 use crate::instance::ending::Ending;
 use crate::instance::family::Origin;
 use crate::instance::record::OsText;
@@ -92,11 +92,12 @@ pub struct Health {
     identity: Option<Identity>,
     method: Method,
     pace: Pace,
+    written: Written,
 }
 
 impl Health {
     pub fn of(probe: &Probe) -> Self {
-        let Probe { check, timeout, expect, pace } = probe;
+        let Probe { check, timeout, expect, pace, written } = probe;
         let headers = expect.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
         Health {
             check: OsText::from(check.spec().as_os_str()),
@@ -109,6 +110,7 @@ impl Health {
             identity: expect.identity.clone(),
             method: expect.method,
             pace: *pace,
+            written: written.clone(),
         }
     }
 
@@ -123,9 +125,10 @@ impl Health {
             Ok((HeaderName::from_bytes(name.as_bytes()).map_err(|e| e.to_string())?, value))
         };
         let headers = self.headers.into_iter().map(header).collect::<Result<_, String>>()?;
-        let Health { check, timeout, statuses, body, insecure, authorities, identity, method, pace, .. } = self;
+        let Health { check, timeout, statuses, body, insecure, authorities, identity, method, pace, written, .. } =
+            self;
         let expect = Expectation { statuses, body, headers, insecure, authorities, identity, method };
-        Ok(Probe { check: Check::parse(&OsString::from(&check))?, timeout, expect, pace })
+        Ok(Probe { check: Check::parse(&OsString::from(&check))?, timeout, expect, pace, written })
     }
 }
 

@@ -93,7 +93,7 @@ impl Sidecar {
             events,
             clock: Clock::new(),
             interval,
-            check: probe.as_ref().map(|probe| quoted(&probe.check.to_string())).unwrap_or_default(),
+            check: probe.as_ref().map(|probe| quoted(&probe.to_string())).unwrap_or_default(),
             health_timeout: probe.as_ref().map(|probe| probe.timeout).unwrap_or_default(),
             attempter: probe.map(|probe| Attempter {
                 probe,

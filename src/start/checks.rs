@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use crate::check::run::{Job, Progress, Run, Work};
-use crate::check::{Check, Context, Expectation, Pace, Probe};
+use crate::check::{Check, Context, Expectation, Pace, Probe, Written};
 use crate::error::Error;
 use crate::service::{Fix, Requirement, Service};
 use crate::start::progress::ProgressLine;
@@ -82,8 +82,7 @@ fn ensure_those(service: &Service, runner: &mut CheckRunner, tried: impl Fn(&Che
     let awaited: Vec<_> = service.waits.iter().filter(|w| tried(&w.probe.check)).collect();
     let progress = runner.run(awaited.iter().map(|w| Job::wait(w.probe.clone())).collect())?;
     let late: Vec<_> = awaited.into_iter().zip(&progress).filter(|(_, p)| !p.holds()).collect();
-    let lines =
-        late.iter().map(|(wait, progress)| not_ready(&wait.probe.check.to_string(), progress, wait.hint.as_deref()));
+    let lines = late.iter().map(|(wait, progress)| not_ready(&wait.probe.to_string(), progress, wait.hint.as_deref()));
     match late.is_empty() {
         true => Ok(()),
         false => Err(Error::TimedOut(lines.collect::<Vec<_>>().join("\n"))),
@@ -102,12 +101,12 @@ pub fn waits(service: &Service, runner: &mut CheckRunner) -> Result<Vec<Progress
 
 /// Runs a fix, then the check again.
 fn mend(requirement: &Requirement, fix: &Fix, progress: &mut Progress, runner: &mut CheckRunner) -> Result<(), Error> {
-    let check = requirement.probe.check.to_string();
+    let check = requirement.probe.to_string();
     crate::line::say(&format!("{} does not hold ({}); running its fix", quoted(&check), progress.reason));
     let job = Job { label: format!("fix of {check}"), work: Work::Fix(fix.script.clone()), deadline: fix.timeout };
     let fixed = runner.run(vec![job])?.remove(0);
     if !fixed.holds() {
-        progress.reason = format!("{}; its fix {} failed: {}", progress.reason, quoted(&fix.script), fixed.reason);
+        progress.reason = format!("{}; its fix {} failed: {}", progress.reason, quoted(&fix.shown), fixed.reason);
         return Ok(());
     }
     let again = runner.run(vec![Job::require(requirement.probe.clone())])?.remove(0);
@@ -119,7 +118,7 @@ fn mend(requirement: &Requirement, fix: &Fix, progress: &mut Progress, runner: &
 }
 
 fn unmet((requirement, progress): (&Requirement, &Progress)) -> Option<String> {
-    let check = quoted(&requirement.probe.check.to_string());
+    let check = quoted(&requirement.probe.to_string());
     let hint = hint(requirement.hint.as_deref());
     (!progress.holds()).then(|| format!("requirement {check} does not hold: {}{hint}", progress.reason))
 }
@@ -135,7 +134,13 @@ pub fn readiness(service: &Service) -> Option<Probe> {
 /// Whether the port of a service listens.
 pub fn port_listens(service: &Service) -> Option<Probe> {
     let check = Check::Tcp { host: "localhost".to_owned(), port: service.port? };
-    Some(Probe { check, timeout: service.health_timeout, expect: Expectation::default(), pace: Pace::default() })
+    Some(Probe {
+        check,
+        timeout: service.health_timeout,
+        expect: Expectation::default(),
+        pace: Pace::default(),
+        written: Written::default(),
+    })
 }
 
 /// The line for a check that did not hold in time.

@@ -186,7 +186,7 @@ impl<'a> Launch<'a> {
 
 /// What the checks of a service see. `state`: the folder that holds the state folders of all services.
 pub fn checks_context(service: &Service, inherited: &Environment, nofile: Nofile, state: Option<&Path>) -> Context {
-    let environment = service.variables.added_to(inherited.for_checks());
+    let environment = service.variables.for_checks(inherited);
     let services = state.map(|root| Arc::new(Neighbours { root: root.to_owned() }) as Arc<dyn Services>);
     Context { services, ..Context::new(environment, service.directory.clone(), nofile) }
 }

@@ -32,18 +32,18 @@ impl Services for Neighbours {
         let record = running(self.record(name)?, &here)?;
         let request = Request::of_record(&record);
         let service = request.service()?;
-        if let Some(check) = unsaid(&service, &record) {
-            return Err(format!("it has not said that it is ready ({})", quoted(&check.to_string())));
+        if let Some(probe) = unsaid(&service, &record) {
+            return Err(format!("it has not said that it is ready ({})", quoted(&probe.to_string())));
         }
         let Some(probe) = standing(&service) else { return Ok(()) };
         if let Some(why) = trust::untried(&service, &probe.check) {
             return Err(format!("its health was {why}"));
         }
-        let environment = service.variables.added_to(request.environment.for_checks());
+        let environment = service.variables.for_checks(&request.environment);
         let context = Context::new(environment, service.directory.clone(), sys::nofile());
         let left = limit.saturating_sub(begun.elapsed());
         let tried = probe.once(&context, left, cancel);
-        tried.map_err(|why| format!("it is not healthy: {}: {why}", quoted(&probe.check.to_string())))?;
+        tried.map_err(|why| format!("it is not healthy: {}: {why}", quoted(&probe.to_string())))?;
         match follow::stranger(&Origin::of(&record), service.host.as_deref(), service.port) {
             Some(who) => Err(format!("it is not healthy: its port is held by {who}")),
             None => Ok(()),

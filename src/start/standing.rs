@@ -2,7 +2,7 @@
 //! The health of an instance that was ready before: what can be asked of it, and what it said once.
 
 use super::checks::{port_listens, readiness};
-use crate::check::{Check, Probe};
+use crate::check::Probe;
 use crate::environment::{Environment, NOTIFY_SOCKET};
 use crate::instance::mode::Mode;
 use crate::instance::record::{Phase, Record, os_strings};
@@ -17,8 +17,8 @@ pub fn standing(service: &Service) -> Option<Probe> {
 }
 
 /// The health check of an instance that has not said yet that it is ready.
-pub fn unsaid<'a>(service: &'a Service, record: &Record) -> Option<&'a Check> {
-    let check = service.health.as_ref().map(|health| &health.probe.check).filter(|check| check.is_told())?;
+pub fn unsaid<'a>(service: &'a Service, record: &Record) -> Option<&'a Probe> {
+    let probe = service.health.as_ref().map(|health| &health.probe).filter(|probe| probe.check.is_told())?;
     let environment = Environment::new(os_strings(&record.environment)).without_own_socket();
     // The service manager of its own heard it, and not we.
     let says_it_elsewhere = environment.filled(NOTIFY_SOCKET).is_some();
@@ -26,5 +26,5 @@ pub fn unsaid<'a>(service: &'a Service, record: &Record) -> Option<&'a Check> {
         true => record.phase == Phase::Running,
         false => record.ready.is_some() || says_it_elsewhere,
     };
-    (!was_ready).then_some(check)
+    (!was_ready).then_some(probe)
 }

@@ -1,11 +1,11 @@
 #![forbid(unsafe_code)]
 //! Stops what is in the way of a start: an instance that is replaced, what an ended one left, a server that failed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use super::holder;
 use super::launch::Launch;
-use crate::check::{self, Context, port};
+use crate::check::{self, Context, Script, port};
 use crate::environment::{COOKIE, Environment};
 use crate::error::{Error, unseen};
 use crate::follow;
@@ -15,6 +15,7 @@ use crate::instance::stop::{Mark, Signalled, Stop, Stopped};
 use crate::line::say;
 use crate::supervisor::Verb;
 use crate::sys::{Events, Nofile, Process};
+use crate::text::quoted;
 
 /// How an instance is stopped by a start.
 pub struct StopOrder<'a> {
@@ -28,13 +29,25 @@ pub struct StopOrder<'a> {
     pub before: Option<&'a Record>,
 }
 
-/// Runs the command before the stop of an instance, where its server runs. `environment` is asked for only if there is a
-/// command.
-pub fn run_before(record: &Record, nofile: Nofile, events: &Events, environment: impl FnOnce() -> Environment) {
-    let Some(script) = &record.ending.before else { return };
-    let environment = environment().without(&[COOKIE]);
+/// Runs the command before the stop of an instance, where its server runs. `prepare` is asked for only if there is a
+/// command. It replaces the references of the command.
+pub fn run_before(
+    record: &Record,
+    nofile: Nofile,
+    events: &Events,
+    prepare: impl FnOnce(&OsStr) -> Result<(OsString, Environment), String>,
+) {
+    let Some(shown) = record.ending.before.as_ref().map(OsString::from) else { return };
+    let (runs, environment) = match prepare(&shown) {
+        Ok((runs, environment)) => (runs, environment.without(&[COOKIE])),
+        Err(why) => {
+            let name = quoted(&record.name);
+            return log::warn!("cannot run the command before the stop of {name}: {why}; stopping it all the same");
+        }
+    };
     let context = Context::new(environment, OsString::from(&record.cwd).into(), nofile);
-    check::before_stop(&record.name, &OsString::from(script), record.ending.before_timeout, &context, events);
+    let script = Script { shown, runs, limit: record.ending.before_timeout };
+    check::before_stop(&record.name, &script, &context, events);
 }
 
 impl Launch<'_> {
@@ -84,9 +97,10 @@ impl Launch<'_> {
         let all = origin.launcher.is_some();
         let events = &self.events;
         let context = &self.context;
+        let (service, inherited) = (self.given.service, self.given.inherited);
         let prepare = || {
             if let Some(record) = before {
-                run_before(record, context.nofile, events, || context.environment.clone());
+                run_before(record, context.nofile, events, |script| service.variables.prepare(script, inherited));
             }
         };
         let before = Some(&prepare as &dyn Fn());

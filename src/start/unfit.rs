@@ -14,22 +14,23 @@ use crate::text::quoted;
 /// # Errors
 /// [`Error::Config`].
 pub fn refuse(service: &Service, mode: Mode, inherited: &Environment) -> Result<(), Error> {
-    let health = service.health.as_ref().map(|health| &health.probe.check);
-    if let Some(check @ Check::Log(_)) = health.filter(|_| mode == Mode::Foreground) {
+    let health = service.health.as_ref().map(|health| &health.probe);
+    let of_log = health.filter(|probe| matches!(probe.check, Check::Log(_)));
+    if let Some(probe) = of_log.filter(|_| mode == Mode::Foreground) {
         return Err(Error::Config(format!(
             "cannot use the health check {}: the log of a server in the foreground is its supervisor's; \
              use an http:// check or notify:",
-            quoted(&check.to_string())
+            quoted(&probe.to_string())
         )));
     }
     let held = held(inherited);
-    let watched = service.watch_check.as_ref().map(|probe| &probe.check);
-    match health.into_iter().chain(watched).find(|check| check.proves_nothing_on(&held)) {
-        Some(check) => Err(Error::Config(format!(
+    let watched = service.watch_check.as_ref();
+    match health.into_iter().chain(watched).find(|probe| probe.check.proves_nothing_on(&held)) {
+        Some(probe) => Err(Error::Config(format!(
             "cannot use the health check {}: whoever started forerun holds that very socket (LISTEN_FDS), which accepts \
              before there is a server; {}",
-            quoted(&check.to_string()),
-            instead(check)
+            quoted(&probe.to_string()),
+            instead(&probe.check)
         ))),
         None => Ok(()),
     }

@@ -11,6 +11,8 @@ use super::unfit;
 use crate::check::Check;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::instance::ending::Ending;
+use crate::instance::record::OsText;
 use crate::instance::state;
 use crate::line::say;
 use crate::service::request::Request;
@@ -73,9 +75,16 @@ pub fn spec(caller: &Caller, service: &Service, order: Order) -> Result<UnitSpec
         watchdog: watchdog(service),
         nofile: service.nofile.map(|wish| (wish.soft, wish.hard)),
         ready_fd: service.ready_fd,
-        ending: service.ending.clone(),
+        ending: Ending { before: service.ending.before.as_ref().map(for_shell), ..service.ending.clone() },
         grace: service.grace,
     })
+}
+
+/// The command before a stop, as a shell of the unit runs it: it replaces the references itself.
+fn for_shell(script: &OsText) -> OsText {
+    let script = OsString::from(script);
+    let shell = script.to_str().map(|script| OsString::from(script.replace("$${", "${")));
+    OsText::from(shell.unwrap_or(script).as_os_str())
 }
 
 /// The shortest watchdog: a busy machine is late by a second or two.
@@ -105,7 +114,7 @@ pub fn today(found: &Found, caller: &Caller) -> Result<UnitSpec, Error> {
     let (Some(marker), Installed::Unit(text)) = (found.marker(), &found.installed) else {
         return Err(Error::Config(format!("forerun did not write the unit {}", quoted(&found.path.unit))));
     };
-    let (service, flags) = Request::of_unit(&marker.arguments(), caller.here).service_of_unit()?;
+    let (service, flags) = Request::of_unit(&marker.arguments(), caller.here, caller.environment).service_of_unit()?;
     let Made { scope, harden, .. } = marker.made;
     let order = Order { kind: found.kind, scope, harden, path: found.path.clone(), flags };
     let mut spec = spec(caller, &service, order)?;
@@ -192,7 +201,9 @@ mod tests {
     fn a_limit_is_given_once() {
         let nofile = |extra: &[&str], kind: &str, scope| {
             let words: Vec<OsString> = extra.iter().chain(&["--", "x"]).map(OsString::from).collect();
-            let (service, flags) = Request::of_unit(&words, Path::new("/")).service_of_unit().expect("understood");
+            let (service, flags) = Request::of_unit(&words, Path::new("/"), &Environment::default())
+                .service_of_unit()
+                .expect("understood");
             let kind = unit_kinds().find(|known| known.word() == kind).expect("a kind");
             let path = UnitPath::file("/x".into());
             let environment = Environment::default();

@@ -34,7 +34,7 @@ use instance::Instance;
 pub fn run(asked: &Doctor, output: &Output, environment: &Environment, arguments: &[OsString]) -> Result<(), Error> {
     let here = current_folder(environment)?;
     let mut findings = Vec::new();
-    let service = match Service::resolve_for_a_look(&asked.flags, &asked.by_hand, &here) {
+    let service = match Service::resolve_for_a_look(&asked.flags, &asked.by_hand, &here, environment) {
         Ok(service) => Some(service),
         Err(e) => {
             findings.push(Finding::problem("config", e.to_string(), "correct it, then run: forerun check"));
@@ -109,7 +109,7 @@ impl Room<'_> {
         path.iter().for_each(|path| environment.set("PATH".as_ref(), path.as_ref()));
         let environment = service.variables.added_to(environment);
         let from = service.config.as_ref().map_or("the command line".to_owned(), quoted);
-        let what = format!("{}, by {from}: {}", quoted(&service.name), quoted(&shell_words(&service.command)));
+        let what = format!("{}, by {from}: {}", quoted(&service.name), quoted(&shell_words(&service.shown_command)));
         match check::find(&service.command[0], &environment, &service.directory) {
             Ok(path) => Finding::ok("service", format!("{what}, {}", quoted(&path))),
             Err(Lookup::NotFound(why)) if self.instance.alive().is_some() => Finding::warning(

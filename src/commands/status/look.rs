@@ -165,10 +165,10 @@ impl View {
                 return Ok(None);
             }
         };
-        if let Some(check) = unsaid(&service, record) {
+        if let Some(probe) = unsaid(&service, record) {
             state.health_timeout = Some(service.health_timeout);
             let reason = "it has not said that it is ready".to_owned();
-            state.health = Health::Fails { check: check.to_string(), reason };
+            state.health = Health::Fails { check: probe.to_string(), reason };
             return Ok(None);
         }
         let Some(mut probe) = standing(&service) else {
@@ -182,7 +182,7 @@ impl View {
         state.health_timeout = Some(service.health_timeout);
         probe.timeout = PATIENCE;
         let context = Arc::new(Context::new(
-            service.variables.added_to(request.environment.for_checks()),
+            service.variables.for_checks(&request.environment),
             service.directory.clone(),
             sys::nofile(),
         ));

@@ -27,7 +27,7 @@ use look::{Looked, Nobody, View, condition, health};
 pub fn run(asked: &Status, output: &Output, environment: &Environment) -> Result<(), Error> {
     let here = std::env::current_dir().unwrap_or_default();
     let (roots, scope) = roots(environment, &here)?;
-    let one = one(asked, &roots[0], &here)?;
+    let one = one(asked, &roots[0], &here, environment)?;
     let events = catch_events()?;
     let view = View {
         host: sys::host().map_err(unseen)?,
@@ -56,7 +56,7 @@ pub fn run(asked: &Status, output: &Output, environment: &Environment) -> Result
     }
     let is_heard_of = |name: &str| {
         roots.iter().any(|(root, _)| root.join(name).is_dir())
-            || target::is_in_file(name, asked.which.config.as_deref(), &here)
+            || target::is_in_file(name, asked.which.config.as_deref(), &here, environment)
     };
     let good = match &one {
         Some(name) if states.is_empty() && !is_heard_of(name) => {
@@ -76,14 +76,19 @@ pub fn run(asked: &Status, output: &Output, environment: &Environment) -> Result
 
 /// The name of the one instance to show, or `None` for all. Without a NAME and a forerun.toml, the instance of this
 /// folder's name is shown if there is one.
-fn one(asked: &Status, own: &(PathBuf, Account), here: &Path) -> Result<Option<String>, Error> {
+fn one(
+    asked: &Status,
+    own: &(PathBuf, Account),
+    here: &Path,
+    environment: &Environment,
+) -> Result<Option<String>, Error> {
     if asked.all {
         return Ok(None);
     }
     let (root, account) = own;
     let folder = |name: &str| Folder::existing(root, name, account.uid).ok().flatten();
     let is_recorded = |name: &str| folder(name).is_some_and(|folder| !matches!(Record::look(&folder, name), Ok(None)));
-    Ok(match service::named(asked.which.name.as_deref(), asked.which.config.as_deref(), here)? {
+    Ok(match service::named(asked.which.name.as_deref(), asked.which.config.as_deref(), here, environment)? {
         Named::Folder(name) => Some(name).filter(|name| is_recorded(name)),
         Named::File(name, _) => Some(name),
         Named::Asked(name) => Some(target::by_pid(name, root, geteuid())?),

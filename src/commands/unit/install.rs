@@ -123,7 +123,7 @@ impl Install<'_> {
         let Some(runs_for) = sys::process(pid).and_then(|process| sys::age(process.start)) else { return false };
         let service = self.service;
         let files = self.files.iter().map(|file| self.spec.path.of(file.name));
-        let files = files.chain(service.config.clone()).chain(service.variables.file.clone());
+        let files = files.chain(service.config.clone()).chain(service.variables.files.iter().cloned());
         // The later of mtime and ctime, because `cp -p` and `rsync -a` set an old mtime. A time in the future comes
         // from another clock and counts as now.
         let age = |(seconds, nanoseconds): (i64, i64)| {

@@ -60,8 +60,9 @@ pub fn run(
     if asked.action == UnitAction::Uninstall {
         return uninstall::run(asked, output, &caller, kind, scope, dir.as_deref());
     }
-    let service = Service::resolve(&asked.flags, &ByHand::default(), &here)?;
+    let service = Service::resolve(&asked.flags, &ByHand::default(), &here, environment)?;
     service.without_effect.iter().for_each(|why| log::warn!("{why}; continuing"));
+    service.variables.warnings.iter().for_each(|line| log::warn!("{line}"));
     write::refuse_name(kind, &service.name)?;
     let installs = matches!(asked.action, UnitAction::Install { .. });
     let _lock = installs.then(|| lock(&service.name, &caller));

@@ -34,7 +34,7 @@ pub fn run(
     dir: Option<&Path>,
 ) -> Result<(), Error> {
     let Caller { environment, here, .. } = *caller;
-    let named = service::named(asked.flags.name.as_deref(), asked.flags.config.as_deref(), here)?;
+    let named = service::named(asked.flags.name.as_deref(), asked.flags.config.as_deref(), here, caller.environment)?;
     let (name, config) = (named.name().to_owned(), named.config());
     write::refuse_name(kind, &name)?;
     let look = || path::looked_at(kind, scope, &name, dir, environment);

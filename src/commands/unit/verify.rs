@@ -152,7 +152,7 @@ impl Proof<'_> {
         }
         let events = catch_events()?;
         let context = Arc::new(Context::new(
-            service.variables.added_to(self.unit_environment()),
+            service.variables.for_checks(&self.unit_environment()),
             service.directory.clone(),
             sys::nofile(),
         ));

@@ -28,8 +28,8 @@ impl Ears {
     /// # Errors
     /// [`Error::State`] without a socket; [`Error::Config`] for a log that cannot be read.
     pub fn open(service: &Service, seat: &Seat, log: &Log) -> Result<Self, Error> {
-        match service.health.as_ref().map(|health| &health.probe.check) {
-            Some(Check::Notify) => {
+        match service.health.as_ref().map(|health| (&health.probe, &health.probe.check)) {
+            Some((_, Check::Notify)) => {
                 let failed = |why: String| {
                     Error::State(format!("cannot listen to the server for its health check 'notify:': {why}"))
                 };
@@ -37,11 +37,11 @@ impl Ears {
                 let socket = NotifySocket::bind(&address).map_err(|e| failed(e.to_string()))?;
                 Ok(Ears { socket: Some(socket), log: None, address: Some(address) })
             }
-            Some(check @ Check::Log(_)) => match log.own() {
+            Some((probe, Check::Log(_))) => match log.own() {
                 Some(own) => Ok(Ears { log: Some(Arc::new(own)), ..Ears::default() }),
                 None => Err(Error::Config(format!(
                     "cannot use the health check {}: the log {} is no file that can be read; choose another with --log",
-                    quoted(&check.to_string()),
+                    quoted(&probe.to_string()),
                     quoted(&log.path)
                 ))),
             },

@@ -43,11 +43,11 @@ pub fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Err
     let age = sys::age(record.process.start).unwrap_or(service.health_timeout);
     let left = service.health_timeout.saturating_sub(age).max(STILL_HEALTHY.min(service.health_timeout));
     let where_it_runs = holder::whereabouts(record);
-    if let Some(check) = unsaid(service, record).filter(|_| record.supervisor.is_none()) {
+    if let Some(probe) = unsaid(service, record).filter(|_| record.supervisor.is_none()) {
         return Err(Error::NotReady(format!(
             "{} is already running as {where_it_runs}, but has not said that it is ready ({})",
             quoted(&service.name),
-            quoted(&check.to_string())
+            quoted(&probe.to_string())
         )));
     }
     let probe = standing(service);

@@ -110,7 +110,7 @@ impl Server {
                 how => Err(died(service, how)),
             };
         };
-        let label = probe.check.to_string();
+        let label = probe.to_string();
         let progress = self.watch(launch, probe, ears)?;
         let ended = match self.launched.wait() {
             Waited::Running if progress.holds() => match self.lives_on(launch, self.started + SETTLED)? {

@@ -1,0 +1,36 @@
+#![forbid(unsafe_code)]
+//! Env-files: parsed, never executed. The parser is pure and linear in the file. No message has a value in it, or a part
+//! of one.
+//!
+//! The contract: docs/env-files.md.
+
+mod lines;
+mod parser;
+mod value;
+mod words;
+
+use std::path::Path;
+
+use super::file;
+use super::known::Known;
+use crate::text::quoted;
+
+/// Reads an env-file and assigns what it says. Returns what to warn of, in the order of the file. Nothing where the file
+/// is absent and may be.
+///
+/// # Errors
+/// The first mistake, with its place.
+pub fn read(path: &Path, may_be_absent: bool, known: &mut Known) -> Result<Option<Vec<String>>, String> {
+    let bytes = match file::bytes(path) {
+        Err(e) if may_be_absent && e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.map_err(|e| format!("cannot use the env-file {}: {e}", quoted(path)))?,
+    };
+    let text = lines::normalized(&bytes);
+    let lines = lines::Lines::of(&text);
+    let mut warnings = parser::parse(&text, known)
+        .map_err(|(at, mistake)| format!("cannot use the env-file {}: {}", quoted(path), mistake.line(at, &lines)))?;
+    // A comment and a value of one line can both be odd.
+    warnings.sort_by_key(|(at, _)| *at);
+    let line = |(at, odd): (usize, words::Odd)| format!("in the env-file {}: {}", quoted(path), odd.line(at, &lines));
+    Ok(Some(warnings.into_iter().map(line).collect()))
+}
