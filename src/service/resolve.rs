@@ -284,7 +284,13 @@ fn watched(file: &File, folder: &Path, limit: Duration) -> Result<(Watch, Option
 }
 
 fn without_effect(health: Option<&Awaited>, watched: Option<&Probe>, watch: &Watch) -> Vec<&'static str> {
-    let is_asked = watched.is_some() || health.is_some_and(|health| !health.probe.check.is_told());
-    let is_useless = !is_asked && watch.on_unhealthy == Action::Restart;
-    is_useless.then_some("'on-unhealthy' has no effect without a check that asks the server").into_iter().collect()
+    let why = match health {
+        None => "'on-unhealthy' has no effect without a health check",
+        Some(health) if health.probe.check.is_told() => {
+            "'on-unhealthy' has no effect without a check that asks the server; set 'check' in [watch]"
+        }
+        Some(_) => return Vec::new(),
+    };
+    let is_useless = watched.is_none() && watch.on_unhealthy == Action::Restart;
+    is_useless.then_some(why).into_iter().collect()
 }
