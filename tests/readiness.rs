@@ -147,12 +147,12 @@ fn a_child_of_the_server_may_say_it() {
 fn a_server_that_does_not_say_it_is_stopped_and_its_status_is_the_reason() {
     skip_unless!(has("python3"), "no python3");
     let scene = Scene::new();
-    let told = done(&mut scene.notified("1500ms", &["say=STATUS=loading model"])).expect_code(1);
+    let told = done(&mut scene.notified("8s", &["say=STATUS=loading model"])).expect_code(1);
     let told =
         told.expect_stderr(&["'notify:' not ready after", "has not said READY=1; its status is 'loading model'"]);
     assert!(!told.stderr.contains("no answer"), "{}", told.stderr);
     assert!(left(&scene.room).is_empty() && !scene.socket().exists());
-    let stops = done(&mut scene.notified("1500ms", &["say=STOPPING=1\nREADY=0"])).expect_code(1);
+    let stops = done(&mut scene.notified("8s", &["say=STOPPING=1\nREADY=0"])).expect_code(1);
     stops.expect_stderr(&["has not said READY=1; it says that it is stopping"]);
     // One that ends is not waited for.
     let mut command = scene.room.forerun();
@@ -167,7 +167,7 @@ fn what_a_stranger_says_does_not_count() {
     let scene = Scene::new();
     let go = scene.word("wait", "go");
     let up = scene.word("touch", "up");
-    let mut forerun = begin(&mut scene.notified("2s", &[&up, &go]));
+    let mut forerun = begin(&mut scene.notified("8s", &[&up, &go]));
     appears(&scene.path("up"));
     let stranger = UnixDatagram::unbound().expect("a socket");
     stranger.send_to(b"READY=1", scene.socket()).expect("sent");
@@ -271,6 +271,20 @@ fn in_the_foreground_the_sidecar_listens_and_tells_the_supervisor() {
 }
 
 #[test]
+fn what_a_server_says_after_its_health_timeout_is_heard_too() {
+    skip_unless!(has("systemd-notify") && has("python3"), "no systemd-notify or no python3");
+    let scene = Scene::new();
+    let go = scene.word("wait", "go");
+    let options = ["--health", "notify:", "--health-timeout", "200ms"];
+    let _server = Killed(foreground(&scene, &options, &[&go, "run=systemd-notify --ready"]).spawn().expect("spawned"));
+    let log = || std::fs::read_to_string(scene.path("log")).unwrap_or_default();
+    eventually("it is late", || log().contains("raise --health-timeout"));
+    assert!(log().contains("it has not said READY=1"), "{}", log());
+    scene.room.file("go", "");
+    eventually("it is healthy", || scene.room.run(&["status", "web"]).code == Some(0));
+}
+
+#[test]
 fn a_socket_is_not_left_over_when_the_server_ends_before_it_is_ready() {
     skip_unless!(has("python3"), "no python3");
     let scene = Scene::new();
@@ -320,7 +334,7 @@ fn a_line_of_the_log_of_this_start_makes_a_detached_server_ready() {
     scene.room.run(&["status", "web"]).expect_code(0);
     scene.room.run(&["stop", "web"]).expect_code(0);
     // What an earlier start wrote is not of this one.
-    let told = done(&mut start("1s", &["print=booting"])).expect_code(1);
+    let told = done(&mut start("8s", &["print=booting"])).expect_code(1);
     told.expect_stderr(&["no line of its log matches; the last is 'booting'"]);
     assert!(left(&scene.room).is_empty());
 }

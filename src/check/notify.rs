@@ -158,8 +158,8 @@ mod tests {
     fn a_message_has_many_lines_and_the_last_status_counts() {
         let mut heard = Heard::default();
         assert_eq!(heard.reason(), "it has not said READY=1");
-        heard.note(b"STATUS=one\nX_UNKNOWN=\xff\nSTATUS=loading 'model'");
-        assert_eq!(heard.reason(), "it has not said READY=1; its status is 'loading \\'model\\''");
+        heard.note(b"STATUS=one\nX_UNKNOWN=\xff\nSTATUS=loading model");
+        assert_eq!(heard.reason(), "it has not said READY=1; its status is 'loading model'");
         heard.note(b"STATUS=\nREADY=10\nREADY\n READY=1\nSTOPPING=1");
         assert_eq!(
             (heard.ready, heard.reason().as_str()),

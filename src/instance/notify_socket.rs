@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::family::{self, Origin};
 use super::state::Folder;
 use crate::environment::{OWN_SOCKET, OWN_SOCKET_NAME};
 use crate::sys;
@@ -35,7 +36,7 @@ pub fn address(folder: Option<&Folder>, cookie: &str) -> Result<OsString, String
 pub struct NotifySocket {
     pub socket: UnixDatagram,
     /// Whether the kernel says who sends.
-    pub knows_senders: bool,
+    knows_senders: bool,
     file: Option<File>,
     /// The process that made it.
     owner: u32,
@@ -75,6 +76,13 @@ impl NotifySocket {
         };
         let socket = UnixDatagram::from(OwnedFd::from(socket));
         Ok(NotifySocket { socket, knows_senders, file, owner: std::process::id() })
+    }
+
+    /// Tells whether a sender is of the instance. Nothing where the kernel does not say who sends: then only this user can
+    /// reach the socket.
+    pub fn senders(&self, origin: Origin) -> Option<Box<dyn Fn(i32) -> bool + Send + Sync>> {
+        let is_of_it = move |pid| family::look(&origin).is_ok_and(|family| family.has(pid));
+        self.knows_senders.then(|| Box::new(is_of_it) as _)
     }
 }
 

@@ -161,13 +161,10 @@ impl Service {
         let url = file.url.clone().or_else(|| url(health.as_ref(), port));
         let name = name::resolve(flags.name.as_deref(), file, &directory, &command)?;
         refuse_itself(&name, &requirements, &waits)?;
-        let watch = file.watch.as_ref().map(watch::resolve).transpose()?.unwrap_or_default();
+        let (watch, watch_check) = watched(file, folder, health_timeout)?;
         let notify = flags.notify.or(file.notify).unwrap_or_default();
         let ready_fd = ready_fd(flags, file)?;
         refuse_without_health(health.as_ref(), notify, ready_fd)?;
-        let watch_check = file.watch.as_ref().and_then(|watch| watch.check.as_ref());
-        let watch_check = watch_check.map(|table| probes::watched(table, folder, health_timeout)).transpose()?;
-        let is_asked = watch_check.is_some() || health.as_ref().is_some_and(|health| !health.probe.check.is_told());
         let settings = variables::settings(flags, file)?;
         let service = Service {
             name,
@@ -184,7 +181,6 @@ impl Service {
             waits,
             wait_timeout,
             before: steps(&file.before)?,
-            health,
             health_timeout,
             run_fixes: !flags.no_fix,
             nofile: nofile(flags, file)?,
@@ -196,7 +192,8 @@ impl Service {
             notify,
             ready_fd,
             watches: flags.watch || file.watch.is_some(),
-            without_effect: without_effect(is_asked, &watch),
+            without_effect: without_effect(health.as_ref(), watch_check.as_ref(), &watch),
+            health,
             watch,
             watch_check,
             ending: stop::ending(&file.stop)?,
@@ -360,7 +357,21 @@ fn nofile(flags: &StartFlags, file: &File) -> Result<Option<NofileWish>, Fault> 
     }
 }
 
-fn without_effect(is_asked: bool, watch: &Watch) -> Vec<&'static str> {
-    let is_useless = !is_asked && watch.on_unhealthy == Action::Restart;
-    is_useless.then_some("'on-unhealthy' has no effect without a check that asks the server").into_iter().collect()
+/// `[watch]`, and its check.
+fn watched(file: &File, folder: &Path, limit: Duration) -> Result<(Watch, Option<Probe>), Fault> {
+    let Some(table) = &file.watch else { return Ok((Watch::default(), None)) };
+    let check = table.check.as_ref().map(|table| probes::watched(table, folder, limit)).transpose()?;
+    Ok((watch::resolve(table)?, check))
+}
+
+fn without_effect(health: Option<&Awaited>, watched: Option<&Probe>, watch: &Watch) -> Vec<&'static str> {
+    let why = match health {
+        None => "'on-unhealthy' has no effect without a health check",
+        Some(health) if health.probe.check.is_told() => {
+            "'on-unhealthy' has no effect without a check that asks the server; set 'check' in [watch]"
+        }
+        Some(_) => return Vec::new(),
+    };
+    let is_useless = watched.is_none() && watch.on_unhealthy == Action::Restart;
+    is_useless.then_some(why).into_iter().collect()
 }

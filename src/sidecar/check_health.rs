@@ -19,11 +19,14 @@ impl Sidecar {
         };
         let left = self.health_timeout.saturating_sub(now);
         let starts = !self.judge.was_healthy() && !self.is_late && !left.is_zero();
+        // Who says that it is ready must not have ended before somebody listens.
+        let listens = attempter.probe.check.is_told();
         let begun = match starts {
             true => attempter.until_it_holds(now, left),
+            false if listens => attempter.until_it_holds(now, self.interval),
             false => attempter.once(now, self.interval, !self.judge.was_healthy()),
         };
-        self.next_attempt = now + self.interval;
+        self.next_attempt = if listens { now } else { now + self.interval };
         match begun {
             Ok(attempt) => self.attempt = Some(attempt),
             Err(e) => self.cannot_attempt(&e.to_string(), now),
@@ -88,6 +91,7 @@ impl Sidecar {
         let waits = !self.is_told && self.plan.is_under_systemd();
         let then = match waits {
             true => "systemd ends it at the start timeout of the unit".to_owned(),
+            false if self.hears.is_some() => "still listening".to_owned(),
             false => format!("checking again every {}", elapsed(self.interval)),
         };
         format!("{then}; if it needs longer to start, raise --health-timeout")

@@ -26,6 +26,7 @@ mod speak;
 mod start;
 mod state;
 mod watch_leaks;
+mod watching;
 
 pub use entry::run;
 pub use plan::{Health, Plan, Speaks};

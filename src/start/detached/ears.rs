@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::check::{Check, Context, Mailbox, OwnLog};
 use crate::error::Error;
-use crate::instance::family::{self, Origin};
+use crate::instance::family::Origin;
 use crate::instance::notify_socket::{self, NotifySocket};
 use crate::service::Service;
 use crate::start::log_file::Log;
@@ -54,16 +54,14 @@ impl Ears {
     /// # Errors
     /// When no descriptor is left.
     pub fn context(&self, context: &Arc<Context>, origin: Origin) -> std::io::Result<Arc<Context>> {
-        let mailbox = self.socket.as_ref().map(|socket| mailbox(socket, origin)).transpose()?;
+        let mailbox = |socket: &NotifySocket| {
+            let copy = socket.socket.try_clone()?;
+            Ok::<_, std::io::Error>(Arc::new(Mailbox::new(copy, socket.senders(origin))))
+        };
+        let mailbox = self.socket.as_ref().map(mailbox).transpose()?;
         Ok(match (&mailbox, &self.log) {
             (None, None) => Arc::clone(context),
             _ => Arc::new(Context { mailbox, log: self.log.clone(), ..Context::clone(context) }),
         })
     }
-}
-
-fn mailbox(socket: &NotifySocket, origin: Origin) -> std::io::Result<Arc<Mailbox>> {
-    let is_of_server = move |pid| family::look(&origin).is_ok_and(|family| family.has(pid));
-    let known = socket.knows_senders.then(|| Box::new(is_of_server) as _);
-    Ok(Arc::new(Mailbox::new(socket.socket.try_clone()?, known)))
 }

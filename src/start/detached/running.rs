@@ -12,7 +12,7 @@ use crate::instance::record::{OsText, Phase, Record};
 use crate::instance::state::Folder;
 use crate::line::say;
 use crate::report::result::Ready;
-use crate::service::trust;
+use crate::service::{Service, trust};
 use crate::start::holder::{self, Holder};
 use crate::start::launch::{Launch, ourselves};
 use crate::start::record;
@@ -43,13 +43,7 @@ pub fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Err
     let age = sys::age(record.process.start).unwrap_or(service.health_timeout);
     let left = service.health_timeout.saturating_sub(age).max(STILL_HEALTHY.min(service.health_timeout));
     let where_it_runs = holder::whereabouts(record);
-    if let Some(probe) = unsaid(service, record).filter(|_| record.supervisor.is_none()) {
-        return Err(Error::NotReady(format!(
-            "{} is already running as {where_it_runs}, but has not said that it is ready ({})",
-            quoted(&service.name),
-            quoted(&probe.to_string())
-        )));
-    }
+    has_said(service, record)?;
     let probe = standing(service);
     let untried = probe.as_ref().and_then(|probe| trust::untried(service, &probe.check));
     if let Some(why) = &untried {
@@ -96,6 +90,20 @@ pub fn already_running(launch: &mut Launch, record: &Record) -> Result<Told, Err
     };
     announce::runs(service, &ready, launch.given.json)?;
     Ok(Told::ThatItRuns)
+}
+
+/// # Errors
+/// [`Error::NotReady`] where the server has to say that it is ready, and has not.
+fn has_said(service: &Service, record: &Record) -> Result<(), Error> {
+    match unsaid(service, record).filter(|_| record.supervisor.is_none()) {
+        Some(probe) => Err(Error::NotReady(format!(
+            "{} is already running as {}, but has not said that it is ready ({})",
+            quoted(&service.name),
+            holder::whereabouts(record),
+            quoted(&probe.to_string())
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Whether a detached start was killed before it was done, and left its server behind.
