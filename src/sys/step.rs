@@ -272,12 +272,10 @@ fn reap_adopted(step: i32) {
     }
 }
 
-/// Whether a child that has ended did so with status 0.
+/// Whether a child that has ended did so with status 0. (After a signal this has its number.)
 fn has_succeeded(child: i32) -> bool {
-    ended(child).is_some_and(|info| {
-        // SAFETY: the system filled it in for a child that has ended.
-        info.si_code == libc::CLD_EXITED && unsafe { info.si_status() } == 0
-    })
+    // SAFETY: the system filled it in for a child that has ended.
+    ended(child).is_some_and(|info| unsafe { info.si_status() } == 0)
 }
 
 fn waitpid_raw(child: i32, status: &mut i32) -> Result<i32, Errno> {
