@@ -297,7 +297,7 @@ fn asked_port(flags: &StartFlags, file: &File, expander: &mut Expander) -> Resul
     let Some(given) = &flags.port else { return Ok(file.port.as_ref().map(|port| port.0)) };
     let replaced = expander.text(given.as_bytes()).map_err(|why| Fault::Usage(format!("invalid '--port': {why}")))?;
     let port = text::port(&String::from_utf8_lossy(&replaced));
-    port.map(Some).map_err(|why| Fault::Usage(format!("invalid '--port': {} gives {why}", quoted(given))))
+    port.map(Some).map_err(|why| Fault::Usage(format!("invalid '--port': what {} gives is {why}", quoted(given))))
 }
 
 /// The port that is guarded, and the host that the health check names for it.
