@@ -292,7 +292,7 @@ port = "${PORT:-8787}"
 close-fds = "${ON}"
 grace = "${TEN}"
 on-conflict = "${OC-fail}"
-require = ["dir:${DIR}", "exec:test -d ${DIR} && test -d '${DIR}' && test -d \"${DIR}\" && test ${SECRET} = s3cr3tvalue"]
+require = ["dir:${DIR}", "exec:test -d ${DIR} && test -d '${DIR}' && test -d \"${DIR}\" && test ${SECRET} = $SECRET"]
 [env]
 A = "x-${SECRET}-$${SECRET}"
 DIR = "other"
