@@ -242,7 +242,7 @@ fn bash_reads_the_same() {
     let room = Room::new();
     let file = "A=1\nexport B=two\n# c\n  C='single $A \\n # x'  # c\nD=\"double $A ${A} \\\" \\\\ \\$A\"\nE=${NOPE:-d} \nF=${A:+yes}\n\
         G=\nH=a#b\nI=\"lines\nof text\"\nJ=x=y==\nK=${NOPE-${A}}\n";
-    room.file("F", &file);
+    room.file("F", file);
     let (ours, read) = read(&room, &["F"], &[]);
     read.expect_code(0);
     let mut bash = Command::new("bash");
@@ -402,7 +402,8 @@ fn a_unit_keeps_what_was_written() {
         "${PORT}",
     ]);
     command.args(["--env-file", "?own.env", "unit", "systemd", "--", "/bin/true"]);
-    let unit = done(&mut command).expect_code(0).stdout;
+    let said = "DB is set in this shell, and the unit need not have it; put it into a file: --env-file";
+    let unit = done(&mut command).expect_code(0).expect_stderr(&[said]).stdout;
     let here = room.path().canonicalize().expect("a path");
     for part in [
         "\"tcp:$${DB}:1\"",

@@ -12,7 +12,7 @@ use super::file::{self, File};
 use super::known::Known;
 use super::probes::{self, Awaited, Requirement};
 use super::values::{FromText, GRACE, HEALTH_TIMEOUT, NofileWish, WAIT_TIMEOUT};
-use super::variables::{self, Variables};
+use super::variables::{self, Settings, Variables};
 use super::wrong::{Fault, Wrong};
 use super::{name, stop, watch};
 use crate::args::{AskedMode, ByHand, EnvFile, OnConflict, Speaker, StartFlags};
@@ -192,7 +192,8 @@ impl Service {
             ending: stop::ending(&file.stop)?,
             pid_file: stop::pid_file(file.pid_file.as_ref())?.map(|path| in_file(&path)),
         };
-        Ok(Built { service, settings, references: std::mem::take(&mut expander.variables) })
+        let references = std::mem::take(&mut expander.variables);
+        Ok(Built { service, settings, references, looked_up: std::mem::take(&mut expander.names) })
     }
 
     /// The descriptor limits that the server will have, and whether they are lower than asked for.
@@ -246,14 +247,16 @@ fn url(health: Option<&Awaited>, port: Option<u16>) -> Option<String> {
 /// A service without its variables.
 struct Built {
     service: Service,
-    settings: Vec<(OsString, OsString)>,
+    settings: Settings,
     /// What the references of scripts gave.
-    references: Vec<(OsString, OsString)>,
+    references: Settings,
+    /// The names that references looked up.
+    looked_up: Vec<String>,
 }
 
 impl Built {
     fn with(self, variables: Variables) -> Service {
-        Service { variables: variables.with(self.settings, self.references), ..self.service }
+        Service { variables: variables.with(self.settings, self.references, self.looked_up), ..self.service }
     }
 }
 
