@@ -220,6 +220,10 @@ impl Run<'_, '_> {
     fn table(&mut self, table: &mut DeTable, is_texts: bool) -> Result<(), Wrong> {
         for (key, value) in table.iter_mut() {
             let key = key.get_ref().to_string();
+            // The words of the command are replaced already, and what was put in is not looked at again.
+            if key == "command" && !is_texts {
+                continue;
+            }
             self.value(&key, value, is_texts || is_own_words(&key))?;
         }
         Ok(())

@@ -50,6 +50,11 @@ impl Known {
         self.environment.contains_key(name.as_bytes())
     }
 
+    /// Whether an env-file assigns it.
+    pub fn is_assigned(&self, name: &str) -> bool {
+        self.assigned.contains_key(name)
+    }
+
     /// Assigns what an env-file says.
     pub fn assign(&mut self, name: &str, value: Vec<u8>) {
         if self.assigned.insert(name.to_owned(), value).is_none() {

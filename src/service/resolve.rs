@@ -13,7 +13,7 @@ use super::known::Known;
 use super::probes::{self, Awaited, Requirement};
 use super::steps::{Step, steps};
 use super::values::{FromText, GRACE, HEALTH_TIMEOUT, NofileWish, WAIT_TIMEOUT};
-use super::variables::{self, Variables};
+use super::variables::{self, Settings, Variables};
 use super::wrong::{Fault, Wrong};
 use super::{name, stop, watch};
 use crate::args::{AskedMode, ByHand, EnvFile, OnConflict, Speaker, StartFlags};
@@ -199,7 +199,8 @@ impl Service {
             ending: stop::ending(&file.stop)?,
             pid_file: stop::pid_file(file.pid_file.as_ref())?.map(|path| in_file(&path)),
         };
-        Ok(Built { service, settings, references: std::mem::take(&mut expander.variables) })
+        let references = std::mem::take(&mut expander.variables);
+        Ok(Built { service, settings, references, looked_up: std::mem::take(&mut expander.names) })
     }
 
     /// The descriptor limits that the server will have, and whether they are lower than asked for.
@@ -253,14 +254,16 @@ fn url(health: Option<&Awaited>, port: Option<u16>) -> Option<String> {
 /// A service without its variables.
 struct Built {
     service: Service,
-    settings: Vec<(OsString, OsString)>,
+    settings: Settings,
     /// What the references of scripts gave.
-    references: Vec<(OsString, OsString)>,
+    references: Settings,
+    /// The names that references looked up.
+    looked_up: Vec<String>,
 }
 
 impl Built {
     fn with(self, variables: Variables) -> Service {
-        Service { variables: variables.with(self.settings, self.references), ..self.service }
+        Service { variables: variables.with(self.settings, self.references, self.looked_up), ..self.service }
     }
 }
 
@@ -305,7 +308,7 @@ fn asked_port(flags: &StartFlags, file: &File, expander: &mut Expander) -> Resul
     let Some(given) = &flags.port else { return Ok(file.port.as_ref().map(|port| port.0)) };
     let replaced = expander.text(given.as_bytes()).map_err(|why| Fault::Usage(format!("invalid '--port': {why}")))?;
     let port = text::port(&String::from_utf8_lossy(&replaced));
-    port.map(Some).map_err(|why| Fault::Usage(format!("invalid '--port': {} gives {why}", quoted(given))))
+    port.map(Some).map_err(|why| Fault::Usage(format!("invalid '--port': what {} gives is {why}", quoted(given))))
 }
 
 /// The port that is guarded, and the host that the health check names for it.

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! The variables that a service adds to the environment.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -14,15 +15,20 @@ use crate::args::{EnvFile, StartFlags};
 use crate::environment::Environment;
 use crate::text::quoted;
 
+/// Names with their values.
+pub type Settings = Vec<(OsString, OsString)>;
+
 /// The variables that a service adds to an environment.
 #[derive(Debug, Default)]
 pub struct Variables {
     /// What references see: the environment, and the env-files. A variable of an env-file that is there already loses.
     known: Known,
     /// From `[env]` and `--env`, in the order in which they are set.
-    settings: Vec<(OsString, OsString)>,
+    settings: Settings,
     /// What the references of scripts gave.
-    references: Vec<(OsString, OsString)>,
+    references: Settings,
+    /// The names that references looked up.
+    looked_up: Vec<String>,
     /// The env-files that were read.
     pub files: Vec<PathBuf>,
     /// What to tell of them, a line each.
@@ -56,8 +62,8 @@ impl Variables {
     }
 
     /// The same with those that the service sets, and those that its scripts need.
-    pub fn with(self, settings: Vec<(OsString, OsString)>, references: Vec<(OsString, OsString)>) -> Self {
-        Variables { settings, references, ..self }
+    pub fn with(self, settings: Settings, references: Settings, looked_up: Vec<String>) -> Self {
+        Variables { settings, references, looked_up, ..self }
     }
 
     /// Adds them to `base`.
@@ -86,6 +92,12 @@ impl Variables {
         Ok((script, environment))
     }
 
+    /// What references take from the environment alone, and another environment need not have.
+    pub fn inherited(&self) -> BTreeSet<&str> {
+        let names = self.looked_up.iter().map(String::as_str);
+        names.filter(|name| self.known.is_inherited(name) && !self.known.is_assigned(name)).collect()
+    }
+
     /// The names of all of them.
     pub fn names(&self) -> impl Iterator<Item = &OsStr> {
         self.known.names().chain(self.settings.iter().map(|(name, _)| name.as_ref()))
@@ -93,7 +105,7 @@ impl Variables {
 }
 
 /// The settings: `--env` beats `[env]`, which beats the environment, which beats the env-files.
-pub fn settings(flags: &StartFlags, file: &File) -> Result<Vec<(OsString, OsString)>, Fault> {
+pub fn settings(flags: &StartFlags, file: &File) -> Result<Settings, Fault> {
     let mut settings = Vec::new();
     for (name, value) in &file.env {
         if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {

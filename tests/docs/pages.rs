@@ -6,9 +6,10 @@ use crate::place::Place;
 use crate::{machine, repository, text};
 
 /// All of them.
-pub const PAGES: [&str; 13] = [
+pub const PAGES: [&str; 14] = [
     "README.md",
     "docs/README.md",
+    "docs/env-files.md",
     "docs/figures.md",
     "docs/how-it-works.md",
     "docs/moving-in.md",
@@ -148,6 +149,7 @@ macro_rules! pages {
 pages! {
     the_readme_does_what_it_says: "README.md",
     the_index_does_what_it_says: "docs/README.md",
+    env_files_do_what_they_say: "docs/env-files.md",
     figures_do_what_they_say: "docs/figures.md",
     how_it_works_does_what_it_says: "docs/how-it-works.md",
     moving_in_does_what_it_says: "docs/moving-in.md",

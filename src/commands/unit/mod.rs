@@ -73,6 +73,7 @@ pub fn run(
     }
     let files = write::files(kind, &spec);
     let state = installed.state(&spec, &files);
+    warn_of_references(&service);
     warn(&asked.flags, kind, &spec);
     refuse_large(&spec, &files)?;
     match asked.action {
@@ -138,6 +139,14 @@ fn warn(flags: &StartFlags, kind: Kind, spec: &UnitSpec) {
             quoted(path),
             kind.word()
         );
+    }
+}
+
+/// Warns of what references take from this shell: the supervisor's environment is another.
+fn warn_of_references(service: &Service) {
+    const USUAL: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG"];
+    for name in service.variables.inherited().into_iter().filter(|name| !USUAL.contains(name)) {
+        log::warn!("{name} is set in this shell, and the unit need not have it; put it into a file: --env-file");
     }
 }
 

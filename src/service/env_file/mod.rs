@@ -4,6 +4,7 @@
 //!
 //! The contract: docs/env-files.md.
 
+mod bytes;
 mod lines;
 mod parser;
 mod value;

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::parser::{blanks, end_of_line};
+use super::bytes::{blanks, end_of_line, name_length};
 use super::words::{Mistake, Odd};
 
 /// A value without its quotes, escapes and comment.
@@ -147,7 +147,7 @@ fn is_like_an_assignment(line: &[u8]) -> bool {
         Some(rest) if blanks(rest) > 0 => &rest[blanks(rest)..],
         _ => line,
     };
-    let length = super::parser::name_length(line);
+    let length = name_length(line);
     let value = line[length..].strip_prefix(b"=").unwrap_or_default();
     length > 0 && !value.is_empty() && value[0] != b'=' && blanks(value) == 0
 }
