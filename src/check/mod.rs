@@ -34,6 +34,8 @@ mod redis;
 pub mod run;
 mod server;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod unix;
 mod wire;
@@ -48,3 +50,5 @@ pub use local::{Lookup, find};
 pub use net::{is_loopback_name, is_unspecified};
 pub use pace::Pace;
 pub use probe::Probe;
+#[cfg(test)]
+pub use tests::targets as fuzzed;

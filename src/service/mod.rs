@@ -15,6 +15,8 @@ mod probes;
 pub mod request;
 mod resolve;
 mod stop;
+#[cfg(test)]
+mod tests;
 pub mod trust;
 mod values;
 mod variables;
@@ -26,6 +28,8 @@ pub use name::is_name;
 pub use named::{Named, named};
 pub use probes::{Fix, Requirement};
 pub use resolve::Service;
+#[cfg(test)]
+pub use tests::targets as fuzzed;
 pub use way::components;
 
 pub use crate::args::{OnConflict, Speaker};
