@@ -22,8 +22,8 @@ fn main() {
     // As a user's state folder is: on the disk, not in memory.
     let bench = Bench { state: room.path().join("state") };
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let all: [(&str, fn(&Bench)); 6] = [
-        ("becoming", Bench::becoming),
+    let all = [
+        ("becoming", Bench::becoming as fn(&Bench)),
         ("instructions", Bench::instructions),
         ("noticing", Bench::noticing),
         ("burning", Bench::burning),
