@@ -1,8 +1,9 @@
-//! Measures the README's figures: `cargo bench`. Ratios compare programs that run in turn within one run. Instructions
-//! are counted by callgrind up to the exec. Linux only.
+//! Measures the README's figures: `cargo bench`, or `cargo bench -- burning` for one of them. Ratios compare programs that
+//! run in turn within one run. Instructions are counted by callgrind up to the exec. Linux only.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -20,12 +21,18 @@ fn main() {
     let room = tempfile::tempdir().expect("a temporary folder");
     // As a user's state folder is: on the disk, not in memory.
     let bench = Bench { state: room.path().join("state") };
-    bench.becoming();
-    bench.instructions();
-    bench.noticing();
-    bench.burning();
-    bench.waiting_for_many();
-    bench.watching();
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let all = [
+        ("becoming", Bench::becoming as fn(&Bench)),
+        ("instructions", Bench::instructions),
+        ("noticing", Bench::noticing),
+        ("burning", Bench::burning),
+        ("many", Bench::waiting_for_many),
+        ("watching", Bench::watching),
+    ];
+    for (_, measure) in all.iter().filter(|(name, _)| asked.is_empty() || asked.iter().any(|word| word == name)) {
+        measure(&bench);
+    }
 }
 
 struct Bench {
@@ -126,21 +133,56 @@ impl Bench {
         }
     }
 
-    /// CPU time of a wait of three seconds.
+    /// CPU time of a wait of three seconds, with the children of commands: the median of three, in turn. Servers answer at
+    /// once that they do not serve.
     fn burning(&self) {
+        let closed = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        let held = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let held_port = held.local_addr().expect("an address").port();
+        let socket = self.state.join("bench.sock");
+        let _ = std::fs::create_dir_all(&self.state);
+        let _ = std::fs::remove_file(&socket);
+        serve_unix(&socket, UNAVAILABLE);
+        let at = |word: &str, answer| format!("{word}://127.0.0.1:{}", refusing(answer));
+        let checks = [
+            ("tcp: refused", format!("tcp:127.0.0.1:{closed}")),
+            ("http: refused", format!("http://localhost:{closed}/")),
+            ("http: status 503", at("http", UNAVAILABLE)),
+            ("http+unix: status 503", format!("http+unix:{}:/", socket.display())),
+            ("https: closes in the handshake", at("https", b"")),
+            ("postgres: starting up", at("postgres", STARTING)),
+            ("mysql: too many connections", at("mysql", b"\x17\0\0\0\xff\x10\x04Too many connections")),
+            ("redis: loading", at("redis", b"-LOADING Redis is loading the dataset in memory\r\n")),
+            ("rediss: closes in the handshake", at("rediss", b"")),
+            ("grpc: NOT_SERVING", at("grpc", NOT_SERVING)),
+            ("grpcs: closes in the handshake", at("grpcs", b"")),
+            ("unix: no such socket", "unix:/nonexistent".to_owned()),
+            ("unix:@ refused", "unix:@forerun-bench-nobody".to_owned()),
+            ("dns: no such name", "dns:forerun-bench.invalid".to_owned()),
+            ("exec: false", "exec:false".to_owned()),
+            ("free: held", format!("free:{held_port}")),
+            ("file: none", "file:/nonexistent".to_owned()),
+            ("dir: none", "dir:/nonexistent".to_owned()),
+            ("cmd: none", "cmd:forerun-bench-nothing".to_owned()),
+            ("env: not set", "env:FORERUN_BENCH_NOTHING".to_owned()),
+            ("fds: too few", "fds:99999999".to_owned()),
+            ("ptys: too few", "ptys:99999999".to_owned()),
+        ];
+        let mut times = vec![Vec::new(); checks.len()];
+        for _ in 0..3 {
+            for ((_, check), times) in checks.iter().zip(&mut times) {
+                let before = children_cpu();
+                let mut command = self.command(FORERUN, &["check", "--wait", check, "--wait-timeout", "3s"]);
+                let status = command.stderr(Stdio::null()).status().expect("run");
+                assert_eq!(status.code(), Some(69), "{check}");
+                times.push(children_cpu() - before);
+            }
+        }
         println!("CPU time of a wait of 3 s that does not come true");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-        for check in
-            [format!("tcp:127.0.0.1:{port}"), format!("http://localhost:{port}/"), "file:/nonexistent".to_owned()]
-        {
-            let before = children_cpu();
-            let mut command = self.command(FORERUN, &["check", "--wait", &check, "--wait-timeout", "3s"]);
-            command.stderr(Stdio::null()).status().expect("run");
-            println!(
-                "  {:<36} {:>6.1} ms",
-                check.split(':').next().unwrap_or_default(),
-                (children_cpu() - before).as_secs_f64() * 1e3
-            );
+        let tcp = median(&mut times[0]).as_secs_f64();
+        for ((what, _), times) in checks.iter().zip(&mut times) {
+            let time = median(times).as_secs_f64();
+            println!("  {what:<36} {:>6.1} ms  {:>5.1} x tcp", time * 1e3, time / tcp);
         }
     }
 
@@ -223,6 +265,30 @@ impl Bench {
         command.stderr(Stdio::null()).status().expect("run");
         println!("  10 that never come, with 1 s         {:>6.3} s", begun.elapsed().as_secs_f64());
     }
+}
+
+const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const STARTING: &[u8] = b"E\0\0\0\x3eSFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
+/// SETTINGS, the status, the message and the trailers.
+const NOT_SERVING: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x04\0\0\0\x01\x88\
+    \0\0\x07\0\0\0\0\0\x01\0\0\0\0\x02\x08\x02\0\0\x0f\x01\x05\0\0\0\x01\0\x0bgrpc-status\x010";
+
+/// A server that reads once, answers and closes. Returns its port.
+fn refusing(answer: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| refuse(stream, answer)));
+    port
+}
+
+fn serve_unix(path: &Path, answer: &'static [u8]) {
+    let listener = UnixListener::bind(path).expect("a socket");
+    std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| refuse(stream, answer)));
+}
+
+fn refuse(mut stream: impl Read + Write, answer: &[u8]) {
+    let _ = stream.read(&mut [0; 4096]);
+    let _ = stream.write_all(answer);
 }
 
 fn median(times: &mut [Duration]) -> Duration {

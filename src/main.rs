@@ -21,6 +21,8 @@ mod start;
 mod supervisor;
 #[allow(unsafe_code)]
 mod sys;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use args::Task;

@@ -26,21 +26,28 @@ pub fn one_line(text: &(impl AsRef<OsStr> + ?Sized)) -> String {
 
 /// Drops the userinfo of the URLs in a text: it may be a password.
 fn without_userinfo(text: &[u8]) -> Vec<u8> {
+    let ends_word = |b: &u8| b"'\"".contains(b) || b.is_ascii_whitespace();
     let mut kept = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.windows(3).position(|w| w == b"://") {
-        let (before, after) = rest.split_at(at + 3);
-        let ends = |b: &u8| b"/?#'\"".contains(b) || b.is_ascii_whitespace();
-        let end = after.iter().position(ends).unwrap_or(after.len());
-        let authority = &after[..end];
-        let ends = |b: &u8| b"'\"".contains(b) || b.is_ascii_whitespace();
-        let word = &after[..after.iter().position(ends).unwrap_or(after.len())];
-        let searched = if may_be_userinfo(authority) { word } else { authority };
-        let userinfo = searched.iter().rposition(|&b| b == b'@').map_or(0, |at| at + 1);
-        kept.extend_from_slice(before);
-        rest = &after[userinfo..];
+    let mut at = 0;
+    // Where the word ends, and what is behind its last '@': looked for once a word, which may have many URLs.
+    let (mut word_end, mut behind_last) = (0, None);
+    while let Some(found) = text[at..].windows(3).position(|w| w == b"://") {
+        let start = at + found + 3;
+        kept.extend_from_slice(&text[at..start]);
+        let after = &text[start..];
+        let ends = |b: &u8| b"/?#".contains(b) || ends_word(b);
+        let authority = &after[..after.iter().position(ends).unwrap_or(after.len())];
+        if start >= word_end {
+            word_end = start + after.iter().position(ends_word).unwrap_or(after.len());
+            behind_last = text[start..word_end].iter().rposition(|&b| b == b'@').map(|last| start + last + 1);
+        }
+        at = match authority.iter().rposition(|&b| b == b'@') {
+            _ if may_be_userinfo(authority) => behind_last.map_or(start, |behind| behind.max(start)),
+            Some(last) => start + last + 1,
+            None => start,
+        };
     }
-    kept.extend_from_slice(rest);
+    kept.extend_from_slice(&text[at..]);
     kept
 }
 
@@ -131,10 +138,13 @@ pub fn counted(count: usize, one: &str, many: &str) -> String {
 
 /// The name in `known` that `name` is a misspelling of, or `None` if none is near.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
+    let length = name.chars().count();
+    let is_near = |distance: usize, known: &str| distance * 3 <= length.max(known.chars().count()).max(3);
+    // The distance is at least that of the lengths, and takes long to count where a name is a whole text.
+    let known = known.into_iter().filter(|known| is_near(length.abs_diff(known.chars().count()), known));
+    let scored = known.map(|known| (strsim::damerau_levenshtein(name, known), known));
     let (distance, known) = scored.min_by_key(|(distance, _)| *distance)?;
-    let longest = name.chars().count().max(known.chars().count());
-    (distance * 3 <= longest.max(3)).then_some(known)
+    is_near(distance, known).then_some(known)
 }
 
 /// What [`is_service_name`] accepts, for a person.
@@ -171,6 +181,13 @@ mod tests {
         ] {
             assert_eq!(one_line(text), shown);
         }
+    }
+
+    #[test]
+    fn a_word_of_many_urls_is_read_once() {
+        let text = "://u:".repeat(200_000);
+        assert_eq!(one_line(&text), one_line(&text[..LONGEST]) + "...");
+        assert_eq!(one_line("a://u:1/x://v:@h/y://w:s3cr3t@h"), "a://h");
     }
 
     #[test]

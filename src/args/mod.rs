@@ -206,7 +206,8 @@ forerun [OPTIONS] [-- COMMAND [ARG]...]
 
 pub const AFTER_HELP: &str = "\
 CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...
-                 exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N    (headers, status, hints: forerun.toml)
+  http+unix:PATH:/URL  postgres://HOST  mysql://HOST  redis[s]://HOST  grpc[s]://HOST:PORT  dns:NAME
+  exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N    (keys: 'http://HOST/ status=200 body=ok timeout=5s')
 DUR reads 500ms, 2s, 1m30s.
 
 Examples:

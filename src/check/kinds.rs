@@ -148,10 +148,15 @@ pub fn parse(spec: &OsStr) -> Option<Result<Check, String>> {
     Some(checked.and_then(|()| (kind.parse)(&operand)))
 }
 
-/// Whether the operand of this kind of check never has a blank, so that what follows one is no part of it.
+/// Whether the operand of this kind of check never has a blank, so that what follows one is no part of it. So it is with a
+/// URL of an unknown kind.
 pub fn has_no_blanks(spec: &OsStr) -> bool {
     const WITH_BLANKS: [&str; 7] = ["cmd", "file", "dir", "unix", "exec", "env", "log"];
-    find(split(spec).0).is_some_and(|kind| !WITH_BLANKS.contains(&kind.word))
+    let (word, operand) = split(spec);
+    match find(word) {
+        Some(kind) => !WITH_BLANKS.contains(&kind.word),
+        None => operand.as_bytes().starts_with(b"//"),
+    }
 }
 
 /// What is before the first colon, and what is after it.

@@ -38,6 +38,8 @@ mod redis;
 pub mod run;
 mod server;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod unix;
 mod wire;
@@ -57,4 +59,6 @@ pub use notify::Mailbox;
 pub use pace::Pace;
 pub use probe::Probe;
 pub use purpose::Purpose;
+#[cfg(test)]
+pub use tests::targets as fuzzed;
 pub use written::Written;

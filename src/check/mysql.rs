@@ -92,7 +92,7 @@ fn refusal(packet: &[u8]) -> (u16, Reason) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::tests::{hostile, talk};
+    use super::super::wire::tests::talk;
 
     const URL: &str = "mysql://user:secret@localhost";
 
@@ -142,13 +142,5 @@ mod tests {
         ] {
             assert_eq!(talk(URL, &answer).0, Err(words.to_owned()));
         }
-    }
-
-    #[test]
-    fn no_bytes_make_it_panic() {
-        hostile(
-            URL,
-            &[[greeting(), message(2, &error(1040, "#08004Too many"))].concat(), message(0, &error(1040, "x"))],
-        );
     }
 }

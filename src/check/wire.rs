@@ -249,32 +249,4 @@ pub mod tests {
         let sent = heard.borrow().clone();
         (outcome, sent)
     }
-
-    /// Talks with servers whose answers are such ones with bytes changed, left out and put in. Each ends with one line.
-    pub fn hostile(url: &str, answers: &[Vec<u8>]) {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut random = |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state % below.max(1) as u64) as usize
-        };
-        for round in 0..100_000 {
-            let mut answer = answers[round % answers.len()].clone();
-            for _ in 0..=random(4) {
-                let at = random(answer.len());
-                match random(4) {
-                    0 => answer.truncate(at),
-                    1 => answer.insert(at, random(256) as u8),
-                    2 if at < answer.len() => drop(answer.remove(at)),
-                    _ if at < answer.len() => answer[at] = [0, 1, 127, 128, 255, random(256) as u8][random(6)],
-                    _ => {}
-                }
-            }
-            if let Err(words) = talk(url, &answer).0 {
-                let is_line = !words.is_empty() && !words.contains(char::is_control);
-                assert!(is_line && words.len() < 1000, "{answer:?}: {words}");
-            }
-        }
-    }
 }

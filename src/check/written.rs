@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::one_line;
+
 /// Shorter values are in many words by chance.
 const SHORTEST: usize = 4;
 /// A long value may be cut in a message.
@@ -29,7 +31,8 @@ impl Written {
     pub fn masked(&self, reason: &str) -> String {
         let mut masked = reason.to_owned();
         for (value, written) in self.values.iter().filter(|(value, _)| value.len() >= SHORTEST) {
-            masked = masked.replace(value, written);
+            let written = one_line(written);
+            masked = masked.replace(value, &written);
             let beginning: String = value.chars().take(BEGINNING).collect();
             if let Some(at) = masked.find(&beginning).filter(|_| value.len() > beginning.len()) {
                 masked.replace_range(at.., &format!("{written}..."));

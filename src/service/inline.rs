@@ -18,21 +18,23 @@ type Words = (String, Vec<(String, String)>);
 
 /// The check and its keys. `None` where a CHECK has no keys: all of it is the check.
 fn split(spec: &OsStr) -> Result<Option<Words>, String> {
-    let Some(text) =
-        spec.to_str().filter(|text| check::has_no_blanks(spec) && text.trim().contains(char::is_whitespace))
-    else {
-        return Ok(None);
-    };
-    let after_blank = text.split_whitespace().nth(1).unwrap_or_default();
-    if !is_key(after_blank.split('=').next().unwrap_or_default()) || !after_blank.contains('=') {
+    let lossy = spec.to_string_lossy();
+    // What is behind a blank is no part of such a check. With an '=' it was meant for keys, however it is written, and it
+    // may have a secret: a message about the check must not show it.
+    let has_keys = |(_, keys): (&str, &str)| keys.contains('=');
+    if !check::has_no_blanks(spec) || !lossy.trim().split_once(char::is_whitespace).is_some_and(has_keys) {
         return Ok(None);
     }
+    let text = spec.to_str().ok_or("its keys are not UTF-8")?;
     let words = shlex::split(text).ok_or("it has an unclosed quote")?;
     let (check, keys) = words.split_first().ok_or("it is empty")?;
     let pair = |word: &String| match word.split_once('=') {
         Some((key, value)) if is_key(key) => Ok((key.to_owned(), value.to_owned())),
         // It may be a part of a value that lost its quotes, and a secret.
-        _ => Err("behind the check are only keys: KEY=VALUE, and a value with blanks in quotes".to_owned()),
+        _ => {
+            Err("behind the check are only keys: KEY=VALUE, and a value with blanks in quotes; a blank in a URL is %20"
+                .to_owned())
+        }
     };
     Ok(Some((check.clone(), keys.iter().map(pair).collect::<Result<_, _>>()?)))
 }
@@ -98,7 +100,8 @@ mod tests {
 
     #[test]
     fn a_command_and_a_path_have_none() {
-        for spec in ["exec:test a=b c=d", "file:/a b=c", "http://a/b c", "http://a/", "cmd:a status=200", "tcp:a:1  "] {
+        for spec in ["exec:test a=b c=d", "file:/a b=c", "http://a/b c", "http://a/ ", "cmd:a status=200", "tcp:a:1  "]
+        {
             assert!(read(spec).expect(spec).is_none(), "{spec}");
         }
     }
@@ -110,6 +113,9 @@ mod tests {
             ("http://a/ status=2x", "'2x' is not a status"),
             ("http://a/ body='s3cr3t", "unclosed quote"),
             ("http://a/ body=s3cr3t more", "only keys"),
+            ("http://a/ body = s3cr3t", "only keys"),
+            ("http://a/ more headers.X=s3cr3t", "only keys"),
+            ("http://a/b c?d=s3cr3t", "a blank in a URL is %20"),
             ("http://a/ insecure=maybe", "insecure is true or false"),
         ] {
             let why = read(spec).err().expect(spec);

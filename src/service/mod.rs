@@ -25,6 +25,8 @@ mod script;
 mod steps;
 mod stop;
 mod strictness;
+#[cfg(test)]
+mod tests;
 pub mod trust;
 mod values;
 mod variables;
@@ -38,6 +40,8 @@ pub use probes::{Awaited, Fix, Requirement};
 pub use resolve::Service;
 pub use schema::schema;
 pub use steps::Step;
+#[cfg(test)]
+pub use tests::targets as fuzzed;
 pub use variables::Variables;
 pub use way::components;
 

@@ -26,12 +26,20 @@ pub fn read(path: &Path, may_be_absent: bool, known: &mut Known) -> Result<Optio
         Err(e) if may_be_absent && e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         bytes => bytes.map_err(|e| format!("cannot use the env-file {}: {e}", quoted(path)))?,
     };
-    let text = lines::normalized(&bytes);
+    assign(path, &bytes, known).map(Some)
+}
+
+/// Assigns what the bytes of an env-file say. Returns what to warn of.
+///
+/// # Errors
+/// As [`read`].
+pub fn assign(path: &Path, bytes: &[u8], known: &mut Known) -> Result<Vec<String>, String> {
+    let text = lines::normalized(bytes);
     let lines = lines::Lines::of(&text);
     let mut warnings = parser::parse(&text, known)
         .map_err(|(at, mistake)| format!("cannot use the env-file {}: {}", quoted(path), mistake.line(at, &lines)))?;
     // A comment and a value of one line can both be odd.
     warnings.sort_by_key(|(at, _)| *at);
     let line = |(at, odd): (usize, words::Odd)| format!("in the env-file {}: {}", quoted(path), odd.line(at, &lines));
-    Ok(Some(warnings.into_iter().map(line).collect()))
+    Ok(warnings.into_iter().map(line).collect())
 }
