@@ -223,6 +223,9 @@ fn hostile_files_take_no_time() {
         assert!(took < Duration::from_secs(20), "{:.30}: {took:?}", text);
         assert_eq!(done.code, Some(if is_used { 0 } else { 78 }), "{:.30}: {:.300}", text, done.stderr);
     }
+    room.file("F", &many("A=$x\n"));
+    let said = read(&room, &["F"], &[]).1.expect_stderr(&[" more of these; mend the first ones"]).stderr;
+    assert_eq!(said.lines().count(), 101);
     for (length, code) in [(131_069, 0), (131_070, 78)] {
         room.file("F", &format!("A={}", "x".repeat(length)));
         read(&room, &["F"], &[]).1.expect_code(code);

@@ -16,6 +16,9 @@ use super::file;
 use super::known::Known;
 use crate::text::quoted;
 
+/// The most warnings of one file. A file that is none would have as many as lines.
+const MOST_WARNINGS: usize = 100;
+
 /// Reads an env-file and assigns what it says. Returns what to warn of, in the order of the file. Nothing where the file
 /// is absent and may be.
 ///
@@ -40,6 +43,10 @@ pub fn assign(path: &Path, bytes: &[u8], known: &mut Known) -> Result<Vec<String
         .map_err(|(at, mistake)| format!("cannot use the env-file {}: {}", quoted(path), mistake.line(at, &lines)))?;
     // A comment and a value of one line can both be odd.
     warnings.sort_by_key(|(at, _)| *at);
+    let more = warnings.len().saturating_sub(MOST_WARNINGS);
+    warnings.truncate(MOST_WARNINGS);
+    let rest =
+        (more > 0).then(|| format!("in the env-file {}: {more} more of these; mend the first ones", quoted(path)));
     let line = |(at, odd): (usize, words::Odd)| format!("in the env-file {}: {}", quoted(path), odd.line(at, &lines));
-    Ok(warnings.into_iter().map(line).collect())
+    Ok(warnings.into_iter().map(line).chain(rest).collect())
 }
