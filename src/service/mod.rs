@@ -4,6 +4,7 @@
 //!
 //! The contract: docs/reference.md, section 4.
 
+mod address;
 mod command;
 mod document;
 mod env_file;
@@ -17,6 +18,7 @@ mod known;
 mod name;
 mod named;
 mod probes;
+mod ready;
 mod refs;
 pub mod request;
 mod resolve;

@@ -15,7 +15,7 @@ use super::steps::{Step, steps};
 use super::values::{FromText, GRACE, HEALTH_TIMEOUT, NofileWish, WAIT_TIMEOUT};
 use super::variables::{self, Settings, Variables};
 use super::wrong::{Fault, Wrong};
-use super::{name, stop, watch};
+use super::{address, name, ready, stop, watch};
 use crate::args::{AskedMode, ByHand, EnvFile, OnConflict, Speaker, StartFlags};
 use crate::check::{self, Check, Probe, Purpose};
 use crate::environment::Environment;
@@ -24,7 +24,7 @@ use crate::instance::ending::Ending;
 use crate::instance::mode::Mode;
 use crate::instance::watch::{Action, Watch};
 use crate::sys::{self, Nofile};
-use crate::text::{self, quoted};
+use crate::text::quoted;
 
 /// The resolved description of one server.
 #[derive(Debug)]
@@ -157,14 +157,14 @@ impl Service {
         let health_timeout =
             health.as_ref().map(|h| h.probe.timeout).or(flags.health_timeout).unwrap_or(HEALTH_TIMEOUT);
 
-        let (port, host) = port(asked_port(flags, file, expander)?, health.as_ref());
-        let url = file.url.clone().or_else(|| url(health.as_ref(), port));
+        let (port, host) = address::port(address::asked_port(flags, file, expander)?, health.as_ref());
+        let url = file.url.clone().or_else(|| address::url(health.as_ref(), port));
         let name = name::resolve(flags.name.as_deref(), file, &directory, &command)?;
         refuse_itself(&name, &requirements, &waits)?;
         let (watch, watch_check) = watched(file, folder, health_timeout)?;
         let notify = flags.notify.or(file.notify).unwrap_or_default();
-        let ready_fd = ready_fd(flags, file)?;
-        refuse_without_health(health.as_ref(), notify, ready_fd)?;
+        let ready_fd = ready::ready_fd(flags, file)?;
+        ready::refuse_without_health(health.as_ref(), notify, ready_fd)?;
         let settings = variables::settings(flags, file)?;
         let service = Service {
             name,
@@ -228,29 +228,6 @@ fn asked_mode(given: Option<AskedMode>, file: &File) -> Result<Option<(Mode, &'s
     }
 }
 
-/// The descriptor of `--ready-fd`. Descriptors 0 to 2 are refused: other output there would be taken for the newline.
-fn ready_fd(flags: &StartFlags, file: &File) -> Result<Option<i32>, Fault> {
-    let wrong = |number: i32| format!("{number} is no descriptor for readiness: they are from 3 on");
-    match (flags.ready_fd, &file.ready_fd) {
-        (Some(number), _) if number < 3 => Err(Fault::Usage(format!("invalid '--ready-fd': {}", wrong(number)))),
-        (None, Some(number)) if number.get_ref().0 < 3 => Err(Wrong::at(number, wrong(number.get_ref().0)).into()),
-        (given, in_file) => Ok(given.or(in_file.as_ref().map(|number| number.get_ref().0))),
-    }
-}
-
-/// The URL to print: scheme, host and port of the health URL, else the guarded port on this machine.
-fn url(health: Option<&Awaited>, port: Option<u16>) -> Option<String> {
-    if let Some(Check::Http(uri)) = health.map(|h| &h.probe.check) {
-        let host = uri.authority()?.as_str().rsplit('@').next()?;
-        let (scheme, check) = (uri.scheme_str()?, &health?.probe.check);
-        return Some(match check.address() {
-            Some((host, port)) if check::is_unspecified(host) => format!("{scheme}://localhost:{port}"),
-            _ => format!("{scheme}://{host}"),
-        });
-    }
-    port.map(|port| format!("http://localhost:{port}"))
-}
-
 /// A service without its variables.
 struct Built {
     service: Service,
@@ -303,24 +280,6 @@ fn waits(
     Ok(all)
 }
 
-/// The port that was asked for.
-fn asked_port(flags: &StartFlags, file: &File, expander: &mut Expander) -> Result<Option<u16>, Fault> {
-    let Some(given) = &flags.port else { return Ok(file.port.as_ref().map(|port| port.0)) };
-    let replaced = expander.text(given.as_bytes()).map_err(|why| Fault::Usage(format!("invalid '--port': {why}")))?;
-    let port = text::port(&String::from_utf8_lossy(&replaced));
-    port.map(Some).map_err(|why| Fault::Usage(format!("invalid '--port': what {} gives is {why}", quoted(given))))
-}
-
-/// The port that is guarded, and the host that the health check names for it.
-fn port(asked: Option<u16>, health: Option<&Awaited>) -> (Option<u16>, Option<String>) {
-    // An address that stands for all of this machine's is copied from the line where a server binds it.
-    let is_ours = |host: &str| check::is_loopback_name(host) || check::is_unspecified(host);
-    let here_checked = health.and_then(|h| h.probe.check.address()).filter(|(host, _)| is_ours(host));
-    let port = asked.or(here_checked.map(|(_, port)| port)).filter(|&port| port != 0);
-    let host = here_checked.filter(|(host, p)| Some(*p) == port && !check::is_unspecified(host));
-    (port, host.map(|(host, _)| host.to_owned()))
-}
-
 /// A service that waits for itself waits for ever.
 fn refuse_itself(name: &str, requirements: &[Requirement], waits: &[Awaited]) -> Result<(), Fault> {
     let mut probes = requirements.iter().map(|r| &r.probe).chain(waits.iter().map(|w| &w.probe));
@@ -331,23 +290,6 @@ fn refuse_itself(name: &str, requirements: &[Requirement], waits: &[Awaited]) ->
         ))),
         None => Ok(()),
     }
-}
-
-fn refuse_without_health(health: Option<&Awaited>, notify: Speaker, ready_fd: Option<i32>) -> Result<(), Fault> {
-    let has_health = health.is_some();
-    if notify == Speaker::Sidecar && health.is_some_and(|health| health.probe.check == Check::Notify) {
-        let why = "with 'notify:' the server itself says when it is ready; leave out one of them";
-        return Err(Fault::Usage(format!(
-            "'--notify sidecar' and the health check 'notify:' contradict each other: {why}"
-        )));
-    }
-    for (what, given) in [("'--notify sidecar'", notify == Speaker::Sidecar), ("'--ready-fd'", ready_fd.is_some())] {
-        if given && !has_health {
-            let message = format!("{what} needs a health check, which says when the server is ready: --health");
-            return Err(Fault::Usage(message));
-        }
-    }
-    Ok(())
 }
 
 fn nofile(flags: &StartFlags, file: &File) -> Result<Option<NofileWish>, Fault> {
