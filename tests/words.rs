@@ -62,7 +62,7 @@ fn a_check_of_an_unknown_kind_is_answered_with_the_near_one() {
         (
             "foo:bar",
             "the kinds are cmd, file, dir, env, tcp, unix, http, https, http+unix, postgres, postgresql, mysql, redis, \
-             rediss, grpc, grpcs, dns, exec, free, fds and ptys",
+             rediss, grpc, grpcs, dns, exec, free, fds, ptys, service, notify and log",
         ),
     ] {
         let kind = check.split(':').next().expect("a kind");
