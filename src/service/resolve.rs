@@ -145,10 +145,7 @@ impl Service {
         let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
         let in_file = |path: &PathBuf| folder.join(path);
         let from_caller = |path: &PathBuf| here.join(path);
-        let default_directory = if config.is_some() { folder.to_owned() } else { here.to_owned() };
-        let directory =
-            flags.cwd.as_ref().map(from_caller).or(file.cwd.as_ref().map(in_file)).unwrap_or(default_directory);
-
+        let directory = directory(flags.cwd.as_deref(), file.cwd.as_deref(), here, config.map(|_| folder));
         let command = command(&flags.command, file, !needs_command)?;
         let wait_timeout = flags.wait_timeout.or(file.wait_timeout.as_ref().map(|t| t.0)).unwrap_or(WAIT_TIMEOUT);
         let requirements = requirements(flags, file, folder, here, expander)?;
@@ -210,6 +207,15 @@ impl Service {
         let wanted = Nofile { soft: wish.soft, hard: wish.hard.unwrap_or(now.hard.max(wish.soft)) };
         let allowed = sys::allowed_nofile(wanted);
         (allowed, allowed != wanted)
+    }
+}
+
+/// The folder in which the server runs. `folder`: that of the file, if there is one.
+fn directory(given: Option<&Path>, in_file: Option<&Path>, here: &Path, folder: Option<&Path>) -> PathBuf {
+    match (given, in_file) {
+        (Some(given), _) => here.join(given),
+        (None, Some(given)) => folder.unwrap_or(here).join(given),
+        (None, None) => folder.unwrap_or(here).to_owned(),
     }
 }
 

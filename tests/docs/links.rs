@@ -111,7 +111,10 @@ fn keys(table: &str) -> Vec<String> {
     let source = text("src/service/file.rs");
     let (_, behind) = source.split_once(&format!("struct {table} {{")).expect("the table");
     let (fields, _) = behind.split_once("\n}").expect("its end");
-    let names = fields.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
+    // What is skipped is no key.
+    let fields = fields.split("\n    #[serde(skip)]\n    pub ").enumerate();
+    let keys = fields.map(|(at, part)| if at == 0 { part } else { part.split_once('\n').map_or("", |(_, rest)| rest) });
+    let names = keys.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
     names.map(|(name, _)| name.replace('_', "-")).collect()
 }
 
