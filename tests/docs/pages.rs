@@ -6,7 +6,7 @@ use crate::place::Place;
 use crate::{machine, repository, text};
 
 /// All of them.
-pub const PAGES: [&str; 14] = [
+pub const PAGES: [&str; 15] = [
     "README.md",
     "docs/README.md",
     "docs/env-files.md",
@@ -15,6 +15,7 @@ pub const PAGES: [&str; 14] = [
     "docs/moving-in.md",
     "docs/quick-start.md",
     "docs/recipes.md",
+    "docs/recipes/web-ui.md",
     "docs/reference.md",
     "docs/security.md",
     "docs/troubleshooting.md",
@@ -133,12 +134,13 @@ macro_rules! pages {
 
         #[test]
         fn every_page_is_run() {
-            let mut there: Vec<String> = std::fs::read_dir(repository("docs"))
-                .expect("a folder")
-                .map(|entry| format!("docs/{}", entry.expect("an entry").file_name().to_str().expect("a name")))
-                .filter(|name| name.ends_with(".md"))
-                .chain(["README.md".to_owned()])
-                .collect();
+            let in_folder = |folder: &'static str| {
+                let entries = std::fs::read_dir(repository(folder)).expect("a folder");
+                let names = entries.map(|entry| entry.expect("an entry").file_name().to_str().expect("a name").to_owned());
+                names.map(move |name| format!("{folder}/{name}")).filter(|name| name.ends_with(".md"))
+            };
+            let mut there: Vec<String> =
+                in_folder("docs").chain(in_folder("docs/recipes")).chain(["README.md".to_owned()]).collect();
             there.sort();
             assert_eq!(there, PAGES);
             assert_eq!([$($page),+], PAGES);
@@ -155,6 +157,7 @@ pages! {
     moving_in_does_what_it_says: "docs/moving-in.md",
     the_quick_start_does_what_it_says: "docs/quick-start.md",
     recipes_do_what_they_say: "docs/recipes.md",
+    a_web_ui_moves_in: "docs/recipes/web-ui.md",
     the_reference_does_what_it_says: "docs/reference.md",
     security_does_what_it_says: "docs/security.md",
     troubleshooting_does_what_it_says: "docs/troubleshooting.md",

@@ -13,8 +13,10 @@ use crate::{repository, text};
 /// The ports of our pages that something has to serve before the service is started. Others are the service's.
 const DEPENDENCIES: [&str; 4] = ["5432", "6379", "9200", "3306"];
 /// The ports of our pages.
-const PORTS: [&str; 14] =
-    ["8787", "8788", "8789", "8080", "8081", "8000", "8001", "3000", "5000", "8090", "5432", "6379", "9200", "3306"];
+const PORTS: [&str; 15] = [
+    "8787", "8788", "8789", "8790", "8080", "8081", "8000", "8001", "3000", "5000", "8090", "5432", "6379", "9200",
+    "3306",
+];
 
 /// Servers that stand in for what is not there: they listen where their words say.
 const SERVERS: [&str; 6] = ["uvicorn", "gunicorn", "flask", "node", "npm", "java"];
