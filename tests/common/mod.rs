@@ -262,7 +262,7 @@ impl Ports {
 /// What a server answers: with `--answer-pid` the pid of who listens.
 pub fn answer(port: u16) -> Option<i32> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    stream.set_read_timeout(Some(DEADLINE)).ok()?;
     std::io::Write::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n").ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;

@@ -20,6 +20,13 @@ struct Scene {
 }
 
 impl Scene {
+    /// The server answers.
+    #[track_caller]
+    fn serves(&self) {
+        let status = || self.supervisor.status(&self.name);
+        assert!(answer(self.port).is_some(), "it does not answer; {}", status());
+    }
+
     fn new(kind: Kind) -> Self {
         let room = Room::new();
         let supervisor = match kind {
@@ -150,7 +157,7 @@ fn a_mistake_does_not_loop(kind: Kind) {
     // The error says how to start it again.
     fs::write(&scene.config, text).expect("written");
     scene.unit(&["--install", "--now"]).expect_code(0);
-    assert!(answer(scene.port).is_some());
+    scene.serves();
     scene.unit(&["--uninstall"]).expect_code(0);
 }
 
@@ -259,7 +266,7 @@ fn a_half_removed_unit_is_removed_completely() {
         scene.unit(&["--install", "--now"]).expect_code(0);
         // What a killed uninstall leaves: the link is gone, and its target still runs.
         fs::remove_file(scene.dir().join(&scene.name)).expect("a link");
-        assert!(answer(scene.port).is_some());
+        scene.serves();
         scene.unit(&["--uninstall"]).expect_code(0);
         assert_eq!(answer(scene.port), None);
         assert!(!scene.folder().exists());
@@ -268,7 +275,7 @@ fn a_half_removed_unit_is_removed_completely() {
         fs::remove_file(scene.folder().join("run")).expect("a script");
         fs::write(scene.folder().join(".run.forerun-2147483646"), "").expect("written");
         scene.unit(&["--install", "--now"]).expect_code(0);
-        assert!(answer(scene.port).is_some());
+        scene.serves();
         // The scanned folder need not be named again.
         let config = &scene.config;
         let mut uninstall = scene.room.forerun();
