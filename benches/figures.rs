@@ -151,7 +151,7 @@ impl Bench {
             ("http+unix: status 503", format!("http+unix:{}:/", socket.display())),
             ("https: closes in the handshake", at("https", b"")),
             ("postgres: starting up", at("postgres", STARTING)),
-            ("mysql: too many connections", at("mysql", b"\x17\0\0\0\xff\x10\x04Too many connections")),
+            ("mysql: too many connections", at("mysql", FULL)),
             ("redis: loading", at("redis", b"-LOADING Redis is loading the dataset in memory\r\n")),
             ("rediss: closes in the handshake", at("rediss", b"")),
             ("grpc: NOT_SERVING", at("grpc", NOT_SERVING)),
@@ -268,6 +268,7 @@ impl Bench {
 }
 
 const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const FULL: &[u8] = b"\x17\0\0\0\xff\x10\x04Too many connections";
 const STARTING: &[u8] = b"E\0\0\0\x3eSFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
 /// SETTINGS, the status, the message and the trailers.
 const NOT_SERVING: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x04\0\0\0\x01\x88\
@@ -287,7 +288,10 @@ fn serve_unix(path: &Path, answer: &'static [u8]) {
 }
 
 fn refuse(mut stream: impl Read + Write, answer: &[u8]) {
-    let _ = stream.read(&mut [0; 4096]);
+    // MySQL's server speaks first.
+    if answer != FULL {
+        let _ = stream.read(&mut [0; 4096]);
+    }
     let _ = stream.write_all(answer);
 }
 
