@@ -941,6 +941,38 @@ fn a_proxy_is_named_without_its_password() {
 }
 
 #[test]
+fn a_value_that_names_no_proxy_is_told() {
+    let room = Room::new();
+    let server = Web::new("200 OK", "").port;
+    for (value, is_told) in [("::bad::", true), ("socks5://127.0.0.1:9", true), ("", false)] {
+        for host in ["127.0.0.1", "192.0.2.1"] {
+            let mut command = room.forerun();
+            for other in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+                command.env_remove(other);
+            }
+            let wait = format!("http://{host}:{server}/");
+            command.env("http_proxy", value).args(["check", "--wait-timeout", "50ms", "--wait", &wait]);
+            let said = done(&mut command).stderr;
+            let warned = said.matches("http_proxy is not used: it is not the URL of an HTTP proxy").count();
+            assert_eq!(warned, usize::from(is_told && host != "127.0.0.1"), "{value} {host}: {said}");
+        }
+    }
+}
+
+#[test]
+fn many_headers_are_read_and_too_many_are_told() {
+    let room = Room::new();
+    let headers = |count: usize| format!("X-Header: {}\r\n", "x".repeat(1000)).repeat(count);
+    let answer = |count| format!("HTTP/1.1 200 OK\r\n{}Content-Length: 2\r\n\r\nok", headers(count)).leak().as_bytes();
+    holds(&room, &format!("http://127.0.0.1:{}/", answers(answer(100))));
+    fails(
+        &room,
+        &format!("http://127.0.0.1:{}/", answers(answer(150))),
+        "its answer has more than 128 headers; use tcp:",
+    );
+}
+
+#[test]
 fn check_tries_everything_and_starts_nothing() {
     let room = Room::new();
     room.file("forerun.toml", "command = ['touch', 'started']\n[[require]]\ncheck = 'env:NOWHERE'\nhint = 'set it'\n");

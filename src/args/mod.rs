@@ -205,14 +205,13 @@ forerun [OPTIONS] [-- COMMAND [ARG]...]
        forerun check|unit|doctor|man|completions|help [OPTIONS]";
 
 pub const AFTER_HELP: &str = "\
-CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...
+CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...  service:NAME
   http+unix:PATH:/URL  postgres://HOST  mysql://HOST  redis[s]://HOST  grpc[s]://HOST:PORT  dns:NAME
-  exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N    (keys: 'http://HOST/ status=200 body=ok timeout=5s')
-DUR reads 500ms, 2s, 1m30s.
+  exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N  and, as health, notify:  log:REGEX
+  Keys go behind it: 'http://HOST/ status=200 body=ok timeout=5s'. DUR reads 500ms, 2s, 1m30s.
 
-Examples:
+Example:
   forerun --wait tcp:127.0.0.1:5432 --health http://127.0.0.1:8787/health -- python3 server.py
-  forerun --foreground -- nginx -g 'daemon off;'
 
 Exit codes: 0 done, healthy or already running, 1 died, not healthy or not running, 2 usage, 69 a wait timed out,
   73 state or log not writable, 75 conflict, 78 configuration, 126 not executable, 127 not found";

@@ -31,6 +31,9 @@ pub fn reason(error: &ureq::Error, url: &Uri, first: Option<&[u8]>) -> String {
             None => disconnected(error, url, first).unwrap_or_else(|| of_the_system(error)),
         },
         ureq::Error::Timeout(_) if first.is_empty() || is_tls || first.starts_with(b"HTTP/") => "no answer".to_owned(),
+        ureq::Error::Protocol(error) if error.to_string().contains("too many headers") => {
+            format!("its answer has more than 128 headers; use {}", tcp(url))
+        }
         ureq::Error::Protocol(_) if by_proxy => "the answer is not valid HTTP/1.1".to_owned(),
         ureq::Error::Protocol(_) | ureq::Error::Timeout(_) if !is_tls => not_http(url, first),
         ureq::Error::Protocol(_) => format!("it does not speak HTTP/1.1; use {}", tcp(url)),

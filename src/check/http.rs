@@ -26,6 +26,8 @@ use crate::text::quoted;
 
 /// How much of a body is searched.
 const BODY: u64 = 1 << 20;
+const LARGEST_HEADER: usize = 1 << 20;
+
 /// An agent for one check.
 pub struct Client {
     agent: Agent,
@@ -54,6 +56,7 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_idle_connections(0)
+            .max_response_header_size(LARGEST_HEADER)
             .proxy(proxy)
             .user_agent(concat!("forerun/", env!("CARGO_PKG_VERSION")))
             .build();

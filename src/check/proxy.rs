@@ -2,6 +2,7 @@
 //! Which requests go through a proxy of the environment, as curl, Go and Python have it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Once;
 
 use ipnet::IpNet;
 use ureq::http::Uri;
@@ -17,11 +18,30 @@ const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 /// The proxy of a URL, if it has one.
 pub fn of(url: &Uri) -> Option<Proxy> {
-    let proxy = Proxy::try_from_env().filter(|proxy| !proxy.is_no_proxy(url) && !is_local(url));
+    static WARNED: Once = Once::new();
+    if is_local(url) {
+        return None;
+    }
+    let proxy = Proxy::try_from_env().filter(is_spoken);
+    if let Some(variable) = unusable().filter(|_| proxy.is_none()) {
+        WARNED.call_once(|| {
+            log::warn!("{variable} is not used: it is not the URL of an HTTP proxy; write http://HOST:PORT")
+        });
+    }
     let exceptions = EXCEPTIONS.iter().find_map(|name| std::env::var(name).ok());
-    let proxy = proxy.filter(|_| !is_in_network(bare_host(url).unwrap_or_default(), &exceptions.unwrap_or_default()));
-    // ureq would pass by a SOCKS proxy too: it was built without them.
-    proxy.filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https))
+    let is_in_network = is_in_network(bare_host(url).unwrap_or_default(), &exceptions.unwrap_or_default());
+    proxy.filter(|proxy| !is_in_network && !proxy.is_no_proxy(url))
+}
+
+/// ureq would pass by a SOCKS proxy without a word: it was built without them.
+fn is_spoken(proxy: &Proxy) -> bool {
+    matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
+}
+
+/// The variable that is set and names no proxy that we could use.
+fn unusable() -> Option<&'static str> {
+    let is_unusable = |value: String| !value.is_empty() && !Proxy::new(&value).is_ok_and(|proxy| is_spoken(&proxy));
+    PROXIES.into_iter().find(|variable| std::env::var(variable).is_ok_and(is_unusable))
 }
 
 /// A proxy's address and its variable. The user name and the password are left out.

@@ -27,3 +27,33 @@ pub fn command(given: &[OsString], file: &File, is_optional: bool) -> Result<Vec
         _ => Ok(words),
     }
 }
+
+/// What only a shell would understand in a command that is one string. Quoted, it is a word like any other.
+pub fn sign_of_a_shell(text: &str) -> Option<&str> {
+    const SIGNS: [&str; 9] = ["&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"];
+    let words = shlex::split(text)?;
+    let is_sign = |word: &&str| SIGNS.contains(word) || word.ends_with(';');
+    text.split_whitespace().filter(is_sign).find(|sign| words.iter().any(|word| word == sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_a_shell_is_seen_unless_it_is_quoted() {
+        for (text, sign) in [
+            ("cd app && python3 server.py", Some("&&")),
+            ("server 2>&1 | logger", Some("2>&1")),
+            ("cd app; server", Some("app;")),
+            ("server &", Some("&")),
+            ("sh -c 'cd app && server'", None),
+            (r"find . -exec ls {} \;", None),
+            ("find . -exec ls {} ';'", None),
+            ("nginx -g 'daemon off;'", None),
+            ("server 'a", None),
+        ] {
+            assert_eq!(sign_of_a_shell(text), sign, "{text}");
+        }
+    }
+}

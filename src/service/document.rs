@@ -8,6 +8,7 @@ use serde::de::Deserialize;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use super::command::sign_of_a_shell;
 use super::expand::Expander;
 use super::file::{CheckTable, File};
 use super::known::Known;
@@ -17,7 +18,7 @@ use super::wrong::{Fault, Wrong};
 use super::{key_table, keys};
 use crate::args::EnvFile;
 use crate::check::Written;
-use crate::text::quoted;
+use crate::text::{one_line, quoted};
 
 /// Keys whose value is a script of a shell, or has some in a list.
 const SCRIPTS: [&str; 4] = ["fix", "before", "run", "on-loop"];
@@ -260,6 +261,11 @@ impl Run<'_, '_> {
 
     /// Splits a command into words, before a reference in it is replaced. Returns the words as they are written.
     fn command(&mut self, command: &mut Spanned<DeValue>) -> Result<Vec<String>, Wrong> {
+        if let Some(sign) = command.get_ref().as_str().and_then(sign_of_a_shell) {
+            let sign = one_line(sign);
+            let what_to_do = "no shell runs; write command = [\"/bin/sh\", \"-c\", \"...\"]";
+            return Err(Wrong::at(command, format!("'{sign}' in the command is for a shell: {what_to_do}")));
+        }
         let span = command.span();
         let has_any = |text: &Cow<str>| refs::has_any(text.as_bytes());
         let split = command.get_ref().as_str().map(Cow::Borrowed).filter(has_any).and_then(|text| shlex::split(&text));

@@ -31,9 +31,9 @@ fn property(is: &Is, about: &str) -> Value {
     let mut property = match is {
         Is::Text(..) => text,
         Is::TextOrNumber(..) => json!({ "type": ["string", "integer"] }),
-        Is::Number(_, most) => json!({ "type": "integer", "minimum": 0, "maximum": most }),
-        Is::Flag => json!({ "type": "boolean" }),
-        Is::Choice(words) => json!({ "enum": words }),
+        Is::Number(_, most) => json!({ "type": ["integer", "string"], "minimum": 0, "maximum": most }),
+        Is::Flag => json!({ "anyOf": [{ "type": "boolean" }, reference()] }),
+        Is::Choice(words) => json!({ "anyOf": [{ "enum": words }, reference()] }),
         Is::Paths => json!({ "anyOf": [text, { "type": "array", "items": text }] }),
         Is::Words => json!({ "anyOf": [text, { "type": "array", "items": text, "minItems": 1 }] }),
         Is::Texts(_) => json!({ "type": "object", "additionalProperties": text }),
@@ -48,6 +48,11 @@ fn property(is: &Is, about: &str) -> Value {
         property["examples"] = json!([serde_json::from_str::<Value>(example).unwrap_or_default()]);
     }
     property
+}
+
+/// A text that becomes the value.
+fn reference() -> Value {
+    json!({ "type": "string", "pattern": "\\$\\{" })
 }
 
 fn one(definition: &str) -> Value {

@@ -79,7 +79,7 @@ pub struct Launched {
     main: i32,
     report: OwnedFd,
     /// Closes when we are killed, and ends the launcher.
-    _control: OwnedFd,
+    control: Option<OwnedFd>,
     /// As long as the server was not executed.
     gate: Option<OwnedFd>,
     /// Shows the end of the server if somebody killed the launcher.
@@ -132,6 +132,8 @@ impl Drop for Launched {
         if self.gate.take().is_some() {
             self.settle();
         }
+        // A filter of system calls can refuse the signal: then this ends the launcher.
+        self.control = None;
         // SAFETY: integers; the launcher is a child of ours that was not reaped.
         unsafe { libc::kill(self.launcher, libc::SIGKILL) };
         reap(self.launcher);
@@ -176,8 +178,8 @@ pub fn hold_detached(start: &Detached) -> io::Result<Held> {
         Some(main) if main > 0 => {
             let watch = ExitWatch::new(main);
             let (launcher_is_lost, how) = (Cell::new(false), Cell::new(Waited::Running));
-            let (gate, _control) = (Some(opener), held);
-            let launched = Launched { launcher, main, report, _control, gate, watch, launcher_is_lost, how };
+            let (gate, control) = (Some(opener), Some(held));
+            let launched = Launched { launcher, main, report, control, gate, watch, launcher_is_lost, how };
             Ok(Held { launched, errors: errors.into() })
         }
         errno => {
