@@ -643,9 +643,10 @@ fn root_sees_the_instance_of_a_dynamic_user_in_its_state_folder() {
     let scene = Scene::new();
     let Scene { systemd, name, port, .. } = &scene;
     let (forerun, state) = (env!("CARGO_BIN_EXE_forerun"), format!("/var/lib/{name}"));
+    // Such a unit has its own /tmp, and the program may be in the other one.
     let text = format!(
         "[Service]\nType=notify\nNotifyAccess=all\nDynamicUser=yes\nStateDirectory={name}\n\
-         Environment=FORERUN_STATE_DIR={state}\nExecStart={forerun} --foreground --name {name} \
+         BindReadOnlyPaths={forerun}\nEnvironment=FORERUN_STATE_DIR={state}\nExecStart={forerun} --foreground --name {name} \
          --health http://127.0.0.1:{port}/ -- /usr/bin/python3 -m http.server -b 127.0.0.1 -d /usr/share {port}\n"
     );
     let path = format!("/run/systemd/system/{name}.service");
