@@ -355,7 +355,8 @@ fn supervisors_without_a_watchdog_start_again_what_the_sidecar_ends() {
         // The sidecar never ends a server that was not healthy yet. By then it had time for several looks.
         assert!(!holds_within(Duration::from_secs(1), || answer(port) != Some(first)), "{kind:?}: {}", log());
         fs::write(room.path().join("sick"), "").expect("written");
-        eventually("it is ended", || log().contains("it has not been healthy for 200ms (status 500)"));
+        // On a busy machine the last look may have had no answer in its time.
+        eventually("it is ended", || log().contains("it has not been healthy for 200ms ("));
         fs::remove_file(room.path().join("sick")).expect("removed");
         eventually("another serves", || answer(port).is_some_and(|pid| pid != first));
         let second = serves(&supervisor, "web", port);
