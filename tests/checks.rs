@@ -960,6 +960,48 @@ fn a_value_that_names_no_proxy_is_told() {
 }
 
 #[test]
+fn a_body_that_does_not_end_is_named() {
+    let room = Room::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for mut stream in listener.incoming().flatten() {
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: hello\n\n";
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let _ = std::io::Write::write_all(&mut stream, answer);
+            open.push(stream);
+        }
+    });
+    let wait = |body: &str| {
+        room.run(&["check", "--wait-timeout", "500ms", "--wait", &format!("http://127.0.0.1:{port}/ body={body}")])
+    };
+    wait("hello").expect_code(0);
+    let said = wait("green").expect_code(69).stdout;
+    assert!(said.contains("status 200, and the body does not contain 'green' so far"), "{said}");
+}
+
+#[test]
+fn what_a_kind_without_tls_is_called_is_right() {
+    let room = Room::new();
+    for (kind, plain) in [("rediss", "redis"), ("grpcs", "grpc"), ("https", "http")] {
+        let port = answers(b"");
+        let said = room.run(&["check", "--require", &format!("{kind}://127.0.0.1:{port}")]).expect_code(78).stdout;
+        assert!(said.contains(&format!("write {plain}://127.0.0.1:{port}")), "{said}");
+    }
+}
+
+#[test]
+fn a_variable_that_no_program_can_be_given_is_told() {
+    let room = Room::new();
+    let long = "y".repeat(131_072 - 3);
+    room.file("forerun.toml", &format!("command = ['true']\n[env]\nA = '{long}'\n"));
+    room.run(&["--foreground"]).expect_code(0);
+    room.file("forerun.toml", &format!("command = ['true']\n[env]\nA = '{long}y'\n"));
+    room.run(&["--foreground"]).expect_code(78).expect_line(&["line 3: the value of 'A' has more than 128 KiB"]);
+}
+
+#[test]
 fn many_headers_are_read_and_too_many_are_told() {
     let room = Room::new();
     let headers = |count: usize| format!("X-Header: {}\r\n", "x".repeat(1000)).repeat(count);

@@ -429,3 +429,18 @@ fn a_value_of_the_environment_need_not_be_utf8() {
     command.env("B", OsStr::from_bytes(b"caf\xe9")).args(["--foreground", "--env-file", "F", "--", "printenv", "A"]);
     assert_eq!(command.output().expect("forerun").stdout, b"xcaf\xe9\n");
 }
+
+#[test]
+fn a_command_that_cannot_be_executed_is_named_as_it_was_written() {
+    let room = Room::new();
+    room.file("forerun.toml", "command = ['/nowhere/${S}']\n");
+    for mode in ["--foreground", "--detach"] {
+        let mut command = room.forerun();
+        let said = done(command.env("S", "s3cr3tVALUE").arg(mode)).expect_code(127);
+        assert!(
+            said.stderr.contains("cannot execute '/nowhere/${S}'") && !said.stderr.contains("s3cr3t"),
+            "{}",
+            said.stderr
+        );
+    }
+}

@@ -408,6 +408,8 @@ fn a_socket_that_somebody_else_holds_proves_nothing() {
     for (socket, health) in [
         (&listener, format!("tcp:127.0.0.1:{port}")),
         (&listener, format!("tcp:localhost:{port}")),
+        (&listener, format!("tcp:0.0.0.0:{port}")),
+        (&listener, format!("tcp:[::ffff:127.0.0.1]:{port}")),
         (&wild, format!("tcp:127.0.0.1:{wild_port}")),
         (&wild, format!("tcp:[::1]:{wild_port}")),
     ] {

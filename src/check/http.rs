@@ -120,7 +120,12 @@ impl Client {
         match contains(body, text.as_bytes()) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Reason::Text(format!("status {status}, and the body does not contain {}", quoted(text)))),
-            Err(e) => Err(Reason::Text(answer::reason(&ureq::Error::from(e), url, first().as_deref()))),
+            Err(e) => {
+                let reason = answer::reason(&ureq::Error::from(e), url, first().as_deref());
+                // The head of the answer is here, and the time is over.
+                let unseen = || format!("status {status}, and the body does not contain {} so far", quoted(text));
+                Err(Reason::Text(if reason == "no answer" { unseen() } else { reason }))
+            }
         }
     }
 }

@@ -99,7 +99,10 @@ fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, String> {
 /// Whether a socket that listens on `address` answers those who connect to `host`; to any host, without one.
 pub fn answers(host: Option<&str>, address: IpAddr) -> bool {
     let addresses = host.and_then(|host| net::resolve(host, 0).ok());
-    let is_one_of = |all: Vec<SocketAddr>| all.iter().any(|a| a.ip() == address.to_canonical());
+    let address = address.to_canonical();
+    // Who connects to no address comes to this machine's own.
+    let is_it = |to: IpAddr| to == address || (to.is_unspecified() && address.is_loopback());
+    let is_one_of = |all: Vec<SocketAddr>| all.iter().any(|a| is_it(a.ip().to_canonical()));
     address.is_unspecified() || addresses.is_none_or(is_one_of)
 }
 

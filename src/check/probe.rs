@@ -12,7 +12,7 @@ use super::kinds::{Attempt, Check, Kept};
 use super::pace::{Limits, Pace};
 use super::reason::Reason;
 use super::written::Written;
-use crate::text::one_line;
+use crate::text::{elapsed, one_line};
 
 /// A check and what its answer must be.
 #[derive(Clone, Debug)]
@@ -63,10 +63,13 @@ impl<'a> Prober<'a> {
     /// # Errors
     /// Why it failed.
     pub fn attempt(&mut self, context: &Context, limits: Limits, cancel: BorrowedFd) -> Result<(), Reason> {
-        let Probe { check, expect, written, .. } = self.probe;
+        let Probe { check, expect, written, pace, .. } = self.probe;
         let result = check.attempt(&mut self.kept, &Attempt { context, expect, limits, cancel });
         self.kept.in_flight.clear();
         result.map_err(|reason| match reason {
+            Reason::Text(text) if text == "no answer" && pace.attempt == Some(limits.whole) => {
+                Reason::Text(format!("no answer within {}, its attempt-timeout", elapsed(limits.whole)))
+            }
             Reason::Text(text) => Reason::Text(written.masked(&text)),
             reason => reason,
         })

@@ -22,8 +22,8 @@ use crate::sys::{Cancel, Events, SelfPipe, Woken};
 
 /// Room for a TLS handshake in a debug build.
 const STACK: usize = 512 * 1024;
-/// A check that does not return is given up this long after its deadline.
-const SLACK: Duration = Duration::from_millis(10);
+/// A check that does not return is given up this long after its deadline. By then an attempt whose time is over has said why.
+const SLACK: Duration = Duration::from_millis(50);
 /// How many attempts of one check wait for an answer at the same time.
 const MOST: usize = 16;
 

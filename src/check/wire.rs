@@ -181,14 +181,14 @@ fn encrypted(server: &Server) -> Option<&'static str> {
 fn broken(server: &Server, error: &io::Error, first: &[u8], is_handshake: bool) -> Reason {
     use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof, WouldBlock};
     if let Some(error) = answer::tls_in(error) {
-        let plain = server.with(server.word.trim_end_matches('s'));
+        let plain = server.with(server.word.strip_suffix('s').unwrap_or(server.word));
         return Reason::Text(answer::tls(error, first, &plain, &server.with("tcp")));
     }
     let words = match (error.kind(), first.is_empty()) {
         (TimedOut | WouldBlock, true) => "no answer",
         (TimedOut | WouldBlock, false) => "its answer does not end",
         (BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof, _) if is_handshake => {
-            let plain = server.with(server.word.trim_end_matches('s'));
+            let plain = server.with(server.word.strip_suffix('s').unwrap_or(server.word));
             let closed = "it closed the connection in the TLS handshake";
             return Reason::Text(format!("{closed}; if it speaks no TLS, write {plain}"));
         }

@@ -114,6 +114,9 @@ pub fn settings(flags: &StartFlags, file: &File) -> Result<Settings, Fault> {
         if value.get_ref().contains('\0') {
             return Err(Wrong::at(value, format!("the value of {} has a NUL byte", quoted(name.get_ref()))).into());
         }
+        if is_too_long(name.get_ref().len(), value.get_ref().len()) {
+            return Err(Wrong::at(value, too_long(name.get_ref())).into());
+        }
         settings.push((name.get_ref().into(), value.get_ref().into()));
     }
     for entry in &flags.env {
@@ -121,6 +124,10 @@ pub fn settings(flags: &StartFlags, file: &File) -> Result<Settings, Fault> {
         match bytes.iter().position(|&b| b == b'=') {
             Some(at) if at > 0 => {
                 let part = |bytes| OsStr::from_bytes(bytes).to_owned();
+                if is_too_long(at, bytes.len() - at - 1) {
+                    let name = part(&bytes[..at]);
+                    return Err(Fault::Usage(format!("invalid '--env': {}", too_long(&name))));
+                }
                 settings.push((part(&bytes[..at]), part(&bytes[at + 1..])));
             }
             // It may be a secret without its name, so it is not shown.
@@ -128,4 +135,13 @@ pub fn settings(flags: &StartFlags, file: &File) -> Result<Settings, Fault> {
         }
     }
     Ok(settings)
+}
+
+/// Whether no program can be given a variable of this length (execve(2)).
+fn is_too_long(name: usize, value: usize) -> bool {
+    name + value + 2 > env_file::LONGEST
+}
+
+fn too_long(name: &(impl AsRef<OsStr> + ?Sized)) -> String {
+    format!("the value of {} has more than 128 KiB, which no program can be given; put it into a file", quoted(name))
 }

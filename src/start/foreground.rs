@@ -65,7 +65,7 @@ pub fn start(mut launch: Launch) -> Result<(), Error> {
     }
     // The exec drops nothing: the server has the seat, and the lock is closed.
     let error = sys::become_command(&path, &service.command, environment.entries(), given.dispositions);
-    Err(exec_error(&service.command, &path, &error))
+    Err(exec_error(&service.shown_command, &path, &error))
 }
 
 /// Who reports that the server is ready.

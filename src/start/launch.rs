@@ -167,7 +167,7 @@ impl<'a> Launch<'a> {
     pub fn find_command(&self, environment: &Environment) -> Result<PathBuf, Error> {
         let name = &self.given.service.command[0];
         check::find(name, environment, &self.context.directory)
-            .map_err(|e| unexecutable::not_found(&self.given.service.command, e, &self.context.directory))
+            .map_err(|e| unexecutable::not_found(&self.given.service.shown_command, e, &self.context.directory))
     }
 
     /// The file of the command of a detached server.

@@ -111,6 +111,11 @@ fn an_attempt_is_given_up_after_attempt_timeout() {
     let port = listener.local_addr().expect("an address").port();
     for kind in ["http", "https", "postgres", "mysql", "redis", "rediss", "grpc", "grpcs"] {
         let out = attempt(&Room::new(), &format!("{kind}://127.0.0.1:{port}/ attempt-timeout=200ms")).expect_code(78);
-        assert!(out.stdout.contains("no answer") && out.took < Duration::from_secs(9), "{} {:?}", out.stdout, out.took);
+        assert!(
+            out.stdout.contains("no answer within 200ms, its attempt-timeout") && out.took < Duration::from_secs(9),
+            "{} {:?}",
+            out.stdout,
+            out.took
+        );
     }
 }

@@ -12,6 +12,8 @@ mod words;
 
 use std::path::Path;
 
+pub use parser::LONGEST;
+
 use super::file;
 use super::known::Known;
 use crate::text::quoted;

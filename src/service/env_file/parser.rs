@@ -8,7 +8,7 @@ use crate::service::known::Known;
 use crate::service::refs::{self, Given, Rules, Scope, Text};
 
 /// What Linux hands to a program: NAME=VALUE with its NUL. The same on every platform.
-const LONGEST: usize = 128 * 1024;
+pub const LONGEST: usize = 128 * 1024;
 /// The most bytes that the references of one file may put in.
 const MOST_PUT_IN: usize = 16 << 20;
 

@@ -56,7 +56,7 @@ fn try_first(launch: &mut Launch, folder: &Folder, record: &Record) -> Result<()
     let path = launch.find_server()?;
     if program::interpreter(&path).is_some_and(|(interpreter, _)| !interpreter.exists()) {
         let missing = std::io::Error::from_raw_os_error(libc::ENOENT);
-        return Err(exec_error(&service.command, &path, &missing));
+        return Err(exec_error(&service.shown_command, &path, &missing));
     }
     // Another port than before may be somebody else's.
     let holder = Holder::Ourselves(Box::new(record.clone()));

@@ -37,7 +37,7 @@ pub fn run(launch: &mut Launch, seat: &Seat, log: &mut Log) -> Result<Server, Er
     let path = launch.find_command(&environment)?;
     let ears = Ears::open(service, seat, log)?;
     ears.address.iter().for_each(|address| environment.set(NOTIFY_SOCKET.as_ref(), address));
-    let failed = |e| exec_error(&service.command, &path, &e);
+    let failed = |e| exec_error(&service.shown_command, &path, &e);
     launch.reached.group = OwnGroup::make(&seat.cookie().replace('/', "-"));
     let held = sys::hold_detached(&Detached {
         path: &path,
