@@ -239,9 +239,7 @@ fn hostile_files_take_no_time() {
 /// A file that bash and forerun must read alike.
 #[test]
 fn bash_reads_the_same() {
-    if !has("bash") {
-        return;
-    }
+    skip_unless!(has("bash"), "no bash");
     let room = Room::new();
     let file = "A=1\nexport B=two\n# c\n  C='single $A \\n # x'  # c\nD=\"double $A ${A} \\\" \\\\ \\$A\"\nE=${NOPE:-d} \nF=${A:+yes}\n\
         G=\nH=a#b\nI=\"lines\nof text\"\nJ=x=y==\nK=${NOPE-${A}}\n";
@@ -256,6 +254,41 @@ fn bash_reads_the_same() {
         assert!(theirs.split('\0').any(|theirs| theirs == pair), "{pair}");
     }
     assert_eq!(ours.len(), 11);
+}
+
+/// What another reader makes of a file: a program that prints `NAME=VALUE` with a NUL behind each.
+fn reads_the_same(file: &str, program: &str, args: &[&str]) {
+    let room = Room::new();
+    room.file("F", file);
+    let (ours, read) = read(&room, &["F"], &[]);
+    read.expect_code(0);
+    let mut other = Command::new(program);
+    let theirs = done(other.current_dir(room.path()).args(args)).expect_code(0).stdout;
+    let mut theirs: Vec<_> = theirs.split_terminator('\0').collect();
+    let mut ours: Vec<_> = ours.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    (theirs.sort_unstable(), ours.sort_unstable());
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+fn python_dotenv_reads_the_same() {
+    let python = "/usr/bin/python3";
+    let works = Command::new(python).args(["-c", "import dotenv"]).stderr(std::process::Stdio::null()).status();
+    skip_unless!(works.is_ok_and(|status| status.success()), "no python3-dotenv");
+    let file = "A=1\nexport B=two words\n# it's\nC='single $A # x' # don't\nD=\"double ${A} \\\" x\"\nE=${NOPE:-d}\nG=\nH=a#b\n\
+                I=\"lines\nof text\"\nJ=x=y==\nK={\"a\":1}\nB=three\nL=it's\nM=$2y$10$abc\nN=pa$word\nO=C:\\x\n";
+    let script = "import dotenv; [print(k, v, sep='=', end='\\0') for k, v in dotenv.dotenv_values('F').items()]";
+    reads_the_same(file, python, &["-c", script]);
+}
+
+#[test]
+#[ignore = "the node of Debian 12 has no reader of env-files: tests/README.md"]
+fn node_reads_the_same() {
+    let file = "A=1\nexport B=two words\n# it's\nC='single $A # x' # don't\nD=\"double x\"\nG=\nI=\"lines\nof text\"\nJ=x=y==\n\
+                K={\"a\":1}\nB=three\nM=$2y$10$abc\nN=pa$word\nO=C:\\x\n";
+    let script = "for (const [k, v] of Object.entries(require('util').parseEnv(require('fs').readFileSync('F', 'utf8')))) \
+                  process.stdout.write(`${k}=${v}\\0`)";
+    reads_the_same(file, "node", &["-e", script]);
 }
 
 #[test]
