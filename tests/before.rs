@@ -509,3 +509,91 @@ fn a_server_that_fails_after_a_step_is_shown_with_its_own_lines() {
     assert_eq!(read(&room, "state/web/server.log"), "step\nmine\n");
     assert!(done(room.forerun().arg("status")).code == Some(1));
 }
+
+/// What leaves the process group of a step, and waits there for a script.
+const LEAVERS: [&str; 3] = ["timeout 3600 sh -c", "setsid -w sh -c", "timeout 3600 setsid -w timeout 3600 sh -c"];
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_leaves_the_group_of_a_step_ends_with_it_too() {
+    skip_unless!(has("timeout") && has("setsid") && has("flock"), "no timeout, setsid or flock");
+    // The last command of a shell would take its place.
+    let script = "exec 9>guard; flock -n 9 || echo two >>overlaps; echo $$ >>runs; sleep 3600; echo after >>overlaps";
+    for leaver in LEAVERS {
+        for (end, keys) in [("true", "timeout = '1s'"), ("", "timeout = '1s'"), ("true", "")] {
+            let room = Room::new();
+            config(&room, "", &format!("[[before]]\nrun = '''\n{leaver} '{script}'\n{end}\n'''\n{keys}"));
+            for count in 1..=3 {
+                let child = spawned(room.forerun().arg("--detach"));
+                eventually("the step runs", || read(&room, "runs").lines().count() >= count);
+                if keys.is_empty() {
+                    send(child.id() as i32, libc::SIGKILL);
+                }
+                let (code, said) = text(child);
+                assert_eq!(code, Some(69).filter(|_| !keys.is_empty()), "{leaver}: {said}");
+            }
+            eventually("nothing is left", || left(&room).is_empty());
+            assert_eq!(read(&room, "overlaps"), "", "{leaver} {keys}");
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_step_put_into_the_background_ends_with_it_only_if_it_fails() {
+    skip_unless!(has("setsid"), "no setsid");
+    for (end, code) in [("exit 3", 69), ("exit 0", 0)] {
+        let room = Room::new();
+        let run = format!(
+            "setsid sh -c 'echo $$ >pid.new; mv pid.new pid; exec sleep 3600 2>/dev/null' &\nwhile ! test -e pid; do sleep 0.01; done\n{end}"
+        );
+        config(&room, "", &format!("[[before]]\nrun = '''\n{run}\n'''"));
+        room.run(&["--detach"]).expect_code(code);
+        let pid: i32 = read(&room, "pid").trim().parse().expect("a pid");
+        assert_eq!(alive(pid), code == 0);
+        if code == 0 {
+            send(pid, libc::SIGKILL);
+            room.run(&["stop"]).expect_code(0);
+        }
+    }
+}
+
+#[test]
+fn a_step_that_fails_shows_no_value_of_a_reference() {
+    for mode in ["--detach", "--foreground"] {
+        let room = Room::new();
+        room.file(".env", "TOK=s3cr3tTOKEN\n");
+        for (end, keys) in [("exit 3", ""), ("sleep 3600", "timeout = '1s'")] {
+            config(&room, "env-file = '.env'", &format!("[[before]]\nrun = 'echo no ${{TOK}} >&2; {end}'\n{keys}"));
+            let out = room.run(&[mode]).expect_code(69);
+            let message = out.stderr.lines().find(|line| line.contains("[[before]] failed")).unwrap_or_default();
+            assert!(message.contains("no ${TOK}") && !message.contains("s3cr3t"), "{}", out.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_step_whose_environment_is_too_large_fails_for_good() {
+    for mode in ["--detach", "--foreground"] {
+        let room = Room::new();
+        let files = format!("env-file = {:?}", room.large_files());
+        config(&room, &files, "[[before]]\nrun = 'echo run'");
+        let out = room.run(&[mode]).expect_code(78);
+        let message = "step 'echo run' of [[before]] failed: cannot run /bin/sh: Argument list too long (os error 7)";
+        let line = out.stderr.lines().find(|line| line.contains("[[before]] failed")).unwrap_or_default();
+        assert!(line.starts_with(&format!("forerun: {message}")), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn a_folder_that_is_gone_is_named_when_a_step_needs_it() {
+    let room = Room::new();
+    std::fs::create_dir(room.path().join("gone")).expect("created");
+    config(&room, "cwd = 'gone'", "[[before]]\nrun = 'rmdir ../gone'\n[[before]]\nrun = 'true'");
+    let out = room.run(&["--foreground"]).expect_code(69);
+    assert!(
+        out.stderr.contains("'true' of [[before]] failed: cannot enter its folder: No such file"),
+        "{}",
+        out.stderr
+    );
+}

@@ -311,6 +311,35 @@ fn an_exec_check_is_killed_with_all_that_it_started() {
 }
 
 #[test]
+fn an_attempt_of_an_exec_check_that_fails_leaves_nothing_running() {
+    let room = Room::new();
+    let check = "exec:sleep 300 & echo $! >> pids; echo why >&2; test $(wc -l < pids) -gt 3";
+    room.run(&["--foreground", "--wait", check, "--wait-timeout", "20s", "--", "true"]).expect_code(0);
+    let mut started = pids(&room, "pids");
+    let of_last = started.pop().expect("a pid");
+    assert_eq!(started.len(), 3);
+    all_gone(&started);
+    // What a check that holds started goes on.
+    assert!(common::alive(of_last));
+    common::process::send(of_last, libc::SIGKILL);
+}
+
+#[test]
+fn an_exec_check_whose_environment_is_too_large_fails_at_once_and_for_good() {
+    let room = Room::new();
+    let files = room.large_files();
+    for kind in ["--wait", "--require"] {
+        let mut command = room.forerun();
+        files.iter().for_each(|file| {
+            command.args(["--env-file", file]);
+        });
+        let out = done(command.args(["--foreground", kind, "exec:true", "--", "true"])).expect_code(78);
+        let out = out.expect_stderr(&["cannot run /bin/sh: Argument list too long (os error 7)\n"]);
+        assert!(out.took < Duration::from_secs(20), "{:?}", out.took);
+    }
+}
+
+#[test]
 fn a_grandchild_that_keeps_stderr_open_does_not_hang_its_check() {
     let room = Room::new();
     let out = require(&room, "exec:sleep 300 & exit 0").expect_code(0);

@@ -377,7 +377,20 @@ fn what_is_not_set_or_gives_nonsense_is_told_without_a_value() {
         }
         done.expect_code(78).expect_stderr(&[part]);
     }
+    for (key, toml) in [
+        ("run", "[[before]]\nrun = 'f=1; echo ${f}'"),
+        ("run", "before = 'f=1; echo ${f}'\n"),
+        ("before", "[stop]\nbefore = 'f=1; echo ${f}'"),
+        ("check", "[[require]]\ncheck = 'exec:f=1; echo ${f}'"),
+        ("fix", "[[require]]\ncheck = 'env:A'\nfix = 'f=1; echo ${f}'"),
+    ] {
+        room.file("forerun.toml", toml);
+        let done = room.run(&["--dry-run", "--", "true"]).expect_code(78);
+        done.expect_stderr(&[&format!("{key}: f is not set; set it, or write $f or $${{f}} if it is for the shell\n")]);
+    }
+    std::fs::remove_file(room.path().join("forerun.toml")).expect("removed");
     for (check, code, part) in [
+        ("exec:echo ${f}", 2, "f is not set; set it, or write $f or $${f} if it is for the shell"),
         ("tcp:${NO_HOST}:1", 2, "invalid check 'tcp:${NO_HOST}:1': NO_HOST is not set; set it, or write"),
         ("tcp:${S}", 2, "invalid check 'tcp:${S}': what its references give makes it none"),
         ("${S}", 2, "invalid check '${S}': what its references give makes it none"),

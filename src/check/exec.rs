@@ -1,15 +1,16 @@
 #![forbid(unsafe_code)]
 //! Commands: `exec:` checks and fixes. Each has a process group of its own, which is killed and reaped as a
-//! whole when its time is over.
+//! whole when its time is over. So is that of a check that fails: a wait tries it over and over.
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use super::context::Context;
+use super::reason::Reason;
 use crate::sys::{self, ExitWatch, GroupCommand, Prints, Waited};
 use crate::text::{elapsed, one_line};
 
@@ -24,7 +25,7 @@ const TICK: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// What it said last on stderr, or how it ended.
-pub fn check(script: &OsStr, context: &Context, limit: Duration, cancel: BorrowedFd) -> Result<(), String> {
+pub fn check(script: &OsStr, context: &Context, limit: Duration, cancel: BorrowedFd) -> Result<(), Reason> {
     run(script, context, Prints::ToUs, limit, cancel)
 }
 
@@ -33,20 +34,20 @@ pub fn check(script: &OsStr, context: &Context, limit: Duration, cancel: Borrowe
 /// # Errors
 /// How it ended.
 pub fn fix(script: &OsStr, context: &Context, limit: Duration, cancel: BorrowedFd) -> Result<(), String> {
-    run(script, context, Prints::ToStderr, limit, cancel)
+    run(script, context, Prints::ToStderr, limit, cancel).map_err(|reason| reason.to_string())
 }
 
-fn run(script: &OsStr, context: &Context, prints: Prints, limit: Duration, cancel: BorrowedFd) -> Result<(), String> {
+fn run(script: &OsStr, context: &Context, prints: Prints, limit: Duration, cancel: BorrowedFd) -> Result<(), Reason> {
     let end = Instant::now() + limit;
     let (environment, directory) = (context.environment.entries(), &*context.directory);
     let command = GroupCommand { script, environment, directory, prints };
-    let child = command.start().map_err(|e| format!("cannot run /bin/sh: {e}"))?;
+    let child = command.start().map_err(|e| unrun(&e))?;
     let group = child.group;
     let watch = ExitWatch::new(group);
     let mut output = Tail { pipe: child.stderr.map(File::from), kept: Vec::new() };
     loop {
         // The status before the output: what the command said last is there once it has ended.
-        let status = sys::wait_for(group).map_err(|e| format!("cannot be waited for: {e}"))?;
+        let status = sys::look_at_child(group).map_err(|e| format!("cannot be waited for: {e}"))?;
         output.read();
         let left = end.saturating_duration_since(Instant::now());
         match status {
@@ -54,16 +55,33 @@ fn run(script: &OsStr, context: &Context, prints: Prints, limit: Duration, cance
                 sys::kill_group(group);
                 sys::reap_group(group);
                 let said = output.last_line().map(|line| format!("; it said: {line}")).unwrap_or_default();
-                return Err(format!("did not end within {}{said}", elapsed(limit)));
+                return Err(format!("did not end within {}{said}", elapsed(limit)).into());
             }
             Waited::Running => {
                 let tick = if watch.descriptor().is_some() { left } else { left.min(TICK) };
                 sys::wait_readable([watch.descriptor(), output.pipe.as_ref().map(AsFd::as_fd), Some(cancel)], tick);
             }
-            Waited::Exited(0) => return Ok(()),
-            other => return Err(output.last_line().unwrap_or_else(|| other.to_string())),
+            other => {
+                // Not reaped yet, so that the number is still its group's.
+                if other != Waited::Exited(0) && prints == Prints::ToUs {
+                    sys::kill_group(group);
+                    sys::reap_group(group);
+                }
+                let _ = sys::wait_for(group);
+                return match other {
+                    Waited::Exited(0) => Ok(()),
+                    other => Err(output.last_line().unwrap_or_else(|| other.to_string()).into()),
+                };
+            }
         }
     }
+}
+
+/// Why no shell could be run.
+fn unrun(error: &std::io::Error) -> Reason {
+    let words = format!("cannot run /bin/sh: {error}");
+    // What is too large stays too large.
+    if error.kind() == ErrorKind::ArgumentListTooLong { Reason::Final(words) } else { Reason::Text(words) }
 }
 
 /// The end of what a command says on stderr.

@@ -55,6 +55,8 @@ pub struct Progress {
     pub attempts: u32,
     /// The reason that the last whole attempt gave.
     pub reason: String,
+    /// No other attempt could have helped.
+    pub is_final: bool,
     /// Whether it held, and how long that took.
     pub outcome: Option<(bool, Duration)>,
 }

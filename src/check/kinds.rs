@@ -223,7 +223,7 @@ impl Check {
                 self.converse(&mut Wire::open(server, dialler, tls, limits, in_flight)?, server)
             }
             Check::Dns(name) => Ok(dns::resolves(dialler, name)?),
-            Check::Exec(script) => Ok(exec::check(script, context, limits.whole, cancel)?),
+            Check::Exec(script) => exec::check(script, context, limits.whole, cancel),
             Check::Free { host, port } => Ok(port::free(host.as_deref(), *port)?),
             Check::Descriptors(count) => Ok(local::descriptors(*count, context)?),
             Check::Ptys(count) => Ok(local::ptys(*count)?),

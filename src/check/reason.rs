@@ -14,6 +14,8 @@ const LONGEST: usize = 200;
 pub enum Reason {
     Os(i32),
     Text(String),
+    /// Another attempt cannot help.
+    Final(String),
 }
 
 impl From<io::Error> for Reason {
@@ -32,7 +34,7 @@ impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
             Reason::Os(errno) => f.write_str(&words(&io::Error::from_raw_os_error(*errno))),
-            Reason::Text(text) => f.write_str(text),
+            Reason::Text(text) | Reason::Final(text) => f.write_str(text),
         }
     }
 }

@@ -58,7 +58,11 @@ impl Worker {
             let limits = Limits { whole, connect: patience(begun).min(whole) };
             let result = prober.attempt(&self.context, limits, cancel);
             let waited = self.started.elapsed();
-            let late = waited >= deadline;
+            let is_final = matches!(result, Err(Reason::Final(_)));
+            if is_final {
+                self.slot.give_up();
+            }
+            let late = is_final || waited >= deadline;
             let result = match result {
                 Ok(()) => {
                     let held = waited - *held_since.get_or_insert(waited);
@@ -122,6 +126,11 @@ impl Slot {
         if shared.youngest == self.number {
             shared.attempt_begun = waited;
         }
+    }
+
+    /// Notes that no other attempt can help.
+    fn give_up(&self) {
+        lock(&self.all)[self.index].progress.is_final = true;
     }
 
     /// Notes an attempt. Without a reason it failed as the last one did. An attempt that the deadline cut short (`last`)

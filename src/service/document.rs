@@ -134,7 +134,7 @@ impl<'a> Document<'a> {
         let watched = file.watch.as_mut().and_then(|watch| watch.check.as_mut());
         let checks = file.require.iter_mut().chain(&mut file.wait).chain(&mut file.health).chain(watched);
         checks.for_each(|table| replaced.fill(table));
-        file.before.iter_mut().for_each(|step| step.written = replaced.as_written(step.run.span().start));
+        file.before.iter_mut().for_each(|step| step.written = replaced.written_at(step.run.span().start));
         file.stop.written_before =
             file.stop.before.as_ref().and_then(|before| replaced.as_written(before.span().start));
         Ok(file)
@@ -178,8 +178,13 @@ impl Replaced {
     }
 
     fn fill(&self, table: &mut CheckTable) {
-        table.written = Written { check: self.as_written(table.check.span().start), ..self.written.clone() };
+        table.written = self.written_at(table.check.span().start);
         table.written_fix = table.fix.as_ref().and_then(|fix| self.as_written(fix.span().start));
+    }
+
+    /// The same with all that references gave.
+    fn written_at(&self, at: usize) -> Written {
+        Written { check: self.as_written(at), ..self.written.clone() }
     }
 
     /// The string at this offset, if it had a reference.

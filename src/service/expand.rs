@@ -42,7 +42,7 @@ impl<'a> Expander<'a> {
     /// # Errors
     /// What is wrong with one, without any value.
     pub fn text(&mut self, text: &[u8]) -> Result<Vec<u8>, String> {
-        self.replace(text).map(|replaced| replaced.bytes)
+        self.replace(text, Shell::None).map(|replaced| replaced.bytes)
     }
 
     /// A script whose references are variables of its own.
@@ -50,7 +50,7 @@ impl<'a> Expander<'a> {
     /// # Errors
     /// As [`Expander::text`].
     pub fn script(&mut self, text: &[u8]) -> Result<Vec<u8>, String> {
-        let replaced = self.replace(text)?;
+        let replaced = self.replace(text, Shell::Own)?;
         let (mut script, mut at) = (Script::new(), 0);
         for value in replaced.values {
             script.text(&replaced.bytes[at..value.given.start]);
@@ -92,10 +92,10 @@ impl<'a> Expander<'a> {
         Written { check: check.map(str::to_owned), values: self.values.iter().cloned().collect() }
     }
 
-    fn replace(&mut self, text: &[u8]) -> Result<Replaced, String> {
+    fn replace(&mut self, text: &[u8], shell: Shell) -> Result<Replaced, String> {
         let given = Given { rules: Rules::Strict, scope: self.known, own: None, longest: LONGEST };
         let replaced = refs::replace(&Text { bytes: text, is_plain: &|_| false }, &given);
-        let mut replaced = replaced.map_err(|(_, mistake)| words(&mistake))?;
+        let mut replaced = replaced.map_err(|(_, mistake)| words(&mistake, shell))?;
         for value in &replaced.values {
             let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let given = shown(&replaced.bytes[value.given.clone()]);
@@ -106,9 +106,19 @@ impl<'a> Expander<'a> {
     }
 }
 
+/// Whether what has a reference is read by a shell, which has variables of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shell {
+    Own,
+    None,
+}
+
 /// What is wrong with a reference.
-fn words(mistake: &Mistake) -> String {
+fn words(mistake: &Mistake, shell: Shell) -> String {
     match mistake {
+        Mistake::Unset(name) if shell == Shell::Own => {
+            format!("{name} is not set; set it, or write ${name} or $${{{name}}} if it is for the shell")
+        }
         Mistake::Unset(name) => format!("{name} is not set; set it, or write ${{{name}:-default}}"),
         Mistake::Required { name, is_empty, text } => {
             let state = if *is_empty { "is empty" } else { "is not set" };

@@ -101,7 +101,7 @@ pub struct StepTable {
     pub permanent: Option<bool>,
     /// `run`, if it has a reference.
     #[serde(skip)]
-    pub written: Option<String>,
+    pub written: Written,
 }
 
 #[derive(serde::Deserialize, Default)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::file::StepTable;
 use super::wrong::Wrong;
+use crate::check::Written;
 
 const TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -13,8 +14,9 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub struct Step {
     pub run: OsString,
-    /// As it was written: what references gave may be a secret.
+    /// As it is shown: what references gave may be a secret.
     pub shown: OsString,
+    pub written: Written,
     pub timeout: Duration,
     /// Trying again cannot help where it fails.
     pub is_permanent: bool,
@@ -45,7 +47,8 @@ fn step(table: &StepTable) -> Result<Step, Wrong> {
     }
     Ok(Step {
         run: run.into(),
-        shown: table.written.as_ref().unwrap_or(run).into(),
+        shown: table.written.check.as_ref().unwrap_or(run).into(),
+        written: table.written.clone(),
         timeout: table.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.0),
         is_permanent: table.permanent.unwrap_or_default(),
     })
@@ -58,7 +61,13 @@ mod tests {
     #[test]
     fn a_step_of_several_lines_is_called_by_its_first() {
         for (run, called) in [("a b", "a b"), (" a\n", "a"), ("\n\n set -e\n b\n", "set -e ..."), ("a\n\n \n", "a")] {
-            let step = Step { run: "".into(), shown: run.into(), timeout: TIMEOUT, is_permanent: false };
+            let step = Step {
+                run: "".into(),
+                shown: run.into(),
+                written: Written::default(),
+                timeout: TIMEOUT,
+                is_permanent: false,
+            };
             assert_eq!(step.called(), called);
         }
     }

@@ -83,9 +83,11 @@ fn ensure_those(service: &Service, runner: &mut CheckRunner, tried: impl Fn(&Che
     let progress = runner.run(awaited.iter().map(|w| Job::wait(w.probe.clone())).collect())?;
     let late: Vec<_> = awaited.into_iter().zip(&progress).filter(|(_, p)| !p.holds()).collect();
     let lines = late.iter().map(|(wait, progress)| not_ready(&wait.probe.to_string(), progress, wait.hint.as_deref()));
-    match late.is_empty() {
-        true => Ok(()),
-        false => Err(Error::TimedOut(lines.collect::<Vec<_>>().join("\n"))),
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    match late.iter().any(|(_, progress)| progress.is_final) {
+        _ if late.is_empty() => Ok(()),
+        true => Err(Error::Unmet(lines)),
+        false => Err(Error::TimedOut(lines)),
     }
 }
 

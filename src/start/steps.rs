@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::launch::Launch;
 use super::log_file::Log;
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::instance::state::Lock;
 use crate::line::say;
 use crate::service::Step;
-use crate::sys::{StepCommand, StepEnd, Waited, Woken};
+use crate::sys::{StepCommand, StepEnd, Unrun, Waited, Woken};
 use crate::text::{elapsed, one_line, quoted};
 
 /// Where steps print.
@@ -32,8 +32,8 @@ pub fn run(launch: &mut Launch, output: &Output) -> Result<(), Error> {
     let steps = &launch.given.service.before;
     for (at, step) in steps.iter().enumerate() {
         let place = format!("step {} of {}", at + 1, steps.len());
-        if let Err(why) = run_one(launch, step, &place, output)? {
-            return Err(failed(launch, step, &why, output));
+        if let Err(failure) = run_one(launch, step, &place, output)? {
+            return Err(failed(launch, step, &failure, output));
         }
     }
     Ok(())
@@ -56,8 +56,15 @@ pub fn own_lock(launch: &mut Launch) -> Result<Option<Lock>, Error> {
     }
 }
 
+/// Why a step failed.
+struct Failure {
+    why: String,
+    /// Trying again cannot help.
+    is_permanent: bool,
+}
+
 /// Runs a step. Returns why it failed.
-fn run_one(launch: &mut Launch, step: &Step, place: &str, output: &Output) -> Result<Result<(), String>, Error> {
+fn run_one(launch: &mut Launch, step: &Step, place: &str, output: &Output) -> Result<Result<(), Failure>, Error> {
     let Launch { context, events, progress_line, given, .. } = launch;
     let stderr = io::stderr();
     let is_ours = matches!(output, Output::Stderr);
@@ -102,8 +109,8 @@ fn run_one(launch: &mut Launch, step: &Step, place: &str, output: &Output) -> Re
     };
     let result = match end {
         Ok(StepEnd { how: Waited::Exited(0), .. }) => Ok(()),
-        Ok(end) => Err(reason(&end)),
-        Err(end) => Err(late(&end, step.timeout)),
+        Ok(end) => Err(failure(step, &end)),
+        Err(end) => Err(Failure { why: late(&end, step), is_permanent: step.is_permanent }),
     };
     progress[0].outcome = Some((result.is_ok(), begun.elapsed()));
     if !is_ours {
@@ -114,37 +121,40 @@ fn run_one(launch: &mut Launch, step: &Step, place: &str, output: &Output) -> Re
 }
 
 /// Why a step failed that ended by itself.
-fn reason(end: &StepEnd) -> String {
-    match last_line(&end.said) {
-        Some(line) => format!("{line} (it {})", end.how),
-        None => format!("it {}", end.how),
-    }
+fn failure(step: &Step, end: &StepEnd) -> Failure {
+    let why = match (&end.unrun, last_line(step, &end.said)) {
+        (Some(unrun), _) => unrun.to_string(),
+        (None, Some(line)) => format!("{line} (it {})", end.how),
+        (None, None) => format!("it {}", end.how),
+    };
+    Failure { why, is_permanent: step.is_permanent || end.unrun.as_ref().is_some_and(Unrun::is_too_large) }
 }
 
 /// Why a step failed that did not end in time.
-fn late(end: &StepEnd, timeout: Duration) -> String {
-    let said = last_line(&end.said).map(|line| format!("; it said last: {line}")).unwrap_or_default();
-    format!("it did not end within {}, and was killed with its process group{said}", elapsed(timeout))
+fn late(end: &StepEnd, step: &Step) -> String {
+    let said = last_line(step, &end.said).map(|line| format!("; it said last: {line}")).unwrap_or_default();
+    format!("it did not end within {}, and was killed with its process group{said}", elapsed(step.timeout))
 }
 
-/// The last line of a text that has something on it.
-fn last_line(text: &[u8]) -> Option<String> {
+/// The last line that a step said, without what references gave.
+fn last_line(step: &Step, text: &[u8]) -> Option<String> {
     let mut lines = text.split(|&b| b == b'\n' || b == b'\r').rev().map(<[u8]>::trim_ascii);
-    lines.find(|line| !line.is_empty()).map(|line| one_line(OsStr::from_bytes(line)))
+    lines.find(|line| !line.is_empty()).map(|line| step.written.masked(&one_line(OsStr::from_bytes(line))))
 }
 
 /// The error for a step that failed.
-fn failed(launch: &Launch, step: &Step, why: &str, output: &Output) -> Error {
+fn failed(launch: &Launch, step: &Step, failure: &Failure, output: &Output) -> Error {
+    let Failure { why, is_permanent } = failure;
     let stopped = if launch.reached.checked { "; the server that ran before was stopped" } else { "" };
     let log = match output {
         Output::Stderr => String::new(),
         Output::Log(log) => format!("; its output is in the log {}", quoted(&log.path)),
     };
-    let what_to_do = if step.is_permanent { "and start again" } else { "the next start runs the steps again" };
-    let joint = if step.is_permanent { " " } else { "; " };
+    let what_to_do = if *is_permanent { "and start again" } else { "the next start runs the steps again" };
+    let joint = if *is_permanent { " " } else { "; " };
     let message = format!(
         "step {} of [[before]] failed: {why}{stopped}{log}; mend it{joint}{what_to_do}",
         quoted(&step.called())
     );
-    if step.is_permanent { Error::Unmet(message) } else { Error::TimedOut(message) }
+    if *is_permanent { Error::Unmet(message) } else { Error::TimedOut(message) }
 }

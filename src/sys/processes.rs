@@ -59,6 +59,27 @@ pub fn wait_for(child: i32) -> io::Result<Waited> {
     }
 }
 
+/// The state of a child, which stays unreaped. Never blocks.
+///
+/// # Errors
+/// As [`wait_for`].
+pub fn look_at_child(child: i32) -> io::Result<Waited> {
+    // SAFETY: all of it is integers and pointers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is ours and outlives the call; the system fills it in, or leaves the pid zero.
+    let (asked, pid, status) = unsafe {
+        let asked = libc::waitid(libc::P_PID, child as libc::id_t, &mut info, how);
+        (asked, info.si_pid(), info.si_status())
+    };
+    match info.si_code {
+        _ if asked != 0 => Err(io::Error::last_os_error()),
+        _ if pid == 0 => Ok(Waited::Running),
+        libc::CLD_EXITED => Ok(Waited::Exited(status)),
+        code => Ok(Waited::Killed { signal: status, core: code == libc::CLD_DUMPED }),
+    }
+}
+
 /// Kills a process group that we made and whose leader is an unreaped child of ours.
 pub fn kill_group(group: i32) {
     let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);

@@ -1,8 +1,8 @@
 //! A shell command that ends with us, however we end: a step of a start.
 //!
 //! Between us and the command is the keeper. It is a fork of ours, so that it has our locks as long as it lives. It ends
-//! the command's process group when we tell it to or are killed, and goes only when nothing of the group is left:
-//! whoever gets the lock then can be sure of that.
+//! the command when we tell it to or are killed: its process group, and on Linux all that it started. It goes only when
+//! nothing of that is left: whoever gets the lock then can be sure of that.
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
@@ -20,16 +20,16 @@ use nix::unistd::{Pid, read, write};
 
 use super::exec::Execve;
 use super::fd::close_on_exec_from;
+use super::orphans::{end_children, end_group};
 use super::os;
 use super::pipe::blocking_pipe;
 use super::process::Waited;
-use super::processes::{kill_group, reap_group};
+use super::processes::kill_group;
 use super::relay::{Relay, ready};
 use super::signal::{Dispositions, handle};
 
-/// How often a group that was killed is looked at, and the pause in microseconds.
-const LOOKS: u32 = 2000;
-const PAUSE: u32 = 1000;
+/// What the keeper or the command adds to the number of an error in the place of a status.
+const OF_FOLDER: i32 = 1 << 16;
 
 /// A shell command in a process group of its own. Its stdin is /dev/null. What it prints goes to `output`. It gets none
 /// of our descriptors; limits and signals are those that we came with.
@@ -41,7 +41,7 @@ pub struct StepCommand<'a> {
     pub dispositions: Dispositions,
 }
 
-/// A command that runs. When this is dropped, its group is killed and nothing of it is left.
+/// A command that runs. When this is dropped, it is killed and nothing of it is left.
 pub struct Step {
     keeper: i32,
     /// Closed to end the command. The system closes it when we are killed.
@@ -54,6 +54,40 @@ pub struct StepEnd {
     pub how: Waited,
     /// The end of what it said on stderr.
     pub said: Vec<u8>,
+    /// Why it was not run at all.
+    pub unrun: Option<Unrun>,
+}
+
+/// Why a command was not run.
+pub enum Unrun {
+    Folder(io::Error),
+    Shell(io::Error),
+}
+
+impl Unrun {
+    /// Whether it is too large to be run, with its environment.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Unrun::Shell(error) if error.raw_os_error() == Some(libc::E2BIG))
+    }
+
+    /// As the keeper and the command say it: a negative number is no status of waitpid(2).
+    fn of(status: i32) -> Option<Self> {
+        let error = |number| io::Error::from_raw_os_error(number);
+        match -status {
+            ..=0 => None,
+            number if number >= OF_FOLDER => Some(Unrun::Folder(error(number - OF_FOLDER))),
+            number => Some(Unrun::Shell(error(number))),
+        }
+    }
+}
+
+impl std::fmt::Display for Unrun {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Unrun::Folder(error) => write!(f, "cannot enter its folder: {error}"),
+            Unrun::Shell(error) => write!(f, "cannot run /bin/sh: {error}"),
+        }
+    }
 }
 
 impl StepCommand<'_> {
@@ -109,7 +143,7 @@ impl Step {
         self.report.as_fd()
     }
 
-    /// Kills the command's group, if it still runs, and waits until nothing of it is left.
+    /// Kills the command with all that it started, if it still runs, and waits until nothing of it is left.
     pub fn kill(&mut self) -> StepEnd {
         self.control = None;
         self.end()
@@ -121,9 +155,12 @@ impl Step {
         let _ = self.report.read_to_end(&mut bytes);
         self.reap();
         match bytes.split_first_chunk() {
-            Some((status, said)) => StepEnd { how: Waited::of(i32::from_ne_bytes(*status)), said: said.to_vec() },
+            Some((status, said)) => {
+                let status = i32::from_ne_bytes(*status);
+                StepEnd { how: Waited::of(status), said: said.to_vec(), unrun: Unrun::of(status) }
+            }
             // Somebody killed the keeper. The system ends the shell with it.
-            None => StepEnd { how: Waited::Unseen, said: Vec::new() },
+            None => StepEnd { how: Waited::Unseen, said: Vec::new(), unrun: None },
         }
     }
 
@@ -179,8 +216,7 @@ fn keep(keeper: Keeper) -> ! {
         }
     };
     if step < 0 {
-        // As a shell that cannot be executed.
-        report(&keeper.reports, 127 << 8, b"no process is available");
+        report(&keeper.reports, -Errno::last_raw(), &[]);
     }
     // SAFETY: integers. The child does the same: whoever comes first.
     unsafe { libc::setpgid(step, step) };
@@ -200,6 +236,7 @@ fn keep(keeper: Keeper) -> ! {
     while waitpid_raw(step, &mut status) == Err(Errno::EINTR) {}
     if failed {
         end_group(step);
+        end_children();
     }
     relay.rest();
     report(&reports, status, relay.kept())
@@ -218,29 +255,15 @@ fn execute(keeper: &Keeper, parent: i32) -> ! {
         libc::dup2(keeper.said.as_raw_fd(), 2);
         libc::getppid() == parent && libc::chdir(keeper.directory.as_ptr()) == 0
     };
+    let of_folder = OF_FOLDER + Errno::last_raw();
     close_on_exec_from(3);
     command.dispositions.hand_on();
     let _ = keeper.mask.thread_set_mask();
-    let error = if is_ready { keeper.execve.run() } else { io::Error::last_os_error() };
-    let stage: &[u8] = if is_ready { b"cannot run /bin/sh: errno " } else { b"cannot enter its folder: errno " };
-    let mut digits = [0; 10];
-    let _ = write(&keeper.said, stage);
-    let _ = write(&keeper.said, decimal(error.raw_os_error().unwrap_or(0), &mut digits));
+    let number = if is_ready { keeper.execve.run().raw_os_error().unwrap_or(libc::EIO) } else { of_folder };
+    // This comes before what the keeper reports.
+    let _ = write(&keeper.reports, &(-number).to_ne_bytes());
     // SAFETY: ends this process, without what `exit` runs.
     unsafe { libc::_exit(127) }
-}
-
-/// The digits of a number that is not negative.
-fn decimal(mut number: i32, digits: &mut [u8; 10]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10).unsigned_abs() as u8;
-        number /= 10;
-        if number == 0 || at == 0 {
-            return &digits[at..];
-        }
-    }
 }
 
 extern "C" fn on_child(_: i32) {
@@ -283,20 +306,6 @@ fn waitpid_raw(child: i32, status: &mut i32) -> Result<i32, Errno> {
     Errno::result(unsafe { libc::waitpid(child, status, 0) })
 }
 
-/// Waits until nothing of a killed group is left. Only Linux makes orphans our children, and only those can be waited for.
-fn end_group(group: i32) {
-    reap_group(group);
-    for _ in 0..LOOKS {
-        // SAFETY: integers; signal 0 is none. The number is no group's any more, or still this one's.
-        if unsafe { libc::killpg(group, 0) } != 0 {
-            return;
-        }
-        reap_group(group);
-        // SAFETY: an integer.
-        unsafe { libc::usleep(PAUSE) };
-    }
-}
-
 /// Copies until the command has ended. False if `control` was closed before.
 fn copy_until_end(step: i32, relay: &mut Relay, control: &OwnedFd, bell: &OwnedFd) -> bool {
     loop {
@@ -323,16 +332,4 @@ fn report(reports: &OwnedFd, status: i32, said: &[u8]) -> ! {
     let _ = write(reports, said);
     // SAFETY: ends this process, without what `exit` runs.
     unsafe { libc::_exit(0) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_without_allocating() {
-        for number in [0, 7, 10, 2_147_483_647] {
-            assert_eq!(decimal(number, &mut [0; 10]), number.to_string().as_bytes());
-        }
-    }
 }

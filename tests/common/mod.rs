@@ -54,6 +54,16 @@ impl Room {
         self.path().join("state")
     }
 
+    /// Env-files that together are more than any execve takes, though none of them is.
+    pub fn large_files(&self) -> Vec<String> {
+        let names: Vec<_> = (0..8).map(|file| format!("large{file}")).collect();
+        for name in &names {
+            let variables: Vec<_> = (0..9).map(|n| format!("{name}_{n}='{}'\n", "x".repeat(100_000))).collect();
+            self.file(name, &variables.concat());
+        }
+        names
+    }
+
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
         std::fs::write(&path, text).expect("written");

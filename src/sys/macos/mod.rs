@@ -24,7 +24,7 @@ pub use descriptors::{
 };
 pub use files::{FOLDER, exchange, file_of, link_at, own_executable};
 pub use host::{has_users_of_its_own, host, is_pid_namespace_in_use, is_unique_container};
-pub use own::{end_with_parent, set_name, set_subreaper};
+pub use own::{end_with_parent, own_children, set_name, set_subreaper};
 pub use program::{command_line, environment_of, executable, has_random_stack, process_name, working_directory};
 pub use signals::{realtime_signals, signal_masks};
 pub use sockets::{Listening, Sockets, is_closing, is_listened_on, listeners, listens_on, sockets_of, sockets_on};
