@@ -350,6 +350,12 @@ fn what_is_not_set_or_gives_nonsense_is_told_without_a_value() {
         ("${S}", 2, "invalid check '${S}': what its references give makes it none"),
         ("tcp:${a b}:1", 2, "invalid check 'tcp:${a b}:1': a '${' begins no reference"),
         ("${E}", 2, "no variable is a command"),
+        ("exec:echo \\${P}", 2, "a backslash is before '${P}'; write '$${P}' for the shell's own, or leave it out"),
+        (
+            "exec:echo \"$(case x in x) echo '${P}';; esac)\"",
+            2,
+            "'${P}' stands behind a 'case' in $(...), where it cannot be put in quotes; begin the script with \"P=${P};\" and write \"$P\" here",
+        ),
         ("http://127.0.0.1:1/${P} body=${S} timeout=200ms", 69, "'http://127.0.0.1:1/${P}' not ready"),
         ("tcp:${P}.invalid:1", 69, "'tcp:${P}.invalid:1' not ready"),
         ("file:${P}", 69, "'file:${P}' not ready"),
