@@ -346,7 +346,8 @@ fn what_is_not_set_or_gives_nonsense_is_told_without_a_value() {
     }
     for (check, code, part) in [
         ("tcp:${NO_HOST}:1", 2, "invalid check 'tcp:${NO_HOST}:1': NO_HOST is not set; set it, or write"),
-        ("tcp:${S}", 2, "invalid check 'tcp:${S}': what its references give makes it none"),
+        ("tcp:${S}", 2, "invalid check 'tcp:${S}': what its references give makes it none; write tcp:HOST:PORT"),
+        ("fds:${N:-abc}", 2, "invalid check 'fds:${N:-abc}': what its references give makes it none; write fds:NUMBER"),
         ("${S}", 2, "invalid check '${S}': what its references give makes it none"),
         ("tcp:${a b}:1", 2, "invalid check 'tcp:${a b}:1': a '${' begins no reference"),
         ("${E}", 2, "no variable is a command"),
