@@ -293,7 +293,10 @@ fn what_is_wrong_in_the_file_is_named_with_its_line() {
         ("[watch]\nmax-fds = '101%'\n", &["line 2", "'101%'"]),
         ("on-conflict = 'kill'\n", &["line 1", "'kill'"]),
         ("foreground = true\ndetach = true\n", &["line 2", "'foreground'", "'detach'"]),
-        ("name = 'a'\nname = 'b'\n", &["line 2", "duplicate"]),
+        ("name = 'a'\nname = 'b'\n", &["line 2: duplicate key: 'name' is there twice; leave one out"]),
+        ("before = ['a']\n[[before]]\nrun = 'b'\n", &["line 2: duplicate key: 'before' is there twice"]),
+        ("[env]\n'A B' = '1'\n'A B' = '2'\n", &["line 3: duplicate key: 'A B' is there twice"]),
+        ("[[wait]]\ncheck = 'http://a/'\nstatus = 600\n", &["line 3: '600' is not a status", "100 to 599"]),
         ("name = \n", &["line 1"]),
     ] {
         let refused = with_file(&room, text, &["--dry-run", "--", "true"]).expect_code(78);
@@ -308,10 +311,17 @@ fn a_file_that_cannot_be_read_is_never_taken_for_none() {
     fs::write(&path, b"name = '\xff'\n").expect("written");
     room.run(&["--dry-run", "--", "true"]).expect_code(78).expect_line(&["forerun.toml", "not UTF-8"]);
     fs::write(&path, " ".repeat((1 << 20) + 1)).expect("written");
-    room.run(&["--dry-run", "--", "true"]).expect_code(78).expect_line(&["forerun.toml", "larger than 1 MiB"]);
+    room.run(&["--dry-run", "--", "true"])
+        .expect_code(78)
+        .expect_line(&["forerun.toml", "larger than 1 MiB; shorten it"]);
     fs::remove_file(&path).expect("removed");
     fs::create_dir(&path).expect("a folder");
-    room.run(&["--dry-run", "--", "true"]).expect_code(78).expect_line(&["forerun.toml", "directory"]);
+    room.run(&["--dry-run", "--", "true"])
+        .expect_code(78)
+        .expect_line(&["forerun.toml", "it is a directory; put a file in its place"]);
+    let given = ["--env-file", "forerun.toml", "--config", "none.toml", "--dry-run", "--", "true"];
+    fs::write(room.path().join("none.toml"), "").expect("written");
+    room.run(&given).expect_code(78).expect_line(&["the env-file '", "it is a directory; put a file in its place"]);
     if !is_root() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("mode 0");
         room.run(&["--dry-run", "--", "true"]).expect_code(78).expect_line(&["forerun.toml"]);

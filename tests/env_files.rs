@@ -266,7 +266,8 @@ fn reads_the_same(file: &str, program: &str, args: &[&str]) {
     let theirs = done(other.current_dir(room.path()).args(args)).expect_code(0).stdout;
     let mut theirs: Vec<_> = theirs.split_terminator('\0').collect();
     let mut ours: Vec<_> = ours.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    (theirs.sort_unstable(), ours.sort_unstable());
+    theirs.sort_unstable();
+    ours.sort_unstable();
     assert_eq!(ours, theirs);
 }
 
@@ -392,10 +393,17 @@ fn what_is_not_set_or_gives_nonsense_is_told_without_a_value() {
     for (check, code, part) in [
         ("exec:echo ${f}", 2, "f is not set; set it, or write $f or $${f} if it is for the shell"),
         ("tcp:${NO_HOST}:1", 2, "invalid check 'tcp:${NO_HOST}:1': NO_HOST is not set; set it, or write"),
-        ("tcp:${S}", 2, "invalid check 'tcp:${S}': what its references give makes it none"),
+        ("tcp:${S}", 2, "invalid check 'tcp:${S}': what its references give makes it none; write tcp:HOST:PORT"),
+        ("fds:${N:-abc}", 2, "invalid check 'fds:${N:-abc}': what its references give makes it none; write fds:NUMBER"),
         ("${S}", 2, "invalid check '${S}': what its references give makes it none"),
         ("tcp:${a b}:1", 2, "invalid check 'tcp:${a b}:1': a '${' begins no reference"),
         ("${E}", 2, "no variable is a command"),
+        ("exec:echo \\${P}", 2, "a backslash is before '${P}'; write '$${P}' for the shell's own, or leave it out"),
+        (
+            "exec:echo \"$(case x in x) echo '${P}';; esac)\"",
+            2,
+            "'${P}' stands behind a 'case' in $(...), where it cannot be put in quotes; begin the script with \"P=${P};\" and write \"$P\" here",
+        ),
         ("http://127.0.0.1:1/${P} body=${S} timeout=200ms", 69, "'http://127.0.0.1:1/${P}' not ready"),
         ("tcp:${P}.invalid:1", 69, "'tcp:${P}.invalid:1' not ready"),
         ("file:${P}", 69, "'file:${P}' not ready"),
@@ -489,4 +497,12 @@ fn a_command_that_cannot_be_executed_is_named_as_it_was_written() {
             said.stderr
         );
     }
+}
+
+#[test]
+fn a_hint_is_shown_as_it_was_written() {
+    let room = Room::new();
+    room.file("forerun.toml", "require = [{ check = 'env:NOWHERE', hint = 'ask ${S}' }]\n");
+    let said = done(room.forerun().env("S", "s3cr3tVALUE").args(["check"])).expect_code(78);
+    assert!(said.stdout.contains("ask ${S}") && !said.stdout.contains("s3cr3t"), "{}", said.stdout);
 }

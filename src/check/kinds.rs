@@ -139,6 +139,11 @@ pub fn find(word: &str) -> Option<Kind> {
     KINDS.into_iter().find(|kind| kind.word == word)
 }
 
+/// What to write for a check of the kind that a spec begins with.
+pub fn form(spec: &OsStr) -> Option<&'static str> {
+    find(split(spec).0).map(|kind| kind.form)
+}
+
 /// Parses a spec. `None` where it begins with no kind.
 pub fn parse(spec: &OsStr) -> Option<Result<Check, String>> {
     let (word, raw) = split(spec);

@@ -50,7 +50,7 @@ pub use before::{Script, before_stop};
 pub use context::Context;
 pub use exec::TIMEOUT as EXEC_TIMEOUT;
 pub use expect::{Expectation, Identity, Method, certificates};
-pub use kinds::{Check, forms, has_no_blanks};
+pub use kinds::{Check, form, forms, has_no_blanks};
 pub use local::{Lookup, find};
 pub use log::OwnLog;
 pub use neighbour::Services;

@@ -17,11 +17,13 @@ use super::strictness::Strictness;
 use super::wrong::{Fault, Wrong};
 use super::{key_table, keys};
 use crate::args::EnvFile;
-use crate::check::Written;
+use crate::check::{self, Written};
 use crate::text::{one_line, quoted};
 
 /// Keys whose value is a script of a shell, or has some in a list.
 const SCRIPTS: [&str; 4] = ["fix", "before", "run", "on-loop"];
+/// Keys whose value is a check, or has some in a list.
+const CHECKS: [&str; 4] = ["check", "health", "wait", "require"];
 /// Keys that say what the service is called.
 const NAMING: [&str; 3] = ["name", "cwd", "command"];
 
@@ -52,7 +54,7 @@ impl<'a> Document<'a> {
     /// # Errors
     /// The first mistake and its place, in the words of the file.
     pub fn parse(text: &'a str) -> Result<Self, Wrong> {
-        let mut table = DeTable::parse(text).map_err(wrong)?;
+        let mut table = DeTable::parse(text).map_err(|error| unparsed(text, &error))?;
         keys::check(&table, Strictness::BeforeReplacing)?;
         keys::expand(&mut table);
         Ok(Document(table))
@@ -63,7 +65,7 @@ impl<'a> Document<'a> {
     /// # Errors
     /// The first mistake, in the words of the file.
     pub fn parse_check(text: &'a str) -> Result<Self, Wrong> {
-        let table = DeTable::parse(text).map_err(wrong)?;
+        let table = DeTable::parse(text).map_err(|error| unparsed(text, &error))?;
         keys::check_table(&table, Strictness::BeforeReplacing)?;
         Ok(Document(table))
     }
@@ -130,7 +132,7 @@ impl<'a> Document<'a> {
         self.0.get_mut().remove("env-file");
         replaced.make_flags(self.0.get_mut());
         keys::check(&self.0, Strictness::Whole)?;
-        let mut file = File::deserialize(toml::de::Deserializer::from(self.0)).map_err(wrong)?;
+        let mut file = File::deserialize(toml::de::Deserializer::from(self.0)).map_err(|error| wrong(&error))?;
         let watched = file.watch.as_mut().and_then(|watch| watch.check.as_mut());
         let checks = file.require.iter_mut().chain(&mut file.wait).chain(&mut file.health).chain(watched);
         checks.for_each(|table| replaced.fill(table));
@@ -147,7 +149,7 @@ impl<'a> Document<'a> {
     pub fn check(mut self, replaced: &Replaced) -> Result<CheckTable, Wrong> {
         replaced.make_flags(self.0.get_mut());
         keys::check_table(&self.0, Strictness::Whole)?;
-        let mut table = CheckTable::deserialize(toml::de::Deserializer::from(self.0)).map_err(wrong)?;
+        let mut table = CheckTable::deserialize(toml::de::Deserializer::from(self.0)).map_err(|error| wrong(&error))?;
         replaced.fill(&mut table);
         Ok(table)
     }
@@ -179,6 +181,12 @@ impl Replaced {
 
     fn fill(&self, table: &mut CheckTable) {
         table.written = self.written_at(table.check.span().start);
+        // A hint is shown.
+        if let Some(hint) = &mut table.hint {
+            if let Some(written) = self.as_written(hint.span().start) {
+                *hint.get_mut() = written;
+            }
+        }
         table.written_fix = table.fix.as_ref().and_then(|fix| self.as_written(fix.span().start));
     }
 
@@ -202,7 +210,9 @@ impl Replaced {
         let masked = self.written.masked(&message);
         match text.filter(|_| self.written.is_in(&masked)) {
             Some(text) => {
-                format!("{}, and {} gives none", key_table::what_is(&text.key), quoted(&text.written))
+                let what_to_do = check::form(text.written.as_ref()).map(|form| format!("; write {form}"));
+                let what_to_do = what_to_do.filter(|_| CHECKS.contains(&text.key.as_str())).unwrap_or_default();
+                format!("{}, and {} gives none{what_to_do}", key_table::what_is(&text.key), quoted(&text.written))
             }
             None => masked,
         }
@@ -313,7 +323,20 @@ fn has_reference(value: &DeValue) -> bool {
     }
 }
 
-fn wrong(error: toml::de::Error) -> Wrong {
+/// A mistake in the text.
+fn unparsed(text: &str, error: &toml::de::Error) -> Wrong {
+    let key = error.span().filter(|_| error.message().trim_end() == "duplicate key").and_then(|span| text.get(span));
+    match key {
+        Some(key) => {
+            let key = key.trim_matches(['"', '\'', ' ']);
+            let message = format!("duplicate key: {} is there twice; leave one out", quoted(key));
+            Wrong { at: error.span().map_or(0, |span| span.start), message }
+        }
+        None => wrong(error),
+    }
+}
+
+fn wrong(error: &toml::de::Error) -> Wrong {
     let at = error.span().map_or(0, |span| span.start);
     Wrong { at, message: error.message().trim_end().replace('`', "'") }
 }

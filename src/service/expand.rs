@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::known::Known;
 use super::refs::{self, Given, Mistake, Replaced, Rules, Text};
-use super::script::Script;
+use super::script::{Misplaced, Script};
 use crate::check::Written;
 use crate::text::one_line;
 
@@ -48,14 +48,15 @@ impl<'a> Expander<'a> {
     /// A script whose references are variables of its own.
     ///
     /// # Errors
-    /// As [`Expander::text`].
+    /// As [`Expander::text`], and where a reference stands where no quotes are known to fit.
     pub fn script(&mut self, text: &[u8]) -> Result<Vec<u8>, String> {
         let replaced = self.replace(text, Shell::Own)?;
         let (mut script, mut at) = (Script::new(), 0);
         for value in replaced.values {
             script.text(&replaced.bytes[at..value.given.start]);
             let name = format!("{VARIABLE}{}", self.variables.len() + 1);
-            script.variable(&name);
+            let written = &text[value.written.clone()];
+            script.variable(&name).map_err(|why| misplaced(why, &String::from_utf8_lossy(written)))?;
             at = value.given.end;
             self.variables.push((name.into(), OsString::from_vec(replaced.bytes[value.given].to_owned())));
         }
@@ -111,6 +112,20 @@ impl<'a> Expander<'a> {
 enum Shell {
     Own,
     None,
+}
+
+/// What is wrong with the place of a reference in a script.
+fn misplaced(why: Misplaced, written: &str) -> String {
+    let shown = one_line(written);
+    let name: String = written.chars().skip(2).take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    match why {
+        Misplaced::Escaped => {
+            format!("a backslash is before '{shown}'; write '$${{{name}}}' for the shell's own, or leave it out")
+        }
+        Misplaced::Unsure(place) => format!(
+            "'{shown}' stands {place}, where it cannot be put in quotes; begin the script with \"{name}={shown};\" and write \"${name}\" here"
+        ),
+    }
 }
 
 /// What is wrong with a reference.

@@ -82,7 +82,7 @@ pub struct CheckTable {
     pub hold: Option<Spanned<Text<Duration>>>,
     pub interval: Option<Spanned<Text<Duration>>>,
     pub attempt_timeout: Option<Spanned<Text<Duration>>>,
-    pub hint: Option<String>,
+    pub hint: Option<Spanned<String>>,
     pub fix: Option<Spanned<String>>,
     pub fix_timeout: Option<Spanned<Text<Duration>>>,
     #[serde(skip)]
@@ -90,6 +90,13 @@ pub struct CheckTable {
     /// The fix, if it has a reference.
     #[serde(skip)]
     pub written_fix: Option<String>,
+}
+
+impl CheckTable {
+    /// What a message about it says at its end.
+    pub fn hint(&self) -> Option<String> {
+        self.hint.as_ref().map(|hint| hint.get_ref().clone())
+    }
 }
 
 /// A `[[before]]`.
@@ -202,9 +209,14 @@ pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
             return Err(io::Error::other(format!("nothing came from it for {}", elapsed(SILENCE))));
         }
         match file.by_ref().take(LARGEST + 1 - bytes.len() as u64).read_to_end(&mut bytes) {
-            Ok(_) if bytes.len() as u64 > LARGEST => return Err(io::Error::other("it is larger than 1 MiB")),
+            Ok(_) if bytes.len() as u64 > LARGEST => {
+                return Err(io::Error::other("it is larger than 1 MiB; shorten it, or name another file"));
+            }
             Ok(_) => return Ok(bytes),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) if e.kind() == io::ErrorKind::IsADirectory => {
+                return Err(io::Error::other("it is a directory; put a file in its place, or name another file"));
+            }
             Err(e) => return Err(e),
         }
     }
@@ -265,15 +277,16 @@ pub struct Statuses(pub Vec<RangeInclusive<u16>>);
 
 impl FromText for Statuses {
     fn from_text(text: &str) -> Result<Self, String> {
-        let number = |t: &str| t.trim().parse::<u16>().ok().filter(|n| (100..1000).contains(n));
+        let number = |t: &str| t.trim().parse::<u16>().ok().filter(|n| (100..600).contains(n));
         let range = |part: &str| match part.split_once('-') {
             Some((from, to)) => Some(number(from)?..=number(to)?).filter(|r| !r.is_empty()),
             None => number(part).map(|n| n..=n),
         };
         let ranges: Option<Vec<_>> = text.split(',').map(range).collect();
-        ranges
-            .map(Statuses)
-            .ok_or_else(|| format!("'{}' is not a status; write \"200\", \"200-399\" or \"200,401\"", one_line(text)))
+        ranges.map(Statuses).ok_or_else(|| {
+            let what_to_do = "write \"200\", \"200-399\" or \"200,401\", of 100 to 599";
+            format!("'{}' is not a status; {what_to_do}", one_line(text))
+        })
     }
 }
 
@@ -362,7 +375,7 @@ mod tests {
     fn statuses_are_numbers_and_ranges() {
         let statuses = Statuses::from_text("200, 300-399").expect("statuses").0;
         assert_eq!(statuses, [200..=200, 300..=399]);
-        for bad in ["", "99", "400-300", "200-", "a"] {
+        for bad in ["", "99", "600", "200-600", "400-300", "200-", "a"] {
             assert!(Statuses::from_text(bad).is_err(), "{bad}");
         }
     }

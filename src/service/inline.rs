@@ -8,7 +8,9 @@ use std::path::Path;
 use super::document::Document;
 use super::expand::Expander;
 use super::file::CheckTable;
+use super::key_table::is_flag;
 use crate::check;
+use crate::text::one_line;
 
 /// Keys whose value is a path.
 const PATHS: [&str; 3] = ["ca", "cert", "key"];
@@ -39,6 +41,14 @@ fn split(spec: &OsStr) -> Result<Option<Words>, String> {
     Ok(Some((check.clone(), keys.iter().map(pair).collect::<Result<_, _>>()?)))
 }
 
+/// What a CHECK with keys is called in a message: its check as it is written. `None` where its keys may be a part of the
+/// password in it.
+pub fn called(spec: &OsStr) -> Option<String> {
+    let lossy = spec.to_string_lossy();
+    let (check, keys) = lossy.trim().split_once(char::is_whitespace)?;
+    (!keys.contains('@')).then(|| one_line(check))
+}
+
 fn is_key(word: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     word.starts_with(|c: char| c.is_ascii_lowercase()) && word.chars().all(is_plain)
@@ -52,7 +62,8 @@ pub fn table(spec: &OsStr, expander: &mut Expander) -> Result<Option<CheckTable>
     let Some((check, keys)) = split(spec)? else { return Ok(None) };
     let mut document = format!("check = {}\n", text(&check));
     for (key, value) in keys {
-        let value = if matches!(value.as_str(), "true" | "false") { value } else { text(&value) };
+        let is_flag = is_flag(&key) && matches!(value.as_str(), "true" | "false");
+        let value = if is_flag { value } else { text(&value) };
         document += &match key.split_once('.') {
             Some((table, name)) => format!("{table}.{} = {value}\n", text(name)),
             None => format!("{key} = {value}\n"),

@@ -39,36 +39,75 @@ pub struct Awaited {
     pub hint: Option<String>,
 }
 
-/// The probe of a CHECK of the command line, with the keys that are written behind it.
+/// A CHECK of `--require`, with the keys that are written behind it.
 ///
 /// # Errors
 /// [`Fault::Usage`].
-pub fn plain_probe(
+pub fn asked_requirement(spec: &OsStr, here: &Path, expander: &mut Expander) -> Result<Requirement, Fault> {
+    let option = "--require";
+    match with_keys(option, spec, expander, |table| asked_now(table, here))? {
+        Some(requirement) => Ok(requirement),
+        None => Ok(Requirement {
+            probe: plain_probe((option, Purpose::Require), spec, here, check::EXEC_TIMEOUT, expander)?,
+            fix: None,
+            hint: None,
+        }),
+    }
+}
+
+fn asked_now(table: &CheckTable, here: &Path) -> Result<Requirement, Wrong> {
+    match &table.timeout {
+        Some(timeout) => Err(Wrong::at(timeout, "a requirement must hold now: 'timeout' is for --wait")),
+        None => requirement(table, here),
+    }
+}
+
+/// A CHECK of `--wait` or `--health`, with the keys that are written behind it.
+///
+/// # Errors
+/// [`Fault::Usage`].
+pub fn asked_awaited(
+    (option, purpose): (&str, Purpose),
+    spec: &OsStr,
+    here: &Path,
+    timeout: Duration,
+    expander: &mut Expander,
+) -> Result<Awaited, Fault> {
+    match with_keys(option, spec, expander, |table| awaited(table, here, timeout, purpose))? {
+        Some(awaited) => Ok(awaited),
+        None => Ok(Awaited { probe: plain_probe((option, purpose), spec, here, timeout, expander)?, hint: None }),
+    }
+}
+
+/// What is made of a CHECK with keys. `None` where it has none.
+fn with_keys<T>(
     option: &str,
     spec: &OsStr,
-    folder: &Path,
+    expander: &mut Expander,
+    make: impl FnOnce(&CheckTable) -> Result<T, Wrong>,
+) -> Result<Option<T>, Fault> {
+    let invalid = |why: &str| match inline::called(spec) {
+        // It is named already.
+        _ if why.starts_with("invalid check ") => Fault::Usage(why.to_owned()),
+        Some(called) => usage(&format!("{option} {called}"), why),
+        None => usage(option, why),
+    };
+    let Some(table) = inline::table(spec, expander).map_err(|why| invalid(&why))? else { return Ok(None) };
+    make(&table).map(Some).map_err(|wrong| invalid(&safe(&wrong.message, spec, &table.written)))
+}
+
+/// The probe of a CHECK without keys.
+fn plain_probe(
+    (option, purpose): (&str, Purpose),
+    spec: &OsStr,
+    here: &Path,
     timeout: Duration,
     expander: &mut Expander,
 ) -> Result<Probe, Fault> {
-    let purpose = match option {
-        "--require" => Purpose::Require,
-        "--wait" => Purpose::Wait,
-        _ => Purpose::Health,
-    };
-    if let Some(table) = inline::table(spec, expander).map_err(|why| usage(option, &why))? {
-        let timeout = match (&table.timeout, option) {
-            (Some(_), "--require") => {
-                return Err(usage(option, "a requirement must hold now: 'timeout' is for --wait"));
-            }
-            (given, _) => given.as_ref().map_or(timeout, |given| given.get_ref().0),
-        };
-        return probe(&table, folder, timeout, purpose)
-            .map_err(|wrong| usage(option, &safe(&wrong.message, spec, &table.written)));
-    }
     let replaced = expander.os_check(spec);
     let replaced = replaced.map_err(|why| Fault::Usage(format!("invalid check {}: {why}", quoted(spec))))?;
     let written = expander.written((replaced != spec).then(|| spec.to_string_lossy()).as_deref());
-    let check = Check::parse(&replaced).and_then(|check| check.within(folder));
+    let check = Check::parse(&replaced).and_then(|check| check.within(here));
     let check = check.map_err(|why| Fault::Usage(safe(&why, spec, &written)))?;
     let shown = written.check.clone().unwrap_or_else(|| check.to_string());
     check.serves(purpose).map_err(|why| usage(option, &unfit(&shown, why)))?;
@@ -78,10 +117,11 @@ pub fn plain_probe(
 /// What is wrong with a CHECK, without what its references gave.
 fn safe(message: &str, spec: &OsStr, written: &Written) -> String {
     let masked = written.masked(message);
-    match written.is_in(&masked) {
-        true => format!("invalid check {}: what its references give makes it none", quoted(spec)),
-        false => masked,
+    if !written.is_in(&masked) {
+        return masked;
     }
+    let what_to_do = check::form(spec).map(|form| format!("; write {form}")).unwrap_or_default();
+    format!("invalid check {}: what its references give makes it none{what_to_do}", quoted(spec))
 }
 
 fn usage(option: &str, why: &str) -> Fault {
@@ -123,11 +163,7 @@ pub fn requirement(table: &CheckTable, folder: &Path) -> Result<Requirement, Wro
             Fix { script: fix.get_ref().into(), shown, timeout }
         }),
     };
-    Ok(Requirement {
-        probe: probe(table, folder, check::EXEC_TIMEOUT, Purpose::Require)?,
-        fix,
-        hint: table.hint.clone(),
-    })
+    Ok(Requirement { probe: probe(table, folder, check::EXEC_TIMEOUT, Purpose::Require)?, fix, hint: table.hint() })
 }
 
 pub fn awaited(table: &CheckTable, folder: &Path, default: Duration, purpose: Purpose) -> Result<Awaited, Wrong> {
@@ -138,7 +174,7 @@ pub fn awaited(table: &CheckTable, folder: &Path, default: Duration, purpose: Pu
         return Err(Wrong::at(timeout, "'fix-timeout' belongs in [[require]]"));
     }
     let timeout = table.timeout.as_ref().map_or(default, |t| t.get_ref().0);
-    Ok(Awaited { probe: probe(table, folder, timeout, purpose)?, hint: table.hint.clone() })
+    Ok(Awaited { probe: probe(table, folder, timeout, purpose)?, hint: table.hint() })
 }
 
 /// The check of the watchdog. `timeout`: how long it may take to hold for the first time.
@@ -165,9 +201,7 @@ pub fn health(
     expander: &mut Expander,
 ) -> Result<Option<Awaited>, Fault> {
     let mut health = match (&flags.health, table) {
-        (Some(spec), _) => {
-            Some(Awaited { probe: plain_probe("--health", spec, here, HEALTH_TIMEOUT, expander)?, hint: None })
-        }
+        (Some(spec), _) => Some(asked_awaited(("--health", Purpose::Health), spec, here, HEALTH_TIMEOUT, expander)?),
         (None, Some(table)) => Some(awaited(table, folder, HEALTH_TIMEOUT, Purpose::Health)?),
         (None, None) => None,
     };

@@ -17,7 +17,7 @@ use super::variables::{self, Settings, Variables};
 use super::wrong::{Fault, Wrong};
 use super::{address, name, ready, stop, watch};
 use crate::args::{AskedMode, ByHand, EnvFile, OnConflict, Speaker, StartFlags};
-use crate::check::{self, Check, Probe, Purpose};
+use crate::check::{Check, Probe, Purpose};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::instance::ending::Ending;
@@ -265,8 +265,7 @@ fn requirements(
 ) -> Result<Vec<Requirement>, Fault> {
     let mut all = file.require.iter().map(|t| probes::requirement(t, folder)).collect::<Result<Vec<_>, _>>()?;
     for spec in &flags.require {
-        let probe = probes::plain_probe("--require", spec, here, check::EXEC_TIMEOUT, expander)?;
-        all.push(Requirement { probe, fix: None, hint: None });
+        all.push(probes::asked_requirement(spec, here, expander)?);
     }
     Ok(all)
 }
@@ -281,7 +280,7 @@ fn waits(
     let mut all =
         file.wait.iter().map(|t| probes::awaited(t, folder, limit, Purpose::Wait)).collect::<Result<Vec<_>, _>>()?;
     for spec in &flags.wait {
-        all.push(Awaited { probe: probes::plain_probe("--wait", spec, here, limit, expander)?, hint: None });
+        all.push(probes::asked_awaited(("--wait", Purpose::Wait), spec, here, limit, expander)?);
     }
     Ok(all)
 }

@@ -134,8 +134,13 @@ fn references(input: &[u8]) -> Vec<String> {
     messages.extend(expander.text(input).err());
     messages.extend(expander.script(input).err());
     let spec = OsStr::from_bytes(input);
-    for option in ["--require", "--wait", "--health"] {
-        let probe = probes::plain_probe(option, spec, Path::new("/nonexistent"), LIMIT, &mut Expander::new(&known));
+    let folder = Path::new("/nonexistent");
+    let waited = |option| {
+        let awaited = probes::asked_awaited(option, spec, folder, LIMIT, &mut Expander::new(&known));
+        awaited.map(|awaited| awaited.probe)
+    };
+    let required = probes::asked_requirement(spec, folder, &mut Expander::new(&known)).map(|required| required.probe);
+    for probe in [required, waited(("--wait", Purpose::Wait)), waited(("--health", Purpose::Health))] {
         match probe {
             Ok(probe) => messages.push(probe.to_string()),
             Err(fault) => messages.push(fault.plain().to_string()),
@@ -184,8 +189,9 @@ fn inline(input: &[u8]) -> Vec<String> {
         let begin = format!("{word}://user:{SECRET}@h:7/ ");
         let spec = [begin.as_bytes(), keys, b" headers.X=", SECRET.as_bytes()].concat();
         let (folder, known) = (Path::new("/nonexistent"), known());
-        let probe = probes::plain_probe("--wait", OsStr::from_bytes(&spec), folder, LIMIT, &mut Expander::new(&known));
-        probe.err().map(|fault| fault.plain().to_string())
+        let (spec, mut expander) = (OsStr::from_bytes(&spec), Expander::new(&known));
+        let awaited = probes::asked_awaited(("--wait", Purpose::Wait), spec, folder, LIMIT, &mut expander);
+        awaited.err().map(|fault| fault.plain().to_string())
     };
     ["http", "rediss", "htp"].into_iter().filter_map(read).collect()
 }

@@ -1,5 +1,6 @@
 //! The keys of a check behind it, on the command line and in units.
 
+use std::fs;
 use std::process::Command;
 
 use super::common::{Room, Web, done};
@@ -15,6 +16,7 @@ fn keys_behind_a_check_are_those_of_the_file() {
     holds(&room, &format!(r#"{url} body="all green" headers.X-Key="a 'b' \"c\"" headers.Host=other"#));
     fails(&room, &format!("{url} status=200"), "status 201\n");
     fails(&room, &format!("{url} body=red"), "status 201, and the body does not contain 'red'\n");
+    fails(&room, &format!("{url} body=true"), "status 201, and the body does not contain 'true'\n");
     let asked = web.requests();
     let has = |at: usize, header: &str| asked[at].to_ascii_lowercase().contains(&format!("\r\n{header}\r\n"));
     assert!(has(2, r#"x-key: a 'b' "c""#) && has(2, "host: other") && !has(1, "host: other"), "{asked:?}");
@@ -37,6 +39,57 @@ fn a_wrong_key_is_named_and_no_value_is() {
         let out = attempt(&room, &format!("http://user:s3cret@127.0.0.1:1/ {keys}")).expect_code(2);
         assert!(!out.stderr.contains("s3cret") || keys.starts_with("method"), "{}", out.stderr);
         out.expect_line(&["--require", words]);
+    }
+}
+
+#[test]
+fn a_fix_and_a_hint_are_those_of_the_file() {
+    let room = Room::new();
+    let hinted = ["--foreground", "--require", "dns:nothing.invalid hint='do it by hand'", "--", "/bin/true"];
+    room.run(&hinted).expect_code(78).expect_stderr(&["do it by hand"]);
+    let web = Web::new("200 OK", "");
+    let mended = format!("{} status=201 fix='touch \"a b\"; exit 1' fix-timeout=9s", web.url("/"));
+    room.run(&["--foreground", "--require", &mended, "--", "/bin/true"]).expect_code(78);
+    assert!(room.path().join("a b").exists());
+    fs::remove_file(room.path().join("a b")).expect("removed");
+    room.run(&["--foreground", "--no-fix", "--require", &mended, "--", "/bin/true"]).expect_code(78);
+    assert!(!room.path().join("a b").exists());
+    let mut command = room.forerun();
+    command.env("DIR", "c  d").args(["--foreground", "--require"]);
+    command.args(["dns:nothing.invalid fix='touch ${DIR}; exit 3'", "--", "/bin/true"]);
+    let out = done(&mut command).expect_code(78);
+    assert!(room.path().join("c  d").exists() && out.stderr.contains("touch ${DIR}; exit 3"), "{}", out.stderr);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_check() {
+    let room = Room::new();
+    for (words, said) in [
+        (
+            &["--wait", "http://a:1/ status=200", "--wait", "tcp:b:1 body=x"][..],
+            "invalid '--wait tcp:b:1': 'body' needs an http or https check",
+        ),
+        (&["--wait", "tcp:b:1 fix=true"], "invalid '--wait tcp:b:1': 'fix' belongs in [[require]]"),
+        (&["--health", "tcp:b:1 fix-timeout=1s"], "invalid '--health tcp:b:1': 'fix-timeout' belongs in [[require]]"),
+        (&["--require", "tcp:b:1 fix-timeout=1s"], "invalid '--require tcp:b:1': 'fix-timeout' needs a 'fix'"),
+        (&["--require", "tcp:b:1 hold=1s"], "invalid '--require tcp:b:1': a requirement is tried once"),
+        (
+            &["--wait", "http://u:s3cret@a/ status=500 status=501"],
+            "invalid '--wait http://a/': duplicate key: 'status' is there twice; leave one out",
+        ),
+        (&["--wait", "http://u:s3cret x@a/ status=500"], "invalid '--wait': behind the check are only keys"),
+        (&["--wait", "http://u:s3cret x=y@a/ status=500"], "invalid '--wait': unknown key 'x'"),
+        (&["--wait", "http://a/ status=600"], "invalid '--wait http://a/': '600' is not a status; write \"200\""),
+        (
+            &["--wait", "http://a/ headers.X-A=1 headers.x-a=2"],
+            "invalid '--wait http://a/': the header 'x-a' is there twice",
+        ),
+        (&["--wait", "tpc:a:1"], "invalid check 'tpc:a:1': unknown kind 'tpc'; write tcp:a:1"),
+        (&["--wait", "tcp:a timeout=1s"], "invalid check 'tcp:a': "),
+    ] {
+        let out = room.run(&[&["check"], words].concat()).expect_code(2);
+        assert!(out.stderr.starts_with(&format!("forerun: {said}")), "{words:?}: {}", out.stderr);
+        assert!(!out.stderr.contains("s3cret"), "{}", out.stderr);
     }
 }
 
