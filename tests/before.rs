@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -596,4 +596,22 @@ fn a_folder_that_is_gone_is_named_when_a_step_needs_it() {
         "{}",
         out.stderr
     );
+}
+
+#[test]
+fn a_signal_that_all_of_a_start_get_is_no_failure_of_its_step() {
+    let room = Room::new();
+    // As systemd sends it: nobody knows whom it reaches first.
+    config(&room, "before = 'echo >begun; trap \"exit 143\" TERM; while :; do sleep 0.01; done'", "");
+    for _ in 0..5 {
+        let _ = std::fs::remove_file(room.path().join("begun"));
+        let mut child = Killed(room.forerun().arg("--foreground").stderr(Stdio::null()).spawn().expect("spawned"));
+        eventually("the step runs", || is_there(&room, "begun"));
+        let is_step =
+            |pid: &i32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.starts_with(b"sh\0-c\0"));
+        let step = left(&room).into_iter().find(is_step).expect("a step");
+        send(step, libc::SIGTERM);
+        send(child.pid(), libc::SIGTERM);
+        assert_eq!(child.0.wait().expect("waited").signal(), Some(libc::SIGTERM));
+    }
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::launch::Launch;
 use super::log_file::Log;
@@ -14,8 +14,11 @@ use crate::error::Error;
 use crate::instance::state::Lock;
 use crate::line::say;
 use crate::service::Step;
-use crate::sys::{StepCommand, StepEnd, Unrun, Waited, Woken};
+use crate::sys::{Events, StepCommand, StepEnd, Unrun, Waited, Woken};
 use crate::text::{elapsed, one_line, quoted};
+
+/// How long a signal that ended a step may take to reach us, too.
+const REACHED: Duration = Duration::from_millis(500);
 
 /// Where steps print.
 pub enum Output<'a> {
@@ -107,6 +110,10 @@ fn run_one(launch: &mut Launch, step: &Step, place: &str, output: &Output) -> Re
             break Ok(running.end());
         }
     };
+    if let Some(signal) = end.as_ref().ok().and_then(|end| of_all(end, events)) {
+        progress_line.end();
+        return Err(Error::Interrupted(signal));
+    }
     let result = match end {
         Ok(StepEnd { how: Waited::Exited(0), .. }) => Ok(()),
         Ok(end) => Err(failure(step, &end)),
@@ -118,6 +125,23 @@ fn run_one(launch: &mut Launch, step: &Step, place: &str, output: &Output) -> Re
     }
     progress_line.end();
     Ok(result)
+}
+
+/// The signal that ended the step, if it was sent to all of us: a service manager and a terminal do that, and nobody
+/// knows whom it reaches first.
+fn of_all(end: &StepEnd, events: &Events) -> Option<i32> {
+    let ended_by = match end.how {
+        Waited::Killed { signal, .. } => signal,
+        // As a shell says it of its command.
+        Waited::Exited(code) => code - 128,
+        _ => return None,
+    };
+    let is_asked_to_end = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM].contains(&ended_by);
+    let deadline = Instant::now() + REACHED;
+    while is_asked_to_end && events.signal().is_none() && Instant::now() < deadline {
+        events.wait(None, deadline.saturating_duration_since(Instant::now()));
+    }
+    events.signal().filter(|_| is_asked_to_end)
 }
 
 /// Why a step failed that ended by itself.
