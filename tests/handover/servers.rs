@@ -376,19 +376,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+def leave(new):
+    while not os.path.exists("waits.%d" % new):
+        time.sleep(0.001)
+    os._exit(0)
+
 def update(*_):
     if sys.argv[2] == "spawn":
-        subprocess.Popen([sys.executable] + sys.argv)
-        threading.Timer(0.3, lambda: os._exit(0)).start()
+        new = subprocess.Popen([sys.executable] + sys.argv)
+        threading.Thread(target=leave, args=(new.pid,)).start()
     else:
         os.execv(sys.executable, [sys.executable] + sys.argv)
 
 signal.signal(signal.SIGUSR2, update)
+# From here on it only waits for the port.
+open("waits.%d" % os.getpid(), "w").close()
 while True:
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
     except OSError:
-        time.sleep(0.01)
+        time.sleep(0.001)
     else:
         open("booted.%d" % time.monotonic_ns(), "w").close()
         server.serve_forever()
