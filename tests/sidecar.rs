@@ -310,6 +310,8 @@ fn it_ends_with_the_server_and_ends_what_the_server_left_behind() {
         let mut command = scene.command(&["--grace", "200ms"], &[&["--workers", "3"], ignore].concat());
         let child = scene.serve(&mut command);
         let sidecar = scene.sidecar();
+        // What listens is known from the look at readiness on.
+        eventually("it is ready", || !scene.room.record("web")["ready"].is_null());
         let workers = children(child.pid());
         assert_eq!(workers.len(), 3);
         send(child.pid(), signal);
