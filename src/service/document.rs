@@ -268,7 +268,7 @@ impl Run<'_, '_> {
         };
         let not_utf8 = |_| "what its references give is not UTF-8".to_owned();
         let replaced = replaced.and_then(|bytes| String::from_utf8(bytes).map_err(not_utf8));
-        let replaced = replaced.map_err(|why| Wrong { at, message: format!("{key}: {why}") })?;
+        let replaced = replaced.map_err(|why| Wrong { at, message: format!("{}: {why}", one_line(key)) })?;
         self.texts.push(Reworded { at, key: key.to_owned(), written: text.to_string() });
         *text = Cow::Owned(replaced);
         Ok(())
