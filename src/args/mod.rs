@@ -208,7 +208,7 @@ pub const AFTER_HELP: &str = "\
 CHECK is one of  cmd:NAME  file:PATH  dir:PATH  env:NAME  tcp:HOST:PORT  unix:PATH  http[s]://...  service:NAME
   http+unix:PATH:/URL  postgres://HOST  mysql://HOST  redis[s]://HOST  grpc[s]://HOST:PORT  dns:NAME
   exec:COMMAND  free:[HOST:]PORT  fds:N  ptys:N  and, as health, notify:  log:REGEX
-  Keys go behind it: 'http://HOST/ status=200 body=ok timeout=5s'. DUR reads 500ms, 2s, 1m30s.
+  Keys go behind it: 'http://HOST/ status=200 body=ok headers.X=y timeout=5s'. DUR reads 500ms, 2s, 1m30s.
 
 Example:
   forerun --wait tcp:127.0.0.1:5432 --health http://127.0.0.1:8787/health -- python3 server.py

@@ -29,6 +29,10 @@ fn split(spec: &OsStr) -> Result<Option<Words>, String> {
     }
     let text = spec.to_str().ok_or("its keys are not UTF-8")?;
     let words = shlex::split(text).ok_or("it has an unclosed quote")?;
+    // As a shell does, it leaves a comment out.
+    if shlex::split(&text.replace('#', "_")).is_some_and(|all| all.len() != words.len()) {
+        return Err("a word that begins with '#' is a comment; put it in quotes".to_owned());
+    }
     let (check, keys) = words.split_first().ok_or("it is empty")?;
     let pair = |word: &String| match word.split_once('=') {
         Some((key, value)) if is_key(key) => Ok((key.to_owned(), value.to_owned())),
@@ -128,6 +132,7 @@ mod tests {
             ("http://a/ more headers.X=s3cr3t", "only keys"),
             ("http://a/b c?d=s3cr3t", "a blank in a URL is %20"),
             ("http://a/ insecure=maybe", "insecure is true or false"),
+            ("http://a/ status=200 #e body=s3cr3t", "begins with '#' is a comment"),
         ] {
             let why = read(spec).err().expect(spec);
             assert!(why.contains(part) && !why.contains("s3cr3t"), "{spec}: {why}");

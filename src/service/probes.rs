@@ -93,7 +93,9 @@ fn with_keys<T>(
         None => usage(option, why),
     };
     let Some(table) = inline::table(spec, expander).map_err(|why| invalid(&why))? else { return Ok(None) };
-    make(&table).map(Some).map_err(|wrong| invalid(&safe(&wrong.message, spec, &table.written)))
+    // Without its keys, which may be secrets.
+    let check = OsStr::new(table.written.check.as_ref().unwrap_or(table.check.get_ref()));
+    make(&table).map(Some).map_err(|wrong| invalid(&safe(&wrong.message, check, &table.written)))
 }
 
 /// The probe of a CHECK without keys.
