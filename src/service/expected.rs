@@ -74,12 +74,14 @@ fn headers(table: &CheckTable) -> Result<Vec<(HeaderName, HeaderValue)>, Wrong> 
     if let Some(table) = &table.headers {
         for (name, value) in table.get_ref() {
             // The value may be a secret, so a message shows only the name.
-            let wrong = || Wrong::at(table, format!("the header '{name}' has a character that no header may have"));
+            let wrong =
+                || Wrong::at(table, format!("the header {} has a character that no header may have", quoted(name)));
             let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
             value.set_sensitive(true);
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
             if headers.iter().any(|(known, _)| *known == header) {
-                let message = format!("the header '{name}' is there twice, as its case says nothing; leave one out");
+                let message =
+                    format!("the header {} is there twice, as its case says nothing; leave one out", quoted(name));
                 return Err(Wrong::at(table, message));
             }
             headers.push((header, value));
