@@ -8,7 +8,7 @@ use rustls::{AlertDescription, CertificateError, Error as Tls};
 use ureq::http::Uri;
 
 use super::address::port_of;
-use super::reason;
+use super::reason::{self, NO_ANSWER};
 use super::tls::SelfSigned;
 use crate::text::quoted;
 
@@ -30,7 +30,7 @@ pub fn reason(error: &ureq::Error, url: &Uri, first: Option<&[u8]>) -> String {
             None if by_proxy && is_disconnect(error) => "the connection was closed without an answer".to_owned(),
             None => disconnected(error, url, first).unwrap_or_else(|| of_the_system(error)),
         },
-        ureq::Error::Timeout(_) if first.is_empty() || is_tls || first.starts_with(b"HTTP/") => "no answer".to_owned(),
+        ureq::Error::Timeout(_) if first.is_empty() || is_tls || first.starts_with(b"HTTP/") => NO_ANSWER.to_owned(),
         ureq::Error::Protocol(error) if error.to_string().contains("too many headers") => {
             format!("its answer has more than 128 headers; use {}", tcp(url))
         }
@@ -45,7 +45,7 @@ pub fn reason(error: &ureq::Error, url: &Uri, first: Option<&[u8]>) -> String {
             let is_status = |word: &&str| word.len() == 3 && word.bytes().all(|b| b.is_ascii_digit());
             match text.split(|c: char| !c.is_ascii_alphanumeric()).find(is_status) {
                 Some(status) => format!("status {status}"),
-                None => "no answer".to_owned(),
+                None => NO_ANSWER.to_owned(),
             }
         }
         _ => "the request failed".to_owned(),

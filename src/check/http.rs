@@ -19,7 +19,7 @@ use super::connection::Connection;
 use super::expect::Expectation;
 use super::in_flight::InFlight;
 use super::pace::Limits;
-use super::reason::Reason;
+use super::reason::{NO_ANSWER, Reason};
 use super::tls::Tls;
 use super::{answer, proxy};
 use crate::text::quoted;
@@ -124,7 +124,7 @@ impl Client {
                 let reason = answer::reason(&ureq::Error::from(e), url, first().as_deref());
                 // The head of the answer is here, and the time is over.
                 let unseen = || format!("status {status}, and the body does not contain {} so far", quoted(text));
-                Err(Reason::Text(if reason == "no answer" { unseen() } else { reason }))
+                Err(Reason::Text(if reason == NO_ANSWER { unseen() } else { reason }))
             }
         }
     }

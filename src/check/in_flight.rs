@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use socket2::Socket;
 
 use super::answer;
-
-const SILENCE: &str = "no answer";
+use super::reason::NO_ANSWER;
 
 /// The connection of one attempt at a time.
 #[derive(Clone, Default, Debug)]
@@ -52,7 +51,7 @@ impl InFlight {
     /// The words for an attempt that gets no answer.
     pub fn silence(&self) -> String {
         let proxy = self.lock().proxy.clone();
-        proxy.map_or_else(|| SILENCE.to_owned(), |proxy| answer::through(&proxy, SILENCE))
+        proxy.map_or_else(|| NO_ANSWER.to_owned(), |proxy| answer::through(&proxy, NO_ANSWER))
     }
 
     /// Whether an attempt is connected and waits.

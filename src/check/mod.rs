@@ -59,6 +59,7 @@ pub use notify::Mailbox;
 pub use pace::Pace;
 pub use probe::Probe;
 pub use purpose::Purpose;
+pub use reason::NO_ANSWER;
 #[cfg(test)]
 pub use tests::targets as fuzzed;
 pub use written::Written;

@@ -10,7 +10,7 @@ use super::expect::Expectation;
 use super::in_flight::InFlight;
 use super::kinds::{Attempt, Check, Kept};
 use super::pace::{Limits, Pace};
-use super::reason::Reason;
+use super::reason::{NO_ANSWER, Reason};
 use super::written::Written;
 use crate::text::{elapsed, one_line};
 
@@ -67,7 +67,7 @@ impl<'a> Prober<'a> {
         let result = check.attempt(&mut self.kept, &Attempt { context, expect, limits, cancel });
         self.kept.in_flight.clear();
         result.map_err(|reason| match reason {
-            Reason::Text(text) if text == "no answer" && pace.attempt == Some(limits.whole) => {
+            Reason::Text(text) if text == NO_ANSWER && pace.attempt == Some(limits.whole) => {
                 Reason::Text(format!("no answer within {}, its attempt-timeout", elapsed(limits.whole)))
             }
             Reason::Text(text) => Reason::Text(written.masked(&text)),

@@ -5,6 +5,8 @@ use std::io;
 
 use crate::text::{one_line, quoted};
 
+/// The reason of an attempt whose time ended before an answer came.
+pub const NO_ANSWER: &str = "no answer";
 /// The most characters of a server's own words.
 const LONGEST: usize = 200;
 
@@ -42,7 +44,7 @@ impl std::fmt::Display for Reason {
 /// An error's words. std's own time-outs carry no number.
 pub fn words(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer".to_owned(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => NO_ANSWER.to_owned(),
         _ => error.to_string(),
     }
 }

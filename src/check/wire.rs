@@ -12,7 +12,7 @@ use super::answer;
 use super::in_flight::InFlight;
 use super::net::Dialler;
 use super::pace::Limits;
-use super::reason::{Reason, says};
+use super::reason::{NO_ANSWER, Reason, says};
 use super::server::Server;
 use super::tls::Tls;
 
@@ -185,7 +185,7 @@ fn broken(server: &Server, error: &io::Error, first: &[u8], is_handshake: bool) 
         return Reason::Text(answer::tls(error, first, &plain, &server.with("tcp")));
     }
     let words = match (error.kind(), first.is_empty()) {
-        (TimedOut | WouldBlock, true) => "no answer",
+        (TimedOut | WouldBlock, true) => NO_ANSWER,
         (TimedOut | WouldBlock, false) => "its answer does not end",
         (BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof, _) if is_handshake => {
             let plain = server.with(server.word.strip_suffix('s').unwrap_or(server.word));

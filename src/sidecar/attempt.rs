@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::outcome::Outcome;
 use super::readiness;
 use crate::check::run::{Job, Observer, Progress, Run};
-use crate::check::{Context, Probe};
+use crate::check::{Context, NO_ANSWER, Probe};
 use crate::error::Error;
 use crate::follow;
 use crate::instance::family::Origin;
@@ -107,7 +107,7 @@ impl Attempt {
         match said.first() {
             Some(b'+') => Outcome::Holds,
             Some(b'-') => Outcome::Fails(match words() {
-                reason if reason == "no answer" => format!("no answer within {}", elapsed(self.limit)),
+                reason if reason == NO_ANSWER => format!("no answer within {}", elapsed(self.limit)),
                 reason => reason,
             }),
             Some(_) => Outcome::Unknown(words()),
