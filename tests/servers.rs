@@ -3,13 +3,13 @@
 mod common;
 
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
 use common::process::{in_own_session, pids, send};
-use common::{Done, Room, accepts, alive, collect, done, eventually, free_port, holds_within, is_root};
+use common::{Done, Room, accepts, alive, collect, done, eventually, find, free_port, holds_within, is_root, text};
 
 /// A server and how forerun is told of it.
 struct Server {
@@ -71,19 +71,6 @@ fn answer(done: &Done) -> Value {
 
 fn comm(pid: i32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
-}
-
-/// A program on the PATH, or where systems keep those that users do not call.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let further = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"].map(PathBuf::from);
-    let folders = std::env::split_paths(&path).chain(further).chain(versions.map(|version| version.path().join("bin")));
-    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().expect("UTF-8").to_owned()
 }
 
 // What is promised of each.

@@ -370,6 +370,20 @@ pub fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
+/// A program on the PATH, or where systems keep those that users do not call.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let further = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"].map(PathBuf::from);
+    let folders = std::env::split_paths(&path).chain(further).chain(versions.map(|version| version.path().join("bin")));
+    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// A path of ours, as a word.
+pub fn text(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
+}
+
 /// Whether another boot is certainly one of this machine.
 pub fn has_machine_id() -> bool {
     std::fs::read_to_string("/etc/machine-id").is_ok_and(|id| !id.trim().is_empty())

@@ -27,10 +27,9 @@ mod proxy;
 mod redis;
 mod web;
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{DEADLINE, Done, Killed, Room, eventually, holds_within};
+use common::{DEADLINE, Done, Killed, Room, eventually, find, holds_within, text};
 
 /// One attempt of a check, which may have keys.
 #[track_caller]
@@ -63,19 +62,6 @@ fn waiting(room: &Room, check: &str) -> std::process::Child {
     let mut command = room.forerun();
     command.args(["check", "--wait", check, "--wait-timeout", "100s"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned")
-}
-
-/// A program on the PATH, or where systems keep those that users do not call.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let further = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"].map(PathBuf::from);
-    let folders = std::env::split_paths(&path).chain(further).chain(versions.map(|version| version.path().join("bin")));
-    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().expect("UTF-8").to_owned()
 }
 
 /// Starts a server in the room. What it says goes to `NAME.log` there.
