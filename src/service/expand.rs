@@ -118,6 +118,7 @@ enum Shell {
 fn misplaced(why: Misplaced, written: &str) -> String {
     let shown = one_line(written);
     let name: String = written.chars().skip(2).take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    let name = one_line(&name);
     match why {
         Misplaced::Escaped => {
             format!("a backslash is before '{shown}'; write '$${{{name}}}' for the shell's own, or leave it out")
@@ -132,13 +133,17 @@ fn misplaced(why: Misplaced, written: &str) -> String {
 fn words(mistake: &Mistake, shell: Shell) -> String {
     match mistake {
         Mistake::Unset(name) if shell == Shell::Own => {
+            let name = one_line(name);
             format!("{name} is not set; set it, or write ${name} or $${{{name}}} if it is for the shell")
         }
-        Mistake::Unset(name) => format!("{name} is not set; set it, or write ${{{name}:-default}}"),
+        Mistake::Unset(name) => {
+            let name = one_line(name);
+            format!("{name} is not set; set it, or write ${{{name}:-default}}")
+        }
         Mistake::Required { name, is_empty, text } => {
             let state = if *is_empty { "is empty" } else { "is not set" };
             let mend = if text.is_empty() { "set it".to_owned() } else { one_line(text) };
-            format!("{name} {state}; {mend}")
+            format!("{} {state}; {mend}", one_line(name))
         }
         Mistake::Malformed => {
             "a '${' begins no reference; write ${NAME} or ${NAME:-default}, or '$${' for itself".into()

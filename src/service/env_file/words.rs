@@ -49,7 +49,8 @@ const MEANT: &str = "single quotes say that it is meant";
 
 fn line(at: usize, lines: &Lines, (what, mend): (String, String)) -> String {
     let (line, column) = lines.place(at);
-    format!("line {line}, column {column}: {what}; {mend}")
+    // A name may have any length.
+    format!("line {line}, column {column}: {}; {}", one_line(&what), one_line(&mend))
 }
 
 impl Mistake {
@@ -96,7 +97,7 @@ fn reference(name: &str, mistake: &refs::Mistake) -> (String, String) {
     match mistake {
         refs::Mistake::Required { name: needed, is_empty, text } => {
             let state = if *is_empty { "is empty" } else { "is not set" };
-            let mend = if text.is_empty() { "set it".to_owned() } else { one_line(text) };
+            let mend = if text.is_empty() { "set it".to_owned() } else { text.clone() };
             (format!("{name} needs {needed}, which {state}"), mend)
         }
         refs::Mistake::TooDeep => {
